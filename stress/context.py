@@ -1,0 +1,48 @@
+"""`stress.current()`: what the running step may ask about itself."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Step:
+    """The running step's place in its attempt.
+
+    ``thread_index`` counts from 0 within the wave. ``stream`` is the device's own stream object of this
+    thread, or ``None`` where the device has none to name.
+    """
+
+    thread_index: int
+    iteration: int = 0
+    wave: int = 0
+    thread_count: int = 1
+    stream: object | None = None
+
+
+_local = threading.local()
+
+
+def current() -> Step:
+    """Return the running step's context.
+
+    Raises ``RuntimeError`` outside a step: also in a thread that a step started itself, which belongs to
+    no iteration.
+    """
+    step: Step | None = getattr(_local, "step", None)
+    if step is None:
+        raise RuntimeError(
+            "stress.current() is only defined inside a running step; "
+            "pass what a thread of your own needs to it as an argument"
+        )
+    return step
+
+
+def enter(step: Step) -> None:
+    """Make `step` the current one of this thread (framework use)."""
+    _local.step = step
+
+
+def leave() -> None:
+    _local.step = None

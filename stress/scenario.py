@@ -1,0 +1,165 @@
+"""`Scenario` and `ProcessScenario`: what an author writes.
+
+This module is imported by every scenario file and by the pytest parent process: it must not import torch.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from typing import Any
+from typing import ClassVar
+
+if TYPE_CHECKING:
+    import torch
+
+ITERATIONS_DEFAULT = 50
+
+
+class _Base:
+    """What both kinds of scenario share: parameters, environment, applicability, expectations."""
+
+    origin: ClassVar[Sequence[str]] = ()
+    """Where the subject comes from: issue links or a sentence each."""
+
+    params: ClassVar[Mapping[str, Sequence[Any]]] = {}
+    """Attribute name -> values. Each combination is an item; the value is an attribute of the instance."""
+
+    env: ClassVar[Mapping[str, str] | Sequence[Mapping[str, str]]] = ()
+    """Environment variables set before the child is executed; several mappings make several items."""
+
+    requires: ClassVar[Sequence[str]] = ()
+    """Capabilities the device must have (`stress.device.CAPABILITIES`); a missing one is a skip."""
+
+    threads_min: ClassVar[int] = 1
+    threads_max: ClassVar[int | None] = None
+
+    acceptable: ClassVar[Mapping[str, str]] = {}
+    """Verdict -> the reason why it is fine here. Anything undeclared fails."""
+
+    canary: ClassVar[bool] = False
+    """A planted fault: this scenario must fail, and passing is the failure."""
+
+    threads: int
+    """The item's thread count; set by the framework before any method is called."""
+
+    device_type: str
+    """`"mps"`, `"cuda"` or `"cpu"`; set by the framework before any method is called."""
+
+
+class Scenario(_Base):
+    """One subject that N threads run at once, judged value by value against sequential runs.
+
+    Only `step` has to be written. Every optional method and attribute is described in the README; the
+    class must be constructible without arguments.
+    """
+
+    iterations: int = ITERATIONS_DEFAULT
+    """Steps per thread and attempt; `--mps-iterations` overrides it."""
+
+    batch: ClassVar[int] = 1
+    """Independent states prepared per barrier: iteration k uses state k % batch."""
+
+    sharing: ClassVar[str] = "shared"
+    """`"shared"`: one state for all threads. `"per-thread"`: `setup` once per thread."""
+
+    waves: Sequence[tuple[int, int]] = ()
+    """`[(threads, iterations), ...]`: crews started and joined one after another in one attempt."""
+
+    fresh_process: ClassVar[bool] = False
+    """Nothing warm: no device op but `setup`'s has run in the crew's process before the barrier."""
+
+    reference_envs: Sequence[Mapping[str, str]] = ()
+    """Further environments in which the reference is taken; a value that matches any of them passes."""
+
+    def setup(self, device: torch.device) -> Any:
+        """Return the state that the threads share. Draw on the CPU, then move."""
+        return None
+
+    def make_input(self, generator: torch.Generator) -> Any:
+        """Return one input (nested tensors, on the CPU), drawn from `generator` alone."""
+        return None
+
+    def step(self, state: Any, x: Any) -> Any:
+        """Run one iteration of one thread; return nested tensors or numbers to be judged."""
+        raise NotImplementedError
+
+    def steps(self) -> Sequence[Callable[[Any, Any], Any]]:
+        """Return the roles: thread i runs ``steps[i % len(steps)]``."""
+        return (self.step,)
+
+    def main_step(self, state: Any) -> None:
+        """Run on the main thread, again and again, while the crew works."""
+        raise NotImplementedError
+
+    def finish(self, state: Any) -> Any:
+        """Arbiter: runs once per state after all threads joined; its value is judged like an output."""
+        raise NotImplementedError
+
+    def reference(self, device: torch.device, inputs: Sequence[Sequence[Any]]) -> Any:
+        """Replace the sequential run. Return ``outputs[thread][iteration]`` for ``inputs[thread][iteration]``.
+
+        Where `finish` is overridden too, return the pair ``(outputs, finished)``, `finished` being a list
+        with one value per state. `inputs` are on `device` already. With `waves`, threads of all waves are
+        counted through.
+        """
+        raise NotImplementedError
+
+    def compare(self, got: Any, expected: Any) -> bool | str:
+        """Replace the comparison: true when `got` is right; false, or a sentence, when it is wrong.
+
+        Both are nested tensors on the CPU; `expected` comes from a sequential run on the same device.
+        """
+        raise NotImplementedError
+
+
+class ProcessScenario(_Base):
+    """The main program of a fresh interpreter, judged by how that process ends."""
+
+    def body(self, device: torch.device) -> None:
+        """Run in the main thread of a fresh interpreter, which then finalises as any program does."""
+        raise NotImplementedError
+
+
+AnyScenario = Scenario | ProcessScenario
+
+
+def overrides(scenario: _Base | type[_Base], name: str) -> bool:
+    """Whether the author's class defines `name` itself."""
+    cls = scenario if isinstance(scenario, type) else type(scenario)
+    return getattr(cls, name) is not getattr(Scenario, name, None)
+
+
+def environments(cls: type[_Base]) -> list[dict[str, str]]:
+    """Return the environments of the class, at least one (the empty one)."""
+    declared = cls.env
+    if isinstance(declared, Mapping):
+        return [dict(declared)]
+    return [dict(one) for one in declared] or [{}]
+
+
+def combinations(cls: type[_Base]) -> Iterator[tuple[tuple[int, ...], dict[str, Any]]]:
+    """Yield (index of the value of each parameter, name -> value) for every combination."""
+    names = list(cls.params)
+    for indices in itertools.product(*(range(len(cls.params[name])) for name in names)):
+        yield indices, {name: cls.params[name][i] for name, i in zip(names, indices, strict=True)}
+
+
+def bind(cls: type[_Base], indices: Sequence[int], *, threads: int, device_type: str) -> Any:
+    """Construct the scenario with the parameters at `indices` and the item's thread count."""
+    scenario = cls()
+    for (name, values), index in zip(cls.params.items(), indices, strict=True):
+        setattr(scenario, name, values[index])
+    scenario.threads = threads
+    scenario.device_type = device_type
+    return scenario
+
+
+def waves_of(scenario: Scenario, iterations: int | None) -> list[tuple[int, int]]:
+    """Return ``[(threads, iterations), ...]``; `iterations` (from the command line) overrides all."""
+    waves = list(scenario.waves) or [(scenario.threads, scenario.iterations)]
+    return [(threads, iterations or own) for threads, own in waves]
