@@ -1,0 +1,129 @@
+"""Failure rates and what may be claimed from them: Wilson, Clopper-Pearson, Fisher, confidence sentences.
+
+Standard library only: scipy is a wheel of 35 MB for four formulas (the tests compare with it). The unit of
+every `n` here is an attempt, one process: iterations in one process share caches and are not independent.
+Show Wilson, which is near the nominal coverage; claim with Clopper-Pearson, which never falls below it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from statistics import NormalDist
+
+CONFIDENCE_DEFAULT = 0.95
+
+_BISECTIONS = 100  # Halving [0, 1] this often is below one ulp of any rate worth printing.
+
+
+def wilson(failures: int, n: int, confidence: float = CONFIDENCE_DEFAULT) -> tuple[float, float]:
+    """Return the two-sided Wilson score interval of a rate; (0, 1) when nothing was tried."""
+    _check(failures, n, confidence)
+    if n == 0:
+        return (0.0, 1.0)
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    rate = failures / n
+    scale = 1 + z * z / n
+    centre = (rate + z * z / (2 * n)) / scale
+    half = z / scale * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
+    # The ends are exact in arithmetic without rounding; a bound of -1e-17 would print as "-0.0 %".
+    low = 0.0 if failures == 0 else max(0.0, centre - half)
+    high = 1.0 if failures == n else min(1.0, centre + half)
+    return (low, high)
+
+
+def clopper_pearson(failures: int, n: int, confidence: float = CONFIDENCE_DEFAULT) -> tuple[float, float]:
+    """Return the exact two-sided binomial interval of a rate; (0, 1) when nothing was tried."""
+    _check(failures, n, confidence)
+    tail = (1 - confidence) / 2
+    low = 0.0
+    high = 1.0
+    if failures > 0:
+        low = _root(lambda p: 1 - _binomial_cdf(failures - 1, n, p) - tail)
+    if failures < n:
+        high = _root(lambda p: tail - _binomial_cdf(failures, n, p))
+    return (low, high)
+
+
+def failure_rate_bound(n: int, confidence: float = CONFIDENCE_DEFAULT) -> float:
+    """Return the one-sided upper bound of the failure rate after 0 failures in `n` attempts."""
+    _check(0, n, confidence)
+    if n == 0:
+        return 1.0
+    return -math.expm1(math.log1p(-confidence) / n)
+
+
+def attempts_needed(rate: float, confidence: float = CONFIDENCE_DEFAULT) -> int:
+    """Return how many attempts without a failure show that the failure rate is below `rate`."""
+    _check(0, 0, confidence)
+    if not 0 < rate < 1:
+        raise ValueError(f"rate {rate} is not between 0 and 1")
+    return math.ceil(math.log1p(-confidence) / math.log1p(-rate))
+
+
+def fisher_one_sided(a_fail: int, a_n: int, b_fail: int, b_n: int) -> float:
+    """Return the p-value of "b fails more often than a": P(b has this share of the failures or more)."""
+    _check(a_fail, a_n, 0.5)
+    _check(b_fail, b_n, 0.5)
+    failures = a_fail + b_fail
+    tables = math.comb(a_n + b_n, failures)
+    extreme = sum(
+        math.comb(b_n, k) * math.comb(a_n, failures - k) for k in range(b_fail, min(b_n, failures) + 1)
+    )
+    # Integers until here: a float of either number overflows at a few hundred attempts.
+    return extreme / tables
+
+
+def confidence_sentence(failures: int, n: int, confidence: float = CONFIDENCE_DEFAULT) -> str:
+    """Return what `failures` of `n` attempts allow to say, in one sentence for a report."""
+    _check(failures, n, confidence)
+    level = f"{100 * confidence:g} %"
+    if n == 0:
+        return "no attempt counts: nothing can be said about the failure rate"
+    attempts = "attempt" if n == 1 else "attempts"
+    if failures == 0:
+        bound = _percent(failure_rate_bound(n, confidence))
+        return f"0 of {n} {attempts} failed: failure rate below {bound} % at {level}"
+    low, high = wilson(failures, n, confidence)
+    interval = f"{_percent(low)}-{_percent(high)}"
+    return f"{failures} of {n} {attempts} failed: {_percent(failures / n)} %, {level} interval {interval} %"
+
+
+def _check(failures: int, n: int, confidence: float) -> None:
+    if not 0 <= failures <= n:
+        raise ValueError(f"{failures} failures of {n} attempts: expected 0 <= failures <= attempts")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence {confidence} is not between 0 and 1")
+
+
+def _binomial_cdf(k: int, n: int, p: float) -> float:
+    """Return P(X <= k) for X ~ Binomial(n, p), 0 < p < 1."""
+    # Logarithms, because comb(n, i) does not fit a float from n = 1030 on.
+    log_p = math.log(p)
+    log_q = math.log1p(-p)
+    log_n = math.lgamma(n + 1)
+    return math.fsum(
+        math.exp(log_n - math.lgamma(i + 1) - math.lgamma(n - i + 1) + i * log_p + (n - i) * log_q)
+        for i in range(k + 1)
+    )
+
+
+def _root(rising: Callable[[float], float]) -> float:
+    """Return where a function that rises from below to above 0 on (0, 1) crosses it."""
+    low = 0.0
+    high = 1.0
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        if middle in (low, high):
+            break
+        if rising(middle) < 0:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def _percent(rate: float) -> str:
+    """Format a rate in percent with one decimal, and with more where one would say 0.0."""
+    percent = 100 * rate
+    return f"{percent:.1f}" if percent == 0 or percent >= 0.1 else f"{percent:.2g}"

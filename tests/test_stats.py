@@ -1,0 +1,110 @@
+"""The formulas equal scipy's, and the sentences claim no more than the numbers allow."""
+
+from __future__ import annotations
+
+import pytest
+
+from stress import stats
+
+SIZES = (1, 2, 5, 20, 50, 200, 1000, 3000)
+GRID = [(k, n) for n in SIZES for k in sorted({0, 1, 2, n // 3, n - 1, n}) if k <= n]
+
+
+@pytest.mark.parametrize(("k", "n"), GRID)
+@pytest.mark.parametrize("confidence", [0.8, 0.95, 0.999])
+def test_intervals_equal_scipy(k: int, n: int, confidence: float) -> None:
+    scipy_stats = pytest.importorskip("scipy.stats")
+    result = scipy_stats.binomtest(k, n)
+
+    expected = result.proportion_ci(confidence_level=confidence, method="wilson")
+    assert stats.wilson(k, n, confidence) == pytest.approx((expected.low, expected.high), abs=1e-6)
+
+    expected = result.proportion_ci(confidence_level=confidence, method="exact")
+    assert stats.clopper_pearson(k, n, confidence) == pytest.approx((expected.low, expected.high), abs=1e-6)
+
+
+@pytest.mark.parametrize("n", [1, 2, 20, 299, 2995, 10**6])
+def test_bound_after_no_failure_equals_scipy(n: int) -> None:
+    scipy_stats = pytest.importorskip("scipy.stats")
+    expected = scipy_stats.binomtest(0, n, alternative="less").proportion_ci(confidence_level=0.95).high
+    assert stats.failure_rate_bound(n) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("a_fail", "a_n", "b_fail", "b_n"),
+    [
+        (2, 50, 9, 50),
+        (0, 20, 0, 20),
+        (0, 20, 20, 20),
+        (20, 20, 0, 20),
+        (3, 10, 7, 2000),
+        (0, 0, 3, 5),
+        (5, 700, 30, 900),
+    ],
+)
+def test_fisher_equals_scipy(a_fail: int, a_n: int, b_fail: int, b_n: int) -> None:
+    scipy_stats = pytest.importorskip("scipy.stats")
+    table = [[b_fail, b_n - b_fail], [a_fail, a_n - a_fail]]
+    expected = scipy_stats.fisher_exact(table, alternative="greater").pvalue
+    assert stats.fisher_one_sided(a_fail, a_n, b_fail, b_n) == pytest.approx(expected, abs=1e-6)
+
+
+def test_fixed_values_that_need_no_scipy() -> None:
+    assert stats.clopper_pearson(0, 100)[1] == pytest.approx(0.036217, abs=1e-6)
+    assert stats.clopper_pearson(0, 1000)[1] == pytest.approx(0.003682, abs=1e-6)
+    assert stats.wilson(6, 200) == pytest.approx((0.013820, 0.063894), abs=1e-6)
+    assert stats.failure_rate_bound(20) == pytest.approx(0.139108, abs=1e-6)
+    assert stats.fisher_one_sided(2, 50, 9, 50) == pytest.approx(0.02556, abs=1e-6)
+
+
+def test_fixed_needs_this_many_clean_attempts() -> None:
+    assert stats.attempts_needed(0.01) == 299
+    assert stats.attempts_needed(0.001) == 2995
+    assert stats.failure_rate_bound(299) < 0.01 <= stats.failure_rate_bound(298)
+
+
+def test_the_ends_are_exact() -> None:
+    assert stats.wilson(0, 7)[0] == 0.0
+    assert stats.wilson(7, 7)[1] == 1.0
+    assert stats.clopper_pearson(0, 7)[0] == 0.0
+    assert stats.clopper_pearson(7, 7)[1] == 1.0
+
+
+def test_no_attempt_is_no_knowledge() -> None:
+    assert stats.wilson(0, 0) == (0.0, 1.0)
+    assert stats.clopper_pearson(0, 0) == (0.0, 1.0)
+    assert stats.failure_rate_bound(0) == 1.0
+
+
+def test_large_counts_do_not_overflow() -> None:
+    low, high = stats.clopper_pearson(3, 100_000)
+    assert 0 < low < 3e-5 < high < 1e-4
+    assert 0 < stats.fisher_one_sided(10, 5000, 40, 5000) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("failures", "n", "sentence"),
+    [
+        (0, 20, "0 of 20 attempts failed: failure rate below 13.9 % at 95 %"),
+        (6, 200, "6 of 200 attempts failed: 3.0 %, 95 % interval 1.4-6.4 %"),
+        (0, 1, "0 of 1 attempt failed: failure rate below 95.0 % at 95 %"),
+        (5, 5, "5 of 5 attempts failed: 100.0 %, 95 % interval 56.6-100.0 %"),
+        (0, 10_000, "0 of 10000 attempts failed: failure rate below 0.03 % at 95 %"),
+        (0, 0, "no attempt counts: nothing can be said about the failure rate"),
+    ],
+)
+def test_sentences(failures: int, n: int, sentence: str) -> None:
+    assert stats.confidence_sentence(failures, n) == sentence
+
+
+@pytest.mark.parametrize(("failures", "n"), [(-1, 5), (6, 5), (0, -1)])
+def test_impossible_counts_are_refused(failures: int, n: int) -> None:
+    for call in (stats.wilson, stats.clopper_pearson, stats.confidence_sentence):
+        with pytest.raises(ValueError, match="failures of"):
+            call(failures, n)
+
+
+@pytest.mark.parametrize("confidence", [0.0, 1.0, 95.0, float("nan")])
+def test_a_confidence_in_percent_is_refused(confidence: float) -> None:
+    with pytest.raises(ValueError, match="confidence"):
+        stats.wilson(1, 5, confidence)
