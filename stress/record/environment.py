@@ -1,0 +1,147 @@
+"""Describe the machine a run happened on, without torch and without anything that is nobody's business."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+
+COMMAND_TIMEOUT_S = 5.0
+VALUE_CHARS_MAX = 1000
+
+# Switches that change what is being tested. KMP_*: a second OpenMP runtime is a known confounder
+# (pytorch #193520). OBJC_*: one of them hides fork aborts. CUDA_*: launch blocking serialises everything.
+_ENV_PREFIXES = (
+    "MTL_",
+    "METAL_",
+    "PYTORCH_",
+    "MPS_",
+    "Malloc",
+    "OMP_",
+    "MKL_",
+    "TORCH_",
+    "KMP_",
+    "OBJC_",
+    "CUDA_",
+)
+_ENV_SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|AUTH|COOKIE|(?:^|_)KEYS?(?:_|$)", re.IGNORECASE)
+
+
+def host_environment(rootdir: Path | None = None) -> dict[str, object]:
+    """Return what is known about host, interpreter, checkout of `rootdir` and the variables that matter.
+
+    Everything is looked for: what a system does not tell is None or absent, never an error.
+    """
+    memory_bytes: int = psutil.virtual_memory().total
+    return {
+        "host": platform.node(),
+        "platform": platform.platform(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "macos": _macos(),
+        "chip": _chip(),
+        "paravirtual": _paravirtual(),
+        "cpu_count": os.cpu_count(),
+        "cpu_count_physical": psutil.cpu_count(logical=False),
+        "cpu_count_usable": _cpu_count_usable(),
+        "memory_bytes": memory_bytes,
+        "python": _python(),
+        "git": git_state(rootdir) if rootdir is not None else None,
+        "env": environment_variables(os.environ),
+    }
+
+
+def environment_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that change what is tested; anything that smells of a secret stays out."""
+    return {
+        name: value[:VALUE_CHARS_MAX]
+        for name, value in sorted(environ.items())
+        if name.startswith(_ENV_PREFIXES) and not _ENV_SECRET.search(name)
+    }
+
+
+def git_state(folder: Path) -> dict[str, object] | None:
+    """Return commit and dirtiness of the checkout around `folder`; None where there is none."""
+    commit = git(folder, "rev-parse", "HEAD")
+    if commit is None:
+        return None
+    status = git(folder, "status", "--porcelain")
+    return {"commit": commit, "dirty": None if status is None else bool(status)}
+
+
+def git(folder: Path, *arguments: str) -> str | None:
+    """Return what a git command prints, or None when it fails, is missing or takes too long.
+
+    The checkout may be a stranger's: a file-system monitor that its configuration names is not started.
+    """
+    return output_of("git", "-c", "core.fsmonitor=false", "-C", str(folder), *arguments)
+
+
+def output_of(*command: str) -> str | None:
+    """Return what a command prints, stripped, or None when it fails, is missing or takes too long."""
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=COMMAND_TIMEOUT_S,
+            check=True,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"},
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.decode("utf-8", "replace").strip()
+
+
+def _macos() -> dict[str, str | None] | None:
+    if sys.platform != "darwin":
+        return None
+    return {
+        "version": output_of("sw_vers", "-productVersion"),
+        "build": output_of("sw_vers", "-buildVersion"),
+    }
+
+
+def _chip() -> str | None:
+    if sys.platform == "darwin":
+        return output_of("sysctl", "-n", "machdep.cpu.brand_string")
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return platform.processor() or None
+    found = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
+    return found.group(1).strip() if found else platform.processor() or None
+
+
+def _paravirtual() -> bool | None:
+    """Return whether macOS says that it runs in a virtual machine: its GPU is then not the real one."""
+    if sys.platform != "darwin":
+        return None
+    present = output_of("sysctl", "-n", "kern.hv_vmm_present")
+    return None if present is None else present == "1"
+
+
+def _cpu_count_usable() -> int | None:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
+
+
+def _python() -> dict[str, object]:
+    gil_enabled = getattr(sys, "_is_gil_enabled", None)
+    return {
+        "version": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "compiler": platform.python_compiler(),
+        "executable": sys.executable,
+        "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+        "gil_enabled": True if gil_enabled is None else bool(gil_enabled()),
+        "switch_interval_s": sys.getswitchinterval(),
+    }
