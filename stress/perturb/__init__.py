@@ -1,0 +1,11 @@
+"""Seeded schedule perturbation: yields and delays at op, line and opcode boundaries.
+
+Importing this package does not import torch; only entering a `Perturbation` in mode "op" does.
+"""
+
+from __future__ import annotations
+
+from stress.perturb.perturbation import MODES as MODES
+from stress.perturb.perturbation import Perturbation as Perturbation
+from stress.perturb.perturbation import mode_for as mode_for
+from stress.perturb.scope import TraceScope as TraceScope

@@ -1,0 +1,136 @@
+"""`Perturbation`: what a crew thread wraps its work in."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from types import TracebackType
+
+from stress.perturb.schedule import Disturber
+from stress.perturb.scope import TraceScope
+from stress.perturb.settrace import CHILDREN
+from stress.perturb.settrace import Tracer
+
+MODES = ("none", "op", "line", "opcode")
+LEVEL_NAMES = ("off", "low", "high")
+
+# A third is "none": perturbation hides bugs too. The modes that found most in the spike come first, because
+# many runs are cut short by a time budget.
+_ROTATION = ("op", "line", "none", "opcode", "op", "none", "line", "opcode", "none")
+
+
+def mode_for(attempt: int, level: str) -> str:
+    """Return the mode of the attempt with this number (from 0): a third of any nine are "none"."""
+    if level not in LEVEL_NAMES:
+        raise ValueError(f"perturbation level {level!r}: choose one of {', '.join(LEVEL_NAMES)}")
+    return "none" if level == "off" else _ROTATION[attempt % len(_ROTATION)]
+
+
+class Perturbation(AbstractContextManager["Perturbation"]):
+    """Disturb the schedule of the thread that enters, until it leaves. One object per thread and use.
+
+    After leaving: `points` boundaries were seen, at which the thread yielded `yields` times and slept
+    `delays` times; that took `delayed_s` of `elapsed_s` (measured, waiting for the GIL included). `dropped`
+    choices had no room left in the budget. `blocked` says why nothing was perturbed, or is None.
+    """
+
+    def __init__(
+        self,
+        mode: str,
+        level: str,
+        *,
+        seed: int,
+        thread_index: int,
+        scope: TraceScope,
+        stamp: Callable[[str], None] | None = None,
+    ) -> None:
+        if mode not in MODES:
+            raise ValueError(f"perturbation mode {mode!r}: choose one of {', '.join(MODES)}")
+        if level not in LEVEL_NAMES:
+            raise ValueError(f"perturbation level {level!r}: choose one of {', '.join(LEVEL_NAMES)}")
+        self.mode = "none" if level == "off" else mode
+        self.level = level
+        self.blocked: str | None = None
+        self.elapsed_s = 0.0
+        self._seed = seed
+        self._thread_index = thread_index
+        self._scope = scope
+        self._stamp = stamp
+        self._disturber: Disturber | None = None
+        self._stop: Callable[[], None] | None = None
+        self._started_s = 0.0
+
+    @property
+    def points(self) -> int:
+        return self._disturber.points if self._disturber else 0
+
+    @property
+    def yields(self) -> int:
+        return self._disturber.yields if self._disturber else 0
+
+    @property
+    def delays(self) -> int:
+        return self._disturber.delays if self._disturber else 0
+
+    @property
+    def dropped(self) -> int:
+        return self._disturber.dropped if self._disturber else 0
+
+    @property
+    def delayed_s(self) -> float:
+        return self._disturber.delayed_s if self._disturber else 0.0
+
+    def __enter__(self) -> Perturbation:
+        self._started_s = time.perf_counter()
+        if self.mode == "none":
+            return self
+        self._disturber = Disturber(self.mode, self.level, self._seed, self._thread_index)
+        if self.mode == "op":
+            self._start_op(self._disturber)
+        elif sys.version_info >= (3, 12):
+            self._start_monitoring(self._disturber)
+        else:
+            self._start_settrace(self._disturber)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        stop, self._stop = self._stop, None
+        if stop is not None:
+            stop()
+        self.elapsed_s = time.perf_counter() - self._started_s
+
+    def _start_op(self, disturber: Disturber) -> None:
+        from stress.perturb.op_mode import OpBoundaries
+
+        mode = OpBoundaries(disturber, self._stamp)
+        mode.__enter__()
+        self._stop = lambda: mode.__exit__(None, None, None)
+
+    def _start_settrace(self, disturber: Disturber) -> None:
+        tracer = Tracer(disturber, self._scope, opcodes=self.mode == "opcode")
+        self.blocked = tracer.start()
+        if self.blocked is None:
+            CHILDREN.acquire(self.mode, self.level, self._seed, self._scope)
+
+            def stop() -> None:
+                tracer.stop()
+                CHILDREN.release()
+
+            self._stop = stop
+
+    def _start_monitoring(self, disturber: Disturber) -> None:
+        from stress.perturb.monitoring import MONITOR
+
+        self.blocked = MONITOR.acquire(self._scope, self.mode)
+        if self.blocked is None:
+            MONITOR.join(self.mode, self.level, self._seed, disturber)
+
+            def stop() -> None:
+                MONITOR.leave()
+                MONITOR.release()
+
+            self._stop = stop
