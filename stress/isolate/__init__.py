@@ -1,0 +1,1 @@
+"""Isolation: child processes that may die in any way, and a parent that never does."""

@@ -1,0 +1,348 @@
+"""The child's work: load the scenario, make a reference or run a crew, write one result file.
+
+Runs in a process forked from the server, in a fresh interpreter, or (without isolation) in pytest's own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+from typing import Any
+
+from stress.errors import BrokenScenario
+from stress.errors import Inconclusive
+from stress.findings import Finding
+from stress.findings import broken
+from stress.isolate.blackbox import BlackBox
+from stress.isolate.blackbox import Writer
+from stress.isolate.spec import ChildSpec
+from stress.isolate.spec import ScenarioRef
+from stress.scenario import bind
+from stress.scenario import overrides
+from stress.scenario import waves_of
+from stress.verdict import Verdict
+
+if TYPE_CHECKING:
+    from stress.oracle.reference import Reference
+    from stress.workload import Workload
+
+Result = dict[str, Any]
+
+
+def run(spec: ChildSpec) -> None:
+    """Do what `spec` says and write the result file; never raises for what the scenario does."""
+    write_result(spec, result_of(spec))
+
+
+def write_result(spec: ChildSpec, result: Result) -> None:
+    """Write the result in one step, so that the parent never reads half of it."""
+    partial = spec.file("result.part")
+    partial.write_text(json.dumps(result))
+    os.replace(partial, spec.file("result.json"))
+
+
+def result_of(spec: ChildSpec, *, join_deadline_s: float | None = None) -> Result:
+    """Return the result as data: findings, notes and figures."""
+    result: Result = {"findings": [], "notes": []}
+    body: dict[str, Callable[[ChildSpec, Result], list[Finding]]] = {
+        "reference": _reference,
+        "crew": lambda one, into: _crew(one, into, join_deadline_s),
+        "probe": _probe,
+    }
+    try:
+        findings = body[spec.kind](spec, result)
+    except BrokenScenario as error:
+        findings = [broken("scenario", str(error))]
+    except Inconclusive as error:
+        findings = [Finding(Verdict.INCONCLUSIVE, "inconclusive", str(error))]
+    except MemoryError as error:
+        findings = [Finding(Verdict.OOM, "out-of-memory", f"while preparing: {error}")]
+    except Exception as error:
+        out_of_memory = "out of memory" in str(error)
+        trace = traceback.format_exc(limit=-12)
+        findings = [
+            Finding(Verdict.OOM, "out-of-memory", f"while preparing: {error}", trace=trace)
+            if out_of_memory
+            else Finding(Verdict.ERROR, "exception", f"while preparing: {type(error).__name__}: {error}", trace=trace)
+        ]
+    result["findings"] = [one.to_data() for one in findings]
+    return result
+
+
+def load_scenario(ref: ScenarioRef, *, threads: int, device_type: str) -> Any:
+    """Import the author's file, without pytest and without `conftest.py`, and bind the parameters."""
+    module = _import_module(ref)
+    target: Any = module
+    for part in ref.qualname.split("."):
+        target = getattr(target, part, None)
+    if target is None:
+        raise BrokenScenario(
+            f"{ref.path} has no {ref.qualname} when imported by itself: the child process does not load conftest.py, "
+            "so a scenario must be defined by its own file"
+        )
+    return bind(target, ref.indices, threads=threads, device_type=device_type)
+
+
+def _import_module(ref: ScenarioRef) -> ModuleType:
+    """Import by the name it has in pytest; by path when that name is another file here."""
+    loaded = sys.modules.get(ref.module)
+    if loaded is not None and getattr(loaded, "__file__", None) == ref.path:
+        return loaded
+    try:
+        spec = importlib.util.find_spec(ref.module)
+    except (ImportError, ValueError):
+        spec = None
+    try:
+        if spec is not None and spec.origin is not None and Path(spec.origin) == Path(ref.path):
+            return importlib.import_module(ref.module)
+        spec = importlib.util.spec_from_file_location(ref.module, ref.path)
+        if spec is None or spec.loader is None:
+            raise BrokenScenario(f"{ref.path} cannot be imported as a Python file")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[ref.module] = module
+        spec.loader.exec_module(module)
+    except BrokenScenario:
+        raise
+    except BaseException as error:
+        raise BrokenScenario(
+            f"{ref.path} cannot be imported in the child process, which does not load conftest.py: "
+            f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-4)}"
+        ) from error
+    return module
+
+
+def _workload(spec: ChildSpec) -> Workload:
+    from stress.plan import Plan
+    from stress.workload import Workload
+
+    assert spec.scenario is not None
+    scenario = load_scenario(spec.scenario, threads=spec.threads, device_type=spec.device)
+    try:
+        plan = Plan.make(waves_of(scenario, spec.iterations), scenario.batch)
+    except ValueError as error:
+        raise BrokenScenario(str(error)) from error
+    return Workload(scenario, plan, seed=spec.seed)
+
+
+def _reference(spec: ChildSpec, result: Result) -> list[Finding]:
+    import torch
+
+    from stress.device import open_device
+    from stress.oracle import store
+    from stress.oracle.reference import ReferenceMaker
+
+    torch.set_num_threads(1)
+    box = BlackBox(spec.file("blackbox"), 0)
+    box.stage("import")
+    workload = _workload(spec)
+    device = open_device(spec.device)
+    box.stage("references")
+    reference = ReferenceMaker(workload, device, device_only=spec.device_only).make()
+    findings = _alone_findings(reference)
+    store.dump(spec.file("reference"), reference.to_data())
+    result["runs"] = reference.runs
+    result["slots"] = len(reference.full)
+    if reference.no_exact:
+        result["notes"].append(f"no double-precision reference: {reference.no_exact}")
+    box.stage("done")
+    return findings
+
+
+def _alone_findings(reference: Reference) -> list[Finding]:
+    """Return what the sequential runs say about themselves: they must be worth comparing with."""
+    raised = [one.raised[0] for one in reference.full if one.raised]
+    bad = [one for one in raised if one.is_control_flow]
+    if bad:
+        return [Finding(Verdict.ERROR, "exception", f"one thread alone raises {bad[0]}", trace=bad[0].trace)]
+    if raised and len(raised) == len(reference.full):
+        return [Finding(Verdict.ERROR, "exception", f"one thread alone raises {raised[0]}", trace=raised[0].trace)]
+    if reference.not_repeatable:
+        return [Finding(Verdict.INCONCLUSIVE, "device not repeatable", reference.not_repeatable)]
+    if reference.wrong_alone:
+        text = f"one thread alone is wrong already: {reference.wrong_alone}. Random results need compare()"
+        return [Finding(Verdict.ERROR, "wrong-alone", text)]
+    return []
+
+
+def _crew(spec: ChildSpec, result: Result, join_deadline_s: float | None) -> list[Finding]:
+    import torch
+
+    from stress.crew import Crew
+    from stress.device import open_device
+    from stress.oracle import store
+    from stress.oracle.digest import ramp
+    from stress.oracle.reference import Reference
+    from stress.oracle.reference import fingerprint
+    from stress.oracle.reference import read_back
+    from stress.workload import moved
+
+    torch.set_num_threads(1)
+    clock = _Clock(result)
+    compiles = _count_compilations()
+    workload = _workload(spec)
+    box = BlackBox(spec.file("blackbox"), workload.plan.workers)
+    device = open_device(spec.device)
+    box.stage("setup")
+    states = workload.make_states(device.torch_device)
+    box.stage("inputs")
+    cpu_inputs = workload.make_inputs()
+    made = fingerprint(states, cpu_inputs)
+    inputs = [moved(x, device.torch_device) for x in cpu_inputs]
+    references = [Reference.from_data(store.load(Path(path))) for path in spec.references]
+    if made != references[0].fingerprint:
+        raise BrokenScenario(
+            "setup or make_input gave different values in two processes with the same seed: "
+            "draw only from the generators that the framework seeds"
+        )
+    readback = _readback(spec, workload)
+    weights = ramp(references[0].elements_max, device.torch_device) if readback == "digest" else None
+    clock.lap("prepare_s")
+    box.stage("crew")
+    crew = Crew(
+        workload,
+        device,
+        states,
+        inputs,
+        box=box,
+        readback=readback,
+        per_thread_streams=spec.streams == "per-thread",
+        perturbation=_perturbation(spec),
+        weights=weights,
+        poison_bytes=references[0].output_bytes,
+        one_thread=spec.one_thread,
+    ).run(join_deadline_s=join_deadline_s)
+    clock.lap("crew_s")
+    findings = list(crew.findings)
+    if any(one.verdict == Verdict.HANG for one in findings):
+        return findings
+    findings += _compile_findings(compiles, torch)
+    box.stage("finish")
+    findings += _final_synchronize(device)
+    finished = workload.finish(states)
+    box.stage("readback")
+    outcomes = [None if one is None else read_back(one) for one in crew.outcomes]
+    finished = [read_back(one) for one in finished]
+    clock.lap("readback_s")
+    box.stage("judge")
+    findings += _judge(spec, workload, references, outcomes, finished, result)
+    clock.lap("judge_s")
+    result["device_memory"] = device.memory()
+    result["threads_peak"] = crew.threads_peak
+    result["main_steps"] = crew.main_steps
+    box.stage("done")
+    return findings
+
+
+def _judge(
+    spec: ChildSpec, workload: Workload, references: list[Reference], outcomes: list[Any], finished: list[Any], result: Result
+) -> list[Finding]:
+    from stress.oracle.judge import Judge
+
+    if _readback(spec, workload) == "digest":
+        # The arbiter's value is small and read back whole; its expectations come after the slots'.
+        slots = len(workload.plan.slots)
+        paths = [one.digests[:slots] + one.full[slots:] for one in references]
+    else:
+        paths = [one.full for one in references]
+    judge = Judge(workload.scenario, workload.plan, paths, varies_alone=references[0].varies_alone)
+    judgement = judge.judge(outcomes, finished)
+    result["notes"] += judgement.notes
+    result["judged"] = judgement.judged
+    result["bitwise"] = judgement.bitwise
+    result["wrong"] = judgement.wrong
+    result["iterations_done"] = sum(one is not None for one in outcomes)
+    return judgement.findings
+
+
+def _readback(spec: ChildSpec, workload: Workload) -> str:
+    """Return when outputs are read; an author's `compare` needs the whole value, which no digest has."""
+    return "end" if spec.readback == "digest" and overrides(workload.scenario, "compare") else spec.readback
+
+
+def _final_synchronize(device: Any) -> list[Finding]:
+    """Wait for the device: errors of asynchronous work surface here at the latest."""
+    try:
+        device.synchronize()
+    except Exception as error:
+        text = f"at the final synchronisation: {type(error).__name__}: {error}"
+        return [Finding(Verdict.RACE, "exception", text, trace=traceback.format_exc(limit=-4))]
+    return []
+
+
+def _perturbation(spec: ChildSpec) -> Callable[[int, Writer], Any]:
+    if spec.perturb_mode == "none":
+        return lambda _worker, _writer: nullcontext()
+    from stress import perturb
+    from stress import seeds
+
+    assert spec.scenario is not None
+    scope = perturb.TraceScope((str(Path(spec.scenario.path).parent),), spec.trace_modules)
+    seed = seeds.derive(spec.seed, "perturb", spec.attempt)
+
+    def make(worker: int, writer: Writer) -> Any:
+        return perturb.Perturbation(
+            spec.perturb_mode, spec.perturb_level, seed=seed, thread_index=worker, scope=scope, stamp=writer.op
+        )
+
+    return make
+
+
+def _count_compilations() -> list[int]:
+    """Count calls of `torch.compile` from here on: an item that compiles must show compiled frames."""
+    import torch
+
+    calls = [0]
+    original = torch.compile
+
+    def counting(*args: Any, **kwargs: Any) -> Any:
+        calls[0] += 1
+        return original(*args, **kwargs)
+
+    torch.compile = counting
+    return calls
+
+
+def _compile_findings(calls: list[int], torch: Any) -> list[Finding]:
+    if not calls[0]:
+        return []
+    frames = torch._dynamo.utils.counters["frames"]["ok"]
+    if frames:
+        return []
+    text = "torch.compile was called, but no frame was compiled: what ran was eager code"
+    return [Finding(Verdict.INCONCLUSIVE, "not compiled", text)]
+
+
+def _probe(spec: ChildSpec, result: Result) -> list[Finding]:
+    """Look at the torch build and the device; the only child that may be asked about an absent one."""
+    from stress.device import open_device
+    from stress.device import visibility
+    from stress.record.torch_fingerprint import fingerprint
+
+    result["fingerprint"] = fingerprint()
+    result["unavailable"] = visibility(spec.device)
+    if result["unavailable"] is None:
+        device = open_device(spec.device)
+        result["capabilities"] = sorted(device.capabilities())
+    return []
+
+
+class _Clock:
+    def __init__(self, result: Result) -> None:
+        self._times: dict[str, float] = result.setdefault("times", {})
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self._times[name] = round(now - self._last, 6)
+        self._last = now
+

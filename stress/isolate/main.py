@@ -1,0 +1,85 @@
+"""A fresh interpreter's main program: `python -m stress.isolate.main SPEC`, or `--spare` to wait for one.
+
+A spare has torch imported and waits on stdin for a spec's path, so that on platforms that must not fork
+an attempt after a crash starts as fast as any other.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from pathlib import Path
+
+from stress.isolate import process
+from stress.isolate.spec import ChildSpec
+from stress.isolate.spec import load_spec
+
+
+def main() -> None:
+    process.die_with_parent(int(sys.argv[2]))
+    if sys.argv[1] == "--spare":
+        from stress.isolate.server import preload
+
+        preload()
+        line = sys.stdin.readline()
+        if not line:
+            os._exit(0)
+        spec = load_spec(Path(line.rstrip("\n")))
+    else:
+        spec = load_spec(Path(sys.argv[1]))
+    process.prepare(spec)
+    if spec.kind == "process":
+        run_program(spec)  # and return: this process ends as any program does
+        return
+    from stress.isolate import child
+
+    child.run(spec)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # as a forked child does: how a process finalises is the subject of ProcessScenario alone
+
+
+def run_program(spec: ChildSpec) -> None:
+    """Run a `ProcessScenario`'s body as this interpreter's main program, leaving marks for the parent."""
+    from stress.errors import BrokenScenario
+    from stress.findings import Finding
+    from stress.findings import broken
+    from stress.isolate import child
+    from stress.isolate.blackbox import FLAG_BODY_FINISHED
+    from stress.isolate.blackbox import FLAG_FINALISATION_ENTERED
+    from stress.isolate.blackbox import BlackBox
+    from stress.verdict import Verdict
+
+    assert spec.scenario is not None
+    box = BlackBox(spec.file("blackbox"), 0)
+    atexit.register(box.flag, FLAG_FINALISATION_ENTERED)  # registered first, so it runs after all others
+    box.stage("import")
+    result: child.Result = {"findings": [], "notes": []}
+    try:
+        scenario = child.load_scenario(spec.scenario, threads=spec.threads, device_type=spec.device)
+    except BrokenScenario as error:
+        result["findings"] = [broken("scenario", str(error)).to_data()]
+        child.write_result(spec, result)
+        return
+    from stress import seeds
+    from stress.device import open_device
+    from stress.workload import Raised
+
+    seeds.seed_generators(spec.seed)
+    box.stage("crew")
+    try:
+        scenario.body(open_device(spec.device).torch_device)
+    except BaseException as error:
+        raised = Raised.of(error)
+        verdict = Verdict.MISMATCH if isinstance(error, AssertionError) else Verdict.OOM if raised.is_oom else Verdict.RACE
+        result["findings"] = [Finding(verdict, "exception", f"the body raised {raised}", trace=raised.trace).to_data()]
+        child.write_result(spec, result)
+        raise
+    box.flag(FLAG_BODY_FINISHED)
+    box.stage("done")
+    child.write_result(spec, result)
+
+
+if __name__ == "__main__":
+    main()

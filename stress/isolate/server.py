@@ -1,0 +1,177 @@
+"""The fork server: a process that has imported torch, has never run an op, and forks a child per request.
+
+Ours rather than multiprocessing's: that one re-imports pytest's console script as `__main__` in every
+child (66 ms instead of 15), hides failed preloads, and outlives a parent killed with SIGKILL, because
+every child inherits the write end of its alive pipe. Forking after an op has run hangs (OpenMP's pool
+does not survive a fork), which is why user code is imported in the child only.
+
+Requests and answers are JSON lines on one socket. When the parent is gone (end of file, or SIGTERM by
+PR_SET_PDEATHSIG, since a process that inherited the other end can keep the socket open), the server kills
+every child's process group and ends; a killed server takes its children along by their own death signal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from stress.isolate import process
+from stress.isolate.spec import load_spec
+
+
+class Server:
+    """The server's loop. Single-threaded, so that forking is safe."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._buffer = b""
+        self._children: dict[int, int] = {}  # pid -> request id
+        self._is_child = False
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_write, False)
+        os.set_blocking(self._wake_read, False)
+
+    def serve(self) -> None:
+        """Answer requests until the parent is gone."""
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGTERM, self._parent_died)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+        self._send({"ready": True, "pid": os.getpid()})
+        selector = selectors.DefaultSelector()
+        selector.register(self._connection, selectors.EVENT_READ)
+        selector.register(self._wake_read, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                if key.fileobj is self._connection:
+                    data = self._connection.recv(65536)
+                    if not data:
+                        self._parent_died()
+                    self._buffer += data
+                else:
+                    with contextlib.suppress(BlockingIOError):
+                        os.read(self._wake_read, 4096)
+            self._reap()
+            *lines, self._buffer = self._buffer.split(b"\n")
+            for line in lines:
+                self._handle(json.loads(line))
+
+    def _handle(self, request: dict[str, Any]) -> None:
+        if request["op"] == "start":
+            self._fork(request)
+        elif request["op"] == "signal":
+            for pid, number in list(self._children.items()):
+                if number == request["id"]:
+                    with contextlib.suppress(ProcessLookupError):
+                        (os.killpg if request["group"] else os.kill)(pid, request["signal"])
+
+    def _fork(self, request: dict[str, Any]) -> None:
+        parent = os.getpid()
+        started = time.time()
+        pid = os.fork()
+        if pid == 0:
+            self._is_child = True
+            try:
+                self._child(parent, Path(request["spec"]))
+            except BaseException:
+                traceback.print_exc()
+                sys.stderr.flush()
+                os._exit(70)
+            os._exit(0)
+        with contextlib.suppress(OSError):
+            os.setpgid(pid, pid)  # both sides do it, so that neither races the other
+        self._children[pid] = request["id"]
+        self._send({"id": request["id"], "pid": pid, "started": started})
+
+    def _child(self, parent: int, spec_path: Path) -> None:
+        with contextlib.suppress(OSError):
+            os.setpgid(0, 0)
+        process.die_with_parent(parent)
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGCHLD, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for descriptor in (self._connection.fileno(), self._wake_read, self._wake_write):
+            os.close(descriptor)
+        spec = load_spec(spec_path)
+        process.prepare(spec)
+        from stress.isolate import child
+
+        child.run(spec)
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            request = self._children.pop(pid, None)
+            if request is None:
+                continue
+            # What the child itself started (a fork in a step) is in its group and must not outlive it.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
+            self._send(
+                {
+                    "id": request,
+                    "exit": os.waitstatus_to_exitcode(status),
+                    "cpu_s": usage.ru_utime + usage.ru_stime,
+                    "peak_rss_bytes": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+                }
+            )
+
+    def _send(self, message: dict[str, Any]) -> None:
+        try:
+            self._connection.sendall(json.dumps(message).encode() + b"\n")
+        except OSError:
+            self._parent_died()
+
+    def _parent_died(self, *_: object) -> None:
+        for pid in self._children:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
+        os._exit(0)
+
+
+def preload() -> None:
+    """Import what children need; no op may run and no user code may be imported."""
+    import torch  # noqa: F401
+    import torch._dynamo
+    import torch.nn.functional
+    import torch.utils._python_dispatch
+    import torch.utils._pytree
+
+    import stress.crew
+    import stress.isolate.child
+    import stress.oracle.judge
+    import stress.oracle.reference
+    import stress.oracle.store
+    import stress.perturb
+    import stress.record.torch_fingerprint  # noqa: F401
+
+
+def main() -> None:
+    connection = socket.socket(fileno=int(sys.argv[1]))
+    process.die_with_parent(int(sys.argv[2]), signal.SIGTERM)
+    preload()
+    gc.collect()
+    gc.freeze()  # keeps the collector from touching, and so copying, the pages shared with children
+    Server(connection).serve()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""What the parent tells a child to do: plain JSON data, no pickles, no callables."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from dataclasses import dataclass
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+
+READBACKS = ("every", "end", "digest", "every-4th")
+"""When outputs are read back: a seeded axis, because reading serialises and keeping prevents memory reuse."""
+
+
+@dataclass(frozen=True)
+class ScenarioRef:
+    """Where the child finds the scenario: the file, the module's name, the class, the parameter indices."""
+
+    path: str
+    module: str
+    qualname: str
+    indices: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ChildSpec:
+    """One child process: a reference run, a crew, a process scenario or a look at the device."""
+
+    kind: str
+    """"reference", "crew", "process" or "probe"."""
+    folder: str
+    """Where the child's files go; `name` is their common stem."""
+    name: str
+    device: str
+    scenario: ScenarioRef | None = None
+    threads: int = 1
+    iterations: int | None = None
+    seed: int = 0
+    attempt: int = 0
+    one_thread: bool = False
+    """The control: all slots of the plan, round robin, on one crew thread."""
+    streams: str = "auto"
+    perturb_mode: str = "none"
+    perturb_level: str = "off"
+    trace_modules: tuple[str, ...] = ()
+    readback: str = "every"
+    references: tuple[str, ...] = ()
+    """Files written by reference children; the first is that of the item's own environment."""
+    device_only: bool = False
+    """For a reference in another environment: the device's runs without the CPU's."""
+    deadline_s: float = 60.0
+    sys_path: tuple[str, ...] = ()
+    cwd: str = ""
+    env: dict[str, str] = field(default_factory=dict)
+
+    def file(self, suffix: str) -> Path:
+        return Path(self.folder) / f"{self.name}.{suffix}"
+
+    def dump(self) -> Path:
+        """Write the spec next to the child's other files and return its path."""
+        path = self.file("spec.json")
+        path.write_text(json.dumps(asdict(self)))
+        return path
+
+
+def load_spec(path: Path) -> ChildSpec:
+    data: dict[str, Any] = json.loads(path.read_text())
+    if data["scenario"] is not None:
+        scenario = data["scenario"]
+        data["scenario"] = ScenarioRef(**{**scenario, "indices": tuple(scenario["indices"])})
+    for name in ("trace_modules", "references", "sys_path"):
+        data[name] = tuple(data[name])
+    return ChildSpec(**data)

@@ -1,0 +1,169 @@
+"""The supervisor: the parent's side of one child, from its start to everything it left behind.
+
+The parent owns the deadline. At it, in this order: Python stacks of all threads (SIGUSR1, also with the GIL
+held), native stacks where the platform has a tool, the black box, then SIGKILL for the process group.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from stress.isolate import blackbox
+from stress.isolate.backend import Backend
+from stress.isolate.backend import Child
+from stress.isolate.backend import Exit
+from stress.isolate.backend import ForkServer
+from stress.isolate.backend import Spawner
+from stress.isolate.backend import can_fork
+from stress.isolate.spec import ChildSpec
+
+STDERR_BYTES_MAX = 200_000
+_STACKS_WAIT_S = 3.0
+_NATIVE_STACKS_S_MAX = 30.0
+_KILL_WAIT_S = 20.0
+
+
+@dataclass
+class ChildRun:
+    """What is known after a child's end. ``result`` is None when it wrote none."""
+
+    spec: ChildSpec
+    result: dict[str, Any] | None
+    exit: Exit | None
+    hung: bool
+    seconds: float
+    started: float
+    pid: int
+    stderr: str = ""
+    stdout: str = ""
+    stacks: str = ""
+    native_stacks: str = ""
+    snapshot: blackbox.Snapshot | None = None
+    hang_cpu_s: float | None = None
+    threads: int | None = None
+
+
+class Supervisor:
+    """Starts children and waits for them. One at a time: attempts must not disturb each other."""
+
+    def __init__(self) -> None:
+        self._forks = can_fork()
+        self._server = ForkServer()
+        self._spawner = Spawner()
+
+    @property
+    def start_method(self) -> str:
+        return "fork" if self._forks else "spawn"
+
+    def warm_up(self) -> None:
+        """Start what takes long to start, without waiting for it."""
+        (self._server if self._forks else self._spawner).warm_up()
+
+    def run(self, spec: ChildSpec, workers: int) -> ChildRun:
+        """Run one child to its end or deadline; `workers` is the number of slots of its black box."""
+        blackbox.BlackBox.create(spec.file("blackbox"), workers)
+        fork = self._forks and not spec.env and spec.kind != "process"
+        backend: Backend = self._server if fork else self._spawner
+        started, clock = time.time(), time.monotonic()
+        child = backend.start(spec)
+        try:
+            exit_ = child.wait(spec.deadline_s)
+            run = ChildRun(spec, None, exit_, exit_ is None, time.monotonic() - clock, started, child.pid)
+            if exit_ is None:
+                self._examine_hang(child, run)
+                child.kill_group()
+                run.exit = child.wait(_KILL_WAIT_S)
+        finally:
+            child.kill_group()
+            child.close()
+        run.seconds = time.monotonic() - clock
+        self._collect(run)
+        if not self._forks:
+            self._spawner.warm_up()
+        return run
+
+    def _examine_hang(self, child: Child, run: ChildRun) -> None:
+        try:
+            process = psutil.Process(child.pid)
+            times = process.cpu_times()
+            run.hang_cpu_s = times.user + times.system
+            run.threads = process.num_threads()
+        except psutil.Error:
+            pass
+        child.signal(signal.SIGUSR1)
+        _wait_for_text(run.spec.file("stacks"))
+        run.native_stacks = native_stacks(child.pid, run.spec.file("native"))
+
+    def _collect(self, run: ChildRun) -> None:
+        spec = run.spec
+        run.stderr = read_bounded(spec.file("stderr"))
+        run.stdout = read_bounded(spec.file("stdout"))
+        run.stacks = read_bounded(spec.file("stacks"))
+        try:
+            run.snapshot = blackbox.read(spec.file("blackbox"))
+        except (OSError, ValueError):
+            run.snapshot = None
+        try:
+            run.result = json.loads(spec.file("result.json").read_text())
+        except (OSError, ValueError):
+            run.result = None
+
+    def close(self) -> None:
+        self._server.close()
+        self._spawner.close()
+
+
+def read_bounded(path: Path, limit: int = STDERR_BYTES_MAX) -> str:
+    """Return the text of a file, or its first and last parts with a mark between; "" where there is none."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            if size <= limit:
+                return file.read().decode(errors="replace")
+            head = file.read(limit // 2)
+            file.seek(-(limit // 2), 2)
+            tail = file.read()
+    except OSError:
+        return ""
+    return f"{head.decode(errors='replace')}\n[... {size - limit} bytes left out ...]\n{tail.decode(errors='replace')}"
+
+
+def _wait_for_text(path: Path) -> None:
+    """Wait until the stack dump is there and has stopped growing."""
+    deadline = time.monotonic() + _STACKS_WAIT_S
+    size = -1
+    while time.monotonic() < deadline:
+        now = path.stat().st_size if path.exists() else 0
+        if now and now == size:
+            return
+        size = now
+        time.sleep(0.05)
+
+
+def native_stacks(pid: int, into: Path) -> str:
+    """Return native stacks of all threads where the platform has a tool (`sample`, `eu-stack`); else ""."""
+    commands = {
+        "darwin": ["sample", str(pid), "1", "-mayDie"],
+        "linux": ["eu-stack", "-p", str(pid)],
+    }
+    command = commands.get(sys.platform)
+    if command is None or shutil.which(command[0]) is None:
+        return ""
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=_NATIVE_STACKS_S_MAX, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    text = done.stdout.decode(errors="replace")
+    if text.strip():
+        into.write_text(text)
+    return text

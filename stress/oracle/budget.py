@@ -1,0 +1,56 @@
+"""How far from the double-precision value a result may be: a stated factor of the CPU's own error.
+
+torchbench judges a backend against the error of a same-precision run measured in float64, with factors
+of 2 to 10 (torch._dynamo.utils.same). Here the measure is the largest error relative to the largest
+value of the leaf, pooled over all iterations of a role, because one iteration's error can be small by chance.
+"""
+
+from __future__ import annotations
+
+import torch
+
+ERROR_FACTOR = 16.0
+"""A result may be this many times as far from the exact value as the CPU's own result."""
+
+SPREAD_FACTOR = 4.0
+"""A value that depends on the order may lie outside the spread of the sequential orders by this share of it."""
+
+
+def is_numeric(dtype: torch.dtype) -> bool:
+    """Whether values of `dtype` can be nearly right: floating and complex ones."""
+    return dtype.is_floating_point or dtype.is_complex
+
+
+def magnitude(tensor: torch.Tensor) -> float:
+    """Return the largest finite absolute value; 0.0 where there is none."""
+    return _largest(tensor.to(_wide(tensor.dtype)).abs())
+
+
+def distance(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Return the elementwise distance in float64; 0 where both are the same non-finite value, else inf there."""
+    wide = _wide(left.dtype)
+    a, b = left.to(wide), right.to(wide)
+    gap = (a - b).abs()
+    odd = ~(torch.isfinite(a) & torch.isfinite(b))
+    same = (a == b) | (torch.isnan(a) & torch.isnan(b))
+    gap[odd] = torch.inf
+    gap[odd & same] = 0.0
+    return gap
+
+
+def error_of(cpu: torch.Tensor, exact: torch.Tensor) -> float:
+    """Return the CPU's largest absolute error; elements that overflow in the narrow dtype do not count."""
+    return _largest(distance(cpu, exact))
+
+
+def epsilon(dtype: torch.dtype) -> float:
+    return torch.finfo(dtype).eps if is_numeric(dtype) else 0.0
+
+
+def _wide(dtype: torch.dtype) -> torch.dtype:
+    return torch.complex128 if dtype.is_complex else torch.float64
+
+
+def _largest(values: torch.Tensor) -> float:
+    finite = values[torch.isfinite(values)]
+    return float(finite.max()) if finite.numel() else 0.0

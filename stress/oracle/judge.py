@@ -1,0 +1,236 @@
+"""Judge what the crew got: bitwise first, then within the budget, then give the wrong value its name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
+
+import torch
+
+from stress.findings import Finding
+from stress.findings import broken
+from stress.oracle import budget
+from stress.oracle import naming
+from stress.oracle import tree
+from stress.oracle.reference import Expected
+from stress.plan import Plan
+from stress.plan import Slot
+from stress.scenario import Scenario
+from stress.scenario import overrides
+from stress.verdict import Verdict
+from stress.workload import Outcome
+
+NAMED_MAX = 20
+"""Wrong values named per attempt; the rest are counted. Naming compares with every other expectation."""
+
+
+@dataclass
+class Judgement:
+    """What the oracle says of one attempt."""
+
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    judged: int = 0
+    bitwise: int = 0
+    wrong: int = 0
+
+    def note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+
+class Judge:
+    """Compares the outcomes of one attempt with all the reference variants of the item.
+
+    `references` has one list of expectations per kernel path (environment); matching any path passes.
+    """
+
+    def __init__(
+        self, scenario: Scenario, plan: Plan, references: Sequence[Sequence[Expected]], *, varies_alone: bool
+    ) -> None:
+        self.scenario = scenario
+        self.plan = plan
+        self.references = references
+        self.varies_alone = varies_alone
+        self.compares = overrides(scenario, "compare")
+        self.result = Judgement()
+
+    def judge(self, outcomes: Sequence[Outcome | None], finished: Sequence[Outcome]) -> Judgement:
+        """Judge every outcome; a slot without one is a thread that died early."""
+        for index, outcome in enumerate(outcomes):
+            slot = self.plan.slots[index]
+            if outcome is None:
+                self._add(Finding(Verdict.RACE, "not-run", "the iteration never finished: its thread died early"), slot)
+            else:
+                self._judge_one(index, outcome, slot)
+        for offset, outcome in enumerate(finished):
+            self._judge_one(len(self.plan.slots) + offset, outcome, None)
+        if self.varies_alone:
+            self.result.note("nondeterministic alone: one thread alone does not repeat bitwise")
+        return self.result
+
+    def _add(self, finding: Finding, slot: Slot | None) -> None:
+        self.result.wrong += 1
+        if len(self.result.findings) >= NAMED_MAX:
+            return
+        if slot is not None:
+            finding.wave, finding.thread, finding.iteration = slot.wave, slot.thread, slot.iteration
+        self.result.findings.append(finding)
+
+    def _judge_one(self, index: int, outcome: Outcome, slot: Slot | None) -> None:
+        self.result.judged += 1
+        expected = [path[index] for path in self.references]
+        if outcome.raised is not None:
+            self._judge_exception(outcome, expected, slot)
+            return
+        if not any(one.variants for one in expected):
+            text = f"returned a value, but the sequential run raises {expected[0].raised[0]}"
+            self._add(Finding(Verdict.RACE, "no-exception", text), slot)
+            return
+        usable = [one for one in expected if one.variants and one.spec == str(outcome.spec)]
+        if not usable:
+            text = f"the value has the structure {outcome.spec}, the sequential run's {expected[0].spec}"
+            self._add(Finding(Verdict.MISMATCH, "structure", text), slot)
+        elif self.compares:
+            self._judge_by_author(index, outcome, usable, slot)
+        else:
+            for place, got in enumerate(outcome.leaves):
+                self._judge_leaf(index, place, got, usable, slot)
+
+    def _judge_exception(self, outcome: Outcome, expected: Sequence[Expected], slot: Slot | None) -> None:
+        raised = outcome.raised
+        assert raised is not None
+        if not raised.is_control_flow and any(raised in one.raised for one in expected):
+            self.result.bitwise += 1
+            return
+        if raised.is_oom:
+            verdict, name = Verdict.OOM, "out-of-memory"
+        else:
+            verdict, name = Verdict.RACE, "exception"
+        self._add(Finding(verdict, name, f"{raised}", trace=raised.trace), slot)
+
+    def _judge_by_author(self, index: int, outcome: Outcome, expected: Sequence[Expected], slot: Slot | None) -> None:
+        got = tree.unflatten(outcome.leaves, outcome.spec)
+        answer: bool | str = False
+        for variant in (variant for one in expected for variant in one.variants):
+            try:
+                answer = self.scenario.compare(got, tree.unflatten(variant, outcome.spec))
+            except Exception as error:
+                self._add(broken("compare", f"compare raised {type(error).__name__}: {error}"), slot)
+                return
+            if answer is True:
+                self.result.bitwise += all(map(tree.same_bits, outcome.leaves, variant))
+                return
+        place, leaf = 0, outcome.leaves[0]
+        finding = self._named(index, place, leaf, expected[0].variants[0][place], None, slot)
+        finding.text = answer if isinstance(answer, str) else f"compare says it is wrong; {finding.text}"
+        self._add(finding, slot)
+
+    def _judge_leaf(self, index: int, place: int, got: torch.Tensor, expected: Sequence[Expected], slot: Slot | None) -> None:
+        closest: tuple[float, torch.Tensor, torch.Tensor, float] | None = None
+        for one in expected:
+            values = [variant[place] for variant in one.variants]
+            if any(tree.same_bits(got, value) for value in values):
+                self.result.bitwise += 1
+                return
+            center, allowed = self._allowed(one, place, values)
+            if center.shape != got.shape or center.dtype != got.dtype and not one.exact:
+                continue
+            if not budget.is_numeric(got.dtype):
+                if len(values) > 1:
+                    self._order_dependent(slot, place)
+                    return
+                allowed = 0.0
+            gap = budget.distance(got, center.to(got.dtype) if not one.exact else center)
+            gap = self._forgive_overflow(gap, got, values[0])
+            error = float(gap.max()) if gap.numel() else 0.0
+            if error <= allowed:
+                self._note_near(len(values) > 1)
+                return
+            if closest is None or error < closest[0]:
+                closest = (error, gap, values[0], allowed)
+        if closest is None:
+            text = f"shape {tuple(got.shape)} {got.dtype}, the sequential run's is {tuple(expected[0].variants[0][place].shape)} {expected[0].variants[0][place].dtype}"
+            self._add(Finding(Verdict.MISMATCH, "shape", text, output=place), slot)
+            return
+        error, gap, right, allowed = closest
+        self._add(self._named(index, place, got, right, (gap > allowed, error, allowed), slot), slot)
+
+    def _allowed(self, one: Expected, place: int, values: Sequence[torch.Tensor]) -> tuple[torch.Tensor, float]:
+        """Return (the value to measure from, how far from it is right) for a leaf that is not bitwise right."""
+        own = one.budget[place] if one.exact else 0.0
+        same_shape = all(value.shape == values[0].shape for value in values)
+        if len(values) > 1 and same_shape and budget.is_numeric(values[0].dtype):
+            wide = torch.complex128 if values[0].is_complex() else torch.float64
+            center = torch.stack([value.to(wide) for value in values]).mean(dim=0)
+            spread = max(budget.error_of(a, b) for a in values for b in values)
+            return center.to(values[0].dtype), budget.SPREAD_FACTOR * spread + own
+        return (one.exact[place] if one.exact else values[0]), own
+
+    @staticmethod
+    def _forgive_overflow(gap: torch.Tensor, got: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        """Where the narrow dtype overflows, the exact value is no measure: the sequential one is."""
+        if value.shape == got.shape and budget.is_numeric(got.dtype):
+            same = (got == value) | (torch.isnan(got) & torch.isnan(value))
+            gap = torch.where(same & ~torch.isfinite(value), torch.zeros_like(gap), gap)
+        return gap
+
+    def _order_dependent(self, slot: Slot | None, place: int) -> None:
+        text = (
+            "the sequential orders give different integers here, so nothing says which is right: "
+            "write compare(), or return what does not depend on the order (from finish(), for instance)"
+        )
+        self._add(Finding(Verdict.INCONCLUSIVE, "order-dependent", text, output=place), slot)
+
+    def _note_near(self, varies: bool) -> None:
+        if not varies:
+            self.result.note("other kernel path: within the error budget, not bitwise equal to one thread alone")
+        elif not self.varies_alone:
+            self.result.note("order-dependent: within the spread of the sequential orders")
+
+    def _named(
+        self, index: int, place: int, got: torch.Tensor, right: torch.Tensor,
+        measured: tuple[torch.Tensor, float, float] | None, slot: Slot | None,
+    ) -> Finding:
+        if got.shape != right.shape:
+            return Finding(Verdict.MISMATCH, "shape", f"shape {tuple(got.shape)}, expected {tuple(right.shape)}", output=place)
+        if measured is None:
+            gap = budget.distance(got, right)
+            measured = (gap > 0, float(gap.max()) if gap.numel() else 0.0, 0.0)
+        wrong, error, allowed = measured
+        name, whose = naming.name(got, right, wrong, self._candidates(index, place, slot))
+        count = int(wrong.sum())
+        first = wrong.nonzero()[0].tolist() if count else []
+        text = _TEXT[name].format(whose=whose)
+        if count:
+            at = tuple(first)
+            text += f"; {count} of {wrong.numel()} elements wrong, first at {first}: {got[at].item():.6g}, expected {right[at].item():.6g}"
+        return Finding(
+            Verdict.MISMATCH, name, text, output=place, index=first, wrong_elements=count, elements=wrong.numel(),
+            error_max=error if error != float("inf") else None, error_allowed=allowed, whose=whose,
+        )  # fmt: skip
+
+    def _candidates(self, index: int, place: int, slot: Slot | None) -> Iterator[naming.Candidate]:
+        """Yield the right values of all other iterations, this thread's earlier ones first."""
+        def others() -> Iterator[tuple[bool, Slot, int]]:
+            for other_index, other in enumerate(self.plan.slots):
+                if other_index != index:
+                    own = slot is not None and other.worker == slot.worker and other.iteration < slot.iteration
+                    yield not own, other, other_index
+
+        for not_own, other, other_index in sorted(others(), key=lambda one: one[0]):
+            for variant in self.references[0][other_index].variants:
+                if place < len(variant):
+                    yield naming.Candidate(str(other), not not_own, variant[place])
+
+
+_TEXT = {
+    "cross-talk": "another iteration's right value, that of {whose}",
+    "stale": "this thread's earlier value, that of {whose}",
+    "unwritten": "never written: the memory still holds the poison it was filled with before",
+    "torn": "a mix of the right value and that of {whose}",
+    "nan": "NaN or infinity where the right value is finite",
+    "numeric": "wrong number",
+}

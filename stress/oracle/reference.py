@@ -1,0 +1,353 @@
+"""The reference of one item: what the sequential runs gave, how much they vary, how exact they are.
+
+Made in a child process of its own. Made first in the crew's process, it would warm the caches that the
+crew must find cold (0 of 60 cold races found, against 49 of 60); made after the crew, it would trust a
+process that the crew may have corrupted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import asdict
+from dataclasses import dataclass
+from dataclasses import field
+from typing import Any
+
+import torch
+
+from stress import context
+from stress import seeds
+from stress.device import Device
+from stress.errors import BrokenScenario
+from stress.oracle import budget
+from stress.oracle import tree
+from stress.oracle.digest import digest
+from stress.oracle.digest import elements
+from stress.oracle.digest import ramp
+from stress.oracle.state import state_tensors
+from stress.plan import ORDERS
+from stress.scenario import overrides
+from stress.workload import Outcome
+from stress.workload import Raised
+from stress.workload import Workload
+from stress.workload import exact_input
+from stress.workload import exact_workload
+from stress.workload import fresh_copy
+from stress.workload import make_exact
+from stress.workload import moved
+
+REPEATS_WHEN_VARYING = 8
+
+Run = list[Outcome]
+
+
+@dataclass
+class Expected:
+    """What is known about one judged value: the distinct sequential outcomes, and the exact one."""
+
+    spec: str
+    variants: list[list[torch.Tensor]] = field(default_factory=list)
+    raised: list[Raised] = field(default_factory=list)
+    exact: list[torch.Tensor] = field(default_factory=list)
+    budget: list[float] = field(default_factory=list)
+
+    def to_data(self) -> dict[str, Any]:
+        data = {name: getattr(self, name) for name in ("spec", "variants", "exact", "budget")}
+        return {**data, "raised": [asdict(one) for one in self.raised]}
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> Expected:
+        return cls(**{**data, "raised": [Raised(**one) for one in data["raised"]]})
+
+
+@dataclass
+class Reference:
+    """All expectations of an item: one per slot, then one per state of the arbiter."""
+
+    full: list[Expected]
+    digests: list[Expected]
+    varies_alone: bool = False
+    """Two runs in the same order differed."""
+    no_exact: str = ""
+    """Why there is no double-precision reference, if there is none."""
+    wrong_alone: str = ""
+    """The sequential run is outside the CPU's error budget by itself: what and by how much."""
+    not_repeatable: str = ""
+    """The sequential run varies by more than the CPU's error budget: nothing can be expected of it."""
+    fingerprint: str = ""
+    elements_max: int = 0
+    output_bytes: list[int] = field(default_factory=list)
+    """Distinct sizes of output leaves, largest first, at most eight."""
+    runs: int = 0
+
+    def to_data(self) -> dict[str, Any]:
+        scalars = {
+            name: value for name, value in vars(self).items() if name not in ("full", "digests")
+        }
+        return {
+            **scalars,
+            "full": [one.to_data() for one in self.full],
+            "digests": [one.to_data() for one in self.digests],
+        }
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> Reference:
+        full = [Expected.from_data(one) for one in data["full"]]
+        digests = [Expected.from_data(one) for one in data["digests"]]
+        return cls(**{**data, "full": full, "digests": digests})
+
+
+def fingerprint(states: Sequence[Sequence[Any]], inputs: Sequence[Any]) -> str:
+    """Hash the first state and the first and last inputs: both child processes must have made the same."""
+    state = hashlib.blake2b(digest_size=16)
+    tensors = [tensor for _, tensor in state_tensors(states[0][0])]
+    tensors += [leaf for x in (inputs[0], inputs[-1]) for leaf in tree.leaves(x) if isinstance(leaf, torch.Tensor)]
+    for tensor in tensors:
+        state.update(bytes(str((tensor.dtype, tuple(tensor.shape))), "ascii"))
+        state.update(tree.raw_bytes(tensor.detach().cpu()))
+    return state.hexdigest()
+
+
+def run_sequence(workload: Workload, device: torch.device, inputs: Sequence[Any], order: str, *,
+                 exact: bool = False, synchronize: Callable[[], None] | None = None) -> Run:
+    """Run all slots one after another in one sequential order on fresh states; read every output back at once."""
+    states = workload.make_states(device)
+    if exact:
+        make_exact(states)
+        workload = exact_workload(workload)
+    outcomes: list[Outcome | None] = [None] * len(workload.plan.slots)
+    has_main_step = overrides(workload.scenario, "main_step")
+    for turn, index in enumerate(workload.plan.order(order, seeds.derive(workload.seed, order))):
+        slot = workload.plan.slots[index]
+        if has_main_step and turn % workload.plan.threads_max == 0:
+            workload.scenario.main_step(workload.finish_argument(states, slot.state))
+        context.enter(context.Step(slot.thread, slot.iteration, slot.wave, workload.plan.waves[slot.wave][0]))
+        try:
+            outcome = workload.run(states, slot, fresh_copy(moved(inputs[index], device)))
+        finally:
+            context.leave()
+        outcomes[index] = read_back(outcome)
+    if synchronize is not None:
+        synchronize()
+    return [one for one in outcomes if one is not None] + [read_back(one) for one in workload.finish(states)]
+
+
+def read_back(outcome: Outcome) -> Outcome:
+    """Copy the leaves to the CPU; they share memory with nothing afterwards."""
+    outcome.leaves = [leaf.detach().to("cpu", copy=True) for leaf in outcome.leaves]
+    return outcome
+
+
+def run_author_reference(workload: Workload, device: torch.device, inputs: Sequence[Any], *, exact: bool = False) -> Run:
+    """Call the scenario's own `reference` and put its values into the order of the slots."""
+    scenario = exact_workload(workload).scenario if exact else workload.scenario
+    by_worker: list[list[Any]] = [[] for _ in range(workload.plan.workers)]
+    for slot, x in zip(workload.plan.slots, inputs, strict=True):
+        by_worker[slot.worker].append(moved(x, device))
+    seeds.seed_generators(seeds.derive(workload.seed, "reference"))
+    value = scenario.reference(device, by_worker)
+    outputs, finished = value if overrides(scenario, "finish") else (value, [])
+    made = [outputs[slot.worker][slot.iteration] for slot in workload.plan.slots] + list(finished)
+    return [read_back(Outcome(*tree.flatten(one, "reference"))) for one in made]
+
+
+class ReferenceMaker:
+    """Makes the runs of one item and boils them down to a `Reference`."""
+
+    def __init__(self, workload: Workload, device: Device, *, device_only: bool = False) -> None:
+        self.workload = workload
+        self.device_only = device_only
+        self.device = device
+        self.inputs = workload.make_inputs()
+        self.by_author = overrides(workload.scenario, "reference")
+
+    def make(self) -> Reference:
+        """Run every sequential order; the returned reference holds CPU tensors only."""
+        states = self.workload.make_states(self.device.torch_device)
+        if self.device.type != "cpu":
+            self.workload.check_states(states)
+        else:
+            self.workload.check_states(self.workload.make_states(torch.device("cpu")))
+        reference = Reference([], [], fingerprint=fingerprint(states, self.inputs))
+        del states
+        runs, reference.varies_alone = self._device_runs()
+        reference.runs = len(runs)
+        _check_structures(self.workload, runs[0])
+        cpu, exact = self._cpu_runs(runs[0], reference)
+        reference.elements_max = max((elements(leaf) for run in runs for one in run for leaf in one.leaves), default=0)
+        sizes = {leaf.numel() * leaf.element_size() for one in runs[0] for leaf in one.leaves}
+        reference.output_bytes = sorted(sizes - {0}, reverse=True)[:8]
+        weights = ramp(reference.elements_max, torch.device("cpu"))
+        reference.full = _expectations(self.workload, runs, cpu, exact)
+        digest_runs = self._digest_runs(runs, weights)
+        reference.digests = _expectations(
+            self.workload, digest_runs, *(run and _digest_run(run, weights) for run in (cpu, exact))
+        )
+        _check_alone(self.workload, reference)
+        return reference
+
+    def _device_runs(self) -> tuple[list[Run], bool]:
+        if self.by_author:
+            make = lambda _order: run_author_reference(self.workload, self.device.torch_device, self.inputs)  # noqa: E731
+            orders: tuple[str, ...] = ()
+        else:
+            make = lambda order: run_sequence(  # noqa: E731
+                self.workload, self.device.torch_device, self.inputs, order, synchronize=self.device.synchronize
+            )
+            orders = ORDERS[1:]
+        runs = [make(ORDERS[0]), make(ORDERS[0])]
+        varies = not _same_run(*runs)
+        if varies:
+            runs += [make(ORDERS[0]) for _ in range(REPEATS_WHEN_VARYING - 2)]
+        return runs + [make(order) for order in orders], varies
+
+    def _cpu_runs(self, device_run: Run, reference: Reference) -> tuple[Run, Run]:
+        """Return the runs on the CPU, in the item's dtype and in double precision; empty where there is none."""
+        if overrides(self.workload.scenario, "compare"):
+            reference.no_exact = "the scenario's own compare replaces it"
+            return [], []
+        if self.device_only:
+            return [], []
+        cpu_device = torch.device("cpu")
+        cpu = device_run
+        if self.device.type != "cpu":
+            cpu = self._cpu_run(cpu_device, exact=False)
+        default = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float64)
+        try:
+            exact = self._cpu_run(cpu_device, exact=True)
+        finally:
+            torch.set_default_dtype(default)
+        failed = [(a, b) for a, b in zip(cpu, exact, strict=True) if (b.raised is None) != (a.raised is None)]
+        if failed:
+            reference.no_exact = f"the double-precision run ends differently: {failed[0][1].raised or 'no exception'}"
+            return cpu, []
+        return cpu, exact
+
+    def _cpu_run(self, cpu_device: torch.device, *, exact: bool) -> Run:
+        inputs = [exact_input(x) for x in self.inputs] if exact else self.inputs
+        if self.by_author:
+            return run_author_reference(self.workload, cpu_device, inputs, exact=exact)
+        return run_sequence(self.workload, cpu_device, inputs, ORDERS[0], exact=exact)
+
+    def _digest_runs(self, runs: list[Run], weights: torch.Tensor) -> list[Run]:
+        """Take the digests on the device itself, since that is where the crew takes them."""
+        on_device = weights.to(self.device.torch_device)
+        return [_digest_run(run, on_device) for run in runs]
+
+
+def _check_structures(workload: Workload, run: Run) -> None:
+    """Require one structure per role: else a thread's value has nothing of its kind to be compared with."""
+    first: dict[int, tuple[str, str]] = {}
+    for index, outcome in enumerate(run):
+        if outcome.raised is None:
+            role = _role(workload, index)
+            known, where = first.setdefault(role, (str(outcome.spec), _name(workload, index)))
+            if known != str(outcome.spec):
+                raise BrokenScenario(
+                    f"{_name(workload, index)} returns the structure {outcome.spec}, {where} returned {known}: "
+                    "return one structure from every iteration, or write a step function per role in steps()"
+                )
+
+
+def _digest_run(run: Run, weights: torch.Tensor) -> Run:
+    return [
+        Outcome([digest(leaf.to(weights.device), weights).cpu() for leaf in one.leaves], one.spec, one.raised)
+        for one in run
+    ]
+
+
+def _same_run(left: Run, right: Run) -> bool:
+    return all(_same_outcome(a, b) for a, b in zip(left, right, strict=True))
+
+
+def _same_outcome(left: Outcome, right: Outcome) -> bool:
+    return (
+        left.raised == right.raised
+        and len(left.leaves) == len(right.leaves)
+        and all(map(tree.same_bits, left.leaves, right.leaves))
+    )
+
+
+def _expectations(workload: Workload, runs: list[Run], cpu: Run, exact: Run) -> list[Expected]:
+    relative = _relative_errors(workload, cpu, exact)
+    expectations = []
+    for index in range(len(runs[0])):
+        distinct: list[Outcome] = []
+        for run in runs:
+            if not any(_same_outcome(run[index], known) for known in distinct):
+                distinct.append(run[index])
+        one = Expected(str(distinct[0].spec) if distinct[0].spec is not None else "")
+        one.variants = [outcome.leaves for outcome in distinct if outcome.raised is None]
+        one.raised = [outcome.raised for outcome in distinct if outcome.raised is not None]
+        if exact and exact[index].raised is None:
+            one.exact = exact[index].leaves
+            one.budget = [
+                budget.ERROR_FACTOR
+                * max(
+                    relative[_role(workload, index), place] * budget.magnitude(leaf),
+                    budget.error_of(cpu[index].leaves[place], leaf),
+                )
+                for place, leaf in enumerate(one.exact)
+            ]
+        expectations.append(one)
+    return expectations
+
+
+def _role(workload: Workload, index: int) -> int:
+    """Return the role of a slot; the arbiter is a role of its own."""
+    slots = workload.plan.slots
+    return workload.role(slots[index]) if index < len(slots) else -1
+
+
+def _relative_errors(workload: Workload, cpu: Run, exact: Run) -> dict[tuple[int, int], float]:
+    """Return the CPU's largest relative error by (role, leaf), at least the dtype's epsilon."""
+    errors: dict[tuple[int, int], float] = {}
+    for index, (narrow, wide) in enumerate(zip(cpu, exact, strict=False)):
+        for place, (a, b) in enumerate(zip(narrow.leaves, wide.leaves, strict=True)):
+            key = (_role(workload, index), place)
+            scale = budget.magnitude(b)
+            error = budget.error_of(a, b) / scale if scale and a.shape == b.shape else 0.0
+            errors[key] = max(errors.get(key, 0.0), error, budget.epsilon(a.dtype))
+    return errors
+
+
+def _check_alone(workload: Workload, reference: Reference) -> None:
+    """Judge the sequential runs by themselves: against the exact values, and against each other."""
+    for index, one in enumerate(reference.full):
+        for place, exact in enumerate(one.exact):
+            if not one.variants:
+                continue
+            first = one.variants[0][place]
+            where = f"{_name(workload, index)}, output {place}"
+            if first.shape != exact.shape:
+                reference.wrong_alone = reference.wrong_alone or (
+                    f"{where}: shape {tuple(first.shape)}, on the CPU {tuple(exact.shape)}"
+                )
+                continue
+            error = budget.error_of(first, exact) if budget.is_numeric(first.dtype) else float(not torch.equal(first, exact))
+            if error > one.budget[place]:
+                reference.wrong_alone = reference.wrong_alone or (
+                    f"{where}: {error:.3g} from the exact value, {one.budget[place]:.3g} allowed "
+                    f"({budget.ERROR_FACTOR:.0f} times the CPU's own error)"
+                )
+            if reference.varies_alone and len(one.variants) > 1:
+                _check_repeatable(reference, where, [leaves[place] for leaves in one.variants], one.budget[place])
+
+
+def _check_repeatable(reference: Reference, where: str, values: list[torch.Tensor], allowed: float) -> None:
+    first = values[0]
+    spread = max(
+        float("inf") if value.shape != first.shape else budget.error_of(value, first) for value in values[1:]
+    )
+    if spread > allowed:
+        reference.not_repeatable = reference.not_repeatable or (
+            f"{where}: one thread alone gives values {spread:.3g} apart, {allowed:.3g} allowed"
+        )
+
+
+def _name(workload: Workload, index: int) -> str:
+    slots = workload.plan.slots
+    return str(slots[index]) if index < len(slots) else f"finish of state {index - len(slots)}"

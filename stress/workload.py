@@ -1,0 +1,218 @@
+"""One scenario made runnable: states, inputs, and a single step with its outcome. Child processes only."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import random
+import re
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
+from typing import Any
+
+import torch
+
+from stress import seeds
+from stress.errors import BrokenScenario
+from stress.oracle import tree
+from stress.oracle.state import exact_dtype
+from stress.oracle.state import state_tensors
+from stress.oracle.state import to_exact
+from stress.plan import Plan
+from stress.plan import Slot
+from stress.scenario import Scenario
+from stress.scenario import overrides
+
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
+_MESSAGE_CHARS_MAX = 500
+
+
+@dataclass(frozen=True)
+class Raised:
+    """An exception as a value: two are equal when type and message (addresses removed) are."""
+
+    kind: str
+    message: str
+    trace: str = field(compare=False, default="")
+    is_control_flow: bool = field(compare=False, default=False)
+    """SystemExit, KeyboardInterrupt, pytest.skip, a Warning, a failed assert: never a value to be expected."""
+    is_oom: bool = field(compare=False, default=False)
+
+    @classmethod
+    def of(cls, error: BaseException) -> Raised:
+        message = _ADDRESS.sub("0x…", str(error))[:_MESSAGE_CHARS_MAX]
+        control_flow = not isinstance(error, Exception) or isinstance(error, Warning | AssertionError)
+        oom = isinstance(error, torch.OutOfMemoryError | MemoryError) or "out of memory" in message
+        trace = "".join(traceback.format_exception(error, limit=-8))
+        return cls(type(error).__name__, message, trace, control_flow, oom)
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.message.splitlines()[0] if self.message else ''}".rstrip(": ")
+
+
+@dataclass
+class Outcome:
+    """What one step gave: leaves with their structure, or an exception."""
+
+    leaves: list[torch.Tensor] = field(default_factory=list)
+    spec: Any = None
+    raised: Raised | None = None
+
+
+class Workload:
+    """States and inputs of one item, identical in every process that is given the same seed."""
+
+    def __init__(self, scenario: Scenario, plan: Plan, *, seed: int) -> None:
+        self.scenario = scenario
+        self.plan = plan
+        self.seed = seed
+        self.roles = list(scenario.steps())
+        if not self.roles:
+            raise BrokenScenario("steps() returned no step function")
+        for role in self.roles:
+            if inspect.iscoroutinefunction(role) or inspect.isgeneratorfunction(role):
+                raise BrokenScenario(
+                    f"{getattr(role, '__name__', role)} is a coroutine or generator function, whose body a call "
+                    "does not run: write a plain function"
+                )
+        if scenario.sharing not in ("shared", "per-thread"):
+            raise BrokenScenario(f'sharing is {scenario.sharing!r}: use "shared" or "per-thread"')
+
+    def role(self, slot: Slot) -> int:
+        return slot.thread % len(self.roles)
+
+    @property
+    def states_per_batch(self) -> int:
+        return self.plan.workers if self.scenario.sharing == "per-thread" else 1
+
+    def make_states(self, device: torch.device) -> list[list[Any]]:
+        """Return ``states[batch][worker]`` (one per batch when shared), each from generators seeded alike."""
+        return [
+            [self._setup(device, index, one) for one in range(self.states_per_batch)]
+            for index in range(self.plan.batch)
+        ]
+
+    def _setup(self, device: torch.device, batch_index: int, worker: int) -> Any:
+        seeds.seed_generators(seeds.derive(self.seed, "setup", batch_index, worker))
+        try:
+            return self.scenario.setup(device)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            raise BrokenScenario(f"setup raised {Raised.of(error)}\n{traceback.format_exc(limit=-6)}") from error
+
+    def check_states(self, states: Sequence[Sequence[Any]]) -> None:
+        """Compare the initial tensors bitwise with those of a CPU setup; raise `BrokenScenario`."""
+        own = state_tensors(states[0][0])
+        cpu = state_tensors(self._setup(torch.device("cpu"), 0, 0))
+        if [path for path, _ in own] != [path for path, _ in cpu]:
+            raise BrokenScenario("setup builds a different state on the CPU and on the device: let it depend on nothing else")
+        for (path, tensor), (_, expected) in zip(own, cpu, strict=True):
+            if not tree.same_bits(tensor.detach().cpu(), expected.detach()):
+                raise BrokenScenario(
+                    f"the initial {path} differs from the CPU's: setup must draw on the CPU and then move "
+                    "(torch.randn(...).to(device)), and draw only from torch's, random's or numpy's default generators"
+                )
+
+    def make_inputs(self) -> list[Any]:
+        """Return one CPU input per slot, drawn from a generator of its own."""
+        return [self._input(index, slot) for index, slot in enumerate(self.plan.slots)]
+
+    def _input(self, index: int, slot: Slot) -> Any:
+        seed = seeds.derive(self.seed, "input", slot.wave, slot.thread, slot.iteration)
+        made = self._draw(seed)
+        if index == 0 and overrides(self.scenario, "make_input"):
+            for left, right in zip(_tensors(made), _tensors(self._draw(seed)), strict=True):
+                if not tree.same_bits(left, right):
+                    raise BrokenScenario(
+                        "make_input gave two different inputs for one seed: draw from the generator it is given, and from nothing else"
+                    )
+        return made
+
+    def _draw(self, seed: int) -> Any:
+        torch_before, python_before = torch.get_rng_state(), random.getstate()
+        try:
+            made = self.scenario.make_input(torch.Generator().manual_seed(seed))
+        except Exception as error:
+            raise BrokenScenario(f"make_input raised {Raised.of(error)}\n{traceback.format_exc(limit=-6)}") from error
+        if not torch.equal(torch_before, torch.get_rng_state()) or python_before != random.getstate():
+            raise BrokenScenario(
+                "make_input draws from a global generator: pass generator=generator to every random function"
+            )
+        for tensor in _tensors(made):
+            if tensor.device.type != "cpu":
+                raise BrokenScenario(f"make_input returned a tensor on {tensor.device}: return CPU tensors, they are moved for you")
+        return made
+
+    def state_of(self, states: Sequence[Sequence[Any]], slot: Slot) -> Any:
+        of_batch = states[slot.state]
+        return of_batch[slot.worker] if len(of_batch) > 1 else of_batch[0]
+
+    def finish_argument(self, states: Sequence[Sequence[Any]], batch_index: int) -> Any:
+        """Return what `finish` and `main_step` get: the state, or the list of all threads' states."""
+        of_batch = list(states[batch_index])
+        return of_batch if self.scenario.sharing == "per-thread" else of_batch[0]
+
+    def run(self, states: Sequence[Sequence[Any]], slot: Slot, x: Any) -> Outcome:
+        """Run one step; an exception is an outcome, a value that cannot be judged is `BrokenScenario`."""
+        role = self.roles[self.role(slot)]
+        try:
+            value = role(self.state_of(states, slot), x)
+        except BaseException as error:  # SystemExit and KeyboardInterrupt of a step are its outcome too
+            return Outcome(raised=Raised.of(error))
+        leaves, spec = tree.flatten(value, _where(role))
+        return Outcome(leaves, spec)
+
+    def finish(self, states: Sequence[Sequence[Any]]) -> list[Outcome]:
+        """Run the arbiter once per state of the batch; an empty list where the scenario has none."""
+        if not overrides(self.scenario, "finish"):
+            return []
+        outcomes = []
+        for index in range(self.plan.batch):
+            try:
+                value = self.scenario.finish(self.finish_argument(states, index))
+            except BaseException as error:
+                outcomes.append(Outcome(raised=Raised.of(error)))
+                continue
+            outcomes.append(Outcome(*tree.flatten(value, "finish")))
+        return outcomes
+
+
+def fresh_copy(x: Any) -> Any:
+    """Return a copy whose tensors are new and lie on the same device; other values are deep-copied."""
+    if isinstance(x, torch.Tensor):
+        return x.clone()
+    return tree.map_tensors(torch.clone, copy.copy(x)) if _tensors(x) else copy.deepcopy(x)
+
+
+def moved(x: Any, device: torch.device) -> Any:
+    return tree.map_tensors(lambda tensor: tensor.to(device), x)
+
+
+def exact_workload(workload: Workload) -> Workload:
+    """Return the double-precision twin of a CPU workload: parameters that name a dtype are widened."""
+    twin = copy.copy(workload.scenario)
+    for name in twin.params:
+        value = getattr(twin, name)
+        if isinstance(value, torch.dtype):
+            setattr(twin, name, exact_dtype(value))
+    return Workload(twin, workload.plan, seed=workload.seed)
+
+
+def exact_input(x: Any) -> Any:
+    return tree.map_tensors(lambda tensor: tensor.to(exact_dtype(tensor.dtype)), x)
+
+
+def make_exact(states: Sequence[Sequence[Any]]) -> None:
+    for of_batch in states:
+        to_exact(list(of_batch))
+
+
+def _tensors(value: Any) -> list[torch.Tensor]:
+    return [leaf for leaf in tree.leaves(value) if isinstance(leaf, torch.Tensor)]
+
+
+def _where(function: Any) -> str:
+    return str(getattr(function, "__qualname__", function))
