@@ -1,0 +1,322 @@
+"""Known failures as data: `results/known/*.toml`, matched by text that is stable across macOS versions.
+
+The form is that of Go's watchflakes: patterns under version control with links to the issues, the first
+match in file order names the failure, and what matches nothing stays loudly unnamed.
+
+Matching is bounded by construction, because the text is what a dying process left (maybe gigabytes of one
+letter): the text is cut, lines are cut, and a pattern may neither repeat without a bound nor repeat a group.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import tomllib
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+TEXT_CHARS_MAX = 1_000_000  # Kept at each end of a text.
+LINE_CHARS_MAX = 2_000  # Kept at each end of a line.
+PATTERN_CHARS_MAX = 1_000
+REPEATS_MAX = 10_000  # Product of all upper bounds in a pattern: steps per position of the text.
+
+CONDITIONS = ("signal-after-body", "report-after-exit-0", "sigkill-not-ours")
+
+_ID = re.compile(r"[a-z0-9-]{1,40}/[a-z0-9-]{1,60}")
+_REQUIRED = frozenset({"id", "meaning", "links"})
+_TEXTS = frozenset({"id", "meaning", "next", "pattern", "fault", "stacks", "condition"})
+_LISTS = frozenset({"links", "signals", "frames"})
+_KEYS = _TEXTS | _LISTS | {"taints", "frames_depth"}
+_EVIDENCE = ("pattern", "frames", "stacks", "condition")
+
+
+class SignatureError(ValueError):
+    """A file of signatures is wrong; the text names file, signature and key."""
+
+
+@dataclass(frozen=True)
+class Signature:
+    """One class of known failures."""
+
+    id: str
+    meaning: str
+    """One sentence for a user."""
+    links: tuple[str, ...]
+    signals: tuple[str, ...] = ()
+    """Usual signals. Text is matched whatever the signal: a crash handler turns SIGABRT into SIGSEGV."""
+    next: str = ""
+    """What to try."""
+    taints: bool = False
+    """Values computed after this text are not to be trusted, whatever the exit status."""
+    pattern: re.Pattern[str] | None = None
+    """Matched against stderr and the texts of crash reports."""
+    frames: tuple[re.Pattern[str], ...] = ()
+    """Each matched against the first `frames_depth` frames of the crashed thread; any may match."""
+    frames_depth: int = 1
+    fault: re.Pattern[str] | None = None
+    """Must match the exception text of the crash report too, if given."""
+    stacks: re.Pattern[str] | None = None
+    """Matched against the stacks of a hang."""
+    condition: str | None = None
+    """One of `CONDITIONS`: how the process ended, which no text tells."""
+
+
+class Found(NamedTuple):
+    signature: Signature
+    line: str
+    """The line, frame or stack line that matched."""
+
+
+def load_signatures(folders: Sequence[Path] | None = None) -> list[Signature]:
+    """Return the signatures of all `*.toml` in `folders`, in order of file name within each folder.
+
+    By default the ones that came with this package. Raise `SignatureError` for anything wrong in a file.
+    """
+    signatures: dict[str, Signature] = {}
+    origin: dict[str, Path] = {}
+    for folder in [default_folder()] if folders is None else folders:
+        for path in sorted(folder.glob("*.toml")):
+            for signature in _load_file(path):
+                if signature.id in signatures:
+                    raise SignatureError(f"{path}: id {signature.id!r} is already in {origin[signature.id]}")
+                signatures[signature.id] = signature
+                origin[signature.id] = path
+    return list(signatures.values())
+
+
+@cache
+def default_signatures() -> tuple[Signature, ...]:
+    """Return the shipped signatures, read once per process."""
+    return tuple(load_signatures())
+
+
+def default_folder() -> Path:
+    """Return where the signatures are: inside an installed wheel, else in the checkout."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "_shipped" / "results" / "known", package.parent / "results" / "known"):
+        if folder.is_dir():
+            return folder
+    raise SignatureError(f"no signatures beside {package}: the installation of mps-stress is incomplete")
+
+
+def match(
+    text: str,
+    frames: Sequence[str] = (),
+    signal: str | None = None,
+    *,
+    fault: str = "",
+    stacks: str = "",
+    signatures: Sequence[Signature] | None = None,
+) -> Signature | None:
+    """Return the signature that names a failure, or None. See `find_all` for the arguments."""
+    found = find_all(text, frames, signal, fault=fault, stacks=stacks, signatures=signatures)
+    return found[0].signature if found else None
+
+
+def match_all(
+    text: str,
+    frames: Sequence[str] = (),
+    signal: str | None = None,
+    *,
+    fault: str = "",
+    stacks: str = "",
+    signatures: Sequence[Signature] | None = None,
+) -> list[Signature]:
+    """Return all signatures that match, the one that names the failure first."""
+    found = find_all(text, frames, signal, fault=fault, stacks=stacks, signatures=signatures)
+    return [each.signature for each in found]
+
+
+def find_all(
+    text: str,
+    frames: Sequence[str] = (),
+    signal: str | None = None,
+    *,
+    fault: str = "",
+    stacks: str = "",
+    signatures: Sequence[Signature] | None = None,
+) -> list[Found]:
+    """Return all matches with the line that matched: of `text` first, then of `frames`, then of `stacks`.
+
+    `frames` are the crashed thread's, innermost first, as "image symbol + offset"; `signal` is a name and
+    only excludes matches by frames; `fault` is the exception text of a crash report; `stacks` are those
+    of a hang. Within each kind of evidence the file order decides.
+    """
+    known = default_signatures() if signatures is None else signatures
+    text = bounded(text)
+    stacks = bounded(stacks)
+    frames = [frame[:LINE_CHARS_MAX] for frame in frames[: max((s.frames_depth for s in known), default=0)]]
+    fault = fault[:LINE_CHARS_MAX]
+    found = [Found(s, line) for s in known if s.pattern and (line := _line(s.pattern, text)) is not None]
+    found += [Found(s, line) for s in known if (line := _frame(s, frames, signal, fault)) is not None]
+    found += [Found(s, line) for s in known if s.stacks and (line := _line(s.stacks, stacks)) is not None]
+    unique: dict[str, Found] = {}
+    for each in found:
+        unique.setdefault(each.signature.id, each)
+    return list(unique.values())
+
+
+def bounded(text: str) -> str:
+    """Return `text` with its middle and the middles of long lines left out."""
+    if len(text) > 2 * TEXT_CHARS_MAX:
+        text = f"{text[:TEXT_CHARS_MAX]}\n{text[-TEXT_CHARS_MAX:]}"
+    return "\n".join(
+        line if len(line) <= 2 * LINE_CHARS_MAX else f"{line[:LINE_CHARS_MAX]} ... {line[-LINE_CHARS_MAX:]}"
+        for line in text.splitlines()
+    )
+
+
+def _line(pattern: re.Pattern[str], text: str) -> str | None:
+    found = pattern.search(text)
+    if found is None:
+        return None
+    start = text.rfind("\n", 0, found.start()) + 1
+    end = text.find("\n", found.start())
+    return text[start : None if end < 0 else end].strip()
+
+
+def _frame(signature: Signature, frames: Sequence[str], signal: str | None, fault: str) -> str | None:
+    if signal is not None and signature.signals and signal not in signature.signals:
+        return None
+    if signature.fault is not None and not signature.fault.search(fault):
+        return None
+    for frame in frames[: signature.frames_depth]:
+        if any(pattern.search(frame) for pattern in signature.frames):
+            return frame
+    return None
+
+
+def _load_file(path: Path) -> list[Signature]:
+    try:
+        with path.open("rb") as file:
+            data = tomllib.load(file)
+    except (OSError, ValueError, RecursionError) as error:
+        raise SignatureError(f"{path}: {error}") from None
+    tables = data.pop("signature", None)
+    if data or not isinstance(tables, list):
+        raise SignatureError(f"{path}: expected [[signature]] tables and nothing else, found {sorted(data)}")
+    signatures = []
+    for number, table in enumerate(tables, start=1):
+        where = f"{path}: signature {number}"
+        if not isinstance(table, dict):
+            raise SignatureError(f"{where}: expected a table")
+        signatures.append(_signature(table, f"{where} ({table.get('id')!r})"))
+    return signatures
+
+
+def _signature(table: Mapping[str, object], where: str) -> Signature:
+    _check_keys(table, where)
+    identity = _text(table, "id", where)
+    if not _ID.fullmatch(identity):
+        raise SignatureError(f"{where}: id must look like 'metal/encoder-overlap'")
+    links = _texts(table, "links", where)
+    for link in links:
+        if not link.startswith("https://"):
+            raise SignatureError(f"{where}: links must start with https://, not {link!r}")
+    signals = _texts(table, "signals", where)
+    for name in signals:
+        if name not in signal.Signals.__members__:
+            raise SignatureError(f"{where}: signals: {name!r} is not the name of a signal")
+    condition = _text(table, "condition", where) or None
+    if condition is not None and condition not in CONDITIONS:
+        raise SignatureError(f"{where}: condition must be one of {', '.join(CONDITIONS)}")
+    taints = table.get("taints", False)
+    if not isinstance(taints, bool):
+        raise SignatureError(f"{where}: taints must be true or false")
+    depth = table.get("frames_depth", 1)
+    if not isinstance(depth, int) or isinstance(depth, bool) or not 1 <= depth <= 100:
+        raise SignatureError(f"{where}: frames_depth must be a whole number from 1 to 100")
+    return Signature(
+        id=identity,
+        meaning=_text(table, "meaning", where),
+        links=links,
+        signals=signals,
+        next=_text(table, "next", where),
+        taints=taints,
+        pattern=_pattern(table, "pattern", where),
+        frames=tuple(_compile(text, "frames", where) for text in _texts(table, "frames", where)),
+        frames_depth=depth,
+        fault=_pattern(table, "fault", where),
+        stacks=_pattern(table, "stacks", where),
+        condition=condition,
+    )
+
+
+def _check_keys(table: Mapping[str, object], where: str) -> None:
+    unknown = sorted(set(table) - _KEYS)
+    if unknown:
+        raise SignatureError(
+            f"{where}: unknown key {', '.join(unknown)}; known are {', '.join(sorted(_KEYS))}"
+        )
+    missing = sorted(_REQUIRED - set(table))
+    if missing:
+        raise SignatureError(f"{where}: {', '.join(missing)} missing")
+    if not any(key in table for key in _EVIDENCE):
+        raise SignatureError(f"{where}: needs at least one of {', '.join(_EVIDENCE)}")
+    if "fault" in table and "frames" not in table:
+        raise SignatureError(f"{where}: fault narrows frames, and there are none")
+
+
+def _text(table: Mapping[str, object], key: str, where: str) -> str:
+    value = table.get(key, "")
+    if not isinstance(value, str) or (key in table and not value.strip()):
+        raise SignatureError(f"{where}: {key} must be a text that is not empty")
+    return value
+
+
+def _texts(table: Mapping[str, object], key: str, where: str) -> tuple[str, ...]:
+    value = table.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+        raise SignatureError(f"{where}: {key} must be a list of texts")
+    return tuple(value)
+
+
+def _pattern(table: Mapping[str, object], key: str, where: str) -> re.Pattern[str] | None:
+    text = _text(table, key, where)
+    return _compile(text, key, where) if text else None
+
+
+def _compile(text: str, key: str, where: str) -> re.Pattern[str]:
+    try:
+        compiled = re.compile(text, re.MULTILINE)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise SignatureError(f"{where}: {key} is not a regular expression: {error}") from None
+    reason = _unbounded(text)
+    if reason is not None:
+        raise SignatureError(f"{where}: {key}: {reason}")
+    if compiled.search("") is not None:
+        raise SignatureError(f"{where}: {key} matches the empty text, so everything")
+    return compiled
+
+
+_TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\((?:\?[^:)]{0,8}[:=!])?|\{\d*,?\d*\}|.", re.DOTALL)
+_BOUNDS = re.compile(r"\{(\d*)(,?)(\d*)\}")
+
+
+def _unbounded(pattern: str) -> str | None:
+    """Return why matching a valid pattern may take long, or None when its cost per position is bounded."""
+    if len(pattern) > PATTERN_CHARS_MAX:
+        return f"longer than {PATTERN_CHARS_MAX} characters"
+    product = 1
+    previous = ""
+    for token in _TOKEN.findall(pattern):
+        if token in ("*", "+"):
+            return f"{token!r} repeats without a bound; write {{0,80}} or {{1,80}}"
+        bounds = _BOUNDS.fullmatch(token)
+        if bounds is not None:
+            low, comma, high = bounds.groups()
+            if comma and not high:
+                return f"{token!r} repeats without a bound"
+            if previous == ")":
+                return f"{token!r} repeats a group"
+            product *= max(1, int(high or low or 1) + 1)
+        elif token.startswith("\\") and token[1].isdigit():
+            return f"{token!r} refers back to a group"
+        previous = token
+    if product > REPEATS_MAX:
+        return f"the product of all repeats is {product}, more than {REPEATS_MAX}"
+    return None
