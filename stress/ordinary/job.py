@@ -1,0 +1,134 @@
+"""One test's run from N threads: what the threads do, and everything they leave behind."""
+
+from __future__ import annotations
+
+import _thread
+import time
+from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
+
+from stress import context
+from stress.ordinary.barrier import Barrier
+from stress.perturb import Perturbation
+
+Body = Callable[[int], object]
+"""Called with the iteration; returns what the test function returned."""
+
+STARTING = "starting"
+AT_BARRIER = "waiting for the other threads"
+IN_BODY = "in the body"
+FINISHED = "finished"
+
+
+@dataclass(frozen=True, slots=True)
+class CallError:
+    """What one call of the body raised."""
+
+    thread: int
+    iteration: int
+    error: BaseException
+
+
+@dataclass(slots=True)
+class Lane:
+    """One thread's share of a job. Only that thread writes it while the job runs."""
+
+    index: int
+    errors: list[CallError] = field(default_factory=list)
+    returned: list[tuple[int, object]] = field(default_factory=list)
+    """(iteration, value) of the calls that returned something: tests return None."""
+    spans_ns: list[tuple[int, int]] = field(default_factory=list)
+    """Begin and end of each call that ended."""
+    phase: str = STARTING
+    iteration: int = 0
+    died_of: BaseException | None = None
+    """What ended the thread's loop from outside a call, an asynchronous exception for example."""
+
+
+class Job:
+    """Call one body per thread `iterations` times, all threads starting each call together."""
+
+    def __init__(
+        self, bodies: Sequence[Body], iterations: int, perturb: Callable[[int], Perturbation] | None
+    ) -> None:
+        self.threads = len(bodies)
+        self.iterations = iterations
+        self.lanes = [Lane(index) for index in range(self.threads)]
+        self.perturbations: list[Perturbation] = []
+        self.done = _thread.allocate_lock()
+        self.done.acquire()
+        self._bodies = bodies
+        self._perturb = perturb
+        self._barrier = Barrier(self.threads)
+        self._mutex = _thread.allocate_lock()
+        self._running = self.threads
+
+    def run_lane(self, index: int) -> None:
+        """Do one thread's share, in that thread. Never raises: whatever happens is kept in the lane."""
+        lane = self.lanes[index]
+        try:
+            if self._perturb is None:
+                self._loop(lane)
+            else:
+                with self._perturb(index) as perturbation:
+                    self._loop(lane)
+                self.perturbations.append(perturbation)
+        except BaseException as error:
+            lane.died_of = error
+        finally:
+            context.leave()
+            lane.phase = FINISHED
+            self._barrier.leave()
+            with self._mutex:
+                self._running -= 1
+                is_last = self._running == 0
+            if is_last:
+                self.done.release()
+
+    def _loop(self, lane: Lane) -> None:
+        body = self._bodies[lane.index]
+        index = lane.index
+        step = context.Step(index, thread_count=self.threads)
+        context.enter(step)
+        now_ns = time.perf_counter_ns
+        for iteration in range(self.iterations):
+            lane.iteration = step.iteration = iteration
+            lane.phase = AT_BARRIER
+            if not self._barrier.wait(index):
+                return
+            lane.phase = IN_BODY
+            begin_ns = now_ns()
+            try:
+                value = body(iteration)
+            # Everything, KeyboardInterrupt and SystemExit too: in a thread they end nothing but the
+            # thread, silently, and the test would pass.
+            except BaseException as error:
+                lane.spans_ns.append((begin_ns, now_ns()))
+                lane.errors.append(CallError(index, iteration, error))
+            else:
+                lane.spans_ns.append((begin_ns, now_ns()))
+                if value is not None:
+                    lane.returned.append((iteration, value))
+
+    def abandon(self) -> None:
+        """Tell threads that wait or come back later to stop."""
+        self._barrier.abort()
+
+    @property
+    def calls(self) -> int:
+        """Calls of the body that ended, one way or another."""
+        return sum(len(lane.spans_ns) for lane in self.lanes)
+
+    def overlap(self) -> float:
+        """Return the share of calls during which another thread's body was running too."""
+        overlapped = 0
+        for iteration in range(self.iterations):
+            spans = sorted(lane.spans_ns[iteration] for lane in self.lanes if len(lane.spans_ns) > iteration)
+            latest_ns = 0
+            for position, (begin_ns, end_ns) in enumerate(spans):
+                follower = spans[position + 1] if position + 1 < len(spans) else None
+                overlapped += begin_ns < latest_ns or (follower is not None and follower[0] < end_ns)
+                latest_ns = max(latest_ns, end_ns)
+        return overlapped / self.calls if self.calls else 0.0

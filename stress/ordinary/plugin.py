@@ -1,0 +1,227 @@
+"""The pytest side of ordinary tests: hooks that select, set up, run and report. `register` is the way in."""
+
+from __future__ import annotations
+
+import functools
+import secrets
+import unittest
+from collections.abc import Callable
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from stress.options import DEADLINE_S_DEFAULT
+from stress.options import Settings
+from stress.ordinary import fixtures
+from stress.ordinary import selection
+from stress.ordinary.pool import Pool
+from stress.ordinary.threaded import Conditions
+from stress.ordinary.threaded import Threaded
+from stress.ordinary.threaded import run_function
+from stress.ordinary.threaded import run_unittest
+
+PLUGIN_NAME = "mps-stress-ordinary"
+INI_SHARED = "mps_shared_fixtures"
+
+_STATE = pytest.StashKey[Threaded]()
+_REASON = pytest.StashKey[str]()
+
+# Attributes of a report are carried over by pytest-xdist as long as JSON can hold them.
+_REPORT_ATTRIBUTE = "mps_ordinary"
+
+
+def add_ini(parser: pytest.Parser) -> None:
+    """Declare the ini option of this part; called from `pytest_addoption`."""
+    parser.addini(
+        INI_SHARED,
+        "Function-scoped fixtures that the threads of one test share: set up once, also where they change "
+        "something of the whole process (monkeypatch, caplog, ...)",
+        type="args",
+        default=[],
+    )
+
+
+def register(
+    config: pytest.Config, settings: Settings | None, journal: Callable[[str], None] | None = None
+) -> OrdinaryPlugin:
+    """Register the plugin; called from `pytest_configure`. `settings` is None without `--mps-threads`.
+
+    `journal` is called with a test's node id before its threads start, so that the name survives a crash.
+    """
+    plugin = OrdinaryPlugin(config, settings, journal)
+    config.pluginmanager.register(plugin, PLUGIN_NAME)
+    return plugin
+
+
+class OrdinaryPlugin:
+    """Runs test functions from threads where a marker or `--mps-all-tests` says so."""
+
+    def __init__(
+        self, config: pytest.Config, settings: Settings | None, journal: Callable[[str], None] | None = None
+    ) -> None:
+        self._config = config
+        self._settings = settings
+        self._journal = journal
+        self._pool = Pool()
+        self._shared = frozenset(config.getini(INI_SHARED))
+        self._conditions = Conditions(
+            deadline_s=settings.deadline_s if settings else DEADLINE_S_DEFAULT,
+            seed=settings.seed if settings else secrets.randbits(32),
+            perturb=settings.perturb if settings else "low",
+            modules=settings.trace_modules if settings else (),
+        )
+        self._overlaps: list[tuple[int, float]] = []
+        self._reasons: list[str] = []
+
+    @pytest.fixture
+    def thread_index(self) -> int:
+        """Return the number of the running thread, from 0; 0 in a test that runs from one thread."""
+        return 0
+
+    @pytest.fixture
+    def iteration_index(self) -> int:
+        """Return the number of the call in its thread, from 0. In other fixtures it is always 0."""
+        return 0
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        for item in items:
+            if isinstance(item, pytest.Function):
+                self._select(item)
+
+    def _select(self, item: pytest.Function) -> None:
+        plan = selection.plan(item, self._settings)
+        if plan is None:
+            return
+        reason = selection.why_not(item)
+        if reason is not None:
+            item.stash[_REASON] = reason
+            return
+        selection.check_run_parallel(item)
+        state = item.stash[_STATE] = Threaded(plan)
+        if isinstance(item.instance, unittest.TestCase):
+            run = functools.partial(self._run_unittest, item, state)
+            vars(item)["runtest"] = run
+
+    def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> str | None:
+        count = sum(_STATE in item.stash for item in items)
+        if not count:
+            return None
+        tests = "1 ordinary test runs" if count == 1 else f"{count} ordinary tests run"
+        return (
+            f"mps-stress: {tests} from threads inside this process, not isolated: "
+            "a crash ends pytest (-n1 contains it)"
+        )
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        state = item.stash.get(_STATE, None)
+        if state is None or not isinstance(item, pytest.Function):
+            return
+        clashing = fixtures.clashing(item, self._shared) if state.plan.threads > 1 else []
+        if clashing:
+            names = ", ".join(clashing)
+            pytest.fail(
+                f"{item.nodeid} runs from {state.plan.threads} threads and uses {names}, which changes the "
+                "whole process: mark the test mps_stress(threads=1), or, where sharing it is fine, set "
+                f"{INI_SHARED} = {' '.join(clashing)} in the ini file",
+                pytrace=False,
+            )
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_fixture_setup(
+        self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+    ) -> object | None:
+        if fixturedef.scope != "function" or self._config.getoption("setupplan", False):
+            return None
+        item = request.node
+        state = item.stash.get(_STATE, None)
+        if state is None:
+            return None
+        self._make_instances(item, state)
+        return fixtures.set_up(fixturedef, request, state.instances, self._shared)
+
+    def _make_instances(self, item: pytest.Function, state: Threaded) -> None:
+        if not state.instances or state.instances[0] is not item.instance:
+            state.instances = fixtures.instances_of(item, state.plan.threads)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> object | None:
+        __tracebackhide__ = True
+        state = pyfuncitem.stash.get(_STATE, None)
+        if state is None:
+            return None
+        self._make_instances(pyfuncitem, state)
+        self._write_journal(pyfuncitem)
+        run_function(pyfuncitem, state, self._pool, self._conditions)
+        return True
+
+    def _run_unittest(self, item: pytest.Function, state: Threaded) -> None:
+        __tracebackhide__ = True
+        self._make_instances(item, state)
+        self._write_journal(item)
+        run_unittest(item, state, self._pool, self._conditions)
+
+    def _write_journal(self, item: pytest.Item) -> None:
+        if self._journal is not None:
+            self._journal(item.nodeid)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        state = item.stash.get(_STATE, None)
+        if report.when == "call" and state is not None:
+            setattr(report, _REPORT_ATTRIBUTE, {"calls": state.calls, "overlap": state.overlap})
+            if report.failed and state.judgement is not None and state.judgement.headline:
+                _explain(report, state)
+        if report.when == "setup" and _REASON in item.stash:
+            setattr(report, _REPORT_ATTRIBUTE, {"reason": item.stash[_REASON]})
+        if report.when == "teardown" and state is not None:
+            # The test is over: its instances and tracebacks must not live on, and a second run (plugins
+            # that repeat tests) starts afresh.
+            state.instances = []
+            state.judgement = None
+        return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        told = getattr(report, _REPORT_ATTRIBUTE, None)
+        if told is None:
+            return
+        if "reason" in told:
+            self._reasons.append(told["reason"])
+        elif told["calls"]:
+            self._overlaps.append((told["calls"], told["overlap"]))
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self._overlaps:
+            calls = sum(calls for calls, _ in self._overlaps)
+            share = sum(calls * overlap for calls, overlap in self._overlaps) / calls
+            tests = len(self._overlaps)
+            terminalreporter.write_line(
+                f"mps-stress: {tests} ordinary test{'s' if tests > 1 else ''}, {calls} calls from threads; "
+                f"another thread's body was running during {share:.0%} of them"
+            )
+        if self._reasons:
+            terminalreporter.write_line(f"mps-stress: not threaded: {selection.tally(self._reasons)}")
+
+    def pytest_unconfigure(self) -> None:
+        self._pool.close()
+
+
+def _explain(report: pytest.TestReport, state: Threaded) -> None:
+    """Put the headline into the one-line summary and the details below the traceback."""
+    judgement = state.judgement
+    assert judgement is not None
+    longrepr: Any = report.longrepr
+    crash = getattr(longrepr, "reprcrash", None)
+    if crash is None:
+        text = str(longrepr)
+        joined = text if judgement.headline in text else f"{judgement.headline}: {text}"
+        details = judgement.details if judgement.details not in joined else ""
+        report.longrepr = f"{joined}\n{details}".strip()
+        return
+    crash.message = f"{judgement.headline}: {crash.message}"
+    longrepr.addsection("mps-stress", judgement.details, "-")

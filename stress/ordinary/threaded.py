@@ -1,0 +1,208 @@
+"""Run one ordinary test from N threads, in this process, and judge it.
+
+Not isolated: a crash ends pytest (the journal names the test; `-n1` keeps the session alive), and a thread
+that hangs in native code with the GIL held hangs pytest too. A hang in Python, or in native code that let the
+GIL go, is caught at the deadline.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+import unittest
+from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from dataclasses import field
+
+import pytest
+
+from stress.ordinary import fixtures
+from stress.ordinary.job import Body
+from stress.ordinary.job import Job
+from stress.ordinary.judge import Judgement
+from stress.ordinary.judge import Leftovers
+from stress.ordinary.judge import judge
+from stress.ordinary.pool import Hang
+from stress.ordinary.pool import Pool
+from stress.ordinary.selection import Plan
+from stress.perturb import Perturbation
+from stress.perturb import TraceScope
+from stress.seeds import derive
+
+LINGER_S_MAX = 1.0
+"""How long threads that the body started may take to end after the last call, all together."""
+
+PERTURB_MODE = "line"
+
+
+@dataclass
+class Threaded:
+    """What the plugin keeps about one item that runs from threads."""
+
+    plan: Plan
+    instances: list[object] = field(default_factory=list)
+    judgement: Judgement | None = None
+    calls: int = 0
+    overlap: float = 0.0
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What is the same for every test of the session."""
+
+    deadline_s: float
+    seed: int
+    perturb: str
+    modules: tuple[str, ...]
+
+
+def run_function(item: pytest.Function, state: Threaded, pool: Pool, conditions: Conditions) -> None:
+    """Run a plain test function or method; raise what the threads' calls amount to."""
+    __tracebackhide__ = True
+    bodies = [_body(item, state, index) for index in range(state.plan.threads)]
+    _run(item, state, bodies, pool, conditions)
+
+
+def _body(item: pytest.Function, state: Threaded, index: int) -> Body:
+    function = _function(item, state, index)
+    arguments = fixtures.arguments(item, index)
+    request = arguments.get("request")
+    if isinstance(request, pytest.FixtureRequest):
+        arguments["request"] = fixtures.for_thread(request, index)
+    call = functools.partial(function, **arguments)
+    if "iteration_index" in arguments:
+        return lambda iteration: call(iteration_index=iteration)
+    return lambda iteration: call()
+
+
+def _function(item: pytest.Function, state: Threaded, index: int) -> Callable[..., object]:
+    instance = state.instances[index]
+    if instance is None or index == 0:
+        own: Callable[..., object] = item.obj
+        return own
+    method: Callable[..., object] = getattr(instance, item.originalname)
+    return method
+
+
+def run_unittest(item: pytest.Function, state: Threaded, pool: Pool, conditions: Conditions) -> None:
+    """Run a `unittest.TestCase` method: `setUp` and `tearDown` once per thread, in the main thread."""
+    __tracebackhide__ = True
+    cases = [case for case in state.instances if isinstance(case, unittest.TestCase)]
+    ready: list[unittest.TestCase] = []
+    try:
+        for case in cases:
+            ready.append(case)
+            case.setUp()
+    except BaseException as error:
+        # unittest's rule: no tearDown for the one whose setUp failed, but its clean-ups run.
+        _tear_down(ready[:-1])
+        ready[-1].doCleanups()
+        raise _as_pytest_skip(error) from error.__cause__
+    bodies = [_call_without_arguments(getattr(case, item.originalname)) for case in cases]
+    try:
+        _run(item, state, bodies, pool, conditions)
+    finally:
+        _tear_down(ready)
+
+
+def _call_without_arguments(method: Callable[[], object]) -> Body:
+    return lambda iteration: method()
+
+
+def _as_pytest_skip(error: BaseException) -> BaseException:
+    return pytest.skip.Exception(str(error)) if isinstance(error, unittest.SkipTest) else error
+
+
+def _tear_down(cases: list[unittest.TestCase]) -> None:
+    """Tear all down, last first; raise the first error after that."""
+    errors: list[BaseException] = []
+    for case in reversed(cases):
+        for action in (case.tearDown, case.doCleanups):
+            try:
+                action()
+            except Exception as error:
+                errors.append(error)
+    if errors:
+        raise errors[0]
+
+
+def _run(
+    item: pytest.Function, state: Threaded, bodies: list[Body], pool: Pool, conditions: Conditions
+) -> None:
+    __tracebackhide__ = True
+    job = Job(bodies, state.plan.iterations, _perturbations(item, conditions))
+    before = set(threading.enumerate())
+    try:
+        with _thread_errors(before) as errors:
+            pool.run(job, conditions.deadline_s)
+            running = _lingering(before | set(pool.threads))
+    except Hang as hang:
+        text = str(hang)
+        state.judgement = Judgement(pytest.fail.Exception(text, pytrace=False), text.splitlines()[0], text)
+    else:
+        state.calls = job.calls
+        state.overlap = job.overlap()
+        lines = [_conditions_line(job, conditions, state.overlap)]
+        state.judgement = judge(job, Leftovers(errors, running), nodeid=item.nodeid, context_lines=lines)
+    if state.judgement.error is not None:
+        raise state.judgement.error
+
+
+def _perturbations(item: pytest.Function, conditions: Conditions) -> Callable[[int], Perturbation] | None:
+    if conditions.perturb == "off":
+        return None
+    scope = TraceScope((str(item.path.parent),), conditions.modules)
+    seed = derive(conditions.seed, "ordinary", item.nodeid)
+    return lambda index: Perturbation(
+        PERTURB_MODE, conditions.perturb, seed=seed, thread_index=index, scope=scope
+    )
+
+
+def _conditions_line(job: Job, conditions: Conditions, overlap: float) -> str:
+    blocked = next((p.blocked for p in job.perturbations if p.blocked), None)
+    if conditions.perturb == "off":
+        perturbation = "off"
+    elif blocked is not None:
+        perturbation = f"none, {blocked}"
+    else:
+        perturbation = f"{conditions.perturb}, at {PERTURB_MODE} boundaries"
+    return (
+        f"{job.threads} threads x {job.iterations} iterations, seed {conditions.seed:#x}, perturbation: "
+        f"{perturbation}; another thread's body was running during {overlap:.0%} of the calls"
+    )
+
+
+@contextmanager
+def _thread_errors(before: set[threading.Thread]) -> Iterator[list[threading.ExceptHookArgs]]:
+    """Collect what ends threads that start meanwhile; errors of older threads go where they always went."""
+    errors: list[threading.ExceptHookArgs] = []
+    previous = threading.excepthook
+
+    def keep(args: threading.ExceptHookArgs, /) -> None:
+        if args.thread in before:
+            previous(args)
+        else:
+            errors.append(args)
+
+    threading.excepthook = keep
+    try:
+        yield errors
+    finally:
+        threading.excepthook = previous
+
+
+def _lingering(known: set[threading.Thread]) -> list[str]:
+    """Return the names of new threads that do not end within `LINGER_S_MAX`."""
+    new = [thread for thread in threading.enumerate() if thread not in known and not _is_foreign(thread)]
+    end_s = time.monotonic() + LINGER_S_MAX
+    for thread in new:
+        thread.join(max(0.0, end_s - time.monotonic()))
+    return [thread.name for thread in new if thread.is_alive()]
+
+
+def _is_foreign(thread: threading.Thread) -> bool:
+    """Whether Python did not start it: native libraries keep threads of their own, which never end."""
+    return isinstance(thread, threading._DummyThread)
