@@ -14,20 +14,6 @@ from typing import Protocol
 
 import torch
 
-CAPABILITIES = {
-    "streams": "explicit streams (torch.mps.Stream, torch.cuda.Stream)",
-    "per_thread_streams": "a stream pool that binds a stream to each thread by itself (the fork's)",
-    "events": "events that can be recorded and waited for",
-    "record_stream": "Tensor.record_stream on this device",
-    "batch_queue": "torch.mps.BatchQueue (the fork's)",
-    "release_slot": "torch.mps.release_current_thread_slot (the fork's)",
-    "pinned_memory": "pinned host memory",
-    "float64": "double precision",
-    "accelerator": "a device that runs asynchronously to the host",
-}
-"""Names for `Scenario.requires`, with what each means."""
-
-
 class Device(Protocol):
     """What the framework needs of a device."""
 

@@ -103,7 +103,7 @@ def parse(config: pytest.Config) -> Settings:
         iterations=_integer(config, "iterations", None),
         seconds=_seconds(config, "seconds", None),
         deadline_s=_seconds(config, "deadline", DEADLINE_S_DEFAULT),
-        seed=_seed(_raw(config, "seed")),
+        seed=config.workerinput["mps_seed"] if hasattr(config, "workerinput") else _seed(_raw(config, "seed")),
         device=_choice(config, "device", DEVICES, "auto"),
         streams=_choice(config, "streams", STREAMS, "auto"),
         perturb=_choice(config, "perturb", PERTURB_LEVELS, "low"),

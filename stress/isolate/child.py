@@ -256,6 +256,9 @@ def _judge(
         paths = [one.full for one in references]
     judge = Judge(workload.scenario, workload.plan, paths, varies_alone=references[0].varies_alone)
     judgement = judge.judge(outcomes, finished)
+    if _readback(spec, workload) == "digest":
+        for finding in judgement.findings:
+            finding.text += " (in the digest: mean, weighted mean, maximum, minimum of the output)"
     result["notes"] += judgement.notes
     result["judged"] = judgement.judged
     result["bitwise"] = judgement.bitwise

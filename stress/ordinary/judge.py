@@ -32,10 +32,6 @@ MESSAGE_CHARACTERS_MAX = 300
 _FRAMEWORK_MODULE = "stress.ordinary."
 
 
-class ThreadFailure(Exception):
-    """A call ended in a way that pytest would mistake for something else; the cause is chained."""
-
-
 @dataclass(frozen=True)
 class Judgement:
     """One test's outcome. `error` is raised in the main thread (None: passed), the rest is for the report."""
@@ -186,7 +182,11 @@ def _details(
         )
     # The headline is the first line already.
     text += [sentence for sentence in extra if sentence != lines[0]]
-    for group in groups[1:GROUPS_IN_FULL]:
+    # pytest shows the first error with its own traceback, if that is what is raised.
+    shown = 1 if groups and _presentable(groups[0][0]) is groups[0][0].error else 0
+    for group in groups[shown:GROUPS_IN_FULL]:
+        if not _own_frames(group[0].error):
+            continue
         text += [
             "",
             f"thread {group[0].thread}, iteration {group[0].iteration}:",
@@ -241,6 +241,8 @@ def _presentable(call: CallError) -> BaseException:
     """Return what the main thread raises: the error itself, unless pytest would not take it for a failure."""
     error = call.error
     where = f"in thread {call.thread}, iteration {call.iteration}"
+    if isinstance(error, (Exception, pytest.fail.Exception)):
+        return error
     if isinstance(error, KeyboardInterrupt):
         sentence = (
             f"the body raised KeyboardInterrupt {where}: there it interrupts nobody, so it is a failure"
@@ -249,10 +251,14 @@ def _presentable(call: CallError) -> BaseException:
         sentence = (
             f"the body raised SystemExit({error.code!r}) {where}: there it ends the thread and nothing else"
         )
-    elif isinstance(error, (Exception, pytest.fail.Exception)):
-        return error
     else:
         sentence = f"the body raised {_one_line(error)} {where}"
-    failure = ThreadFailure(sentence)
-    failure.__cause__ = error
-    return failure
+    return pytest.fail.Exception(sentence, pytrace=False)
+
+
+def hide_unless_alone(excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
+    """Hide the framework's frames (as `__tracebackhide__`) from errors that have frames of the test, too.
+
+    Where the error is a sentence of ours pytest shows no frame at all, and would say that all are hidden.
+    """
+    return not isinstance(excinfo.value, pytest.fail.Exception)

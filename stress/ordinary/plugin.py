@@ -15,6 +15,7 @@ from stress.options import DEADLINE_S_DEFAULT
 from stress.options import Settings
 from stress.ordinary import fixtures
 from stress.ordinary import selection
+from stress.ordinary.judge import hide_unless_alone
 from stress.ordinary.pool import Pool
 from stress.ordinary.threaded import Conditions
 from stress.ordinary.threaded import Threaded
@@ -148,7 +149,7 @@ class OrdinaryPlugin:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> object | None:
-        __tracebackhide__ = True
+        __tracebackhide__ = hide_unless_alone
         state = pyfuncitem.stash.get(_STATE, None)
         if state is None:
             return None
@@ -158,7 +159,7 @@ class OrdinaryPlugin:
         return True
 
     def _run_unittest(self, item: pytest.Function, state: Threaded) -> None:
-        __tracebackhide__ = True
+        __tracebackhide__ = hide_unless_alone
         self._make_instances(item, state)
         self._write_journal(item)
         run_unittest(item, state, self._pool, self._conditions)

@@ -24,6 +24,7 @@ from stress.ordinary.job import Body
 from stress.ordinary.job import Job
 from stress.ordinary.judge import Judgement
 from stress.ordinary.judge import Leftovers
+from stress.ordinary.judge import hide_unless_alone
 from stress.ordinary.judge import judge
 from stress.ordinary.pool import Hang
 from stress.ordinary.pool import Pool
@@ -61,7 +62,7 @@ class Conditions:
 
 def run_function(item: pytest.Function, state: Threaded, pool: Pool, conditions: Conditions) -> None:
     """Run a plain test function or method; raise what the threads' calls amount to."""
-    __tracebackhide__ = True
+    __tracebackhide__ = hide_unless_alone
     bodies = [_body(item, state, index) for index in range(state.plan.threads)]
     _run(item, state, bodies, pool, conditions)
 
@@ -89,7 +90,7 @@ def _function(item: pytest.Function, state: Threaded, index: int) -> Callable[..
 
 def run_unittest(item: pytest.Function, state: Threaded, pool: Pool, conditions: Conditions) -> None:
     """Run a `unittest.TestCase` method: `setUp` and `tearDown` once per thread, in the main thread."""
-    __tracebackhide__ = True
+    __tracebackhide__ = hide_unless_alone
     cases = [case for case in state.instances if isinstance(case, unittest.TestCase)]
     ready: list[unittest.TestCase] = []
     try:
@@ -132,7 +133,7 @@ def _tear_down(cases: list[unittest.TestCase]) -> None:
 def _run(
     item: pytest.Function, state: Threaded, bodies: list[Body], pool: Pool, conditions: Conditions
 ) -> None:
-    __tracebackhide__ = True
+    __tracebackhide__ = hide_unless_alone
     job = Job(bodies, state.plan.iterations, _perturbations(item, conditions))
     before = set(threading.enumerate())
     try:

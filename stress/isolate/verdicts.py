@@ -1,0 +1,138 @@
+"""The parent's judgement of one child: from how it ended, what it wrote, and what it left on stderr."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
+
+from stress.diagnose import CrashReport
+from stress.diagnose import Diagnosis
+from stress.diagnose import diagnose
+from stress.findings import Finding
+from stress.findings import broken
+from stress.isolate.blackbox import Stamp
+from stress.isolate.supervisor import ChildRun
+from stress.verdict import Verdict
+from stress.verdict import worst
+
+EXIT_FRAMEWORK = 70
+"""The fork server's own status for a child whose framework code raised."""
+_SENT_BY_OTHERS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+INTERESTING_NOTE = "other kernel path"
+
+
+@dataclass
+class Judged:
+    """The verdict of one child and the evidence for it."""
+
+    verdict: Verdict
+    headline: str
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    diagnosis: Diagnosis | None = None
+    stamps: tuple[Stamp, ...] = ()
+
+    @property
+    def word(self) -> str:
+        """Return the verdict as shown to a person, with the signal's name for a crash."""
+        name = self.diagnosis.signal_name if self.diagnosis is not None else None
+        return f"CRASH {name}" if self.verdict == Verdict.CRASH and name else str(self.verdict).upper()
+
+
+def judge(run: ChildRun, reports: Sequence[CrashReport] = ()) -> Judged:
+    """Return the verdict of a crew's, control's or process scenario's child."""
+    code = run.exit.code if run.exit is not None else -int(signal.SIGKILL)
+    body_finished = run.spec.kind == "process" and run.snapshot is not None and run.snapshot.body_finished
+    diagnosis = diagnose(
+        stderr=run.stderr,
+        exit_status=code,
+        reports=reports,
+        stacks="\n".join((run.stacks, run.native_stacks)),
+        hang=run.hung,
+        body_finished=body_finished,
+    )
+    stamps = run.snapshot.stamps if run.snapshot is not None else ()
+    data = run.result or {}
+    findings = [Finding.from_data(one) for one in data.get("findings", [])]
+    judged = Judged(Verdict.PASS, "", findings, list(data.get("notes", [])), diagnosis, stamps)
+    ending = _ending(run, code, diagnosis)
+    if ending is not None:
+        judged.verdict, judged.headline = ending
+    elif findings:
+        judged.verdict = worst(Verdict(one.verdict) for one in findings)
+        judged.headline = _headline(judged)
+    elif diagnosis.taints:
+        judged.verdict = Verdict.CRASH
+        judged.headline = f"the process ended normally, but the device reported a fault: {diagnosis.headline}"
+    elif reports:
+        judged.verdict = Verdict.CRASH
+        judged.headline = f"exit status 0, but a crash report was written: {reports[0].path.name}"
+    elif any(note.startswith(INTERESTING_NOTE) for note in judged.notes):
+        judged.verdict = Verdict.INTERESTING
+    return judged
+
+
+def _ending(run: ChildRun, code: int, diagnosis: Diagnosis) -> tuple[Verdict, str] | None:
+    """Return the verdict that follows from how the process ended; None when its own result decides."""
+    stage = run.snapshot.stage if run.snapshot is not None else "unknown"
+    if run.hung:
+        cpu = f", {run.hang_cpu_s:.1f} s of CPU used" if run.hang_cpu_s is not None else ""
+        native = f"; {diagnosis.headline}" if diagnosis.signature else ""
+        return Verdict.HANG, f"no end after {run.spec.deadline_s:g} s (stage {stage}{cpu}){native}"
+    if code < 0:
+        if -code in _SENT_BY_OTHERS:
+            text = f"killed by {diagnosis.signal_name}, which the framework did not send (out of memory? a user?)"
+            return Verdict.INCONCLUSIVE, text
+        return Verdict.CRASH, f"{diagnosis.headline}{_after_body(run)}"
+    if code == EXIT_FRAMEWORK and run.result is None:
+        return Verdict.BROKEN, f"the framework failed in the child: {diagnosis.headline}"
+    if run.spec.kind == "process":
+        return _process_ending(run, code, diagnosis)
+    if run.result is None:
+        return Verdict.CRASH, f"the process ended with exit status {code} at stage {stage}, before the attempt was over"
+    return None
+
+
+def _process_ending(run: ChildRun, code: int, diagnosis: Diagnosis) -> tuple[Verdict, str] | None:
+    if run.result is not None and run.result["findings"]:
+        return None
+    snapshot = run.snapshot
+    if snapshot is None or not snapshot.body_finished:
+        return Verdict.CRASH, f"the process ended with exit status {code} before its body finished: {diagnosis.headline}"
+    if not snapshot.finalisation_entered:
+        return Verdict.CRASH, f"the process ended with exit status {code} without finalising: {diagnosis.headline}"
+    if code:
+        return Verdict.CRASH, f"exit status {code} after the body had finished: {diagnosis.headline}"
+    return None
+
+
+def _after_body(run: ChildRun) -> str:
+    if run.spec.kind == "process" and run.snapshot is not None and run.snapshot.body_finished:
+        return " (after the body had finished: while the interpreter finalised)"
+    return ""
+
+
+def _headline(judged: Judged) -> str:
+    """Return the most severe finding as one line."""
+    first = max(judged.findings, key=lambda one: one.verdict == judged.verdict)
+    where = f"{first.where}: " if first.where else ""
+    more = len(judged.findings) - 1
+    text = first.text.splitlines()[0] if first.text else first.name
+    return f"{first.name}: {where}{text}" + (f" (and {more} more)" if more else "")
+
+
+def judge_reference(run: ChildRun) -> Judged:
+    """Return PASS for a usable reference; else why there is nothing to compare with."""
+    judged = judge(run)
+    if judged.verdict == Verdict.HANG:
+        text = (
+            f"the sequential run did not end in {run.spec.deadline_s:g} s: where steps wait for each other, "
+            "write reference(self, device, inputs)"
+        )
+        return Judged(Verdict.BROKEN, text, [broken("reference-blocks", text)], [], judged.diagnosis, judged.stamps)
+    if judged.verdict == Verdict.CRASH:
+        judged.verdict = Verdict.ERROR
+        judged.headline = f"one thread alone crashes: {judged.headline}"
+    return judged

@@ -1,0 +1,39 @@
+"""The pytest plugin: hooks only. Loaded in every pytest run of the environment, so it imports no torch."""
+
+from __future__ import annotations
+
+import pytest
+
+from stress import options
+
+SETTINGS_KEY = pytest.StashKey[options.Settings]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    options.add_options(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    from stress import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "mps_stress(threads=None, iterations=None): run this test from several threads at once; "
+        "without threads=N only where --mps-threads is given.",
+    )
+    if not options.is_on(config):
+        options.check_off(config)
+        return
+    settings = options.parse(config)
+    config.stash[SETTINGS_KEY] = settings
+    from stress.session import StressPlugin
+
+    config.pluginmanager.register(StressPlugin(config, settings), "mps-stress-session")
+    if config.pluginmanager.hasplugin("xdist"):
+        from stress.session import XdistBridge
+
+        config.pluginmanager.register(XdistBridge(config), "mps-stress-xdist")

@@ -1,0 +1,99 @@
+"""The failure block: text that a maintainer can paste into an issue."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress import stats
+from stress.diagnose import summarise
+from stress.diagnose import parse_stacks
+from stress.report.words import word_of
+
+if TYPE_CHECKING:
+    from stress.run import Run
+    from stress.runner import Attempt
+    from stress.runner import ItemResult
+
+NATIVE_LINES_MAX = 30
+FINDINGS_MAX = 5
+STACK_LINES_MAX = 40
+
+
+def failure_block(result: ItemResult, run: Run) -> str:
+    """Return the block: what failed how often, the control beside it, the evidence, the command."""
+    lines = [_headline(result), *_control(result)]
+    first = result.first_failure
+    if first is not None:
+        lines += _attempt(first, run)
+    if result.headline and not any(result.headline in line for line in lines):
+        lines.insert(1, f"  {result.headline}")
+    lines += [f"  note: {note}" for note in result.notes]
+    lines.append(f"  repeat: {result.command}")
+    lines.append("          (the same seeds; the same schedule is not promised)")
+    if first is not None and first.files:
+        lines.append(f"  files:  {run.folder_path}: {', '.join(sorted(first.files.values()))}")
+    return "\n".join(lines)
+
+
+def _headline(result: ItemResult) -> str:
+    name = result.spec.nodeid.rpartition("::")[2]
+    if not result.attempts:
+        return f"{name}: {word_of(result)} before the first attempt"
+    if not result.failures:
+        return f"{name}: {word_of(result)} ({len(result.attempts)} attempts, {result.counted} of them count)"
+    low, high = stats.wilson(result.failures, result.counted)
+    return (
+        f"{name}: {word_of(result)} in {result.failures} of {result.counted} attempts "
+        f"({100 * result.failures / result.counted:.1f} %, 95 % interval {100 * low:.1f}-{100 * high:.1f} %)"
+    )
+
+
+def _control(result: ItemResult) -> list[str]:
+    if result.no_control:
+        return [f"  control: none ({result.no_control})"]
+    if not result.controls:
+        return []
+    failed = [one for one in result.controls if not one.judged.verdict.is_green]
+    text = f"  control: one thread, same total work: {len(failed)} of {len(result.controls)} failed"
+    if failed:
+        text += f" ({failed[0].judged.word}: {failed[0].judged.headline}): the failure does not need the threads"
+    return [text]
+
+
+def _attempt(attempt: Attempt, run: Run) -> list[str]:
+    judged = attempt.judged
+    lines = [f"  first in attempt {attempt.number} ({attempt.conditions}): {judged.word}: {judged.headline}"]
+    if attempt.signature:
+        lines.append(f"  signature: {attempt.signature}")
+        if judged.diagnosis is not None and judged.diagnosis.meaning:
+            lines.append(f"    {judged.diagnosis.meaning}")
+            lines += [f"    {link}" for link in judged.diagnosis.links]
+            lines += [f"    next: {judged.diagnosis.next}"] if judged.diagnosis.next else []
+    if judged.verdict in ("crash", "hang"):
+        lines += [f"  {stamp}" for stamp in judged.stamps if stamp.status != "unused"]
+    for finding in judged.findings[:FINDINGS_MAX]:
+        where = f"{finding.where}: " if finding.where else ""
+        lines.append(f"  {finding.name}: {where}{finding.text}")
+        if finding.error_max is not None:
+            lines.append(f"    largest error {finding.error_max:.3g}, allowed {finding.error_allowed or 0:.3g}")
+        if finding.trace:
+            lines += [f"    {line}" for line in finding.trace.rstrip().splitlines()[-8:]]
+    if len(judged.findings) > FINDINGS_MAX:
+        lines.append(f"  ... and {len(judged.findings) - FINDINGS_MAX} more findings (all in the record)")
+    lines += _native(attempt)
+    return lines
+
+
+def _native(attempt: Attempt) -> list[str]:
+    lines = []
+    native = attempt.stderr.strip().splitlines()
+    if native:
+        lines.append("  stderr of the process:")
+        if len(native) > NATIVE_LINES_MAX:
+            lines.append(f"    [{len(native) - NATIVE_LINES_MAX} lines left out]")
+        lines += [f"    {line}" for line in native[-NATIVE_LINES_MAX:]]
+    if attempt.stacks.strip() and attempt.judged.verdict in ("hang", "crash"):
+        text = summarise(parse_stacks(attempt.stacks)).strip().splitlines()
+        lines.append("  Python stacks:")
+        lines += [f"    {line}" for line in text[:STACK_LINES_MAX]]
+    return lines

@@ -1,0 +1,61 @@
+"""Our words for pytest's progress, short summary and table. The categories stay pytest's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from typing import Any
+
+from stress.verdict import Verdict
+
+if TYPE_CHECKING:
+    from stress.runner import ItemResult
+
+_LETTERS = {
+    Verdict.PASS: ".",
+    Verdict.INTERESTING: "i",
+    Verdict.MISMATCH: "M",
+    Verdict.RACE: "R",
+    Verdict.HANG: "H",
+    Verdict.CRASH: "C",
+    Verdict.OOM: "O",
+    Verdict.INCONCLUSIVE: "?",
+    Verdict.ERROR: "E",
+    Verdict.BROKEN: "B",
+}
+
+
+def word_of(result: ItemResult) -> str:
+    """Return the item's word: PASSED, MISMATCH, CRASH SIGABRT, ..."""
+    if result.verdict == Verdict.PASS:
+        return "CANARY FOUND" if result.spec.scenario.canary else "PASSED"
+    first = result.first_failure
+    if result.verdict == Verdict.CRASH and first is not None:
+        return first.judged.word
+    return str(result.verdict).upper()
+
+
+def report_data(result: ItemResult) -> dict[str, Any]:
+    """Return what travels on the pytest report (also from an xdist worker): plain data only."""
+    return {
+        "word": word_of(result),
+        "letter": _LETTERS[result.verdict],
+        "verdict": str(result.verdict),
+        "canary": bool(result.spec.scenario.canary),
+        "item": result.spec.nodeid,
+        "threads": result.spec.threads,
+        "attempts": len(result.attempts),
+        "counted": result.counted,
+        "failures": result.failures,
+        "controls": len(result.controls),
+        "control_failures": sum(one.judged.verdict.is_failure for one in result.controls),
+        "signature": next((one.signature for one in result.attempts if one.signature), None),
+        "notes": result.notes,
+        "headline": result.headline,
+        "seconds": result.seconds,
+    }
+
+
+def summary_of(result: ItemResult) -> str:
+    """Return one line for pytest's short summary: the word, how often, and what."""
+    often = f" in {result.failures} of {result.counted} attempts" if result.failures else ""
+    return f"{word_of(result)}{often}: {result.headline}"

@@ -1,0 +1,198 @@
+"""One pytest run: the device that was chosen, the supervisor, the records, the time budget."""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import asdict
+from dataclasses import dataclass
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stress.isolate.backend import IsolationError
+from stress.isolate.spec import ChildSpec
+from stress.isolate.supervisor import Supervisor
+from stress.options import Settings
+from stress.options import xdist_workers
+from stress.record import RecordError
+from stress.record import RecordWriter
+from stress.record import RunFolder
+from stress.record import host_environment
+from stress.record import run_id
+
+PROBE_DEADLINE_S = 180.0
+_UNAVAILABLE_SIM = (
+    "--mps-device=sim: the simulated device is not part of this version; use --mps-device=cpu, "
+    "or --mps-device=cuda on a machine with an NVIDIA GPU"
+)
+
+
+@dataclass(frozen=True)
+class DeviceInfo:
+    """What the probe child found out about the device and the torch build."""
+
+    name: str
+    reason: str
+    torch: dict[str, Any]
+    capabilities: frozenset[str]
+
+    @property
+    def torch_text(self) -> str:
+        version = self.torch.get("version", "?")
+        commit = str(self.torch.get("git_version") or "")[:10]
+        return f"torch {version}" + (f" ({commit})" if commit else "")
+
+
+def choose_device(wanted: str) -> tuple[str, str]:
+    """Return (device, why); an explicit device never falls back, and neither does `auto` on macOS."""
+    if wanted == "sim":
+        raise pytest.UsageError(_UNAVAILABLE_SIM)
+    if wanted != "auto":
+        return wanted, "as asked"
+    if sys.platform == "darwin":
+        return "mps", "auto: this is macOS"
+    return "cpu", "auto: no MPS off macOS, and this version has no simulated device"
+
+
+@dataclass
+class Run:
+    """State of the run in one process (the xdist controller and each worker have their own)."""
+
+    settings: Settings
+    config: pytest.Config
+    run_id: str = field(default_factory=run_id)
+    started: float = field(default_factory=time.monotonic)
+    device: DeviceInfo | None = None
+    verdicts: Counter[str] = field(default_factory=Counter)
+    items_left: int = 0
+    pids: dict[int, tuple[float, dict[str, Any]]] = field(default_factory=dict)
+    """Child pid -> (start, identity of its attempt): late crash reports are matched by them."""
+    _supervisor: Supervisor | None = None
+    _writer: RecordWriter | None = None
+
+    @property
+    def folder_path(self) -> Path:
+        return self.settings.results / self.run_id
+
+    @property
+    def supervisor(self) -> Supervisor:
+        if self._supervisor is None:
+            self._supervisor = Supervisor()
+            atexit.register(self._supervisor.close)
+        return self._supervisor
+
+    @property
+    def writer(self) -> RecordWriter:
+        assert self._writer is not None, "records are opened before the first item"
+        return self._writer
+
+    def open_device(self) -> None:
+        """Choose the device and look at it in a child; raise `pytest.UsageError` when it cannot be used."""
+        name, reason = choose_device(self.settings.device)
+        folder = Path(tempfile.mkdtemp(prefix="mps-stress-probe-"))
+        try:
+            spec = ChildSpec(
+                "probe", str(folder), "probe", name, deadline_s=PROBE_DEADLINE_S, sys_path=tuple(sys.path)
+            )
+            probe = self.supervisor.run(spec, 0)
+        except IsolationError as error:
+            raise pytest.UsageError(f"cannot start a child process: {error}") from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        result = probe.result
+        if result is None or result["findings"]:
+            text = result["findings"][0]["text"] if result else probe.stderr.strip()[-2000:] or f"exit {probe.exit}"
+            raise pytest.UsageError(f"torch cannot be used in a child process: {text}")
+        if result["unavailable"]:
+            way_out = "" if self.settings.device == "cpu" else "; --mps-device=cpu runs the scenarios on the CPU"
+            raise pytest.UsageError(f"--mps-device={self.settings.device}: {result['unavailable']}{way_out}")
+        self.device = DeviceInfo(name, reason, result["fingerprint"], frozenset(result["capabilities"]))
+        self._check_sharing(name)
+
+    def _check_sharing(self, name: str) -> None:
+        if name in ("mps", "cuda") and xdist_workers(self.config) > 1 and not self.settings.share_device:
+            raise pytest.UsageError(
+                f"-n {xdist_workers(self.config)} with one {name} device: several workers load it at once, which "
+                "changes the experiment; leave out -n, or add --mps-share-device if that is what you want"
+            )
+
+    def open_records(self, *, create: bool, worker: str | None = None) -> None:
+        """Create or join the run's folder and write the run record; nothing is written before this."""
+        assert self.device is not None
+        try:
+            folder = RunFolder.create(self.settings.results, self.run_id) if create else RunFolder.open(self.folder_path)
+            folder.probe()
+            self._writer = RecordWriter(folder, on_lost=self._lost)
+            settings = {key: value if not isinstance(value, Path) else str(value) for key, value in asdict(self.settings).items()}
+            self._write(
+                "run",
+                argv=[str(argument) for argument in self.config.invocation_params.args],
+                rootdir=str(self.config.rootpath),
+                seed=self.settings.seed,
+                device=self.device.name,
+                device_reason=self.device.reason,
+                simulated=False,
+                settings=settings,
+                environment=host_environment(self.config.rootpath),
+                torch=self.device.torch,
+                worker=worker,
+            )
+        except RecordError as error:
+            raise pytest.UsageError(str(error)) from error
+
+    def _lost(self, text: str) -> None:
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            reporter.write_line(f"mps: {text}", red=True)
+
+    def record(self, kind: Any, **fields: object) -> None:
+        """Write one record and show it to `pytest_mps_record`."""
+        self._write(kind, **fields)
+
+    def _write(self, kind: Any, **fields: object) -> None:
+        self.writer.write(kind, **fields)
+        self.config.hook.pytest_mps_record(record={"kind": kind, "run": self.run_id, **fields})
+
+    def close(self, exit_status: int) -> None:
+        """Write the last record and end all helper processes."""
+        if self._writer is not None:
+            self._write(
+                "run_end",
+                seconds=time.monotonic() - self.started,
+                exit_status=int(exit_status),
+                verdicts=dict(self.verdicts),
+            )
+            self._writer.close()
+            self._writer = None
+        self.close_supervisor()
+
+    def close_supervisor(self) -> None:
+        if self._supervisor is not None:
+            atexit.unregister(self._supervisor.close)
+            self._supervisor.close()
+            self._supervisor = None
+
+    def budget_left_s(self) -> float | None:
+        """Return the seconds left of `--mps-seconds`; None without a budget."""
+        if self.settings.seconds is None:
+            return None
+        return self.settings.seconds - (time.monotonic() - self.started)
+
+    def item_share_s(self) -> float | None:
+        """Return the fair share of the next item: what is left, divided by the items left."""
+        left = self.budget_left_s()
+        return None if left is None else max(0.0, left) / max(1, self.items_left)
+
+
+RUN_KEY = pytest.StashKey[Run]()
+
+
+def run_of(config: pytest.Config) -> Run:
+    return config.stash[RUN_KEY]

@@ -1,0 +1,426 @@
+"""One item from its references to its verdict: the parent's side, which never touches the device."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from stress import perturb
+from stress import seeds
+from stress.diagnose import CrashReport
+from stress.diagnose import default_folders
+from stress.diagnose import find_reports
+from stress.isolate import child
+from stress.isolate.backend import IsolationError
+from stress.isolate.spec import READBACKS
+from stress.isolate.spec import ChildSpec
+from stress.isolate.spec import ScenarioRef
+from stress.isolate.supervisor import ChildRun
+from stress.isolate.verdicts import Judged
+from stress.isolate.verdicts import judge
+from stress.isolate.verdicts import judge_reference
+from stress.plan import Plan
+from stress.run import Run
+from stress.scenario import ProcessScenario
+from stress.scenario import overrides
+from stress.scenario import waves_of
+from stress.verdict import Verdict
+from stress.verdict import worst
+
+HANGS_MAX = 2
+"""An item stops after this many hangs: each costs a whole deadline."""
+REFERENCE_DEADLINE_FACTOR = 2.0
+_SCRATCH = ("spec.json", "result.json", "result.part", "blackbox")
+_EVIDENCE = ("stderr", "stdout", "stacks", "native")
+
+
+@dataclass(frozen=True)
+class ItemSpec:
+    """What identifies an item: the same fields give the same inputs in every run with one seed."""
+
+    nodeid: str
+    scenario: Any
+    """The bound scenario instance; the parent reads its declarations and calls none of its steps."""
+    ref: ScenarioRef
+    params: dict[str, str]
+    env: dict[str, str]
+    threads: int
+
+    @property
+    def key(self) -> str:
+        """Return what seeds follow from; not the thread count, so that counts share their first inputs."""
+        return f"{Path(self.ref.path).name}::{self.ref.qualname}{sorted(self.params.items())}{sorted(self.env.items())}"
+
+
+@dataclass
+class Attempt:
+    """One child and what became of it."""
+
+    role: str
+    number: int
+    judged: Judged
+    seed: int
+    seconds: float
+    files: dict[str, str] = field(default_factory=dict)
+    stderr: str = ""
+    stacks: str = ""
+    signature: str | None = None
+    perturbation: str = "none"
+    readback: str = ""
+
+    @property
+    def conditions(self) -> str:
+        """Return the axes of this attempt, for the failure block."""
+        return f"perturbation {self.perturbation}, read back {self.readback}" if self.role == "crew" else self.role
+
+
+@dataclass
+class ItemResult:
+    """All attempts of an item and the verdict over them."""
+
+    spec: ItemSpec
+    verdict: Verdict
+    headline: str
+    attempts: list[Attempt] = field(default_factory=list)
+    controls: list[Attempt] = field(default_factory=list)
+    reference: Attempt | None = None
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    planned: int = 0
+    no_control: str = ""
+    """Why there is no one-thread control, where there is none."""
+    command: str = ""
+
+    @property
+    def counted(self) -> int:
+        return sum(one.judged.verdict.enters_rate for one in self.attempts)
+
+    @property
+    def failures(self) -> int:
+        return sum(one.judged.verdict.is_failure for one in self.attempts)
+
+    @property
+    def first_failure(self) -> Attempt | None:
+        """Return the first attempt with the item's own (worst) verdict, else the first that is not green."""
+        bad = [one for one in self.attempts if not one.judged.verdict.is_green]
+        same = [one for one in bad if one.judged.verdict == self.verdict]
+        return (same or bad or [None])[0] if self.attempts else self.reference
+
+
+class ItemRunner:
+    """Runs one item in a `Run`."""
+
+    def __init__(self, run: Run, spec: ItemSpec) -> None:
+        self.run, self.spec, self.settings = run, spec, run.settings
+        self.seed = seeds.derive(run.settings.seed, spec.key)
+        self.is_process = isinstance(spec.scenario, ProcessScenario)
+        self.command = command_line(run, spec)
+        self._sys_path = (*_package_root(spec.ref), *sys.path)
+
+    def execute(self) -> ItemResult:
+        """Return the item's result; raise nothing for what its children do."""
+        started = time.monotonic()
+        result = ItemResult(self.spec, Verdict.PASS, "", planned=self.settings.attempts, command=self.command)
+        try:
+            self._execute(result, started)
+        except IsolationError as error:
+            result.verdict, result.headline = Verdict.BROKEN, f"no child process can be started: {error}"
+        except OSError as error:
+            result.verdict = Verdict.INCONCLUSIVE
+            result.headline = f"cannot write the attempt's files in {self.run.folder_path}: {error.strerror or error}"
+        result.seconds = time.monotonic() - started
+        self._record_item(result)
+        return result
+
+    def _execute(self, result: ItemResult, started: float) -> None:
+        share_s = self.run.item_share_s()
+        references: tuple[str, ...] = ()
+        self._plan: Plan | None = None
+        try:
+            if not self.is_process:
+                self._plan = self._make_plan()
+                references = self._make_references(result)
+                if result.reference is not None and not result.reference.judged.verdict.is_green:
+                    result.verdict = result.reference.judged.verdict
+                    result.headline = result.reference.judged.headline
+                    return
+            for number in range(self.settings.attempts):
+                if number and share_s is not None and time.monotonic() - started > share_s:
+                    result.notes.append(f"time budget: {number} of {self.settings.attempts} attempts")
+                    break
+                result.attempts.append(self._attempt("crew", number, references))
+                if sum(one.judged.verdict == Verdict.HANG for one in result.attempts) >= HANGS_MAX:
+                    result.notes.append(f"stopped after {HANGS_MAX} hangs")
+                    break
+            self._decide(result)
+            if result.failures and not self.spec.scenario.canary:
+                self._run_controls(result, references)
+        finally:
+            for path in references:
+                for suffix in ("", ".json"):
+                    target = Path(path) if not suffix else Path(path).with_suffix(suffix)
+                    target.unlink(missing_ok=True)
+
+    def _make_plan(self) -> Plan | None:
+        """Return the plan, for the number of workers; None where the child must say what is wrong with it."""
+        try:
+            return Plan.make(waves_of(self.spec.scenario, self.settings.iterations), self.spec.scenario.batch)
+        except Exception:
+            return None
+
+    def _make_references(self, result: ItemResult) -> tuple[str, ...]:
+        """Run the reference children: one for the item's own environment, one more per kernel path."""
+        paths = []
+        own = [{}, *map(dict, self.spec.scenario.reference_envs)] if self.settings.isolation else [{}]
+        for number, extra in enumerate(own):
+            spec = self._child_spec("reference", number)
+            spec = replace(
+                spec,
+                deadline_s=self.settings.deadline_s * REFERENCE_DEADLINE_FACTOR,
+                env={**self.spec.env, **extra},
+                device_only=bool(number),
+            )
+            attempt, run = self._run_child("reference", number, spec)
+            paths.append(str(run.spec.file("reference")))
+            if number == 0 or not attempt.judged.verdict.is_green:
+                result.reference = attempt
+            if not attempt.judged.verdict.is_green:
+                break
+            result.notes += [note for note in attempt.judged.notes if note not in result.notes]
+        return tuple(paths)
+
+    def _attempt(self, role: str, number: int, references: tuple[str, ...]) -> Attempt:
+        spec = self._child_spec("process" if self.is_process else "crew", number)
+        mode = "none" if self.is_process else perturb.mode_for(number, self.settings.perturb)
+        spec = replace(
+            spec,
+            references=references,
+            one_thread=role == "control",
+            perturb_mode=mode,
+            readback=READBACKS[(number + self.seed) % len(READBACKS)],
+            env=self.spec.env,
+        )
+        return self._run_child(role, number, spec)[0]
+
+    def _child_spec(self, kind: str, number: int) -> ChildSpec:
+        settings, device = self.settings, self.run.device
+        assert device is not None
+        return ChildSpec(
+            kind=kind,
+            folder=str(self.run.folder_path),
+            name=self.run.writer.side_stem(),
+            device=device.name,
+            scenario=self.spec.ref,
+            threads=self.spec.threads,
+            iterations=settings.iterations,
+            seed=self.seed,
+            attempt=number,
+            streams=settings.streams,
+            perturb_level=settings.perturb,
+            trace_modules=settings.trace_modules,
+            deadline_s=settings.deadline_s,
+            sys_path=self._sys_path,
+            cwd=os.getcwd(),
+        )
+
+    def _run_child(self, role: str, number: int, spec: ChildSpec) -> tuple[Attempt, ChildRun]:
+        fields = {"item": self.spec.nodeid, "role": role, "attempt": number}
+        self.run.record(
+            "attempt_start",
+            **fields,
+            scenario=self.spec.ref.qualname,
+            params=dict(self.spec.params),
+            threads=self.spec.threads,
+            iterations=self.settings.iterations or getattr(self.spec.scenario, "iterations", 1),
+            seed=self.seed,
+            command=self.command,
+            env=dict(spec.env),
+            perturb=spec.perturb_mode,
+            readback=spec.readback,
+        )
+        run = self._isolated(spec) if self.settings.isolation else self._inline(spec)
+        judged = judge_reference(run) if role == "reference" else judge(run, self._reports(run))
+        attempt = Attempt(role, number, judged, self.seed, run.seconds)
+        attempt.perturbation, attempt.readback = spec.perturb_mode, spec.readback
+        attempt.stderr, attempt.stacks = run.stderr, "\n".join(filter(None, (run.stacks, run.native_stacks)))
+        attempt.signature = judged.diagnosis.signature if judged.diagnosis is not None else None
+        attempt.files = self._keep_files(spec, judged)
+        end = self._end_fields(fields, attempt, run)
+        if not judged.verdict.is_green:
+            named = self.run.config.hook.pytest_mps_classify(attempt=end, stderr=run.stderr)
+            if named is not None:
+                attempt.signature = end["signature"] = str(named)
+        self.run.record("attempt_end", **end)
+        self.run.pids[run.pid] = (run.started, end)
+        return attempt, run
+
+    def _isolated(self, spec: ChildSpec) -> ChildRun:
+        workers = self._plan.workers if self._plan is not None and spec.kind == "crew" else 0
+        return self.run.supervisor.run(spec, workers)
+
+    def _inline(self, spec: ChildSpec) -> ChildRun:
+        """Run in this process (`--mps-no-isolation`): nothing but a join deadline stands between."""
+        from stress.isolate import blackbox
+
+        workers = self._plan.workers if self._plan is not None and spec.kind == "crew" else 0
+        blackbox.BlackBox.create(spec.file("blackbox"), workers)
+        started, clock = time.time(), time.monotonic()
+        os.environ.update(spec.env)
+        data = child.result_of(spec, join_deadline_s=spec.deadline_s)
+        run = ChildRun(spec, data, None, False, time.monotonic() - clock, started, os.getpid())
+        run.snapshot = blackbox.read(spec.file("blackbox"))
+        return run
+
+    def _reports(self, run: ChildRun) -> list[CrashReport]:
+        """Return macOS crash reports of this child that are there already; late ones are read at the end."""
+        found: list[CrashReport] = []
+        if sys.platform == "darwin" and (run.hung or run.exit is None or run.exit.code):
+            for folder in default_folders():
+                found += find_reports(folder, since=run.started, pids={run.pid})
+        return found
+
+    def _keep_files(self, spec: ChildSpec, judged: Judged) -> dict[str, str]:
+        """Remove what only the two processes needed; keep the evidence of what is not green."""
+        for suffix in _SCRATCH:
+            spec.file(suffix).unlink(missing_ok=True)
+        kept = {}
+        for suffix in _EVIDENCE:
+            path = spec.file(suffix)
+            with contextlib.suppress(FileNotFoundError):
+                if judged.verdict.is_green or not path.stat().st_size:
+                    path.unlink()
+                else:
+                    kept[suffix] = path.name
+        return kept
+
+    def _end_fields(self, fields: Mapping[str, object], attempt: Attempt, run: ChildRun) -> dict[str, Any]:
+        judged, data = attempt.judged, run.result or {}
+        memory = data.get("device_memory") or {}
+        return {
+            **fields,
+            "verdict": str(judged.verdict),
+            "seconds": run.seconds,
+            "headline": judged.headline,
+            "exit_status": run.exit.code if run.exit is not None else None,
+            "signal": judged.diagnosis.signal_name if judged.diagnosis is not None else None,
+            "signature": attempt.signature,
+            "tainted": bool(judged.diagnosis and judged.diagnosis.taints),
+            "notes": judged.notes,
+            "findings": [one.to_data() for one in judged.findings],
+            "stamps": [] if judged.verdict.is_green else [vars(one) for one in judged.stamps],
+            "iterations_done": int(data.get("iterations_done", 0)),
+            "stderr": attempt.files.get("stderr"),
+            "stacks": attempt.files.get("stacks"),
+            "memory_bytes_max": run.exit.peak_rss_bytes if run.exit is not None else None,
+            "device_memory_bytes_max": max(memory.values(), default=None),
+            "os_threads_max": run.threads or data.get("threads_peak"),
+            "cpu_s": run.exit.cpu_s if run.exit is not None else None,
+            "times": data.get("times", {}),
+            "pid": run.pid,
+        }
+
+    def _decide(self, result: ItemResult) -> None:
+        """Set the item's verdict: the worst of its attempts, less what the scenario declares acceptable."""
+        acceptable = self.spec.scenario.acceptable
+        verdicts = []
+        for one in result.attempts:
+            verdict = one.judged.verdict
+            if str(verdict) in acceptable:
+                note = f"{verdict} is acceptable: {acceptable[str(verdict)]}"
+                result.notes += [note] if note not in result.notes else []
+                verdict = Verdict.PASS
+            verdicts.append(verdict)
+            result.notes += [note for note in one.judged.notes if note not in result.notes]
+        result.verdict = worst(verdicts)
+        if self.spec.scenario.canary:
+            self._decide_canary(result)
+        elif not result.verdict.is_green and result.first_failure is not None:
+            result.headline = result.first_failure.judged.headline
+
+    def _decide_canary(self, result: ItemResult) -> None:
+        if result.verdict.is_failure:
+            first = result.first_failure
+            result.notes.insert(0, f"canary found: {first.judged.headline if first is not None else ''}")
+            result.verdict = Verdict.PASS
+        elif result.verdict.is_green:
+            result.verdict = Verdict.INCONCLUSIVE
+            result.headline = (
+                f"canary not found in {len(result.attempts)} attempts: the planted fault went unseen, so the "
+                "green results of this run are worth nothing"
+            )
+        elif result.first_failure is not None:
+            result.headline = result.first_failure.judged.headline
+
+    def _run_controls(self, result: ItemResult, references: tuple[str, ...]) -> None:
+        """Run as many one-thread attempts of equal total work: the failure should need the threads."""
+        if self.is_process or overrides(self.spec.scenario, "reference"):
+            result.no_control = "a process scenario" if self.is_process else "its roles wait for each other"
+            return
+        if self.spec.threads == 1:
+            result.no_control = "one thread already"
+            return
+        left_s = self.run.budget_left_s()
+        if left_s is not None and left_s <= 0:
+            result.no_control = "the time budget is spent"
+            return
+        for number in range(len(result.attempts)):
+            result.controls.append(self._attempt("control", number, references))
+            if result.controls[-1].judged.verdict == Verdict.HANG:
+                break
+
+    def _record_item(self, result: ItemResult) -> None:
+        self.run.verdicts[str(result.verdict)] += 1
+        counts = Counter(str(one.judged.verdict) for one in result.attempts)
+        with contextlib.suppress(OSError):
+            self.run.record(
+                "item",
+                item=self.spec.nodeid,
+                verdict=str(result.verdict),
+                seconds=result.seconds,
+                attempts=len(result.attempts),
+                counted=result.counted,
+                failures=result.failures,
+                verdicts=dict(counts),
+                control_attempts=len(result.controls),
+                control_failures=sum(one.judged.verdict.is_failure for one in result.controls),
+                headline=result.headline,
+            )
+
+
+def command_line(run: Run, spec: ItemSpec) -> str:
+    """Return the command that repeats the item's attempts with the same seeds (not the same schedule)."""
+    settings = run.settings
+    parts = ["pytest", spec.nodeid, f"--mps-threads={spec.threads}", f"--mps-seed={settings.seed:#x}"]
+    parts.append(f"--mps-attempts={settings.attempts}")
+    if settings.iterations is not None:
+        parts.append(f"--mps-iterations={settings.iterations}")
+    if run.device is not None:
+        parts.append(f"--mps-device={run.device.name}")
+    if settings.streams != "auto":
+        parts.append(f"--mps-streams={settings.streams}")
+    parts.append(f"--mps-perturb={settings.perturb}")
+    if settings.deadline_s != 60.0:
+        parts.append(f"--mps-deadline={settings.deadline_s:g}")
+    return shlex.join(parts)
+
+
+def _package_root(ref: ScenarioRef) -> list[str]:
+    """Return the folder that makes the module's dotted name importable.
+
+    Under `--import-mode=importlib` pytest does not put it on `sys.path`, and relative imports fail in the
+    child without it.
+    """
+    root = Path(ref.path).parent
+    for _ in ref.module.split(".")[1:]:
+        root = root.parent
+    return [str(root)] if str(root) not in sys.path else []

@@ -1,0 +1,177 @@
+"""The plugin object of a run with `--mps-threads`: collection, header, run life cycle, words and table."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stress.items import SCENARIO_FOLDER
+from stress.items import ScenarioItem
+from stress.items import is_scenario_class
+from stress.items import make_items
+from stress.options import Settings
+from stress.options import xdist_workers
+from stress.report.table import closing_table
+from stress.report.table import totals
+from stress.report.words import report_data
+from stress.run import RUN_KEY
+from stress.run import Run
+from stress.shipped import shipped_scenarios
+
+_NOTHING_TESTED = "every scenario was skipped: nothing was tested"
+
+
+class StressPlugin:
+    """Registered only where `--mps-threads` is given."""
+
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        self.config, self.settings = config, settings
+        self.rows: list[dict[str, Any]] = []
+        self.skipped = 0
+        self.is_worker = hasattr(config, "workerinput")
+        self.runs_items = self.is_worker or not xdist_workers(config)
+        run = Run(settings, config)
+        if self.is_worker:
+            run.run_id = config.workerinput["mps_run"]
+        config.stash[RUN_KEY] = run
+        self.run = run
+        self.dry = bool(config.option.collectonly or config.getoption("setuponly", False) or config.getoption("setupplan", False))
+        if not self.is_worker:
+            self._choose_arguments()
+
+    def _choose_arguments(self) -> None:
+        """Without arguments, run the local scenarios, and the shipped ones where there are none."""
+        config = self.config
+        given = config.args_source == pytest.Config.ArgsSource.ARGS
+        if given or self.settings.all_tests or config.getoption("markexpr", ""):
+            return
+        local = [base / SCENARIO_FOLDER for base in (config.invocation_params.dir, config.rootpath)]
+        folder = next((one for one in local if one.is_dir()), None) or shipped_scenarios()
+        extra = [Path(path) for paths in config.hook.pytest_mps_scenarios(config=config) for path in paths]
+        config.args[:] = list(dict.fromkeys(map(str, [folder, *extra])))
+
+    # collection
+
+    def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+        """Collect `scenarios/*.py`; files given by name are collected by pytest itself."""
+        if file_path.suffix != ".py" or file_path.parent.name != SCENARIO_FOLDER or file_path.name == "__init__.py":
+            return None
+        by_pytest = parent.session.isinitpath(file_path) or any(
+            file_path.match(pattern) for pattern in self.config.getini("python_files")
+        )
+        if by_pytest:
+            return None
+        module: pytest.Collector = pytest.Module.from_parent(parent, path=file_path)
+        return module
+
+    def pytest_pycollect_makeitem(self, collector: Any, name: str, obj: object) -> list[pytest.Item] | None:
+        """Turn scenario classes into items. pytest's own Module has imported the file once, in its way."""
+        if not isinstance(collector, pytest.Module) or not is_scenario_class(obj, collector.obj):
+            return None
+        return list(make_items(collector, name, obj, self.settings.threads))  # type: ignore[arg-type]
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        items = [item for item in session.items if isinstance(item, ScenarioItem)]
+        share = max(1, xdist_workers(self.config))
+        self.run.items_left = -(-len(items) // share)
+
+    # the run
+
+    def pytest_sessionstart(self) -> None:
+        if self.dry:
+            return
+        if self.runs_items:
+            self.run.supervisor.warm_up()
+        self.run.open_device()
+        if not self.runs_items:
+            self.run.close_supervisor()
+
+    def pytest_report_header(self) -> list[str]:
+        settings, run = self.settings, self.run
+        threads = ",".join(map(str, settings.threads))
+        budget = f", at most {settings.seconds:g} s" if settings.seconds is not None else ""
+        lines = [
+            f"mps: threads {threads}, attempts {settings.attempts}{budget}, seed {settings.seed:#x}, "
+            f"perturb {settings.perturb}"
+        ]
+        if run.device is not None:
+            lines.append(f"mps: device {run.device.name} ({run.device.reason}), {run.device.torch_text}, {run.device.torch.get('file', '')}")
+        lines.append(f"mps: records {run.folder_path}")
+        if not settings.isolation:
+            lines.append("mps: no isolation: a crash ends pytest, and a hang in native code is not caught")
+        if settings.all_tests:
+            lines.append("mps: ordinary tests run inside the pytest process, without isolation")
+        return lines
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Open the records before the first item: a full disk must be known before, not after."""
+        if not self.dry and (self.runs_items or not self.is_worker):
+            worker = self.config.workerinput["workerid"] if self.is_worker else None
+            self.run.open_records(create=not self.is_worker, worker=worker)
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        if isinstance(item, ScenarioItem):
+            if call.when == "call" and item.result is not None:
+                report.mps = report_data(item.result)  # type: ignore[attr-defined]
+            elif report.skipped and isinstance(report.longrepr, tuple):
+                path, line, _ = item.location
+                report.longrepr = (path, (line or 0) + 1, report.longrepr[2])
+                report.mps_skipped = True  # type: ignore[attr-defined]
+        return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        data = getattr(report, "mps", None)
+        if data is not None and report.when == "call":
+            self.rows.append(data)
+        self.skipped += bool(getattr(report, "mps_skipped", False))
+
+    @pytest.hookimpl(tryfirst=True)  # other parallel plugins put their own word before ours
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, Any] | None:
+        data = getattr(report, "mps", None)
+        if data is None or report.when != "call":
+            return None
+        if report.passed:
+            return "passed", data["letter"], data["word"]
+        return "failed", data["letter"], (data["word"], {"red": True})
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        if not self.is_worker and self.skipped and not self.rows and exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+        self.run.close(int(session.exitstatus))
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self.skipped and not self.rows:
+            terminalreporter.write_line(f"mps: {_NOTHING_TESTED}", red=True)
+        if not self.rows or self.config.get_verbosity() < 0:
+            return
+        terminalreporter.section("mps-stress")
+        writer = terminalreporter._tw
+        rows = sorted(self.rows, key=lambda row: row["item"])
+        writer.line(closing_table(rows, width=writer.fullwidth, color=writer.hasmarkup))
+        writer.line("")
+        writer.line(totals(rows))
+        writer.line(f"records: {self.run.folder_path}")
+
+
+class XdistBridge:
+    """What passes between the xdist controller and its workers."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Give every worker the run's folder, and the seed when it was drawn here."""
+        run = self.config.stash[RUN_KEY]
+        node.workerinput["mps_run"] = run.run_id
+        node.workerinput["mps_seed"] = run.settings.seed

@@ -1,0 +1,20 @@
+"""Where the data that comes with the package lies: in a checkout, or inside an installed wheel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def shipped(*parts: str) -> Path:
+    """Return the path of shipped data; the checkout's own folder wins where there is one."""
+    checkout = _PACKAGE.parent
+    if (checkout / "pyproject.toml").is_file():
+        return checkout.joinpath(*parts)
+    return _PACKAGE.joinpath("_shipped", *parts)
+
+
+def shipped_scenarios() -> Path:
+    """Return the folder of the scenarios that come with the package."""
+    return shipped("scenarios")
