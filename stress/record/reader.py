@@ -20,6 +20,7 @@ PROBLEMS_MAX = 1000
 UNFINISHED_MAX = 10_000
 
 _NUMBER_MAX = 2**64
+_SKIP_BYTES = 64 * 1024
 _UNKNOWN_KINDS_MAX = 100
 _KIND_CHARS_MAX = 64
 
@@ -149,7 +150,7 @@ def _record_files(folder: Path) -> list[Path]:
 
 def _skip_line(file: BinaryIO) -> bool:
     """Read on to the end of the line without keeping it; return whether the line has an end."""
-    while part := file.readline(LINE_BYTES_MAX):
+    while part := file.readline(_SKIP_BYTES):
         if part.endswith(b"\n"):
             return True
     return False

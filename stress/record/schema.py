@@ -221,7 +221,7 @@ _SCALARS: dict[object, _Check] = {
     SideFile: lambda value: isinstance(value, str) and side_name_error(value) is None,
     VerdictName: lambda value: isinstance(value, str) and value in frozenset(Verdict),
 }
-_EXPECTED: dict[object, str] = {SideFile: "a plain file name", VerdictName: "a verdict"}
+_EXPECTED: dict[object, str] = {SideFile: "a plain file name", VerdictName: "a verdict", type(None): "null"}
 
 
 def _checker(hint: Any) -> _Check:
@@ -250,6 +250,8 @@ def _expected(hint: Any) -> str:
         return _expected(get_args(hint)[0])
     if hint in _EXPECTED:
         return _EXPECTED[hint]
+    if get_origin(hint) in (Union, types.UnionType):
+        return " or ".join(_expected(argument) for argument in get_args(hint))
     return (
         hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint).replace("typing.", "")
     )
