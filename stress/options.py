@@ -43,6 +43,8 @@ class Settings:
     share_device: bool
     all_tests: bool
     trace_modules: tuple[str, ...]
+    torch_source: Path | None
+    allow_torch_mismatch: bool
 
 
 # (name, metavar, ini type, help). The ini twin is `mps_<name>` with underscores.
@@ -58,10 +60,12 @@ _VALUED: tuple[tuple[str, str, Literal["string", "args"], str], ...] = (
     ("perturb", "|".join(PERTURB_LEVELS), "string", "Schedule perturbation (default low)"),
     ("results", "DIR", "string", f"Where records go (default {RESULTS_DEFAULT} below the rootdir)"),
     ("trace-modules", "MODULE[,MODULE...]", "string", "Further modules whose lines are perturbed, beside the scenario's own"),
+    ("torch-source", "DIR", "string", "Refuse to run unless torch was built from this source tree's commit"),
 )
 _FLAGS: tuple[tuple[str, str], ...] = (
     ("no-isolation", "Run in the pytest process: a crash ends pytest, a hang is not caught (implied by --pdb)"),
     ("share-device", "Allow pytest-xdist workers to share one accelerator, which changes the experiment"),
+    ("allow-torch-mismatch", "Run although torch is not a build of --mps-torch-source; the record says so"),
     ("all-tests", "Run ordinary test functions from N threads too, inside the pytest process"),
 )
 
@@ -112,6 +116,8 @@ def parse(config: pytest.Config) -> Settings:
         share_device=bool(_raw(config, "share-device")),
         all_tests=bool(_raw(config, "all-tests")),
         trace_modules=tuple(part.strip() for part in (_raw(config, "trace-modules") or "").split(",") if part.strip()),
+        torch_source=_folder(config, "torch-source"),
+        allow_torch_mismatch=bool(_raw(config, "allow-torch-mismatch")),
     )
     _check_xdist(config, settings)
     return settings
@@ -179,6 +185,16 @@ def _choice(config: pytest.Config, name: str, choices: tuple[str, ...], default:
     if value not in choices:
         raise pytest.UsageError(f"--mps-{name}={value}: choose one of {', '.join(choices)}")
     return str(value)
+
+
+def _folder(config: pytest.Config, name: str) -> Path | None:
+    value = _raw(config, name)
+    if value is None:
+        return None
+    folder = (config.invocation_params.dir / value).resolve()
+    if not folder.is_dir():
+        raise pytest.UsageError(f"--mps-{name}={value}: there is no such folder")
+    return folder
 
 
 def _results(config: pytest.Config) -> Path:

@@ -11,6 +11,9 @@ SETTINGS_KEY = pytest.StashKey[options.Settings]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     options.add_options(parser)
+    from stress.ordinary.plugin import add_ini
+
+    add_ini(parser)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -25,14 +28,19 @@ def pytest_configure(config: pytest.Config) -> None:
         "mps_stress(threads=None, iterations=None): run this test from several threads at once; "
         "without threads=N only where --mps-threads is given.",
     )
+    from stress.ordinary.plugin import register
+
     if not options.is_on(config):
         options.check_off(config)
+        register(config, None)
         return
     settings = options.parse(config)
     config.stash[SETTINGS_KEY] = settings
     from stress.session import StressPlugin
 
-    config.pluginmanager.register(StressPlugin(config, settings), "mps-stress-session")
+    session = StressPlugin(config, settings)
+    config.pluginmanager.register(session, "mps-stress-session")
+    register(config, settings, session.run.journal)
     if config.pluginmanager.hasplugin("xdist"):
         from stress.session import XdistBridge
 

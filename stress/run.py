@@ -26,6 +26,7 @@ from stress.record import RecordWriter
 from stress.record import RunFolder
 from stress.record import host_environment
 from stress.record import run_id
+from stress.record.torch_fingerprint import check_source
 
 PROBE_DEADLINE_S = 180.0
 _UNAVAILABLE_SIM = (
@@ -46,7 +47,7 @@ class DeviceInfo:
     @property
     def torch_text(self) -> str:
         version = self.torch.get("version", "?")
-        commit = str(self.torch.get("git_version") or "")[:10]
+        commit = str(self.torch.get("git") or "")[:10]
         return f"torch {version}" + (f" ({commit})" if commit else "")
 
 
@@ -70,6 +71,7 @@ class Run:
     run_id: str = field(default_factory=run_id)
     started: float = field(default_factory=time.monotonic)
     device: DeviceInfo | None = None
+    torch_mismatches: list[str] = field(default_factory=list)
     verdicts: Counter[str] = field(default_factory=Counter)
     items_left: int = 0
     pids: dict[int, tuple[float, dict[str, Any]]] = field(default_factory=dict)
@@ -115,6 +117,20 @@ class Run:
             raise pytest.UsageError(f"--mps-device={self.settings.device}: {result['unavailable']}{way_out}")
         self.device = DeviceInfo(name, reason, result["fingerprint"], frozenset(result["capabilities"]))
         self._check_sharing(name)
+        self._check_source(result["fingerprint"])
+
+    def _check_source(self, fingerprint: dict[str, Any]) -> None:
+        """Refuse a torch that is not a build of the given tree: results of the wrong build are worse than none."""
+        source = self.settings.torch_source
+        if source is None:
+            return
+        self.torch_mismatches = check_source(fingerprint, source)
+        if self.torch_mismatches and not self.settings.allow_torch_mismatch:
+            texts = "; ".join(self.torch_mismatches)
+            raise pytest.UsageError(
+                f"--mps-torch-source={source}: {texts}. Rebuild and install it into this environment, or add "
+                "--mps-allow-torch-mismatch, which is then part of the record"
+            )
 
     def _check_sharing(self, name: str) -> None:
         if name in ("mps", "cuda") and xdist_workers(self.config) > 1 and not self.settings.share_device:
@@ -125,7 +141,7 @@ class Run:
 
     def open_records(self, *, create: bool, worker: str | None = None) -> None:
         """Create or join the run's folder and write the run record; nothing is written before this."""
-        assert self.device is not None
+        device = self.device
         try:
             folder = RunFolder.create(self.settings.results, self.run_id) if create else RunFolder.open(self.folder_path)
             folder.probe()
@@ -136,16 +152,22 @@ class Run:
                 argv=[str(argument) for argument in self.config.invocation_params.args],
                 rootdir=str(self.config.rootpath),
                 seed=self.settings.seed,
-                device=self.device.name,
-                device_reason=self.device.reason,
+                device=device.name if device is not None else "none",
+                device_reason=device.reason if device is not None else "ordinary tests only: no scenario ran",
                 simulated=False,
                 settings=settings,
                 environment=host_environment(self.config.rootpath),
-                torch=self.device.torch,
+                torch=device.torch if device is not None else None,
+                torch_mismatches=self.torch_mismatches,
                 worker=worker,
             )
         except RecordError as error:
             raise pytest.UsageError(str(error)) from error
+
+    def journal(self, nodeid: str) -> None:
+        """Write down which ordinary test is about to run: it runs in this process, which it may kill."""
+        if self._writer is not None:
+            self._write("journal", item=nodeid)
 
     def _lost(self, text: str) -> None:
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")

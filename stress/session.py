@@ -81,8 +81,11 @@ class StressPlugin:
     # the run
 
     def pytest_sessionstart(self) -> None:
-        if self.dry:
-            return
+        self.config.pluginmanager.register(Words(), "mps-stress-words")
+        if not self.dry and not self.settings.all_tests:
+            self._open_device()
+
+    def _open_device(self) -> None:
         if self.runs_items:
             self.run.supervisor.warm_up()
         self.run.open_device()
@@ -103,14 +106,16 @@ class StressPlugin:
         if not settings.isolation:
             lines.append("mps: no isolation: a crash ends pytest, and a hang in native code is not caught")
         if settings.all_tests:
-            lines.append("mps: ordinary tests run inside the pytest process, without isolation")
+            lines.append("mps: ordinary tests run inside the pytest process: a crash ends it, -n1 contains it")
         return lines
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Open the records before the first item: a full disk must be known before, not after."""
-        if not self.dry and (self.runs_items or not self.is_worker):
+        if not self.dry:
             worker = self.config.workerinput["workerid"] if self.is_worker else None
+            if self.run.device is None and any(isinstance(item, ScenarioItem) for item in session.items):
+                self._open_device()  # with --mps-all-tests only where a scenario was found: it takes seconds
             self.run.open_records(create=not self.is_worker, worker=worker)
         return (yield)
 
@@ -134,15 +139,6 @@ class StressPlugin:
             self.rows.append(data)
         self.skipped += bool(getattr(report, "mps_skipped", False))
 
-    @pytest.hookimpl(tryfirst=True)  # other parallel plugins put their own word before ours
-    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, Any] | None:
-        data = getattr(report, "mps", None)
-        if data is None or report.when != "call":
-            return None
-        if report.passed:
-            return "passed", data["letter"], data["word"]
-        return "failed", data["letter"], (data["word"], {"red": True})
-
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         if not self.is_worker and self.skipped and not self.rows and exitstatus == pytest.ExitCode.OK:
@@ -161,6 +157,24 @@ class StressPlugin:
         writer.line("")
         writer.line(totals(rows))
         writer.line(f"records: {self.run.folder_path}")
+
+
+class Words:
+    """Our words in the progress and the short summary; pytest's categories stay.
+
+    Registered when the session starts, so that it is the outermost wrapper: pytest-run-parallel puts its own
+    word on every item otherwise, in a wrapper that it registers while configuring.
+    """
+
+    @pytest.hookimpl(tryfirst=True, wrapper=True)
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> Generator[None, Any, Any]:
+        status = yield
+        data = getattr(report, "mps", None)
+        if data is None or report.when != "call":
+            return status
+        if report.passed:
+            return "passed", data["letter"], data["word"]
+        return "failed", data["letter"], (data["word"], {"red": True})
 
 
 class XdistBridge:
