@@ -52,8 +52,9 @@ _EMPTY_ASI = re.compile(r"abort\(\) called$|crashed on child side of fork")
 _TRACEBACK = re.compile(
     r"Traceback \(most recent call last\):|Exception in thread |Exception ignored in|"
     r"During handling of the above exception|The above exception was the direct cause|"
-    r"\s{1,}[~^]{1,}$|\S{0,400}:\d{1,9}: \w{0,80}Warning: |\[W\d{3,4}|\*\*\* SIG"
+    r"\[W\d{3,4}"
 )
+_WARNING = re.compile(r":\d{1,9}: \w{0,80}Warning: ")
 
 
 @dataclass(frozen=True)
@@ -115,9 +116,14 @@ def diagnose(
         links=first.signature.links if first else (),
         next=first.signature.next if first else "",
         headline=_one_line(headline),
-        taints=any(each.signature.taints for each in found),
+        taints=any(each.signature.taints for each in found) or _tainted(stderr, known),
         signal_name=ended_by,
     )
+
+
+def _tainted(stderr: str, known: Sequence[Signature]) -> bool:
+    """Search all of the text, unlike for a name: a fault amid much output makes green worthless."""
+    return any(each.pattern.search(stderr) is not None for each in known if each.taints and each.pattern)
 
 
 def signal_name(exit_status: int) -> str | None:
@@ -180,7 +186,9 @@ def _headline(
 def _last_words(stderr: str) -> str:
     """Return the last line that says something: no traceback, no stack dump, nothing indented."""
     for line in reversed(bounded(stderr).splitlines()):
-        if line.strip() and not line[0].isspace() and not is_noise(line) and not _TRACEBACK.match(line):
+        if not line.strip() or line[0].isspace() or is_noise(line):
+            continue
+        if not _TRACEBACK.match(line) and not _WARNING.search(line):
             return line
     return ""
 

@@ -175,8 +175,10 @@ def _line(pattern: re.Pattern[str], text: str) -> str | None:
     if found is None:
         return None
     start = text.rfind("\n", 0, found.start()) + 1
-    end = text.find("\n", found.start())
-    return text[start : None if end < 0 else end].strip()
+    lines = text[start : found.end() + 2 * (2 * LINE_CHARS_MAX)].split("\n", 2)
+    if len(lines) > 1 and lines[1].lstrip().startswith("what():"):
+        return f"{lines[0].strip()} {lines[1].strip()}"  # libstdc++ puts the reason on a line of its own.
+    return lines[0].strip()
 
 
 def _frame(signature: Signature, frames: Sequence[str], signal: str | None, fault: str) -> str | None:

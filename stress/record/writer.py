@@ -63,7 +63,6 @@ class RecordWriter:
         self._on_lost = on_lost
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._size_bytes = 0
         self._torn = False
         self._side_files = 0
         try:
@@ -121,6 +120,8 @@ class RecordWriter:
         if self._torn:
             # The remains could not be cut off: end that line, so that it spoils itself alone.
             line = b"\n" + line
+        # Asked every time: Ctrl-C between a write and a count kept here would make the count wrong.
+        size_bytes = os.fstat(self._fd).st_size
         try:
             written = os.write(self._fd, line)
             if written < len(line):
@@ -128,10 +129,11 @@ class RecordWriter:
                 written += os.write(self._fd, line[written:])
             if written < len(line):
                 raise OSError("the disk took only a part of the record")
-        except OSError as error:
-            self._cut_back()
-            return error
-        self._size_bytes = os.fstat(self._fd).st_size if self._torn else self._size_bytes + len(line)
+        except BaseException as error:
+            self._cut_back(size_bytes, size_bytes + len(line))
+            if isinstance(error, OSError):
+                return error
+            raise
         self._torn = False
         if flush:
             try:
@@ -140,12 +142,15 @@ class RecordWriter:
                 return error
         return None
 
-    def _cut_back(self) -> None:
+    def _cut_back(self, before_bytes: int, after_bytes: int) -> None:
         """Remove a half-written line: the next record must start on a line of its own."""
+        if os.fstat(self._fd).st_size == after_bytes:
+            self._torn = False
+            return
         try:
-            os.ftruncate(self._fd, self._size_bytes)
+            os.ftruncate(self._fd, before_bytes)
         except OSError:
-            self._torn = os.fstat(self._fd).st_size > self._size_bytes
+            self._torn = self._torn or os.fstat(self._fd).st_size > before_bytes
 
 
 def _create(folder: RunFolder) -> tuple[int, str]:

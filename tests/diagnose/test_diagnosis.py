@@ -86,6 +86,12 @@ class TestRealProcesses:
     def test_silent_failure(self) -> None:
         assert remains_of("import os; os._exit(3)").headline == "ended with status 3, no text on stderr"
 
+    def test_the_reason_of_an_uncaught_exception_is_in_the_headline(self) -> None:
+        text = "terminate called after throwing an instance of 'c10::Error'\n  what():  no kernel\nAborted\n"
+        assert diagnose(stderr=text, exit_status=-6).headline == (
+            "terminate called after throwing an instance of 'c10::Error' what(): no kernel"
+        )
+
 
 class TestTaint:
     FAULT = "\tCaused GPU Timeout Error (00000002:kIOGPUCommandBufferCallbackErrorTimeout)"
@@ -98,6 +104,11 @@ class TestTaint:
     def test_a_gpu_fault_taints_behind_another_name(self) -> None:
         found = diagnose(stderr=f"{self.FAULT}\n{OVERLAP}\n", exit_status=-6)
         assert (found.signature, found.taints) == ("metal/encoder-overlap", True)
+
+    def test_a_gpu_fault_in_the_middle_of_much_output_taints(self) -> None:
+        filler = "progress\n" * 500_000
+        found = diagnose(stderr=f"{filler}{self.FAULT}\n{filler}", exit_status=0)
+        assert found.taints
 
 
 class TestHang:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
+import stress
 from stress.diagnose.signatures import LINE_CHARS_MAX
 from stress.diagnose.signatures import TEXT_CHARS_MAX
 from stress.diagnose.signatures import SignatureError
@@ -302,3 +306,23 @@ def test_an_unreadable_file_is_an_error(tmp_path: Path) -> None:
 def test_shipped_files_are_in_the_checkout() -> None:
     assert default_folder() == Path(__file__).parents[2] / "results" / "known"
     assert len(list(default_folder().glob("*.toml"))) >= 9
+
+
+def test_an_installed_package_brings_its_own(tmp_path: Path) -> None:
+    shutil.copytree(
+        Path(stress.__file__).parent,
+        tmp_path / "stress",
+        ignore=shutil.ignore_patterns("_shipped", "__pycache__"),
+    )
+    program = (
+        "from stress.diagnose import signatures as s; print(s.default_folder(), len(s.load_signatures()))"
+    )
+
+    def ask() -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", program]
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+
+    assert f"no signatures beside {tmp_path / 'stress'}" in ask().stderr
+    shipped = tmp_path / "stress" / "_shipped" / "results" / "known"
+    shutil.copytree(default_folder(), shipped)
+    assert ask().stdout.split() == [str(shipped), str(len(load_signatures()))]

@@ -305,40 +305,6 @@ class TestNoRoom:
         assert done.stdout.count("No space left on device") == 2
 
 
-class TestUnwritable:
-    def test_a_file_in_place_of_the_folder(self, tmp_path: Path) -> None:
-        (tmp_path / "runs").write_text("")
-        with pytest.raises(RecordError, match=r"runs.*cannot write: .*--mps-results=DIR"):
-            RunFolder.create(tmp_path / "runs", run_id())
-
-    def test_a_run_that_exists(self, tmp_path: Path) -> None:
-        RunFolder.create(tmp_path, "run")
-        with pytest.raises(RecordError, match="File exists"):
-            RunFolder.create(tmp_path, "run")
-
-    def test_a_folder_that_went_away(self, folder: RunFolder) -> None:
-        folder.path.rmdir()
-        with pytest.raises(RecordError, match="No such file"):
-            folder.probe()
-        with pytest.raises(RecordError, match="No such file"):
-            RecordWriter(folder)
-        with pytest.raises(RecordError, match="no such folder"):
-            RunFolder.open(folder.path)
-
-    @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
-    def test_a_folder_that_takes_no_files(self) -> None:
-        # Root ignores permissions, procfs does not ask for them.
-        with pytest.raises(RecordError, match="cannot write"):
-            RunFolder(Path("/proc/self")).probe()
-
-    @pytest.mark.parametrize(
-        "name", ["../x", "a/b", "/etc/passwd", "..", "", "a\0b", ".hidden", "a..b", "x.jsonl", "y" * 999]
-    )
-    def test_side_files_stay_in_the_folder(self, folder: RunFolder, name: str) -> None:
-        with pytest.raises(RecordError, match="side file"):
-            folder.side(name)
-
-
 class TestProcesses:
     def test_a_forked_child_may_not_write(self, folder: RunFolder) -> None:
         program = """
@@ -388,3 +354,25 @@ class TestProcesses:
         ends = sum(record["kind"] == "attempt_end" for record in records)
         assert starts >= seen  # What was announced is on file.
         assert len(reader.unfinished) == starts - ends <= 8
+
+
+class TestInterrupt:
+    def test_ctrl_c_between_two_parts_leaves_no_torn_line(
+        self, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        writer = RecordWriter(folder)
+        writer.write("attempt_start", **START)
+        real = os.write
+        parts = iter([5])
+
+        def interrupted(fd: int, data: bytes) -> int:
+            for length in parts:
+                return real(fd, data[:length])
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(os, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            writer.write("attempt_end", **END)
+        monkeypatch.undo()
+        writer.write("attempt_end", **END)
+        assert [line["kind"] for line in lines_of(folder)] == ["attempt_start", "attempt_end"]
