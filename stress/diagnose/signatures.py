@@ -19,6 +19,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from stress.shipped import shipped
+
 TEXT_CHARS_MAX = 1_000_000  # Kept at each end of a text.
 LINE_CHARS_MAX = 2_000  # Kept at each end of a line.
 PATTERN_CHARS_MAX = 1_000
@@ -96,11 +98,10 @@ def default_signatures() -> tuple[Signature, ...]:
 
 def default_folder() -> Path:
     """Return where the signatures are: inside an installed wheel, else in the checkout."""
-    package = Path(__file__).resolve().parents[1]
-    for folder in (package / "_shipped" / "results" / "known", package.parent / "results" / "known"):
-        if folder.is_dir():
-            return folder
-    raise SignatureError(f"no signatures beside {package}: the installation of mps-stress is incomplete")
+    folder = shipped("results", "known")
+    if not folder.is_dir():
+        raise SignatureError(f"no signatures in {folder}: the installation of mps-stress is incomplete")
+    return folder
 
 
 def match(

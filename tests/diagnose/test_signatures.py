@@ -322,7 +322,7 @@ def test_an_installed_package_brings_its_own(tmp_path: Path) -> None:
         command = [sys.executable, "-c", program]
         return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
 
-    assert f"no signatures beside {tmp_path / 'stress'}" in ask().stderr
+    assert "the installation of mps-stress is incomplete" in ask().stderr
     shipped = tmp_path / "stress" / "_shipped" / "results" / "known"
     shutil.copytree(default_folder(), shipped)
     assert ask().stdout.split() == [str(shipped), str(len(load_signatures()))]

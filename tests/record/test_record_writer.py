@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from stress.record import RecordError
 from stress.record import RecordWriter
 from stress.record import RunFolder
 from stress.record import read_run
