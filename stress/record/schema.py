@@ -1,4 +1,4 @@
-"""What a line of a record means: five kinds of JSON objects, one per line, each with the schema version.
+"""What a line of a record means: six kinds of JSON objects, one per line, each with the schema version.
 
 A reader keeps unknown keys, skips unknown kinds and refuses a version it does not know, so a new version
 is needed only when the meaning of something that exists changes. `results/README.md` tells the same to a
@@ -26,7 +26,7 @@ from stress.verdict import Verdict
 
 SCHEMA_VERSION = 1
 
-Kind = Literal["run", "attempt_start", "attempt_end", "item", "run_end"]
+Kind = Literal["run", "attempt_start", "attempt_end", "item", "journal", "run_end"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 Role = Literal["crew", "control", "reference"]
@@ -95,6 +95,8 @@ class AttemptStart(_Common):
     """Command line that repeats this attempt."""
     env: NotRequired[dict[str, str]]
     perturb: NotRequired[str]
+    readback: NotRequired[str]
+    """When outputs are read back: an axis of the attempt, because reading serialises."""
 
 
 class AttemptEnd(_Common):
@@ -149,6 +151,13 @@ class ItemRecord(_Common):
     headline: NotRequired[str]
 
 
+class JournalRecord(_Common):
+    """An ordinary test is about to run inside the writing process, which it may kill."""
+
+    kind: Literal["journal"]
+    item: str
+
+
 class RunEnd(_Common):
     """The last record of a process that ended by itself; its absence says that it was killed."""
 
@@ -159,13 +168,14 @@ class RunEnd(_Common):
     """Item verdict -> how many."""
 
 
-Record = RunRecord | AttemptStart | AttemptEnd | ItemRecord | RunEnd
+Record = RunRecord | AttemptStart | AttemptEnd | ItemRecord | JournalRecord | RunEnd
 
 _TYPES: dict[Kind, type] = {
     "run": RunRecord,
     "attempt_start": AttemptStart,
     "attempt_end": AttemptEnd,
     "item": ItemRecord,
+    "journal": JournalRecord,
     "run_end": RunEnd,
 }
 
