@@ -14,6 +14,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
+from typing import TextIO
 
 import torch
 
@@ -81,7 +82,9 @@ class Crew:
         self.plan: Plan = workload.plan
         self.one_thread, self.poison_bytes = one_thread, poison_bytes
         self.result = CrewResult([None] * len(self.plan.slots))
-        self._state_storages = {storage_key(tensor) for _, tensor in state_tensors([list(one) for one in states])}
+        self._state_storages = {
+            storage_key(tensor) for _, tensor in state_tensors([list(one) for one in states])
+        }
         self._lock = threading.Lock()
 
     def run(self, *, join_deadline_s: float | None = None) -> CrewResult:
@@ -116,7 +119,10 @@ class Crew:
             writer.status("waiting")
             crew.append(
                 threading.Thread(
-                    target=self._thread_main, args=(barrier, slots, writer), name=f"crew-{wave}-{thread}", daemon=True
+                    target=self._thread_main,
+                    args=(barrier, slots, writer),
+                    name=f"crew-{wave}-{thread}",
+                    daemon=True,
                 )
             )
         self.device.synchronize()  # the inputs and states were made on the main thread's stream
@@ -136,7 +142,9 @@ class Crew:
                 one.join(None if give_up is None else max(0.0, give_up - time.monotonic()))
         stuck = [one.name for one in crew if one.is_alive()]
         if stuck:
-            text = f"{len(stuck)} of {threads} threads still run after {join_deadline_s:.0f} s\n{_stacks(crew)}"
+            text = (
+                f"{len(stuck)} of {threads} threads still run after {join_deadline_s:.0f} s\n{_stacks(crew)}"
+            )
             self.result.findings.append(Finding(Verdict.HANG, "hang", text))
 
     def _thread_main(self, barrier: threading.Barrier, slots: list[int], writer: Writer) -> None:
@@ -209,7 +217,9 @@ class Crew:
             return
         device = self.device.torch_device
         for size in self.poison_bytes:
-            blocks = [torch.empty(size, dtype=torch.uint8, device=device).fill_(POISON_BYTE) for _ in range(2)]
+            blocks = [
+                torch.empty(size, dtype=torch.uint8, device=device).fill_(POISON_BYTE) for _ in range(2)
+            ]
             del blocks
 
     def _main_steps(self, crew: Sequence[threading.Thread]) -> None:
@@ -238,13 +248,18 @@ class Crew:
 
     def _check_leaks(self, before: set[threading.Thread]) -> None:
         """Report threads that a step started and did not end; each is given a moment to do so."""
-        left = [one for one in threading.enumerate() if one not in before and not one.name.startswith("crew-")]
+        left = [
+            one for one in threading.enumerate() if one not in before and not one.name.startswith("crew-")
+        ]
         for one in left:
             one.join(LEAK_JOIN_S)
         names = sorted(one.name for one in left if one.is_alive())
         if names:
             self._add(
-                broken("leaked-threads", f"a step left {len(names)} threads running ({', '.join(names[:4])}): join them in the step")
+                broken(
+                    "leaked-threads",
+                    f"a step left {len(names)} threads running ({', '.join(names[:4])}): join them in the step",
+                )
             )
 
 
@@ -255,10 +270,21 @@ class _ThreadEnds(Exception):
 def _of_thread(error: BaseException, step: context.Step) -> Finding:
     if isinstance(error, _ThreadEnds):
         return Finding(
-            Verdict.RACE, "thread-died", f"{error} ended the thread", step.wave, step.thread_index, step.iteration
+            Verdict.RACE,
+            "thread-died",
+            f"{error} ended the thread",
+            step.wave,
+            step.thread_index,
+            step.iteration,
         )
     raised = Raised.of(error)
-    verdict = Verdict.OOM if raised.is_oom else Verdict.BROKEN if type(error).__name__ == "BrokenScenario" else Verdict.RACE
+    verdict = (
+        Verdict.OOM
+        if raised.is_oom
+        else Verdict.BROKEN
+        if type(error).__name__ == "BrokenScenario"
+        else Verdict.RACE
+    )
     name = "scenario" if verdict == Verdict.BROKEN else "exception"
     text = str(error) if verdict == Verdict.BROKEN else str(raised)
     return Finding(verdict, name, text, step.wave, step.thread_index, step.iteration, trace=raised.trace)
@@ -289,18 +315,37 @@ class _ForeignThreads:
         raised = Raised.of(error)
         who = args.thread.name if args.thread is not None else "a thread"
         self.findings.append(
-            Finding(Verdict.RACE, "exception", f"in thread {who!r} started by a step: {raised}", trace=raised.trace)
+            Finding(
+                Verdict.RACE,
+                "exception",
+                f"in thread {who!r} started by a step: {raised}",
+                trace=raised.trace,
+            )
         )
 
     def _unraisable(self, args: Any) -> None:
         self.findings.append(
-            Finding(Verdict.RACE, "exception", f"while finalising {args.object!r:.80}: {args.exc_type.__name__}: {args.exc_value}")
+            Finding(
+                Verdict.RACE,
+                "exception",
+                f"while finalising {args.object!r:.80}: {args.exc_type.__name__}: {args.exc_value}",
+            )
         )
 
-    def _warning(self, message: Warning | str, category: type[Warning], filename: str, lineno: int, *rest: Any) -> None:
+    def _warning(
+        self,
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
         if "was never awaited" in str(message):
-            self.findings.append(broken("coroutine", f"{message}: a step must run its coroutines, with asyncio.run(...)"))
-        self._show(message, category, filename, lineno, *rest)
+            self.findings.append(
+                broken("coroutine", f"{message}: a step must run its coroutines, with asyncio.run(...)")
+            )
+        self._show(message, category, filename, lineno, file, line)
 
 
 def _stacks(crew: Sequence[threading.Thread]) -> str:

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import torch
 
+
 class Device(Protocol):
     """What the framework needs of a device."""
 
@@ -72,7 +73,10 @@ class Cuda:
         torch.cuda.synchronize()
 
     def memory(self) -> dict[str, int]:
-        return {"allocated_bytes": torch.cuda.memory_allocated(), "reserved_bytes": torch.cuda.memory_reserved()}
+        return {
+            "allocated_bytes": torch.cuda.memory_allocated(),
+            "reserved_bytes": torch.cuda.memory_reserved(),
+        }
 
     def capabilities(self) -> set[str]:
         return {"streams", "events", "record_stream", "pinned_memory", "float64", "accelerator"}

@@ -13,14 +13,14 @@ from _pytest._code.code import ReprFileLocation  # only the message and place of
 from _pytest._code.code import TerminalRepr
 from _pytest._io import TerminalWriter
 
+from stress.attempts import ItemResult
+from stress.attempts import ItemSpec
 from stress.capabilities import CAPABILITIES
 from stress.isolate.spec import ScenarioRef
 from stress.report.block import failure_block
 from stress.report.words import summary_of
 from stress.run import run_of
-from stress.runner import ItemResult
 from stress.runner import ItemRunner
-from stress.runner import ItemSpec
 from stress.scenario import ProcessScenario
 from stress.scenario import Scenario
 from stress.scenario import bind
@@ -61,8 +61,16 @@ class ScenarioItem(pytest.Item):
     threads: int
     result: ItemResult | None = None
 
-    def __init__(self, *, scenario_class: type[Any], indices: tuple[int, ...], params: dict[str, Any],
-                 environment: dict[str, str], threads: int, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        scenario_class: type[Any],
+        indices: tuple[int, ...],
+        params: dict[str, Any],
+        environment: dict[str, str],
+        threads: int,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.scenario_class, self.indices, self.params = scenario_class, indices, params
         self.environment, self.threads = environment, threads
@@ -109,7 +117,9 @@ class ScenarioItem(pytest.Item):
         if isinstance(excinfo.value, StressFailure):
             result = excinfo.value.result
             path, line, _ = self.location
-            return StressRepr(failure_block(result, run_of(self.config)), path, (line or 0) + 1, summary_of(result))
+            return StressRepr(
+                failure_block(result, run_of(self.config)), path, (line or 0) + 1, summary_of(result)
+            )
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
@@ -137,7 +147,10 @@ def make_items(collector: Any, name: str, cls: type[Any], threads: tuple[int, ..
     for count in threads:
         for indices, params in combinations(cls):
             for environment in environments(cls):
-                parts = [value_id(value, key, index) for (key, value), index in zip(params.items(), indices, strict=True)]
+                parts = [
+                    value_id(value, key, index)
+                    for (key, value), index in zip(params.items(), indices, strict=True)
+                ]
                 parts += [_ID_UNSAFE.sub("_", f"{key}={value}") for key, value in environment.items()]
                 item_id = "-".join([*parts, f"t{count}"])
                 item = ScenarioItem.from_parent(
@@ -164,13 +177,19 @@ def check_class(cls: type[Any]) -> None:
         )
     taken = [name for name in cls.params if hasattr(base, name) or name in ("threads", "device_type")]
     if taken:
-        raise pytest.UsageError(f"{where}: parameter {taken[0]!r} is a name of Scenario's own; choose another")
+        raise pytest.UsageError(
+            f"{where}: parameter {taken[0]!r} is a name of Scenario's own; choose another"
+        )
     unknown = [name for name in cls.requires if name not in CAPABILITIES]
     if unknown:
-        raise pytest.UsageError(f"{where} requires {unknown[0]!r}; capabilities are {', '.join(CAPABILITIES)}")
+        raise pytest.UsageError(
+            f"{where} requires {unknown[0]!r}; capabilities are {', '.join(CAPABILITIES)}"
+        )
     unknown = [name for name in cls.acceptable if name not in set(Verdict)]
     if unknown:
-        raise pytest.UsageError(f"{where}: acceptable names {unknown[0]!r}; verdicts are {', '.join(Verdict)}")
+        raise pytest.UsageError(
+            f"{where}: acceptable names {unknown[0]!r}; verdicts are {', '.join(Verdict)}"
+        )
 
 
 def value_id(value: Any, name: str, index: int) -> str:

@@ -49,21 +49,64 @@ class Settings:
 
 # (name, metavar, ini type, help). The ini twin is `mps_<name>` with underscores.
 _VALUED: tuple[tuple[str, str, Literal["string", "args"], str], ...] = (
-    ("threads", "N[,N...]|auto", "string", "Run each scenario from N threads at once; several counts make several items"),
-    ("attempts", "N", "string", f"Child processes per item, the unit of every rate (default {ATTEMPTS_DEFAULT})"),
+    (
+        "threads",
+        "N[,N...]|auto",
+        "string",
+        "Run each scenario from N threads at once; several counts make several items",
+    ),
+    (
+        "attempts",
+        "N",
+        "string",
+        f"Child processes per item, the unit of every rate (default {ATTEMPTS_DEFAULT})",
+    ),
     ("iterations", "N", "string", "Steps per thread and attempt (default: what the scenario says)"),
-    ("seconds", "SECONDS", "string", "Time budget of the run: attempts shrink to fit, what did not run is skipped"),
-    ("deadline", "SECONDS", "string", f"Kill an attempt after this long and call it a hang (default {DEADLINE_S_DEFAULT:.0f})"),
-    ("seed", "SEED", "string", "Root seed, decimal or 0x hexadecimal (default: drawn from the OS and printed)"),
-    ("device", "|".join(DEVICES), "string", "Device to test (default auto: mps on macOS, else the simulated device or cpu)"),
-    ("streams", "|".join(STREAMS), "string", "How crew threads get a stream (default auto: as the torch build does by itself)"),
+    (
+        "seconds",
+        "SECONDS",
+        "string",
+        "Time budget of the run: attempts shrink to fit, what did not run is skipped",
+    ),
+    (
+        "deadline",
+        "SECONDS",
+        "string",
+        f"Kill an attempt after this long and call it a hang (default {DEADLINE_S_DEFAULT:.0f})",
+    ),
+    (
+        "seed",
+        "SEED",
+        "string",
+        "Root seed, decimal or 0x hexadecimal (default: drawn from the OS and printed)",
+    ),
+    (
+        "device",
+        "|".join(DEVICES),
+        "string",
+        "Device to test (default auto: mps on macOS, else the simulated device or cpu)",
+    ),
+    (
+        "streams",
+        "|".join(STREAMS),
+        "string",
+        "How crew threads get a stream (default auto: as the torch build does by itself)",
+    ),
     ("perturb", "|".join(PERTURB_LEVELS), "string", "Schedule perturbation (default low)"),
     ("results", "DIR", "string", f"Where records go (default {RESULTS_DEFAULT} below the rootdir)"),
-    ("trace-modules", "MODULE[,MODULE...]", "string", "Further modules whose lines are perturbed, beside the scenario's own"),
+    (
+        "trace-modules",
+        "MODULE[,MODULE...]",
+        "string",
+        "Further modules whose lines are perturbed, beside the scenario's own",
+    ),
     ("torch-source", "DIR", "string", "Refuse to run unless torch was built from this source tree's commit"),
 )
 _FLAGS: tuple[tuple[str, str], ...] = (
-    ("no-isolation", "Run in the pytest process: a crash ends pytest, a hang is not caught (implied by --pdb)"),
+    (
+        "no-isolation",
+        "Run in the pytest process: a crash ends pytest, a hang is not caught (implied by --pdb)",
+    ),
     ("share-device", "Allow pytest-xdist workers to share one accelerator, which changes the experiment"),
     ("allow-torch-mismatch", "Run although torch is not a build of --mps-torch-source; the record says so"),
     ("all-tests", "Run ordinary test functions from N threads too, inside the pytest process"),
@@ -107,7 +150,7 @@ def parse(config: pytest.Config) -> Settings:
         iterations=_integer(config, "iterations", None),
         seconds=_seconds(config, "seconds", None),
         deadline_s=_seconds(config, "deadline", DEADLINE_S_DEFAULT),
-        seed=config.workerinput["mps_seed"] if hasattr(config, "workerinput") else _seed(_raw(config, "seed")),
+        seed=_seed(worker_input(config).get("mps_seed", _raw(config, "seed"))),
         device=_choice(config, "device", DEVICES, "auto"),
         streams=_choice(config, "streams", STREAMS, "auto"),
         perturb=_choice(config, "perturb", PERTURB_LEVELS, "low"),
@@ -115,7 +158,9 @@ def parse(config: pytest.Config) -> Settings:
         isolation=not (_raw(config, "no-isolation") or config.getoption("usepdb", False)),
         share_device=bool(_raw(config, "share-device")),
         all_tests=bool(_raw(config, "all-tests")),
-        trace_modules=tuple(part.strip() for part in (_raw(config, "trace-modules") or "").split(",") if part.strip()),
+        trace_modules=tuple(
+            part.strip() for part in (_raw(config, "trace-modules") or "").split(",") if part.strip()
+        ),
         torch_source=_folder(config, "torch-source"),
         allow_torch_mismatch=bool(_raw(config, "allow-torch-mismatch")),
     )
@@ -132,7 +177,9 @@ def check_off(config: pytest.Config) -> None:
 
 def _threads(value: str) -> tuple[int, ...]:
     if value == "auto":
-        return (max(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2),)
+        return (
+            max(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2),
+        )
     try:
         counts = [int(part) for part in value.split(",")]
     except ValueError:
@@ -166,7 +213,7 @@ def _seconds(config: pytest.Config, name: str, default: Any) -> Any:
     return seconds
 
 
-def _seed(value: str | None) -> int:
+def _seed(value: str | int | None) -> int:
     if value is None:
         return secrets.randbits(32)
     try:
@@ -204,10 +251,16 @@ def _results(config: pytest.Config) -> Path:
     return (config.rootpath / (config.getini(_dest("results")) or RESULTS_DEFAULT)).resolve()
 
 
+def worker_input(config: pytest.Config) -> dict[str, Any]:
+    """Return what the pytest-xdist controller gave this worker; empty in any other process."""
+    given: dict[str, Any] = getattr(config, "workerinput", {})
+    return given
+
+
 def xdist_workers(config: pytest.Config) -> int:
     """Number of pytest-xdist workers of this run; 0 without distribution."""
-    if hasattr(config, "workerinput"):
-        return int(config.workerinput.get("workercount", 1))
+    if worker_input(config):
+        return int(worker_input(config).get("workercount", 1))
     return len(config.getoption("tx", default=None) or ())
 
 

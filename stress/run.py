@@ -110,10 +110,16 @@ class Run:
             shutil.rmtree(folder, ignore_errors=True)
         result = probe.result
         if result is None or result["findings"]:
-            text = result["findings"][0]["text"] if result else probe.stderr.strip()[-2000:] or f"exit {probe.exit}"
+            text = (
+                result["findings"][0]["text"]
+                if result
+                else probe.stderr.strip()[-2000:] or f"exit {probe.exit}"
+            )
             raise pytest.UsageError(f"torch cannot be used in a child process: {text}")
         if result["unavailable"]:
-            way_out = "" if self.settings.device == "cpu" else "; --mps-device=cpu runs the scenarios on the CPU"
+            way_out = (
+                "" if self.settings.device == "cpu" else "; --mps-device=cpu runs the scenarios on the CPU"
+            )
             raise pytest.UsageError(f"--mps-device={self.settings.device}: {result['unavailable']}{way_out}")
         self.device = DeviceInfo(name, reason, result["fingerprint"], frozenset(result["capabilities"]))
         self._check_sharing(name)
@@ -143,10 +149,17 @@ class Run:
         """Create or join the run's folder and write the run record; nothing is written before this."""
         device = self.device
         try:
-            folder = RunFolder.create(self.settings.results, self.run_id) if create else RunFolder.open(self.folder_path)
+            folder = (
+                RunFolder.create(self.settings.results, self.run_id)
+                if create
+                else RunFolder.open(self.folder_path)
+            )
             folder.probe()
             self._writer = RecordWriter(folder, on_lost=self._lost)
-            settings = {key: value if not isinstance(value, Path) else str(value) for key, value in asdict(self.settings).items()}
+            settings = {
+                key: value if not isinstance(value, Path) else str(value)
+                for key, value in asdict(self.settings).items()
+            }
             self._write(
                 "run",
                 argv=[str(argument) for argument in self.config.invocation_params.args],

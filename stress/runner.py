@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
-from dataclasses import field
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from stress import perturb
 from stress import seeds
+from stress.attempts import Attempt
+from stress.attempts import ItemResult
+from stress.attempts import ItemSpec
+from stress.attempts import command_line
+from stress.attempts import end_fields
 from stress.diagnose import CrashReport
 from stress.diagnose import default_folders
 from stress.diagnose import find_reports
@@ -44,79 +44,6 @@ _SCRATCH = ("spec.json", "result.json", "result.part", "blackbox")
 _EVIDENCE = ("stderr", "stdout", "stacks", "native")
 
 
-@dataclass(frozen=True)
-class ItemSpec:
-    """What identifies an item: the same fields give the same inputs in every run with one seed."""
-
-    nodeid: str
-    scenario: Any
-    """The bound scenario instance; the parent reads its declarations and calls none of its steps."""
-    ref: ScenarioRef
-    params: dict[str, str]
-    env: dict[str, str]
-    threads: int
-
-    @property
-    def key(self) -> str:
-        """Return what seeds follow from; not the thread count, so that counts share their first inputs."""
-        return f"{Path(self.ref.path).name}::{self.ref.qualname}{sorted(self.params.items())}{sorted(self.env.items())}"
-
-
-@dataclass
-class Attempt:
-    """One child and what became of it."""
-
-    role: str
-    number: int
-    judged: Judged
-    seed: int
-    seconds: float
-    files: dict[str, str] = field(default_factory=dict)
-    stderr: str = ""
-    stacks: str = ""
-    signature: str | None = None
-    perturbation: str = "none"
-    readback: str = ""
-
-    @property
-    def conditions(self) -> str:
-        """Return the axes of this attempt, for the failure block."""
-        return f"perturbation {self.perturbation}, read back {self.readback}" if self.role == "crew" else self.role
-
-
-@dataclass
-class ItemResult:
-    """All attempts of an item and the verdict over them."""
-
-    spec: ItemSpec
-    verdict: Verdict
-    headline: str
-    attempts: list[Attempt] = field(default_factory=list)
-    controls: list[Attempt] = field(default_factory=list)
-    reference: Attempt | None = None
-    notes: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-    planned: int = 0
-    no_control: str = ""
-    """Why there is no one-thread control, where there is none."""
-    command: str = ""
-
-    @property
-    def counted(self) -> int:
-        return sum(one.judged.verdict.enters_rate for one in self.attempts)
-
-    @property
-    def failures(self) -> int:
-        return sum(one.judged.verdict.is_failure for one in self.attempts)
-
-    @property
-    def first_failure(self) -> Attempt | None:
-        """Return the first attempt with the item's own (worst) verdict, else the first that is not green."""
-        bad = [one for one in self.attempts if not one.judged.verdict.is_green]
-        same = [one for one in bad if one.judged.verdict == self.verdict]
-        return (same or bad or [None])[0] if self.attempts else self.reference
-
-
 class ItemRunner:
     """Runs one item in a `Run`."""
 
@@ -137,7 +64,9 @@ class ItemRunner:
             result.verdict, result.headline = Verdict.BROKEN, f"no child process can be started: {error}"
         except OSError as error:
             result.verdict = Verdict.INCONCLUSIVE
-            result.headline = f"cannot write the attempt's files in {self.run.folder_path}: {error.strerror or error}"
+            result.headline = (
+                f"cannot write the attempt's files in {self.run.folder_path}: {error.strerror or error}"
+            )
         result.seconds = time.monotonic() - started
         self._record_item(result)
         return result
@@ -255,7 +184,7 @@ class ItemRunner:
         attempt.stderr, attempt.stacks = run.stderr, "\n".join(filter(None, (run.stacks, run.native_stacks)))
         attempt.signature = judged.diagnosis.signature if judged.diagnosis is not None else None
         attempt.files = self._keep_files(spec, judged)
-        end = self._end_fields(fields, attempt, run)
+        end = end_fields(fields, attempt, run)
         if not judged.verdict.is_green:
             named = self.run.config.hook.pytest_mps_classify(attempt=end, stderr=run.stderr)
             if named is not None:
@@ -302,32 +231,6 @@ class ItemRunner:
                 else:
                     kept[suffix] = path.name
         return kept
-
-    def _end_fields(self, fields: Mapping[str, object], attempt: Attempt, run: ChildRun) -> dict[str, Any]:
-        judged, data = attempt.judged, run.result or {}
-        memory = data.get("device_memory") or {}
-        return {
-            **fields,
-            "verdict": str(judged.verdict),
-            "seconds": run.seconds,
-            "headline": judged.headline,
-            "exit_status": run.exit.code if run.exit is not None else None,
-            "signal": judged.diagnosis.signal_name if judged.diagnosis is not None else None,
-            "signature": attempt.signature,
-            "tainted": bool(judged.diagnosis and judged.diagnosis.taints),
-            "notes": judged.notes,
-            "findings": [one.to_data() for one in judged.findings],
-            "stamps": [] if judged.verdict.is_green else [vars(one) for one in judged.stamps],
-            "iterations_done": int(data.get("iterations_done", 0)),
-            "stderr": attempt.files.get("stderr"),
-            "stacks": attempt.files.get("stacks"),
-            "memory_bytes_max": run.exit.peak_rss_bytes if run.exit is not None else None,
-            "device_memory_bytes_max": max(memory.values(), default=None),
-            "os_threads_max": run.threads or data.get("threads_peak"),
-            "cpu_s": run.exit.cpu_s if run.exit is not None else None,
-            "times": data.get("times", {}),
-            "pid": run.pid,
-        }
 
     def _decide(self, result: ItemResult) -> None:
         """Set the item's verdict: the worst of its attempts, less what the scenario declares acceptable."""
@@ -395,23 +298,6 @@ class ItemRunner:
                 control_failures=sum(one.judged.verdict.is_failure for one in result.controls),
                 headline=result.headline,
             )
-
-
-def command_line(run: Run, spec: ItemSpec) -> str:
-    """Return the command that repeats the item's attempts with the same seeds (not the same schedule)."""
-    settings = run.settings
-    parts = ["pytest", spec.nodeid, f"--mps-threads={spec.threads}", f"--mps-seed={settings.seed:#x}"]
-    parts.append(f"--mps-attempts={settings.attempts}")
-    if settings.iterations is not None:
-        parts.append(f"--mps-iterations={settings.iterations}")
-    if run.device is not None:
-        parts.append(f"--mps-device={run.device.name}")
-    if settings.streams != "auto":
-        parts.append(f"--mps-streams={settings.streams}")
-    parts.append(f"--mps-perturb={settings.perturb}")
-    if settings.deadline_s != 60.0:
-        parts.append(f"--mps-deadline={settings.deadline_s:g}")
-    return shlex.join(parts)
 
 
 def _package_root(ref: ScenarioRef) -> list[str]:

@@ -13,6 +13,7 @@ from stress.items import ScenarioItem
 from stress.items import is_scenario_class
 from stress.items import make_items
 from stress.options import Settings
+from stress.options import worker_input
 from stress.options import xdist_workers
 from stress.report.table import closing_table
 from stress.report.table import totals
@@ -35,10 +36,14 @@ class StressPlugin:
         self.runs_items = self.is_worker or not xdist_workers(config)
         run = Run(settings, config)
         if self.is_worker:
-            run.run_id = config.workerinput["mps_run"]
+            run.run_id = worker_input(config)["mps_run"]
         config.stash[RUN_KEY] = run
         self.run = run
-        self.dry = bool(config.option.collectonly or config.getoption("setuponly", False) or config.getoption("setupplan", False))
+        self.dry = bool(
+            config.option.collectonly
+            or config.getoption("setuponly", False)
+            or config.getoption("setupplan", False)
+        )
         if not self.is_worker:
             self._choose_arguments()
 
@@ -57,7 +62,11 @@ class StressPlugin:
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         """Collect `scenarios/*.py`; files given by name are collected by pytest itself."""
-        if file_path.suffix != ".py" or file_path.parent.name != SCENARIO_FOLDER or file_path.name == "__init__.py":
+        if (
+            file_path.suffix != ".py"
+            or file_path.parent.name != SCENARIO_FOLDER
+            or file_path.name == "__init__.py"
+        ):
             return None
         by_pytest = parent.session.isinitpath(file_path) or any(
             file_path.match(pattern) for pattern in self.config.getini("python_files")
@@ -101,19 +110,23 @@ class StressPlugin:
             f"perturb {settings.perturb}"
         ]
         if run.device is not None:
-            lines.append(f"mps: device {run.device.name} ({run.device.reason}), {run.device.torch_text}, {run.device.torch.get('file', '')}")
+            lines.append(
+                f"mps: device {run.device.name} ({run.device.reason}), {run.device.torch_text}, {run.device.torch.get('file', '')}"
+            )
         lines.append(f"mps: records {run.folder_path}")
         if not settings.isolation:
             lines.append("mps: no isolation: a crash ends pytest, and a hang in native code is not caught")
         if settings.all_tests:
-            lines.append("mps: ordinary tests run inside the pytest process: a crash ends it, -n1 contains it")
+            lines.append(
+                "mps: ordinary tests run inside the pytest process: a crash ends it, -n1 contains it"
+            )
         return lines
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Open the records before the first item: a full disk must be known before, not after."""
         if not self.dry:
-            worker = self.config.workerinput["workerid"] if self.is_worker else None
+            worker = worker_input(self.config)["workerid"] if self.is_worker else None
             if self.run.device is None and any(isinstance(item, ScenarioItem) for item in session.items):
                 self._open_device()  # with --mps-all-tests only where a scenario was found: it takes seconds
             self.run.open_records(create=not self.is_worker, worker=worker)

@@ -101,14 +101,18 @@ class Workload:
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
-            raise BrokenScenario(f"setup raised {Raised.of(error)}\n{traceback.format_exc(limit=-6)}") from error
+            raise BrokenScenario(
+                f"setup raised {Raised.of(error)}\n{traceback.format_exc(limit=-6)}"
+            ) from error
 
     def check_states(self, states: Sequence[Sequence[Any]]) -> None:
         """Compare the initial tensors bitwise with those of a CPU setup; raise `BrokenScenario`."""
         own = state_tensors(states[0][0])
         cpu = state_tensors(self._setup(torch.device("cpu"), 0, 0))
         if [path for path, _ in own] != [path for path, _ in cpu]:
-            raise BrokenScenario("setup builds a different state on the CPU and on the device: let it depend on nothing else")
+            raise BrokenScenario(
+                "setup builds a different state on the CPU and on the device: let it depend on nothing else"
+            )
         for (path, tensor), (_, expected) in zip(own, cpu, strict=True):
             if not tree.same_bits(tensor.detach().cpu(), expected.detach()):
                 raise BrokenScenario(
@@ -136,14 +140,18 @@ class Workload:
         try:
             made = self.scenario.make_input(torch.Generator().manual_seed(seed))
         except Exception as error:
-            raise BrokenScenario(f"make_input raised {Raised.of(error)}\n{traceback.format_exc(limit=-6)}") from error
+            raise BrokenScenario(
+                f"make_input raised {Raised.of(error)}\n{traceback.format_exc(limit=-6)}"
+            ) from error
         if not torch.equal(torch_before, torch.get_rng_state()) or python_before != random.getstate():
             raise BrokenScenario(
                 "make_input draws from a global generator: pass generator=generator to every random function"
             )
         for tensor in _tensors(made):
             if tensor.device.type != "cpu":
-                raise BrokenScenario(f"make_input returned a tensor on {tensor.device}: return CPU tensors, they are moved for you")
+                raise BrokenScenario(
+                    f"make_input returned a tensor on {tensor.device}: return CPU tensors, they are moved for you"
+                )
         return made
 
     def state_of(self, states: Sequence[Sequence[Any]], slot: Slot) -> Any:

@@ -48,10 +48,14 @@ def run_stress(pytester: pytest.Pytester) -> RunStress:
     def run(source: str, *args: str, timeout_s: float = 120.0, file: str = "scenarios/subject.py") -> Ran:
         path = pytester.path / file
         path.parent.mkdir(exist_ok=True, parents=True)
-        path.write_text("import os, sys, threading, time\nimport torch\nimport stress\nfrom stress import ProcessScenario, Scenario\n"
-                        + textwrap.dedent(source))
+        path.write_text(
+            "import os, sys, threading, time\nimport torch\nimport stress\nfrom stress import ProcessScenario, Scenario\n"
+            + textwrap.dedent(source)
+        )
         given = args if any(one.startswith("--mps-threads") for one in args) else ("--mps-threads=4", *args)
-        result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--mps-device=cpu", *given, timeout=timeout_s)
+        result = pytester.runpytest_subprocess(
+            "-p", "no:cacheprovider", "--mps-device=cpu", *given, timeout=timeout_s
+        )
         return read(result, pytester.path / "results" / "runs")
 
     return run
@@ -62,4 +66,4 @@ def read(result: pytest.RunResult, results: Path) -> Ran:
     folders = sorted(results.glob("*")) if results.is_dir() else []
     if not folders:
         return Ran(result, None, [])
-    return Ran(result, folders[-1], list(RunReader(folders[-1])))
+    return Ran(result, folders[-1], [dict(one) for one in RunReader(folders[-1])])

@@ -103,7 +103,9 @@ class ForkServer:
         while not self._ready:
             self.receive(deadline - time.monotonic())
             if time.monotonic() > deadline:
-                raise IsolationError(f"the fork server did not start in {SERVER_START_S_MAX:.0f} s: {self._log_text()}")
+                raise IsolationError(
+                    f"the fork server did not start in {SERVER_START_S_MAX:.0f} s: {self._log_text()}"
+                )
         self._next_id += 1
         number = self._next_id
         self._send({"op": "start", "id": number, "spec": str(spec.dump())})
@@ -208,7 +210,9 @@ class Spawner:
     def start(self, spec: ChildSpec) -> Child:
         path = spec.dump()
         if spec.env or spec.kind == "process":
-            return _SpawnedChild([str(path)], {**os.environ, **spec.env}, str(spec.file("stderr")), cwd=spec.cwd)
+            return _SpawnedChild(
+                [str(path)], {**os.environ, **spec.env}, str(spec.file("stderr")), cwd=spec.cwd
+            )
         self.warm_up()
         child, self._spare = self._spare, None
         assert child is not None

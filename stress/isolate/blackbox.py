@@ -20,7 +20,19 @@ _SLOT_WORDS = 8
 _OPS_MAX = 512
 _OP_NAME_BYTES = 64
 
-STAGES = ("start", "import", "setup", "inputs", "crew", "join", "finish", "readback", "judge", "done", "references")
+STAGES = (
+    "start",
+    "import",
+    "setup",
+    "inputs",
+    "crew",
+    "join",
+    "finish",
+    "readback",
+    "judge",
+    "done",
+    "references",
+)
 STATUSES = ("unused", "waiting", "running", "finished", "died")
 PHASES = ("none", "barrier", "input", "step", "readback", "main_step")
 FLAG_BODY_FINISHED = 1
@@ -99,7 +111,9 @@ class BlackBox:
                 if known >= _OPS_MAX:
                     return 0
                 start = self._names + known * _OP_NAME_BYTES
-                self._map[start : start + _OP_NAME_BYTES] = name.encode()[:_OP_NAME_BYTES].ljust(_OP_NAME_BYTES, b"\0")
+                self._map[start : start + _OP_NAME_BYTES] = name.encode()[:_OP_NAME_BYTES].ljust(
+                    _OP_NAME_BYTES, b"\0"
+                )
                 self._ops[name] = known
         return known
 
@@ -152,7 +166,9 @@ def read(path: Path) -> Snapshot:
     def stamp(index: int) -> Stamp:
         slot = words[_HEADER_WORDS + index * _SLOT_WORDS : _HEADER_WORDS + (index + 1) * _SLOT_WORDS]
         worker = None if index == workers else index
-        return Stamp(worker, _name(STATUSES, slot[0]), slot[1], slot[2], _name(PHASES, slot[3]), op_name(slot[4]))
+        return Stamp(
+            worker, _name(STATUSES, slot[0]), slot[1], slot[2], _name(PHASES, slot[3]), op_name(slot[4])
+        )
 
     flags = words[3]
     return Snapshot(

@@ -73,7 +73,9 @@ def result_of(spec: ChildSpec, *, join_deadline_s: float | None = None) -> Resul
         findings = [
             Finding(Verdict.OOM, "out-of-memory", f"while preparing: {error}", trace=trace)
             if out_of_memory
-            else Finding(Verdict.ERROR, "exception", f"while preparing: {type(error).__name__}: {error}", trace=trace)
+            else Finding(
+                Verdict.ERROR, "exception", f"while preparing: {type(error).__name__}: {error}", trace=trace
+            )
         ]
     result["findings"] = [one.to_data() for one in findings]
     return result
@@ -165,7 +167,9 @@ def _alone_findings(reference: Reference) -> list[Finding]:
     if bad:
         return [Finding(Verdict.ERROR, "exception", f"one thread alone raises {bad[0]}", trace=bad[0].trace)]
     if raised and len(raised) == len(reference.full):
-        return [Finding(Verdict.ERROR, "exception", f"one thread alone raises {raised[0]}", trace=raised[0].trace)]
+        return [
+            Finding(Verdict.ERROR, "exception", f"one thread alone raises {raised[0]}", trace=raised[0].trace)
+        ]
     if reference.not_repeatable:
         return [Finding(Verdict.INCONCLUSIVE, "device not repeatable", reference.not_repeatable)]
     if reference.wrong_alone:
@@ -244,7 +248,12 @@ def _crew(spec: ChildSpec, result: Result, join_deadline_s: float | None) -> lis
 
 
 def _judge(
-    spec: ChildSpec, workload: Workload, references: list[Reference], outcomes: list[Any], finished: list[Any], result: Result
+    spec: ChildSpec,
+    workload: Workload,
+    references: list[Reference],
+    outcomes: list[Any],
+    finished: list[Any],
+    result: Result,
 ) -> list[Finding]:
     from stress.oracle.judge import Judge
 
@@ -294,7 +303,12 @@ def _perturbation(spec: ChildSpec) -> Callable[[int, Writer], Any]:
 
     def make(worker: int, writer: Writer) -> Any:
         return perturb.Perturbation(
-            spec.perturb_mode, spec.perturb_level, seed=seed, thread_index=worker, scope=scope, stamp=writer.op
+            spec.perturb_mode,
+            spec.perturb_level,
+            seed=seed,
+            thread_index=worker,
+            scope=scope,
+            stamp=writer.op,
         )
 
     return make
@@ -348,4 +362,3 @@ class _Clock:
         now = time.perf_counter()
         self._times[name] = round(now - self._last, 6)
         self._last = now
-

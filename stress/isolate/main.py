@@ -72,8 +72,16 @@ def run_program(spec: ChildSpec) -> None:
         scenario.body(open_device(spec.device).torch_device)
     except BaseException as error:
         raised = Raised.of(error)
-        verdict = Verdict.MISMATCH if isinstance(error, AssertionError) else Verdict.OOM if raised.is_oom else Verdict.RACE
-        result["findings"] = [Finding(verdict, "exception", f"the body raised {raised}", trace=raised.trace).to_data()]
+        verdict = (
+            Verdict.MISMATCH
+            if isinstance(error, AssertionError)
+            else Verdict.OOM
+            if raised.is_oom
+            else Verdict.RACE
+        )
+        result["findings"] = [
+            Finding(verdict, "exception", f"the body raised {raised}", trace=raised.trace).to_data()
+        ]
         child.write_result(spec, result)
         raise
     box.flag(FLAG_BODY_FINISHED)

@@ -13,7 +13,9 @@ from stress.isolate.spec import ChildSpec
 _PR_SET_PDEATHSIG = 1
 _WATCHDOG_GRACE_S = 60.0
 
-_stacks_file: object = None  # faulthandler keeps only the descriptor: the object must outlive this module's users
+_stacks_file: object = (
+    None  # faulthandler keeps only the descriptor: the object must outlive this module's users
+)
 
 
 def prepare(spec: ChildSpec) -> None:

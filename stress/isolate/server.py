@@ -149,11 +149,6 @@ class Server:
 
 def preload() -> None:
     """Import what children need; no op may run and no user code may be imported."""
-    import torch  # noqa: F401
-    import torch._dynamo
-    import torch.nn.functional
-    import torch.utils._python_dispatch
-    import torch.utils._pytree
 
     import stress.crew
     import stress.isolate.child

@@ -91,7 +91,10 @@ def _ending(run: ChildRun, code: int, diagnosis: Diagnosis) -> tuple[Verdict, st
     if run.spec.kind == "process":
         return _process_ending(run, code, diagnosis)
     if run.result is None:
-        return Verdict.CRASH, f"the process ended with exit status {code} at stage {stage}, before the attempt was over"
+        return (
+            Verdict.CRASH,
+            f"the process ended with exit status {code} at stage {stage}, before the attempt was over",
+        )
     return None
 
 
@@ -100,9 +103,15 @@ def _process_ending(run: ChildRun, code: int, diagnosis: Diagnosis) -> tuple[Ver
         return None
     snapshot = run.snapshot
     if snapshot is None or not snapshot.body_finished:
-        return Verdict.CRASH, f"the process ended with exit status {code} before its body finished: {diagnosis.headline}"
+        return (
+            Verdict.CRASH,
+            f"the process ended with exit status {code} before its body finished: {diagnosis.headline}",
+        )
     if not snapshot.finalisation_entered:
-        return Verdict.CRASH, f"the process ended with exit status {code} without finalising: {diagnosis.headline}"
+        return (
+            Verdict.CRASH,
+            f"the process ended with exit status {code} without finalising: {diagnosis.headline}",
+        )
     if code:
         return Verdict.CRASH, f"exit status {code} after the body had finished: {diagnosis.headline}"
     return None
@@ -131,7 +140,9 @@ def judge_reference(run: ChildRun) -> Judged:
             f"the sequential run did not end in {run.spec.deadline_s:g} s: where steps wait for each other, "
             "write reference(self, device, inputs)"
         )
-        return Judged(Verdict.BROKEN, text, [broken("reference-blocks", text)], [], judged.diagnosis, judged.stamps)
+        return Judged(
+            Verdict.BROKEN, text, [broken("reference-blocks", text)], [], judged.diagnosis, judged.stamps
+        )
     if judged.verdict == Verdict.CRASH:
         judged.verdict = Verdict.ERROR
         judged.headline = f"one thread alone crashes: {judged.headline}"

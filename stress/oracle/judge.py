@@ -62,7 +62,10 @@ class Judge:
         for index, outcome in enumerate(outcomes):
             slot = self.plan.slots[index]
             if outcome is None:
-                self._add(Finding(Verdict.RACE, "not-run", "the iteration never finished: its thread died early"), slot)
+                self._add(
+                    Finding(Verdict.RACE, "not-run", "the iteration never finished: its thread died early"),
+                    slot,
+                )
             else:
                 self._judge_one(index, outcome, slot)
         for offset, outcome in enumerate(finished):
@@ -111,7 +114,9 @@ class Judge:
             verdict, name = Verdict.RACE, "exception"
         self._add(Finding(verdict, name, f"{raised}", trace=raised.trace), slot)
 
-    def _judge_by_author(self, index: int, outcome: Outcome, expected: Sequence[Expected], slot: Slot | None) -> None:
+    def _judge_by_author(
+        self, index: int, outcome: Outcome, expected: Sequence[Expected], slot: Slot | None
+    ) -> None:
         got = tree.unflatten(outcome.leaves, outcome.spec)
         answer: bool | str = False
         for variant in (variant for one in expected for variant in one.variants):
@@ -128,7 +133,9 @@ class Judge:
         finding.text = answer if isinstance(answer, str) else f"compare says it is wrong; {finding.text}"
         self._add(finding, slot)
 
-    def _judge_leaf(self, index: int, place: int, got: torch.Tensor, expected: Sequence[Expected], slot: Slot | None) -> None:
+    def _judge_leaf(
+        self, index: int, place: int, got: torch.Tensor, expected: Sequence[Expected], slot: Slot | None
+    ) -> None:
         closest: tuple[float, torch.Tensor, torch.Tensor, float] | None = None
         for one in expected:
             values = [variant[place] for variant in one.variants]
@@ -136,7 +143,7 @@ class Judge:
                 self.result.bitwise += 1
                 return
             center, allowed = self._allowed(one, place, values)
-            if center.shape != got.shape or center.dtype != got.dtype and not one.exact:
+            if center.shape != got.shape or (center.dtype != got.dtype and not one.exact):
                 continue
             if not budget.is_numeric(got.dtype):
                 if len(values) > 1:
@@ -158,7 +165,9 @@ class Judge:
         error, gap, right, allowed = closest
         self._add(self._named(index, place, got, right, (gap > allowed, error, allowed), slot), slot)
 
-    def _allowed(self, one: Expected, place: int, values: Sequence[torch.Tensor]) -> tuple[torch.Tensor, float]:
+    def _allowed(
+        self, one: Expected, place: int, values: Sequence[torch.Tensor]
+    ) -> tuple[torch.Tensor, float]:
         """Return (the value to measure from, how far from it is right) for a leaf that is not bitwise right."""
         own = one.budget[place] if one.exact else 0.0
         same_shape = all(value.shape == values[0].shape for value in values)
@@ -186,16 +195,28 @@ class Judge:
 
     def _note_near(self, varies: bool) -> None:
         if not varies:
-            self.result.note("other kernel path: within the error budget, not bitwise equal to one thread alone")
+            self.result.note(
+                "other kernel path: within the error budget, not bitwise equal to one thread alone"
+            )
         elif not self.varies_alone:
             self.result.note("order-dependent: within the spread of the sequential orders")
 
     def _named(
-        self, index: int, place: int, got: torch.Tensor, right: torch.Tensor,
-        measured: tuple[torch.Tensor, float, float] | None, slot: Slot | None,
+        self,
+        index: int,
+        place: int,
+        got: torch.Tensor,
+        right: torch.Tensor,
+        measured: tuple[torch.Tensor, float, float] | None,
+        slot: Slot | None,
     ) -> Finding:
         if got.shape != right.shape:
-            return Finding(Verdict.MISMATCH, "shape", f"shape {tuple(got.shape)}, expected {tuple(right.shape)}", output=place)
+            return Finding(
+                Verdict.MISMATCH,
+                "shape",
+                f"shape {tuple(got.shape)}, expected {tuple(right.shape)}",
+                output=place,
+            )
         if measured is None:
             gap = budget.distance(got, right)
             measured = (gap > 0, float(gap.max()) if gap.numel() else 0.0, 0.0)
@@ -214,10 +235,13 @@ class Judge:
 
     def _candidates(self, index: int, place: int, slot: Slot | None) -> Iterator[naming.Candidate]:
         """Yield the right values of all other iterations, this thread's earlier ones first."""
+
         def others() -> Iterator[tuple[bool, Slot, int]]:
             for other_index, other in enumerate(self.plan.slots):
                 if other_index != index:
-                    own = slot is not None and other.worker == slot.worker and other.iteration < slot.iteration
+                    own = (
+                        slot is not None and other.worker == slot.worker and other.iteration < slot.iteration
+                    )
                     yield not own, other, other_index
 
         for not_own, other, other_index in sorted(others(), key=lambda one: one[0]):

@@ -25,7 +25,9 @@ class Candidate:
     value: torch.Tensor
 
 
-def name(got: torch.Tensor, right: torch.Tensor, wrong: torch.Tensor, candidates: Iterable[Candidate]) -> tuple[str, str | None]:
+def name(
+    got: torch.Tensor, right: torch.Tensor, wrong: torch.Tensor, candidates: Iterable[Candidate]
+) -> tuple[str, str | None]:
     """Return (name, whose value it was).
 
     `got` and `right` are CPU tensors of one shape and dtype, `wrong` the boolean mask of wrong elements.

@@ -83,9 +83,7 @@ class Reference:
     runs: int = 0
 
     def to_data(self) -> dict[str, Any]:
-        scalars = {
-            name: value for name, value in vars(self).items() if name not in ("full", "digests")
-        }
+        scalars = {name: value for name, value in vars(self).items() if name not in ("full", "digests")}
         return {
             **scalars,
             "full": [one.to_data() for one in self.full],
@@ -103,15 +101,24 @@ def fingerprint(states: Sequence[Sequence[Any]], inputs: Sequence[Any]) -> str:
     """Hash the first state and the first and last inputs: both child processes must have made the same."""
     state = hashlib.blake2b(digest_size=16)
     tensors = [tensor for _, tensor in state_tensors(states[0][0])]
-    tensors += [leaf for x in (inputs[0], inputs[-1]) for leaf in tree.leaves(x) if isinstance(leaf, torch.Tensor)]
+    tensors += [
+        leaf for x in (inputs[0], inputs[-1]) for leaf in tree.leaves(x) if isinstance(leaf, torch.Tensor)
+    ]
     for tensor in tensors:
         state.update(bytes(str((tensor.dtype, tuple(tensor.shape))), "ascii"))
         state.update(tree.raw_bytes(tensor.detach().cpu()))
     return state.hexdigest()
 
 
-def run_sequence(workload: Workload, device: torch.device, inputs: Sequence[Any], order: str, *,
-                 exact: bool = False, synchronize: Callable[[], None] | None = None) -> Run:
+def run_sequence(
+    workload: Workload,
+    device: torch.device,
+    inputs: Sequence[Any],
+    order: str,
+    *,
+    exact: bool = False,
+    synchronize: Callable[[], None] | None = None,
+) -> Run:
     """Run all slots one after another in one sequential order on fresh states; read every output back at once."""
     states = workload.make_states(device)
     if exact:
@@ -140,7 +147,9 @@ def read_back(outcome: Outcome) -> Outcome:
     return outcome
 
 
-def run_author_reference(workload: Workload, device: torch.device, inputs: Sequence[Any], *, exact: bool = False) -> Run:
+def run_author_reference(
+    workload: Workload, device: torch.device, inputs: Sequence[Any], *, exact: bool = False
+) -> Run:
     """Call the scenario's own `reference` and put its values into the order of the slots."""
     scenario = exact_workload(workload).scenario if exact else workload.scenario
     by_worker: list[list[Any]] = [[] for _ in range(workload.plan.workers)]
@@ -176,7 +185,9 @@ class ReferenceMaker:
         reference.runs = len(runs)
         _check_structures(self.workload, runs[0])
         cpu, exact = self._cpu_runs(runs[0], reference)
-        reference.elements_max = max((elements(leaf) for run in runs for one in run for leaf in one.leaves), default=0)
+        reference.elements_max = max(
+            (elements(leaf) for run in runs for one in run for leaf in one.leaves), default=0
+        )
         sizes = {leaf.numel() * leaf.element_size() for one in runs[0] for leaf in one.leaves}
         reference.output_bytes = sorted(sizes - {0}, reverse=True)[:8]
         weights = ramp(reference.elements_max, torch.device("cpu"))
@@ -194,7 +205,11 @@ class ReferenceMaker:
             orders: tuple[str, ...] = ()
         else:
             make = lambda order: run_sequence(  # noqa: E731
-                self.workload, self.device.torch_device, self.inputs, order, synchronize=self.device.synchronize
+                self.workload,
+                self.device.torch_device,
+                self.inputs,
+                order,
+                synchronize=self.device.synchronize,
             )
             orders = ORDERS[1:]
         runs = [make(ORDERS[0]), make(ORDERS[0])]
@@ -222,7 +237,9 @@ class ReferenceMaker:
             torch.set_default_dtype(default)
         failed = [(a, b) for a, b in zip(cpu, exact, strict=True) if (b.raised is None) != (a.raised is None)]
         if failed:
-            reference.no_exact = f"the double-precision run ends differently: {failed[0][1].raised or 'no exception'}"
+            reference.no_exact = (
+                f"the double-precision run ends differently: {failed[0][1].raised or 'no exception'}"
+            )
             return cpu, []
         return cpu, exact
 
@@ -327,14 +344,20 @@ def _check_alone(workload: Workload, reference: Reference) -> None:
                     f"{where}: shape {tuple(first.shape)}, on the CPU {tuple(exact.shape)}"
                 )
                 continue
-            error = budget.error_of(first, exact) if budget.is_numeric(first.dtype) else float(not torch.equal(first, exact))
+            error = (
+                budget.error_of(first, exact)
+                if budget.is_numeric(first.dtype)
+                else float(not torch.equal(first, exact))
+            )
             if error > one.budget[place]:
                 reference.wrong_alone = reference.wrong_alone or (
                     f"{where}: {error:.3g} from the exact value, {one.budget[place]:.3g} allowed "
                     f"({budget.ERROR_FACTOR:.0f} times the CPU's own error)"
                 )
             if reference.varies_alone and len(one.variants) > 1:
-                _check_repeatable(reference, where, [leaves[place] for leaves in one.variants], one.budget[place])
+                _check_repeatable(
+                    reference, where, [leaves[place] for leaves in one.variants], one.budget[place]
+                )
 
 
 def _check_repeatable(reference: Reference, where: str, values: list[torch.Tensor], allowed: float) -> None:

@@ -10,7 +10,19 @@ from typing import Any
 import torch
 
 _DEPTH_MAX = 6
-_ATOMS = (str, bytes, int, float, complex, type(None), type, ModuleType, torch.dtype, torch.device, torch.Generator)
+_ATOMS = (
+    str,
+    bytes,
+    int,
+    float,
+    complex,
+    type(None),
+    type,
+    ModuleType,
+    torch.dtype,
+    torch.device,
+    torch.Generator,
+)
 
 
 def state_tensors(state: Any) -> list[tuple[str, torch.Tensor]]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress import stats
-from stress.diagnose import summarise
 from stress.diagnose import parse_stacks
+from stress.diagnose import summarise
 from stress.report.words import word_of
 
 if TYPE_CHECKING:
+    from stress.attempts import Attempt
+    from stress.attempts import ItemResult
     from stress.run import Run
-    from stress.runner import Attempt
-    from stress.runner import ItemResult
 
 NATIVE_LINES_MAX = 30
 FINDINGS_MAX = 5
@@ -56,7 +56,9 @@ def _control(result: ItemResult) -> list[str]:
     failed = [one for one in result.controls if not one.judged.verdict.is_green]
     text = f"  control: one thread, same total work: {len(failed)} of {len(result.controls)} failed"
     if failed:
-        text += f" ({failed[0].judged.word}: {failed[0].judged.headline}): the failure does not need the threads"
+        text += (
+            f" ({failed[0].judged.word}: {failed[0].judged.headline}): the failure does not need the threads"
+        )
     return [text]
 
 
@@ -75,7 +77,9 @@ def _attempt(attempt: Attempt, run: Run) -> list[str]:
         where = f"{finding.where}: " if finding.where else ""
         lines.append(f"  {finding.name}: {where}{finding.text}")
         if finding.error_max is not None:
-            lines.append(f"    largest error {finding.error_max:.3g}, allowed {finding.error_allowed or 0:.3g}")
+            lines.append(
+                f"    largest error {finding.error_max:.3g}, allowed {finding.error_allowed or 0:.3g}"
+            )
         if finding.trace:
             lines += [f"    {line}" for line in finding.trace.rstrip().splitlines()[-8:]]
     if len(judged.findings) > FINDINGS_MAX:

@@ -32,11 +32,20 @@ def closing_table(rows: Sequence[dict[str, Any]], *, width: int, color: bool) ->
     for row in rows:
         verdict = Verdict(row["verdict"])
         failed = f"{row['failures']}/{row['counted']}" if row["counted"] else "-"
-        item = row["item"].replace("scenarios/", "", 1) if row["item"].startswith("scenarios/") else row["item"]
-        table.add_row(Text(item), Text(row["word"], style=_STYLES.get(verdict, "red")), failed, Text(_sentence(row)))
+        item = (
+            row["item"].replace("scenarios/", "", 1) if row["item"].startswith("scenarios/") else row["item"]
+        )
+        table.add_row(
+            Text(item), Text(row["word"], style=_STYLES.get(verdict, "red")), failed, Text(_sentence(row))
+        )
     buffer = StringIO()
-    Console(file=buffer, width=max(width, _WIDTH_MIN), force_terminal=color, color_system="standard" if color else None,
-            highlight=False).print(table)
+    Console(
+        file=buffer,
+        width=max(width, _WIDTH_MIN),
+        force_terminal=color,
+        color_system="standard" if color else None,
+        highlight=False,
+    ).print(table)
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
 
 
@@ -47,7 +56,11 @@ def _sentence(row: dict[str, Any]) -> str:
     if verdict.is_failure:
         control = f"; one thread: {row['control_failures']} of {row['controls']}" if row["controls"] else ""
         signature = f"; {row['signature']}" if row["signature"] else ""
-        return stats.confidence_sentence(row["failures"], row["counted"]).split(": ", 1)[-1] + control + signature
+        return (
+            stats.confidence_sentence(row["failures"], row["counted"]).split(": ", 1)[-1]
+            + control
+            + signature
+        )
     if not verdict.is_green:
         return str(row["headline"])
     sentence = stats.confidence_sentence(row["failures"], row["counted"])

@@ -8,7 +8,7 @@ from typing import Any
 from stress.verdict import Verdict
 
 if TYPE_CHECKING:
-    from stress.runner import ItemResult
+    from stress.attempts import ItemResult
 
 _LETTERS = {
     Verdict.PASS: ".",
