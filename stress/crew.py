@@ -26,7 +26,7 @@ from stress.isolate.blackbox import BlackBox
 from stress.isolate.blackbox import Writer
 from stress.oracle.digest import digest
 from stress.oracle.naming import POISON_BYTE
-from stress.oracle.reference import read_back
+from stress.oracle.sequential import read_back
 from stress.oracle.state import state_tensors
 from stress.oracle.state import storage_key
 from stress.plan import Plan

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import textwrap
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,30 +43,51 @@ class Ran:
 
 RunStress = Callable[..., Ran]
 
+PROLOGUE = """\
+import os, sys, threading, time
+import torch
+import stress
+from stress import ProcessScenario, Scenario
+"""
+
 
 @pytest.fixture
 def run_stress(pytester: pytest.Pytester) -> RunStress:
     """Return a function: write `scenarios/subject.py` with this source and run pytest on it."""
 
     def run(source: str, *args: str, timeout_s: float = 120.0, file: str = "scenarios/subject.py") -> Ran:
-        path = pytester.path / file
-        path.parent.mkdir(exist_ok=True, parents=True)
-        path.write_text(
-            "import os, sys, threading, time\nimport torch\nimport stress\nfrom stress import ProcessScenario, Scenario\n"
-            + textwrap.dedent(source)
-        )
-        given = args if any(one.startswith("--mps-threads") for one in args) else ("--mps-threads=4", *args)
-        result = pytester.runpytest_subprocess(
-            "-p", "no:cacheprovider", "--mps-device=cpu", *given, timeout=timeout_s
-        )
-        return read(result, pytester.path / "results" / "runs")
+        return run_in(pytester.path, source, *args, timeout_s=timeout_s, file=file)
 
     return run
 
 
+def run_in(
+    folder: Path, source: str, *args: str, timeout_s: float = 240.0, file: str = "scenarios/subject.py"
+) -> Ran:
+    """Write the scenario file below `folder`, run pytest there in a subprocess, and read its records.
+
+    Usable from fixtures of any scope, where pytester is not: one run serves many tests.
+    """
+    path = folder / file
+    path.parent.mkdir(exist_ok=True, parents=True)
+    path.write_text(PROLOGUE + textwrap.dedent(source))
+    given = args if any(one.startswith("--mps-threads") for one in args) else ("--mps-threads=4", *args)
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--mps-device=cpu", *given]
+    started = time.perf_counter()
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=timeout_s, check=False,
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    print(done.stdout, done.stderr, sep="\n")  # pytest shows it where the test fails
+    result = pytest.RunResult(
+        done.returncode, done.stdout.splitlines(), done.stderr.splitlines(), time.perf_counter() - started
+    )
+    return read(result, folder / "results" / "runs")
+
+
 def read(result: pytest.RunResult, results: Path) -> Ran:
     """Collect the records of the newest run below `results`, if there is one."""
-    folders = sorted(results.glob("*")) if results.is_dir() else []
+    folders = sorted(results.glob("*"), key=lambda one: one.stat().st_mtime) if results.is_dir() else []
     if not folders:
         return Ran(result, None, [])
     return Ran(result, folders[-1], [dict(one) for one in RunReader(folders[-1])])

@@ -187,7 +187,7 @@ def _crew(spec: ChildSpec, result: Result, join_deadline_s: float | None) -> lis
     from stress.oracle.digest import ramp
     from stress.oracle.reference import Reference
     from stress.oracle.reference import fingerprint
-    from stress.oracle.reference import read_back
+    from stress.oracle.sequential import read_back
     from stress.workload import moved
 
     torch.set_num_threads(1)
@@ -266,7 +266,7 @@ def _judge(
     judge = Judge(workload.scenario, workload.plan, paths, varies_alone=references[0].varies_alone)
     judgement = judge.judge(outcomes, finished)
     if _readback(spec, workload) == "digest":
-        for finding in judgement.findings:
+        for finding in (one for one in judgement.findings if one.verdict == Verdict.MISMATCH):
             finding.text += " (in the digest: mean, weighted mean, maximum, minimum of the output)"
     result["notes"] += judgement.notes
     result["judged"] = judgement.judged

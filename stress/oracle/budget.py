@@ -15,6 +15,17 @@ ERROR_FACTOR = 16.0
 SPREAD_FACTOR = 4.0
 """A value that depends on the order may lie outside the spread of the sequential orders by this share of it."""
 
+TOLERANCE_MAX = 0.01
+TOLERANCE_MAX_HALF = 0.5
+"""A tolerance above this share of the largest value (single and double precision; half precision) is no
+check: nearly any wrong value would pass. A value that needs it is inconclusive."""
+
+
+def too_wide(allowed: float, scale: float, dtype: torch.dtype) -> bool:
+    """Whether a tolerance of `allowed` around values of size `scale` could not tell right from wrong."""
+    limit = TOLERANCE_MAX_HALF if is_numeric(dtype) and dtype.itemsize == 2 else TOLERANCE_MAX
+    return allowed > limit * scale
+
 
 def is_numeric(dtype: torch.dtype) -> bool:
     """Whether values of `dtype` can be nearly right: floating and complex ones."""

@@ -14,7 +14,7 @@ from stress.findings import broken
 from stress.oracle import budget
 from stress.oracle import naming
 from stress.oracle import tree
-from stress.oracle.reference import Expected
+from stress.oracle.expectation import Expected
 from stress.plan import Plan
 from stress.plan import Slot
 from stress.scenario import Scenario
@@ -92,9 +92,9 @@ class Judge:
             text = f"returned a value, but the sequential run raises {expected[0].raised[0]}"
             self._add(Finding(Verdict.RACE, "no-exception", text), slot)
             return
-        usable = [one for one in expected if one.variants and one.spec == str(outcome.spec)]
+        usable = [one for one in expected if one.variants and one.spec == tree.describe(outcome.spec)]
         if not usable:
-            text = f"the value has the structure {outcome.spec}, the sequential run's {expected[0].spec}"
+            text = f"the value has the structure {tree.describe(outcome.spec)}, the sequential run's {expected[0].spec}"
             self._add(Finding(Verdict.MISMATCH, "structure", text), slot)
         elif self.compares:
             self._judge_by_author(index, outcome, usable, slot)
@@ -142,41 +142,34 @@ class Judge:
             if any(tree.same_bits(got, value) for value in values):
                 self.result.bitwise += 1
                 return
-            center, allowed = self._allowed(one, place, values)
-            if center.shape != got.shape or (center.dtype != got.dtype and not one.exact):
+            spread = one.spread[place]
+            if spread == float("inf"):
+                self._add(_order_dependent(place), slot)
+                return
+            center, allowed = _allowed(one, place, values)
+            if center.shape != got.shape or values[0].dtype != got.dtype:
                 continue
-            if not budget.is_numeric(got.dtype):
-                if len(values) > 1:
-                    self._order_dependent(slot, place)
-                    return
-                allowed = 0.0
-            gap = budget.distance(got, center.to(got.dtype) if not one.exact else center)
-            gap = self._forgive_overflow(gap, got, values[0])
+            gap = self._forgive_overflow(budget.distance(got, center), got, values[0])
             error = float(gap.max()) if gap.numel() else 0.0
             if error <= allowed:
-                self._note_near(len(values) > 1)
+                scale = budget.magnitude(center)
+                if budget.too_wide(allowed, scale, got.dtype):
+                    self._add(_cannot_tell(place, allowed, scale, spread), slot)
+                else:
+                    self._note_near(spread > 0)
                 return
             if closest is None or error < closest[0]:
                 closest = (error, gap, values[0], allowed)
         if closest is None:
-            text = f"shape {tuple(got.shape)} {got.dtype}, the sequential run's is {tuple(expected[0].variants[0][place].shape)} {expected[0].variants[0][place].dtype}"
+            right = expected[0].variants[0][place]
+            text = (
+                f"shape {tuple(got.shape)} {got.dtype}, the sequential run's is "
+                f"{tuple(right.shape)} {right.dtype}"
+            )
             self._add(Finding(Verdict.MISMATCH, "shape", text, output=place), slot)
             return
         error, gap, right, allowed = closest
         self._add(self._named(index, place, got, right, (gap > allowed, error, allowed), slot), slot)
-
-    def _allowed(
-        self, one: Expected, place: int, values: Sequence[torch.Tensor]
-    ) -> tuple[torch.Tensor, float]:
-        """Return (the value to measure from, how far from it is right) for a leaf that is not bitwise right."""
-        own = one.budget[place] if one.exact else 0.0
-        same_shape = all(value.shape == values[0].shape for value in values)
-        if len(values) > 1 and same_shape and budget.is_numeric(values[0].dtype):
-            wide = torch.complex128 if values[0].is_complex() else torch.float64
-            center = torch.stack([value.to(wide) for value in values]).mean(dim=0)
-            spread = max(budget.error_of(a, b) for a in values for b in values)
-            return center.to(values[0].dtype), budget.SPREAD_FACTOR * spread + own
-        return (one.exact[place] if one.exact else values[0]), own
 
     @staticmethod
     def _forgive_overflow(gap: torch.Tensor, got: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
@@ -185,13 +178,6 @@ class Judge:
             same = (got == value) | (torch.isnan(got) & torch.isnan(value))
             gap = torch.where(same & ~torch.isfinite(value), torch.zeros_like(gap), gap)
         return gap
-
-    def _order_dependent(self, slot: Slot | None, place: int) -> None:
-        text = (
-            "the sequential orders give different integers here, so nothing says which is right: "
-            "write compare(), or return what does not depend on the order (from finish(), for instance)"
-        )
-        self._add(Finding(Verdict.INCONCLUSIVE, "order-dependent", text, output=place), slot)
 
     def _note_near(self, varies: bool) -> None:
         if not varies:
@@ -248,6 +234,39 @@ class Judge:
             for variant in self.references[0][other_index].variants:
                 if place < len(variant):
                     yield naming.Candidate(str(other), not not_own, variant[place])
+
+
+def _allowed(one: Expected, place: int, values: Sequence[torch.Tensor]) -> tuple[torch.Tensor, float]:
+    """Return (the value to measure from, how far from it is right) for a leaf that is not bitwise right."""
+    numeric = budget.is_numeric(values[0].dtype)
+    own = one.budget[place] if one.exact and numeric else 0.0
+    if one.spread[place] and numeric:
+        wide = torch.complex128 if values[0].is_complex() else torch.float64
+        center = torch.stack([value.to(wide) for value in values]).mean(dim=0)
+        return center, budget.SPREAD_FACTOR * one.spread[place] + own
+    return (one.exact[place] if one.exact and numeric else values[0]), own
+
+
+def _order_dependent(place: int) -> Finding:
+    text = (
+        "the sequential orders give different integers or shapes here, so nothing says which is right: "
+        "write compare(), or return what does not depend on the order (from finish(), for instance)"
+    )
+    return Finding(Verdict.INCONCLUSIVE, "order-dependent", text, output=place)
+
+
+def _cannot_tell(place: int, allowed: float, scale: float, spread: float) -> Finding:
+    """Return the finding that the tolerance is as wide as the values: passing would mean nothing."""
+    cause = (
+        f"the sequential orders lie {spread:.3g} apart"
+        if spread
+        else "the CPU's own run lies that far from its double-precision run"
+    )
+    text = (
+        f"a tolerance of {allowed:.3g} for values of size {scale:.3g} could not tell right from wrong ({cause}): "
+        "random results and results that depend on the order need compare()"
+    )
+    return Finding(Verdict.INCONCLUSIVE, "tolerance too wide", text, output=place, error_allowed=allowed)
 
 
 _TEXT = {

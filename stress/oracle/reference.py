@@ -8,17 +8,13 @@ process that the crew may have corrupted.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from collections.abc import Sequence
-from dataclasses import asdict
 from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
 
 import torch
 
-from stress import context
-from stress import seeds
 from stress.device import Device
 from stress.errors import BrokenScenario
 from stress.oracle import budget
@@ -26,40 +22,21 @@ from stress.oracle import tree
 from stress.oracle.digest import digest
 from stress.oracle.digest import elements
 from stress.oracle.digest import ramp
+from stress.oracle.expectation import Expected
+from stress.oracle.expectation import expectations
+from stress.oracle.expectation import role_of
+from stress.oracle.expectation import same_run
+from stress.oracle.sequential import Run
+from stress.oracle.sequential import run_author_reference
+from stress.oracle.sequential import run_sequence
 from stress.oracle.state import state_tensors
 from stress.plan import ORDERS
 from stress.scenario import overrides
 from stress.workload import Outcome
-from stress.workload import Raised
 from stress.workload import Workload
 from stress.workload import exact_input
-from stress.workload import exact_workload
-from stress.workload import fresh_copy
-from stress.workload import make_exact
-from stress.workload import moved
 
 REPEATS_WHEN_VARYING = 8
-
-Run = list[Outcome]
-
-
-@dataclass
-class Expected:
-    """What is known about one judged value: the distinct sequential outcomes, and the exact one."""
-
-    spec: str
-    variants: list[list[torch.Tensor]] = field(default_factory=list)
-    raised: list[Raised] = field(default_factory=list)
-    exact: list[torch.Tensor] = field(default_factory=list)
-    budget: list[float] = field(default_factory=list)
-
-    def to_data(self) -> dict[str, Any]:
-        data = {name: getattr(self, name) for name in ("spec", "variants", "exact", "budget")}
-        return {**data, "raised": [asdict(one) for one in self.raised]}
-
-    @classmethod
-    def from_data(cls, data: dict[str, Any]) -> Expected:
-        return cls(**{**data, "raised": [Raised(**one) for one in data["raised"]]})
 
 
 @dataclass
@@ -110,58 +87,6 @@ def fingerprint(states: Sequence[Sequence[Any]], inputs: Sequence[Any]) -> str:
     return state.hexdigest()
 
 
-def run_sequence(
-    workload: Workload,
-    device: torch.device,
-    inputs: Sequence[Any],
-    order: str,
-    *,
-    exact: bool = False,
-    synchronize: Callable[[], None] | None = None,
-) -> Run:
-    """Run all slots one after another in one sequential order on fresh states; read every output back at once."""
-    states = workload.make_states(device)
-    if exact:
-        make_exact(states)
-        workload = exact_workload(workload)
-    outcomes: list[Outcome | None] = [None] * len(workload.plan.slots)
-    has_main_step = overrides(workload.scenario, "main_step")
-    for turn, index in enumerate(workload.plan.order(order, seeds.derive(workload.seed, order))):
-        slot = workload.plan.slots[index]
-        if has_main_step and turn % workload.plan.threads_max == 0:
-            workload.scenario.main_step(workload.finish_argument(states, slot.state))
-        context.enter(context.Step(slot.thread, slot.iteration, slot.wave, workload.plan.waves[slot.wave][0]))
-        try:
-            outcome = workload.run(states, slot, fresh_copy(moved(inputs[index], device)))
-        finally:
-            context.leave()
-        outcomes[index] = read_back(outcome)
-    if synchronize is not None:
-        synchronize()
-    return [one for one in outcomes if one is not None] + [read_back(one) for one in workload.finish(states)]
-
-
-def read_back(outcome: Outcome) -> Outcome:
-    """Copy the leaves to the CPU; they share memory with nothing afterwards."""
-    outcome.leaves = [leaf.detach().to("cpu", copy=True) for leaf in outcome.leaves]
-    return outcome
-
-
-def run_author_reference(
-    workload: Workload, device: torch.device, inputs: Sequence[Any], *, exact: bool = False
-) -> Run:
-    """Call the scenario's own `reference` and put its values into the order of the slots."""
-    scenario = exact_workload(workload).scenario if exact else workload.scenario
-    by_worker: list[list[Any]] = [[] for _ in range(workload.plan.workers)]
-    for slot, x in zip(workload.plan.slots, inputs, strict=True):
-        by_worker[slot.worker].append(moved(x, device))
-    seeds.seed_generators(seeds.derive(workload.seed, "reference"))
-    value = scenario.reference(device, by_worker)
-    outputs, finished = value if overrides(scenario, "finish") else (value, [])
-    made = [outputs[slot.worker][slot.iteration] for slot in workload.plan.slots] + list(finished)
-    return [read_back(Outcome(*tree.flatten(one, "reference"))) for one in made]
-
-
 class ReferenceMaker:
     """Makes the runs of one item and boils them down to a `Reference`."""
 
@@ -191,9 +116,9 @@ class ReferenceMaker:
         sizes = {leaf.numel() * leaf.element_size() for one in runs[0] for leaf in one.leaves}
         reference.output_bytes = sorted(sizes - {0}, reverse=True)[:8]
         weights = ramp(reference.elements_max, torch.device("cpu"))
-        reference.full = _expectations(self.workload, runs, cpu, exact)
+        reference.full = expectations(self.workload, runs, cpu, exact)
         digest_runs = self._digest_runs(runs, weights)
-        reference.digests = _expectations(
+        reference.digests = expectations(
             self.workload, digest_runs, *(run and _digest_run(run, weights) for run in (cpu, exact))
         )
         _check_alone(self.workload, reference)
@@ -213,7 +138,7 @@ class ReferenceMaker:
             )
             orders = ORDERS[1:]
         runs = [make(ORDERS[0]), make(ORDERS[0])]
-        varies = not _same_run(*runs)
+        varies = not same_run(*runs)
         if varies:
             runs += [make(ORDERS[0]) for _ in range(REPEATS_WHEN_VARYING - 2)]
         return runs + [make(order) for order in orders], varies
@@ -260,11 +185,12 @@ def _check_structures(workload: Workload, run: Run) -> None:
     first: dict[int, tuple[str, str]] = {}
     for index, outcome in enumerate(run):
         if outcome.raised is None:
-            role = _role(workload, index)
-            known, where = first.setdefault(role, (str(outcome.spec), _name(workload, index)))
-            if known != str(outcome.spec):
+            role = role_of(workload, index)
+            known, where = first.setdefault(role, (tree.describe(outcome.spec), _name(workload, index)))
+            if known != tree.describe(outcome.spec):
                 raise BrokenScenario(
-                    f"{_name(workload, index)} returns the structure {outcome.spec}, {where} returned {known}: "
+                    f"{_name(workload, index)} returns the structure {tree.describe(outcome.spec)}, "
+                    f"{where} returned {known}: "
                     "return one structure from every iteration, or write a step function per role in steps()"
                 )
 
@@ -274,61 +200,6 @@ def _digest_run(run: Run, weights: torch.Tensor) -> Run:
         Outcome([digest(leaf.to(weights.device), weights).cpu() for leaf in one.leaves], one.spec, one.raised)
         for one in run
     ]
-
-
-def _same_run(left: Run, right: Run) -> bool:
-    return all(_same_outcome(a, b) for a, b in zip(left, right, strict=True))
-
-
-def _same_outcome(left: Outcome, right: Outcome) -> bool:
-    return (
-        left.raised == right.raised
-        and len(left.leaves) == len(right.leaves)
-        and all(map(tree.same_bits, left.leaves, right.leaves))
-    )
-
-
-def _expectations(workload: Workload, runs: list[Run], cpu: Run, exact: Run) -> list[Expected]:
-    relative = _relative_errors(workload, cpu, exact)
-    expectations = []
-    for index in range(len(runs[0])):
-        distinct: list[Outcome] = []
-        for run in runs:
-            if not any(_same_outcome(run[index], known) for known in distinct):
-                distinct.append(run[index])
-        one = Expected(str(distinct[0].spec) if distinct[0].spec is not None else "")
-        one.variants = [outcome.leaves for outcome in distinct if outcome.raised is None]
-        one.raised = [outcome.raised for outcome in distinct if outcome.raised is not None]
-        if exact and exact[index].raised is None:
-            one.exact = exact[index].leaves
-            one.budget = [
-                budget.ERROR_FACTOR
-                * max(
-                    relative[_role(workload, index), place] * budget.magnitude(leaf),
-                    budget.error_of(cpu[index].leaves[place], leaf),
-                )
-                for place, leaf in enumerate(one.exact)
-            ]
-        expectations.append(one)
-    return expectations
-
-
-def _role(workload: Workload, index: int) -> int:
-    """Return the role of a slot; the arbiter is a role of its own."""
-    slots = workload.plan.slots
-    return workload.role(slots[index]) if index < len(slots) else -1
-
-
-def _relative_errors(workload: Workload, cpu: Run, exact: Run) -> dict[tuple[int, int], float]:
-    """Return the CPU's largest relative error by (role, leaf), at least the dtype's epsilon."""
-    errors: dict[tuple[int, int], float] = {}
-    for index, (narrow, wide) in enumerate(zip(cpu, exact, strict=False)):
-        for place, (a, b) in enumerate(zip(narrow.leaves, wide.leaves, strict=True)):
-            key = (_role(workload, index), place)
-            scale = budget.magnitude(b)
-            error = budget.error_of(a, b) / scale if scale and a.shape == b.shape else 0.0
-            errors[key] = max(errors.get(key, 0.0), error, budget.epsilon(a.dtype))
-    return errors
 
 
 def _check_alone(workload: Workload, reference: Reference) -> None:
@@ -355,17 +226,15 @@ def _check_alone(workload: Workload, reference: Reference) -> None:
                     f"({budget.ERROR_FACTOR:.0f} times the CPU's own error)"
                 )
             if reference.varies_alone and len(one.variants) > 1:
-                _check_repeatable(
-                    reference, where, [leaves[place] for leaves in one.variants], one.budget[place]
-                )
+                _check_repeatable(reference, where, first, one.spread[place], one.budget[place])
 
 
-def _check_repeatable(reference: Reference, where: str, values: list[torch.Tensor], allowed: float) -> None:
-    first = values[0]
-    spread = max(
-        float("inf") if value.shape != first.shape else budget.error_of(value, first) for value in values[1:]
-    )
-    if spread > allowed:
+def _check_repeatable(
+    reference: Reference, where: str, first: torch.Tensor, spread: float, allowed: float
+) -> None:
+    if spread > allowed or budget.too_wide(
+        budget.SPREAD_FACTOR * spread, budget.magnitude(first), first.dtype
+    ):
         reference.not_repeatable = reference.not_repeatable or (
             f"{where}: one thread alone gives values {spread:.3g} apart, {allowed:.3g} allowed"
         )

@@ -48,6 +48,11 @@ def _leaf(value: Any, where: str) -> torch.Tensor:
     )
 
 
+def describe(spec: Any) -> str:
+    """Return a structure as one line."""
+    return " ".join(str(spec).split())
+
+
 def unflatten(leaves: Sequence[torch.Tensor], spec: pytree.TreeSpec) -> Any:
     """Rebuild the nested value."""
     return pytree.tree_unflatten(list(leaves), spec)

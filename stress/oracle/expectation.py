@@ -1,0 +1,117 @@
+"""What is expected of every judged value, boiled down from the sequential runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from dataclasses import dataclass
+from dataclasses import field
+from typing import Any
+
+import torch
+
+from stress.oracle import budget
+from stress.oracle import tree
+from stress.oracle.sequential import Run
+from stress.workload import Outcome
+from stress.workload import Raised
+from stress.workload import Workload
+
+
+@dataclass
+class Expected:
+    """What is known about one judged value: the distinct sequential outcomes, and the exact one."""
+
+    spec: str
+    variants: list[list[torch.Tensor]] = field(default_factory=list)
+    raised: list[Raised] = field(default_factory=list)
+    exact: list[torch.Tensor] = field(default_factory=list)
+    budget: list[float] = field(default_factory=list)
+    spread: list[float] = field(default_factory=list)
+    """How far the sequential runs lie apart in this leaf, pooled over the iterations of the role, because one
+    iteration can agree by chance: 0 where all agree bitwise, infinite where integers or shapes differ."""
+
+    def to_data(self) -> dict[str, Any]:
+        data = {name: getattr(self, name) for name in ("spec", "variants", "exact", "budget", "spread")}
+        return {**data, "raised": [asdict(one) for one in self.raised]}
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> Expected:
+        return cls(**{**data, "raised": [Raised(**one) for one in data["raised"]]})
+
+
+def same_run(left: Run, right: Run) -> bool:
+    return all(same_outcome(a, b) for a, b in zip(left, right, strict=True))
+
+
+def same_outcome(left: Outcome, right: Outcome) -> bool:
+    return (
+        left.raised == right.raised
+        and len(left.leaves) == len(right.leaves)
+        and all(map(tree.same_bits, left.leaves, right.leaves))
+    )
+
+
+def expectations(workload: Workload, runs: list[Run], cpu: Run, exact: Run) -> list[Expected]:
+    relative = _relative_errors(workload, cpu, exact)
+    made = []
+    for index in range(len(runs[0])):
+        distinct: list[Outcome] = []
+        for run in runs:
+            if not any(same_outcome(run[index], known) for known in distinct):
+                distinct.append(run[index])
+        one = Expected(tree.describe(distinct[0].spec) if distinct[0].spec is not None else "")
+        one.variants = [outcome.leaves for outcome in distinct if outcome.raised is None]
+        one.raised = [outcome.raised for outcome in distinct if outcome.raised is not None]
+        if exact and exact[index].raised is None:
+            one.exact = exact[index].leaves
+            one.budget = [
+                budget.ERROR_FACTOR
+                * max(
+                    relative[role_of(workload, index), place] * budget.magnitude(leaf),
+                    budget.error_of(cpu[index].leaves[place], leaf),
+                )
+                for place, leaf in enumerate(one.exact)
+            ]
+        made.append(one)
+    _pool_spreads(workload, made)
+    return made
+
+
+def _pool_spreads(workload: Workload, expectations: list[Expected]) -> None:
+    pooled: dict[tuple[int, int], float] = {}
+    for index, one in enumerate(expectations):
+        for place, values in enumerate(zip(*one.variants, strict=False)):
+            key = (role_of(workload, index), place)
+            pooled[key] = max(pooled.get(key, 0.0), _spread(values))
+    for index, one in enumerate(expectations):
+        places = range(len(one.variants[0]) if one.variants else 0)
+        one.spread = [pooled[role_of(workload, index), place] for place in places]
+
+
+def _spread(values: Sequence[torch.Tensor]) -> float:
+    """Return the largest distance between the values of one leaf; infinite where it means nothing."""
+    first = values[0]
+    if all(tree.same_bits(first, other) for other in values[1:]):
+        return 0.0
+    if any(other.shape != first.shape for other in values) or not budget.is_numeric(first.dtype):
+        return float("inf")
+    return max(budget.error_of(a, b) for a in values for b in values)
+
+
+def role_of(workload: Workload, index: int) -> int:
+    """Return the role of a slot; the arbiter is a role of its own."""
+    slots = workload.plan.slots
+    return workload.role(slots[index]) if index < len(slots) else -1
+
+
+def _relative_errors(workload: Workload, cpu: Run, exact: Run) -> dict[tuple[int, int], float]:
+    """Return the CPU's largest relative error by (role, leaf), at least the dtype's epsilon."""
+    errors: dict[tuple[int, int], float] = {}
+    for index, (narrow, wide) in enumerate(zip(cpu, exact, strict=False)):
+        for place, (a, b) in enumerate(zip(narrow.leaves, wide.leaves, strict=True)):
+            key = (role_of(workload, index), place)
+            scale = budget.magnitude(b)
+            error = budget.error_of(a, b) / scale if scale and a.shape == b.shape else 0.0
+            errors[key] = max(errors.get(key, 0.0), error, budget.epsilon(a.dtype))
+    return errors

@@ -1,0 +1,75 @@
+"""The sequential runs: every slot of the plan on one thread, in a stated order, on fresh states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from stress import context
+from stress import seeds
+from stress.oracle import tree
+from stress.scenario import overrides
+from stress.workload import Outcome
+from stress.workload import Workload
+from stress.workload import exact_workload
+from stress.workload import fresh_copy
+from stress.workload import make_exact
+from stress.workload import moved
+
+Run = list[Outcome]
+"""One outcome per slot, then one per state of the arbiter; leaves on the CPU."""
+
+
+def run_sequence(
+    workload: Workload,
+    device: torch.device,
+    inputs: Sequence[Any],
+    order: str,
+    *,
+    exact: bool = False,
+    synchronize: Callable[[], None] | None = None,
+) -> Run:
+    """Run all slots one after another in one sequential order on fresh states; read every output back at once."""
+    states = workload.make_states(device)
+    if exact:
+        make_exact(states)
+        workload = exact_workload(workload)
+    outcomes: list[Outcome | None] = [None] * len(workload.plan.slots)
+    has_main_step = overrides(workload.scenario, "main_step")
+    for turn, index in enumerate(workload.plan.order(order, seeds.derive(workload.seed, order))):
+        slot = workload.plan.slots[index]
+        if has_main_step and turn % workload.plan.threads_max == 0:
+            workload.scenario.main_step(workload.finish_argument(states, slot.state))
+        context.enter(context.Step(slot.thread, slot.iteration, slot.wave, workload.plan.waves[slot.wave][0]))
+        try:
+            outcome = workload.run(states, slot, fresh_copy(moved(inputs[index], device)))
+        finally:
+            context.leave()
+        outcomes[index] = read_back(outcome)
+    if synchronize is not None:
+        synchronize()
+    return [one for one in outcomes if one is not None] + [read_back(one) for one in workload.finish(states)]
+
+
+def read_back(outcome: Outcome) -> Outcome:
+    """Copy the leaves to the CPU; they share memory with nothing afterwards."""
+    outcome.leaves = [leaf.detach().to("cpu", copy=True) for leaf in outcome.leaves]
+    return outcome
+
+
+def run_author_reference(
+    workload: Workload, device: torch.device, inputs: Sequence[Any], *, exact: bool = False
+) -> Run:
+    """Call the scenario's own `reference` and put its values into the order of the slots."""
+    scenario = exact_workload(workload).scenario if exact else workload.scenario
+    by_worker: list[list[Any]] = [[] for _ in range(workload.plan.workers)]
+    for slot, x in zip(workload.plan.slots, inputs, strict=True):
+        by_worker[slot.worker].append(moved(x, device))
+    seeds.seed_generators(seeds.derive(workload.seed, "reference"))
+    value = scenario.reference(device, by_worker)
+    outputs, finished = value if overrides(scenario, "finish") else (value, [])
+    made = [outputs[slot.worker][slot.iteration] for slot in workload.plan.slots] + list(finished)
+    return [read_back(Outcome(*tree.flatten(one, "reference"))) for one in made]
