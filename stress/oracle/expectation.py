@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import dataclass
@@ -27,12 +28,16 @@ class Expected:
     raised: list[Raised] = field(default_factory=list)
     exact: list[torch.Tensor] = field(default_factory=list)
     budget: list[float] = field(default_factory=list)
+    scale: list[float] = field(default_factory=list)
+    """Size of the values: the largest of this iteration, at least the median over the role's iterations."""
     spread: list[float] = field(default_factory=list)
     """How far the sequential runs lie apart in this leaf, pooled over the iterations of the role, because one
     iteration can agree by chance: 0 where all agree bitwise, infinite where integers or shapes differ."""
 
     def to_data(self) -> dict[str, Any]:
-        data = {name: getattr(self, name) for name in ("spec", "variants", "exact", "budget", "spread")}
+        data = {
+            name: getattr(self, name) for name in ("spec", "variants", "exact", "budget", "scale", "spread")
+        }
         return {**data, "raised": [asdict(one) for one in self.raised]}
 
     @classmethod
@@ -53,7 +58,6 @@ def same_outcome(left: Outcome, right: Outcome) -> bool:
 
 
 def expectations(workload: Workload, runs: list[Run], cpu: Run, exact: Run) -> list[Expected]:
-    relative = _relative_errors(workload, cpu, exact)
     made = []
     for index in range(len(runs[0])):
         distinct: list[Outcome] = []
@@ -65,15 +69,9 @@ def expectations(workload: Workload, runs: list[Run], cpu: Run, exact: Run) -> l
         one.raised = [outcome.raised for outcome in distinct if outcome.raised is not None]
         if exact and exact[index].raised is None:
             one.exact = exact[index].leaves
-            one.budget = [
-                budget.ERROR_FACTOR
-                * max(
-                    relative[role_of(workload, index), place] * budget.magnitude(leaf),
-                    budget.error_of(cpu[index].leaves[place], leaf),
-                )
-                for place, leaf in enumerate(one.exact)
-            ]
         made.append(one)
+    if exact:
+        _set_budgets(workload, made, cpu)
     _pool_spreads(workload, made)
     return made
 
@@ -105,13 +103,24 @@ def role_of(workload: Workload, index: int) -> int:
     return workload.role(slots[index]) if index < len(slots) else -1
 
 
-def _relative_errors(workload: Workload, cpu: Run, exact: Run) -> dict[tuple[int, int], float]:
-    """Return the CPU's largest relative error by (role, leaf), at least the dtype's epsilon."""
-    errors: dict[tuple[int, int], float] = {}
-    for index, (narrow, wide) in enumerate(zip(cpu, exact, strict=False)):
-        for place, (a, b) in enumerate(zip(narrow.leaves, wide.leaves, strict=True)):
-            key = (role_of(workload, index), place)
-            scale = budget.magnitude(b)
-            error = budget.error_of(a, b) / scale if scale and a.shape == b.shape else 0.0
-            errors[key] = max(errors.get(key, 0.0), error, budget.epsilon(a.dtype))
-    return errors
+def _set_budgets(workload: Workload, made: list[Expected], cpu: Run) -> None:
+    """Allow `ERROR_FACTOR` times the CPU's own relative error, pooled over the iterations of a role.
+
+    Relative to the size of this iteration's value, but never to less than the median size: a sum that
+    happens to cancel to nearly nothing has a huge relative error and says nothing about the others.
+    """
+    by_leaf: dict[tuple[int, int], list[tuple[Expected, torch.Tensor, torch.Tensor]]] = {}
+    for index, one in enumerate(made):
+        for place, (exact, narrow) in enumerate(zip(one.exact, cpu[index].leaves, strict=False)):
+            by_leaf.setdefault((role_of(workload, index), place), []).append((one, exact, narrow))
+    for (_, place), members in sorted(by_leaf.items()):
+        typical = statistics.median(budget.magnitude(exact) for _, exact, _ in members)
+        relative = 0.0
+        for one, exact, narrow in members:
+            scale = max(budget.magnitude(exact), typical)
+            one.scale.append(scale)
+            if scale and exact.shape == narrow.shape:
+                relative = max(relative, budget.error_of(narrow, exact) / scale)
+            relative = max(relative, budget.epsilon(narrow.dtype))
+        for one, _, _ in members:
+            one.budget.append(budget.ERROR_FACTOR * relative * one.scale[place])

@@ -136,12 +136,12 @@ class Judge:
     def _judge_leaf(
         self, index: int, place: int, got: torch.Tensor, expected: Sequence[Expected], slot: Slot | None
     ) -> None:
+        if any(tree.same_bits(got, variant[place]) for one in expected for variant in one.variants):
+            self.result.bitwise += 1
+            return
         closest: tuple[float, torch.Tensor, torch.Tensor, float] | None = None
         for one in expected:
             values = [variant[place] for variant in one.variants]
-            if any(tree.same_bits(got, value) for value in values):
-                self.result.bitwise += 1
-                return
             spread = one.spread[place]
             if spread == float("inf"):
                 self._add(_order_dependent(place), slot)
@@ -152,7 +152,7 @@ class Judge:
             gap = self._forgive_overflow(budget.distance(got, center), got, values[0])
             error = float(gap.max()) if gap.numel() else 0.0
             if error <= allowed:
-                scale = budget.magnitude(center)
+                scale = one.scale[place] if one.exact else budget.magnitude(center)
                 if budget.too_wide(allowed, scale, got.dtype):
                     self._add(_cannot_tell(place, allowed, scale, spread), slot)
                 else:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,6 +39,16 @@ def run_sequence(
     if exact:
         make_exact(states)
         workload = exact_workload(workload)
+    with _default_dtype(torch.float64 if exact else torch.get_default_dtype()):
+        outcomes = _run_slots(workload, device, states, inputs, order)
+        if synchronize is not None:
+            synchronize()
+        return outcomes + [read_back(one) for one in workload.finish(states)]
+
+
+def _run_slots(
+    workload: Workload, device: torch.device, states: list[list[Any]], inputs: Sequence[Any], order: str
+) -> Run:
     outcomes: list[Outcome | None] = [None] * len(workload.plan.slots)
     has_main_step = overrides(workload.scenario, "main_step")
     for turn, index in enumerate(workload.plan.order(order, seeds.derive(workload.seed, order))):
@@ -49,9 +61,18 @@ def run_sequence(
         finally:
             context.leave()
         outcomes[index] = read_back(outcome)
-    if synchronize is not None:
-        synchronize()
-    return [one for one in outcomes if one is not None] + [read_back(one) for one in workload.finish(states)]
+    return [one for one in outcomes if one is not None]
+
+
+@contextlib.contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """Make `dtype` what a step's `torch.zeros(n)` is; only after `setup`, which must draw the same numbers."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def read_back(outcome: Outcome) -> Outcome:
@@ -63,12 +84,15 @@ def read_back(outcome: Outcome) -> Outcome:
 def run_author_reference(
     workload: Workload, device: torch.device, inputs: Sequence[Any], *, exact: bool = False
 ) -> Run:
-    """Call the scenario's own `reference` and put its values into the order of the slots."""
+    """Call the scenario's own `reference` and put its values into the order of the slots.
+
+    Generators are seeded as before `setup`, so that a reference that calls it gets the crew's state.
+    """
     scenario = exact_workload(workload).scenario if exact else workload.scenario
     by_worker: list[list[Any]] = [[] for _ in range(workload.plan.workers)]
     for slot, x in zip(workload.plan.slots, inputs, strict=True):
         by_worker[slot.worker].append(moved(x, device))
-    seeds.seed_generators(seeds.derive(workload.seed, "reference"))
+    seeds.seed_generators(seeds.derive(workload.seed, "setup", 0, 0))
     value = scenario.reference(device, by_worker)
     outputs, finished = value if overrides(scenario, "finish") else (value, [])
     made = [outputs[slot.worker][slot.iteration] for slot in workload.plan.slots] + list(finished)
