@@ -86,7 +86,7 @@ def _ending(run: ChildRun, code: int, diagnosis: Diagnosis) -> tuple[Verdict, st
             text = f"killed by {diagnosis.signal_name}, which the framework did not send (out of memory? a user?)"
             return Verdict.INCONCLUSIVE, text
         return Verdict.CRASH, f"{diagnosis.headline}{_after_body(run)}"
-    if code == EXIT_FRAMEWORK and run.result is None:
+    if code == EXIT_FRAMEWORK and run.result is None and "Traceback" in run.stderr:
         return Verdict.BROKEN, f"the framework failed in the child: {diagnosis.headline}"
     if run.spec.kind == "process":
         return _process_ending(run, code, diagnosis)

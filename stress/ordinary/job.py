@@ -13,8 +13,8 @@ from stress import context
 from stress.ordinary.barrier import Barrier
 from stress.perturb import Perturbation
 
-Body = Callable[[int], object]
-"""Called with the iteration; returns what the test function returned."""
+Body = Callable[[], object]
+"""One call of the test function, without arguments; `context.current()` has the iteration."""
 
 STARTING = "starting"
 AT_BARRIER = "waiting for the other threads"
@@ -101,7 +101,7 @@ class Job:
             lane.phase = IN_BODY
             begin_ns = now_ns()
             try:
-                value = body(iteration)
+                value = body()
             # Everything, KeyboardInterrupt and SystemExit too: in a thread they end nothing but the
             # thread, silently, and the test would pass.
             except BaseException as error:

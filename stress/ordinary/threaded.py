@@ -19,6 +19,7 @@ from dataclasses import field
 
 import pytest
 
+from stress import context
 from stress.ordinary import fixtures
 from stress.ordinary.job import Body
 from stress.ordinary.job import Job
@@ -75,8 +76,8 @@ def _body(item: pytest.Function, state: Threaded, index: int) -> Body:
         arguments["request"] = fixtures.for_thread(request, index)
     call = functools.partial(function, **arguments)
     if "iteration_index" in arguments:
-        return lambda iteration: call(iteration_index=iteration)
-    return lambda iteration: call()
+        return lambda: call(iteration_index=context.current().iteration)
+    return call
 
 
 def _function(item: pytest.Function, state: Threaded, index: int) -> Callable[..., object]:
@@ -102,15 +103,11 @@ def run_unittest(item: pytest.Function, state: Threaded, pool: Pool, conditions:
         _tear_down(ready[:-1])
         ready[-1].doCleanups()
         raise _as_pytest_skip(error) from error.__cause__
-    bodies = [_call_without_arguments(getattr(case, item.originalname)) for case in cases]
+    bodies: list[Body] = [getattr(case, item.originalname) for case in cases]
     try:
         _run(item, state, bodies, pool, conditions)
     finally:
         _tear_down(ready)
-
-
-def _call_without_arguments(method: Callable[[], object]) -> Body:
-    return lambda iteration: method()
 
 
 def _as_pytest_skip(error: BaseException) -> BaseException:

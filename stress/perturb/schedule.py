@@ -48,9 +48,9 @@ LEVELS = {
 
 # Mean number of boundaries between two actions. The first boundaries are acted upon more often: state is
 # cold only once, and a race that needs the first iteration has one chance per attempt.
-EARLY_BOUNDARIES = 24
-GAP_EARLY = {"op": 1.5, "line": 1.5, "opcode": 4.0}
-GAP_LATER = {"op": 4.0, "line": 6.0, "opcode": 24.0}
+EARLY_BOUNDARIES = {"op": 8, "line": 8, "opcode": 32}
+GAP_EARLY = {"op": 1.5, "line": 2.0, "opcode": 4.0}
+GAP_LATER = {"op": 4.0, "line": 16.0, "opcode": 48.0}
 
 
 class Draws:
@@ -97,7 +97,7 @@ class Decisions:
     def next(self) -> Decision:
         """Draw the next decision. Always the same number of draws, whatever they say."""
         draws = self._draws
-        mean = (GAP_EARLY if self._reached < EARLY_BOUNDARIES else GAP_LATER)[self._mode]
+        mean = (GAP_EARLY if self._reached < EARLY_BOUNDARIES[self._mode] else GAP_LATER)[self._mode]
         gap = 1 + int(math.log(1.0 - draws.next()) / math.log(1.0 - 1.0 / mean))
         self._reached += gap
         is_delay = draws.next() < self._level.delay_probability and self.is_victim
