@@ -20,7 +20,7 @@ class PrivateGradients(Scenario):
         "pytorch#183825: LayerNorm's backward was not repeatable",
     )
     rows: ClassVar[tuple[int, ...]] = (27,)
-    iterations = 20
+    iterations = 12
 
     def setup(self, device: torch.device) -> torch.nn.Module:
         return _network().to(device)
@@ -74,7 +74,7 @@ class OptimiserPerThread(Scenario):
     rows: ClassVar[tuple[int, ...]] = (27,)
     params = {"optimiser": ["SGD", "AdamW"]}
     sharing: ClassVar[str] = "per-thread"
-    iterations = 10
+    iterations = 8
     optimiser: str
 
     def setup(self, device: torch.device) -> dict[str, Any]:

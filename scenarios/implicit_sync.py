@@ -22,7 +22,7 @@ class HostReads(Scenario):
 
     origin = (*_ORIGIN, "pytorch#178079: boolean indexing reports false out-of-bounds errors now and then")
     rows: ClassVar[tuple[int, ...]] = (18,)
-    iterations = 25
+    iterations = 15
 
     def make_input(self, generator: torch.Generator) -> torch.Tensor:
         return torch.randn(12, 16, generator=generator)
@@ -36,7 +36,7 @@ class PrintingDebugger(Scenario):
 
     origin = _ORIGIN
     rows: ClassVar[tuple[int, ...]] = (18,)
-    iterations = 25
+    iterations = 15
 
     def setup(self, device: torch.device) -> dict[str, Any]:
         watched = torch.randint(-99, 99, (16,)).float()
@@ -60,7 +60,7 @@ class DebuggerThread(Scenario):
     origin = _ORIGIN
     rows: ClassVar[tuple[int, ...]] = (18,)
     threads_min = 2
-    iterations = 20
+    iterations = 15
 
     def make_input(self, generator: torch.Generator) -> torch.Tensor:
         return torch.randint(-99, 99, (12, 16), generator=generator).float()

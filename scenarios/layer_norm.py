@@ -47,6 +47,7 @@ class SharedLayerNorm(Scenario):
 class PerThreadLayerNorm(SharedLayerNorm):
     """Every thread calls an nn.LayerNorm of its own."""
 
+    params = {"dtype": [torch.float32]}
     sharing: ClassVar[str] = "per-thread"
 
 

@@ -75,7 +75,7 @@ class StridedViews(Scenario):
 
     origin = (*_ORIGIN, "pytorch#167154 and pytorch#186367: wrong results for expanded and sliced operands")
     rows: ClassVar[tuple[int, ...]] = (14,)
-    iterations = 25
+    iterations = 15
 
     def setup(self, device: torch.device) -> torch.Tensor:
         return torch.randn(40, 48).to(device)

@@ -43,4 +43,5 @@ class SharedLinear(Scenario):
 class PerThreadLinear(SharedLinear):
     """Every thread calls an nn.Linear of its own: what is still shared is the backend's."""
 
+    params = {"dtype": [torch.float32, torch.float16]}
     sharing: ClassVar[str] = "per-thread"

@@ -145,7 +145,7 @@ class _Model(Scenario):
 class SharedInference(_Model):
     """Every thread runs one shared model in eval mode, without gradients."""
 
-    iterations = 15
+    iterations = 12
 
     def step(self, state: nn.Module, x: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
@@ -156,7 +156,7 @@ class SharedInference(_Model):
 class SharedTraining(_Model):
     """Every thread runs one shared model forward and backward and keeps the gradients to itself."""
 
-    iterations = 10
+    iterations = 6
 
     def setup(self, device: torch.device) -> nn.Module:
         model = super().setup(device).train()
@@ -175,7 +175,7 @@ class PerThreadBatchNorm(_Model):
 
     params = {"model": ["conv2d_batchnorm"]}
     sharing: ClassVar[str] = "per-thread"
-    iterations = 10
+    iterations = 6
 
     def setup(self, device: torch.device) -> nn.Module:
         return super().setup(device).train()

@@ -61,7 +61,7 @@ class Reductions(Scenario):
 
     origin = _ORIGIN
     rows: ClassVar[tuple[int, ...]] = (1,)
-    iterations = 25
+    iterations = 15
 
     def make_input(self, generator: torch.Generator) -> torch.Tensor:
         return torch.randn(24, 40, generator=generator)

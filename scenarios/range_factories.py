@@ -22,7 +22,7 @@ class ArangeLinspace(Scenario):
 
     origin = _ORIGIN
     rows: ClassVar[tuple[int, ...]] = (17,)
-    iterations = 20
+    iterations = 14
 
     def setup(self, device: torch.device) -> torch.Tensor:
         return torch.zeros(1).to(device)
@@ -45,7 +45,7 @@ class EveryFactory(Scenario):
     origin = _ORIGIN
     rows: ClassVar[tuple[int, ...]] = (17,)
     params = {"dtype": [torch.float32, torch.float16]}
-    iterations = 20
+    iterations = 12
     dtype: torch.dtype
 
     def setup(self, device: torch.device) -> torch.Tensor:
