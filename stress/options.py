@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from typing import Literal
+from typing import NamedTuple
 
 import pytest
 
@@ -23,6 +24,10 @@ PERTURB_LEVELS = ("off", "low", "high")
 ATTEMPTS_DEFAULT = 5
 DEADLINE_S_DEFAULT = 60.0
 RESULTS_DEFAULT = "results/runs"
+THREADS_MAX = 1024
+"""More is a slip of the finger: no machine has so many cores, and many cannot start so many threads."""
+COUNT_MAX = 10**9
+SECONDS_MAX = 10.0**7
 
 
 @dataclass(frozen=True)
@@ -127,42 +132,67 @@ def _dest(name: str) -> str:
     return "mps_" + name.replace("-", "_")
 
 
+class _Given(NamedTuple):
+    """A value that the user gave, and where."""
+
+    value: str
+    where: str
+    """How an error message begins: `--mps-seed=x`, or the line of the ini file."""
+    base: Path
+    """What a relative path is relative to."""
+
+    def refuse(self, expected: str) -> pytest.UsageError:
+        return pytest.UsageError(f"{self.where}: {expected}")
+
+
 def is_on(config: pytest.Config) -> bool:
     """Whether `--mps-threads` (or its ini twin) was given: without it the plugin stays silent."""
-    return bool(_raw(config, "threads"))
+    return _given(config, "threads") is not None
 
 
-def _raw(config: pytest.Config, name: str) -> Any:
+def _given(config: pytest.Config, name: str) -> _Given | None:
+    """Return what the command line says, else the ini file, where an empty value means the default."""
     value = config.getoption(_dest(name), default=None)
     if value is not None:
-        return value
+        return _Given(value, f"--mps-{name}={value}", config.invocation_params.dir)
+    value = _ini(config, name)
+    if not value:
+        return None
+    base = config.inipath.parent if config.inipath is not None else config.rootpath
+    return _Given(str(value), f"ini option {_dest(name)} = {value}", base)
+
+
+def _ini(config: pytest.Config, name: str) -> Any:
     try:
-        return config.getini(_dest(name)) or None
-    except (TypeError, ValueError) as error:
+        return config.getini(_dest(name))
+    except (TypeError, ValueError, pytest.UsageError) as error:
         raise pytest.UsageError(f"ini option {_dest(name)}: {error}") from None
+
+
+def _flag(config: pytest.Config, name: str) -> bool:
+    given = config.getoption(_dest(name), default=None)
+    return bool(_ini(config, name) if given is None else given)
 
 
 def parse(config: pytest.Config) -> Settings:
     """Return the validated settings; raise `pytest.UsageError` naming the way out."""
     settings = Settings(
-        threads=_threads(_raw(config, "threads")),
+        threads=_threads(_given(config, "threads")),
         attempts=_integer(config, "attempts", ATTEMPTS_DEFAULT),
         iterations=_integer(config, "iterations", None),
         seconds=_seconds(config, "seconds", None),
         deadline_s=_seconds(config, "deadline", DEADLINE_S_DEFAULT),
-        seed=_seed(worker_input(config).get("mps_seed", _raw(config, "seed"))),
+        seed=_seed(config),
         device=_choice(config, "device", DEVICES, "auto"),
         streams=_choice(config, "streams", STREAMS, "auto"),
         perturb=_choice(config, "perturb", PERTURB_LEVELS, "low"),
         results=_results(config),
-        isolation=not (_raw(config, "no-isolation") or config.getoption("usepdb", False)),
-        share_device=bool(_raw(config, "share-device")),
-        all_tests=bool(_raw(config, "all-tests")),
-        trace_modules=tuple(
-            part.strip() for part in (_raw(config, "trace-modules") or "").split(",") if part.strip()
-        ),
+        isolation=not (_flag(config, "no-isolation") or config.getoption("usepdb", False)),
+        share_device=_flag(config, "share-device"),
+        all_tests=_flag(config, "all-tests"),
+        trace_modules=_names(config, "trace-modules"),
         torch_source=_folder(config, "torch-source"),
-        allow_torch_mismatch=bool(_raw(config, "allow-torch-mismatch")),
+        allow_torch_mismatch=_flag(config, "allow-torch-mismatch"),
     )
     _check_xdist(config, settings)
     return settings
@@ -175,80 +205,102 @@ def check_off(config: pytest.Config) -> None:
             raise pytest.UsageError(f"--mps-{name} does nothing without --mps-threads: add --mps-threads=8")
 
 
-def _threads(value: str) -> tuple[int, ...]:
-    if value == "auto":
+def _threads(given: _Given | None) -> tuple[int, ...]:
+    assert given is not None, "parsed only where the plugin is on"
+    if given.value == "auto":
         return (
             max(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2),
         )
     try:
-        counts = [int(part) for part in value.split(",")]
+        counts = [int(part) for part in given.value.split(",")]
     except ValueError:
         counts = []
     if not counts or min(counts) < 1:
-        raise pytest.UsageError(
-            f"--mps-threads={value}: expected positive whole numbers or 'auto', as in --mps-threads=8 or --mps-threads=1,2,4,8"
+        raise given.refuse(
+            "expected positive whole numbers or 'auto', as in --mps-threads=8 or --mps-threads=1,2,4,8"
         )
+    if max(counts) > THREADS_MAX:
+        raise given.refuse(f"expected at most {THREADS_MAX} threads, as in --mps-threads=8")
     return tuple(dict.fromkeys(counts))
 
 
 def _integer(config: pytest.Config, name: str, default: Any) -> Any:
-    value = _raw(config, name)
-    if value is None:
+    given = _given(config, name)
+    if given is None:
         return default
-    if not str(value).isascii() or not str(value).isdigit() or int(value) < 1:
-        raise pytest.UsageError(f"--mps-{name}={value}: expected a whole number of at least 1")
-    return int(value)
+    text = given.value
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:20]) <= COUNT_MAX):
+        raise given.refuse(f"expected a whole number of at least 1 and at most {COUNT_MAX}")
+    return int(text)
 
 
 def _seconds(config: pytest.Config, name: str, default: Any) -> Any:
-    value = _raw(config, name)
-    if value is None:
+    given = _given(config, name)
+    if given is None:
         return default
     try:
-        seconds = float(value)
+        seconds = float(given.value)
     except ValueError:
         seconds = math.nan
-    if not (math.isfinite(seconds) and seconds > 0):
-        raise pytest.UsageError(f"--mps-{name}={value}: expected a positive number of seconds")
+    if not 0 < seconds <= SECONDS_MAX:  # false for nan
+        raise given.refuse(f"expected a positive number of seconds, at most {SECONDS_MAX:.0f}")
     return seconds
 
 
-def _seed(value: str | int | None) -> int:
-    if value is None:
+def _seed(config: pytest.Config) -> int:
+    drawn = worker_input(config).get("mps_seed")  # the controller's, for all its workers
+    if drawn is not None:
+        return int(drawn)
+    given = _given(config, "seed")
+    if given is None:
         return secrets.randbits(32)
     try:
-        seed = int(str(value), 0)
+        seed = int(given.value, 0)
     except ValueError:
         seed = -1
     if not 0 <= seed < 2**63:
-        raise pytest.UsageError(
-            f"--mps-seed={value}: expected a whole number from 0 to 2**63-1, as printed in the header (0x... is allowed)"
+        raise given.refuse(
+            "expected a whole number from 0 to 2**63-1, as printed in the header (0x... is allowed)"
         )
     return seed
 
 
 def _choice(config: pytest.Config, name: str, choices: tuple[str, ...], default: str) -> str:
-    value = _raw(config, name) or default
-    if value not in choices:
-        raise pytest.UsageError(f"--mps-{name}={value}: choose one of {', '.join(choices)}")
-    return str(value)
+    given = _given(config, name)
+    if given is None:
+        return default
+    if given.value not in choices:
+        raise given.refuse(f"choose one of {', '.join(choices)}")
+    return given.value
+
+
+def _names(config: pytest.Config, name: str) -> tuple[str, ...]:
+    given = _given(config, name)
+    if given is None:
+        return ()
+    names = tuple(part.strip() for part in given.value.split(","))
+    if not all(part.isidentifier() for one in names for part in one.split(".")):
+        raise given.refuse("expected names of modules, as in --mps-trace-modules=mypackage,other.module")
+    return names
 
 
 def _folder(config: pytest.Config, name: str) -> Path | None:
-    value = _raw(config, name)
-    if value is None:
+    given = _given(config, name)
+    if given is None:
         return None
-    folder = (config.invocation_params.dir / value).resolve()
-    if not folder.is_dir():
-        raise pytest.UsageError(f"--mps-{name}={value}: there is no such folder")
+    folder = (given.base / given.value).resolve()
+    if not given.value or not folder.is_dir():
+        raise given.refuse("there is no such folder")
     return folder
 
 
 def _results(config: pytest.Config) -> Path:
-    value = config.getoption(_dest("results"), default=None)
-    if value is not None:
-        return (config.invocation_params.dir / value).resolve()
-    return (config.rootpath / (config.getini(_dest("results")) or RESULTS_DEFAULT)).resolve()
+    given = _given(config, "results")
+    if given is None:
+        return (config.rootpath / RESULTS_DEFAULT).resolve()
+    if not given.value:
+        raise given.refuse("expected a folder, as in --mps-results=results/runs")
+    return (given.base / given.value).resolve()
 
 
 def worker_input(config: pytest.Config) -> dict[str, Any]:

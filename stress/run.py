@@ -105,7 +105,7 @@ class Run:
             )
             probe = self.supervisor.run(spec, 0)
         except IsolationError as error:
-            raise pytest.UsageError(f"cannot start a child process: {error}") from error
+            raise pytest.UsageError(f"torch cannot be used in a child process: {error}") from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         result = probe.result
