@@ -51,8 +51,13 @@ class Job:
     """Call one body per thread `iterations` times, all threads starting each call together."""
 
     def __init__(
-        self, bodies: Sequence[Body], iterations: int, perturb: Callable[[int], Perturbation] | None
+        self,
+        bodies: Sequence[Body],
+        iterations: int,
+        perturb: Callable[[int], Perturbation] | None = None,
+        calm: frozenset[int] = frozenset(),
     ) -> None:
+        """Take one body per thread; `perturb` makes a thread's perturbation, silent in the `calm` iterations."""
         self.threads = len(bodies)
         self.iterations = iterations
         self.lanes = [Lane(index) for index in range(self.threads)]
@@ -61,6 +66,7 @@ class Job:
         self.done.acquire()
         self._bodies = bodies
         self._perturb = perturb
+        self._calm = calm
         self._barrier = Barrier(self.threads)
         self._mutex = _thread.allocate_lock()
         self._running = self.threads
@@ -70,10 +76,10 @@ class Job:
         lane = self.lanes[index]
         try:
             if self._perturb is None:
-                self._loop(lane)
+                self._loop(lane, None)
             else:
                 with self._perturb(index) as perturbation:
-                    self._loop(lane)
+                    self._loop(lane, perturbation)
                 self.perturbations.append(perturbation)
         except BaseException as error:
             lane.died_of = error
@@ -87,15 +93,19 @@ class Job:
             if is_last:
                 self.done.release()
 
-    def _loop(self, lane: Lane) -> None:
-        body = self._bodies[lane.index]
+    def _loop(self, lane: Lane, perturbation: Perturbation | None) -> None:
         index = lane.index
+        body = self._bodies[index]
         step = context.Step(index, thread_count=self.threads)
         context.enter(step)
         now_ns = time.perf_counter_ns
+        was_calm = False
         for iteration in range(self.iterations):
             lane.iteration = step.iteration = iteration
             lane.phase = AT_BARRIER
+            if perturbation is not None and (iteration in self._calm) != was_calm:
+                was_calm = not was_calm
+                perturbation.pause() if was_calm else perturbation.resume()
             if not self._barrier.wait(index):
                 return
             lane.phase = IN_BODY

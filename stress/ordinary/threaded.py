@@ -32,12 +32,16 @@ from stress.ordinary.pool import Pool
 from stress.ordinary.selection import Plan
 from stress.perturb import Perturbation
 from stress.perturb import TraceScope
+from stress.perturb.schedule import Draws
 from stress.seeds import derive
 
 LINGER_S_MAX = 1.0
 """How long threads that the body started may take to end after the last call, all together."""
 
 PERTURB_MODE = "line"
+
+PERTURBED_SHARE = 0.25
+"""Of the iterations after the first."""
 
 
 @dataclass
@@ -131,7 +135,8 @@ def _run(
     item: pytest.Function, state: Threaded, bodies: list[Body], pool: Pool, conditions: Conditions
 ) -> None:
     __tracebackhide__ = hide_unless_alone
-    job = Job(bodies, state.plan.iterations, _perturbations(item, conditions))
+    seed = derive(conditions.seed, "ordinary", item.nodeid)
+    job = Job(bodies, state.plan.iterations, _perturbations(item, conditions, seed), _calm(state.plan, seed))
     before = set(threading.enumerate())
     try:
         with _thread_errors(before) as errors:
@@ -149,11 +154,21 @@ def _run(
         raise state.judgement.error
 
 
-def _perturbations(item: pytest.Function, conditions: Conditions) -> Callable[[int], Perturbation] | None:
+def _calm(plan: Plan, seed: int) -> frozenset[int]:
+    """Choose the iterations without perturbation: never the first, when state is cold, and most others.
+
+    Perturbation costs more than a small body, and it hides races too.
+    """
+    draws = Draws("calm", seed)
+    return frozenset(k for k in range(1, plan.iterations) if draws.next() >= PERTURBED_SHARE)
+
+
+def _perturbations(
+    item: pytest.Function, conditions: Conditions, seed: int
+) -> Callable[[int], Perturbation] | None:
     if conditions.perturb == "off":
         return None
     scope = TraceScope((str(item.path.parent),), conditions.modules)
-    seed = derive(conditions.seed, "ordinary", item.nodeid)
     return lambda index: Perturbation(
         PERTURB_MODE, conditions.perturb, seed=seed, thread_index=index, scope=scope
     )

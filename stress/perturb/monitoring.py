@@ -74,6 +74,10 @@ class Monitor:
     def leave(self) -> None:
         self._disturbers.pop(threading.get_ident(), None)
 
+    def silence(self, disturber: Disturber) -> None:
+        """Keep the calling thread's entry, so that it is not taken for somebody's child, without a mode."""
+        self._disturbers[threading.get_ident()] = ("", disturber)
+
     def _install(self, tool: int) -> None:
         monitoring = _monitoring()
         monitoring.use_tool_id(tool, _TOOL_NAME)
@@ -144,6 +148,34 @@ class Monitor:
         return entry
 
 
+MONITOR = Monitor()
+
+
+class MonitoredThread:
+    """The calling thread's use of the monitor."""
+
+    def __init__(self, disturber: Disturber, scope: TraceScope, mode: str, level: str, seed: int) -> None:
+        self._disturber = disturber
+        self._scope = scope
+        self._key = (mode, level, seed)
+
+    def start(self) -> str | None:
+        reason = MONITOR.acquire(self._scope, self._key[0])
+        if reason is None:
+            self.resume()
+        return reason
+
+    def stop(self) -> None:
+        MONITOR.leave()
+        MONITOR.release()
+
+    def pause(self) -> None:
+        MONITOR.silence(self._disturber)
+
+    def resume(self) -> None:
+        MONITOR.join(*self._key, self._disturber)
+
+
 def _monitoring() -> Any:
     """Return `sys.monitoring`, which type checkers of Python 3.11 do not know."""
     return vars(sys)["monitoring"]
@@ -152,6 +184,3 @@ def _monitoring() -> Any:
 def _free_tool() -> int | None:
     monitoring = _monitoring()
     return next((tool for tool in _TOOL_IDS if monitoring.get_tool(tool) is None), None)
-
-
-MONITOR = Monitor()

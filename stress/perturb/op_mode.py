@@ -30,7 +30,7 @@ _inside = 0
 _flags_before: dict[str, bool] = {}
 
 
-class OpBoundaries(TorchDispatchMode):
+class _Mode(TorchDispatchMode):
     """Disturb the owner before and after each of its ops, and stamp the op that is in flight."""
 
     def __init__(self, disturber: Disturber, stamp: Callable[[str], None] | None) -> None:
@@ -39,13 +39,14 @@ class OpBoundaries(TorchDispatchMode):
         self._stamp = stamp
         self._owner = threading.get_ident()
         self._names: dict[object, str] = {}
+        self.is_paused = False
 
     @classmethod
     def ignore_compile_internals(cls) -> bool:
         """Keep `torch.compile` on: under a plain mode it silently compiles nothing and runs eagerly."""
         return True
 
-    def __enter__(self) -> OpBoundaries:
+    def __enter__(self) -> _Mode:
         global _inside
         with _lock:
             if _inside == 0:
@@ -70,7 +71,8 @@ class OpBoundaries(TorchDispatchMode):
             # bottleneck, and the owner's counters are not ours to touch.
             time.sleep(YIELD_S)
             return func(*args, **(kwargs or {}))
-        self._disturber.point()
+        if not self.is_paused:
+            self._disturber.point()
         if self._stamp is None:
             result = func(*args, **(kwargs or {}))
         else:
@@ -79,7 +81,8 @@ class OpBoundaries(TorchDispatchMode):
                 result = func(*args, **(kwargs or {}))
             finally:
                 self._stamp("")
-        self._disturber.point()
+        if not self.is_paused:
+            self._disturber.point()
         return result
 
     def _name_of(self, func: object) -> str:
@@ -87,3 +90,23 @@ class OpBoundaries(TorchDispatchMode):
         if name is None:
             name = self._names[func] = str(func)
         return name
+
+
+class OpBoundaries:
+    """The calling thread's dispatch mode."""
+
+    def __init__(self, disturber: Disturber, stamp: Callable[[str], None] | None) -> None:
+        self._mode = _Mode(disturber, stamp)
+
+    def start(self) -> str | None:
+        self._mode.__enter__()
+        return None
+
+    def stop(self) -> None:
+        self._mode.__exit__(None, None, None)
+
+    def pause(self) -> None:
+        self._mode.is_paused = True
+
+    def resume(self) -> None:
+        self._mode.is_paused = False

@@ -7,11 +7,10 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
+from typing import Protocol
 
 from stress.perturb.schedule import Disturber
 from stress.perturb.scope import TraceScope
-from stress.perturb.settrace import CHILDREN
-from stress.perturb.settrace import Tracer
 
 MODES = ("none", "op", "line", "opcode")
 LEVEL_NAMES = ("off", "low", "high")
@@ -19,6 +18,20 @@ LEVEL_NAMES = ("off", "low", "high")
 # A third is "none": perturbation hides bugs too. The modes that found most in the spike come first, because
 # many runs are cut short by a time budget.
 _ROTATION = ("op", "line", "none", "opcode", "op", "none", "line", "opcode", "none")
+
+
+class Boundaries(Protocol):
+    """A way to see one thread's boundaries. All methods are called in that thread."""
+
+    def start(self) -> str | None:
+        """Call the disturber at each boundary from now on; return why that cannot be, or None."""
+
+    def stop(self) -> None:
+        """Undo `start`. Not called where `start` returned a reason."""
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
 
 
 def mode_for(attempt: int, level: str) -> str:
@@ -59,7 +72,7 @@ class Perturbation(AbstractContextManager["Perturbation"]):
         self._scope = scope
         self._stamp = stamp
         self._disturber: Disturber | None = None
-        self._stop: Callable[[], None] | None = None
+        self._boundaries: Boundaries | None = None
         self._started_s = 0.0
 
     @property
@@ -84,53 +97,41 @@ class Perturbation(AbstractContextManager["Perturbation"]):
 
     def __enter__(self) -> Perturbation:
         self._started_s = time.perf_counter()
-        if self.mode == "none":
-            return self
-        self._disturber = Disturber(self.mode, self.level, self._seed, self._thread_index)
-        if self.mode == "op":
-            self._start_op(self._disturber)
-        elif sys.version_info >= (3, 12):
-            self._start_monitoring(self._disturber)
-        else:
-            self._start_settrace(self._disturber)
+        if self.mode != "none":
+            self._disturber = Disturber(self.mode, self.level, self._seed, self._thread_index)
+            boundaries = self._make_boundaries(self._disturber)
+            self.blocked = boundaries.start()
+            if self.blocked is None:
+                self._boundaries = boundaries
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        stop, self._stop = self._stop, None
-        if stop is not None:
-            stop()
+        boundaries, self._boundaries = self._boundaries, None
+        if boundaries is not None:
+            boundaries.stop()
         self.elapsed_s = time.perf_counter() - self._started_s
 
-    def _start_op(self, disturber: Disturber) -> None:
-        from stress.perturb.op_mode import OpBoundaries
+    def pause(self) -> None:
+        """Leave the thread alone until `resume`; a pause costs next to nothing, unlike leaving."""
+        if self._boundaries is not None:
+            self._boundaries.pause()
 
-        mode = OpBoundaries(disturber, self._stamp)
-        mode.__enter__()
-        self._stop = lambda: mode.__exit__(None, None, None)
+    def resume(self) -> None:
+        if self._boundaries is not None:
+            self._boundaries.resume()
 
-    def _start_settrace(self, disturber: Disturber) -> None:
-        tracer = Tracer(disturber, self._scope, opcodes=self.mode == "opcode")
-        self.blocked = tracer.start()
-        if self.blocked is None:
-            CHILDREN.acquire(self.mode, self.level, self._seed, self._scope)
+    def _make_boundaries(self, disturber: Disturber) -> Boundaries:
+        """Import what the mode needs only now: torch for "op", and one of two ways to see lines."""
+        if self.mode == "op":
+            from stress.perturb.op_mode import OpBoundaries
 
-            def stop() -> None:
-                tracer.stop()
-                CHILDREN.release()
+            return OpBoundaries(disturber, self._stamp)
+        if sys.version_info >= (3, 12):
+            from stress.perturb.monitoring import MonitoredThread
 
-            self._stop = stop
+            return MonitoredThread(disturber, self._scope, self.mode, self.level, self._seed)
+        from stress.perturb.settrace import TracedThread
 
-    def _start_monitoring(self, disturber: Disturber) -> None:
-        from stress.perturb.monitoring import MONITOR
-
-        self.blocked = MONITOR.acquire(self._scope, self.mode)
-        if self.blocked is None:
-            MONITOR.join(self.mode, self.level, self._seed, disturber)
-
-            def stop() -> None:
-                MONITOR.leave()
-                MONITOR.release()
-
-            self._stop = stop
+        return TracedThread(disturber, self._scope, self.mode, self.level, self._seed)

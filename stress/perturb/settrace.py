@@ -23,27 +23,14 @@ if TYPE_CHECKING:
 
 
 class Tracer:
-    """Trace one thread: every line (or opcode) of code in scope is a boundary."""
+    """The trace functions of one thread: every line (or opcode) of code in scope is a boundary."""
 
-    def __init__(self, disturber: Disturber, scope: TraceScope, *, opcodes: bool) -> None:
+    def __init__(self, disturber: Disturber, scope: TraceScope, mode: str) -> None:
         self._point = disturber.point
         self._scope = scope
         self._verdicts = verdicts_of(scope)
-        self._opcodes = opcodes
-        self._event = "opcode" if opcodes else "line"
-
-    def start(self) -> str | None:
-        """Trace the calling thread from its next call on; return why not, when that is so."""
-        current = sys.gettrace()
-        if current is not None and not _is_ours(current):
-            return f"the thread has a trace function already ({_describe(current)})"
-        sys.settrace(self.on_call)
-        return None
-
-    def stop(self) -> None:
-        """Stop tracing the calling thread, unless somebody else has taken over meanwhile."""
-        if _is_ours(sys.gettrace()):
-            sys.settrace(None)
+        self._opcodes = mode == "opcode"
+        self._event = mode
 
     def on_call(self, frame: FrameType, event: str, arg: Any) -> TraceFunction | None:
         code = frame.f_code
@@ -62,6 +49,35 @@ class Tracer:
         if event == self._event:
             self._point()
         return self._on_boundary
+
+
+class TracedThread:
+    """Trace the calling thread and, as far as possible, the threads that it starts."""
+
+    def __init__(self, disturber: Disturber, scope: TraceScope, mode: str, level: str, seed: int) -> None:
+        self._on_call = Tracer(disturber, scope, mode).on_call
+        self._for_children = (mode, level, seed, scope)
+
+    def start(self) -> str | None:
+        current = sys.gettrace()
+        if current is not None and not _is_ours(current):
+            return f"the thread has a trace function already ({_describe(current)})"
+        CHILDREN.acquire(*self._for_children)
+        sys.settrace(self._on_call)
+        return None
+
+    def stop(self) -> None:
+        self.pause()
+        CHILDREN.release()
+
+    def pause(self) -> None:
+        # Unless somebody (a debugger that the body started) has taken over meanwhile.
+        if _is_ours(sys.gettrace()):
+            sys.settrace(None)
+
+    def resume(self) -> None:
+        if sys.gettrace() is None:
+            sys.settrace(self._on_call)
 
 
 class Children:
@@ -100,7 +116,7 @@ class Children:
             return None
         mode, level, seed, scope = make
         disturber = Disturber(mode, level, seed, f"child {next(self._numbers)}")
-        tracer = Tracer(disturber, scope, opcodes=mode == "opcode")
+        tracer = Tracer(disturber, scope, mode)
         sys.settrace(tracer.on_call)
         return tracer.on_call(frame, event, arg)
 
