@@ -24,6 +24,7 @@ from stress.findings import Finding
 from stress.findings import broken
 from stress.isolate.blackbox import BlackBox
 from stress.isolate.blackbox import Writer
+from stress.oracle.digest import Weights
 from stress.oracle.digest import digest
 from stress.oracle.naming import POISON_BYTE
 from stress.oracle.sequential import read_back
@@ -72,7 +73,7 @@ class Crew:
         readback: str,
         per_thread_streams: bool,
         perturbation: PerturbationFactory,
-        weights: torch.Tensor | None,
+        weights: Weights | None,
         poison_bytes: Sequence[int] = (),
         one_thread: bool = False,
     ) -> None:

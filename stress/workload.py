@@ -59,6 +59,8 @@ class Outcome:
     leaves: list[torch.Tensor] = field(default_factory=list)
     spec: Any = None
     raised: Raised | None = None
+    homes: list[str] = field(default_factory=list)
+    """Device type that each leaf was on before it was read back: a step may return host values too."""
 
 
 class Workload:

@@ -103,32 +103,36 @@ class ForkServer:
         while not self._ready:
             self.receive(deadline - time.monotonic())
             if time.monotonic() > deadline:
-                raise IsolationError(
-                    f"the fork server did not start in {SERVER_START_S_MAX:.0f} s: {self._log_text()}"
-                )
+                raise self._lost(f"the fork server did not start in {SERVER_START_S_MAX:.0f} s")
         self._next_id += 1
         number = self._next_id
         self._send({"op": "start", "id": number, "spec": str(spec.dump())})
         while number not in self.pids:
-            self.receive(SERVER_START_S_MAX)
+            self.receive(deadline - time.monotonic())
+            if time.monotonic() > deadline:
+                raise self._lost(f"the fork server did not answer for {SERVER_START_S_MAX:.0f} s")
         return _ForkedChild(self, number, self.pids[number])
 
     def send_signal(self, number: int, signal_number: int, *, group: bool) -> None:
         """Let the server send it: only the process that reaps a child knows that its pid is still its own."""
-        self._send({"op": "signal", "id": number, "signal": signal_number, "group": group})
+        if self._socket is None:
+            return  # a lost server's children are gone already
+        with contextlib.suppress(IsolationError):  # the next wait or start tells
+            self._send({"op": "signal", "id": number, "signal": signal_number, "group": group})
 
     def receive(self, timeout_s: float) -> None:
         """Take in what the server says within `timeout_s`."""
-        assert self._socket is not None
+        if self._socket is None:
+            raise IsolationError("the fork server is gone")
         self._socket.settimeout(max(0.001, timeout_s))
         try:
             data = self._socket.recv(65536)
         except TimeoutError:
             return
         except OSError as error:
-            raise IsolationError(f"lost the fork server ({error}): {self._log_text()}") from error
+            raise self._lost(f"lost the fork server ({error})") from error
         if not data:
-            raise IsolationError(f"the fork server ended: {self._log_text()}")
+            raise self._lost("the fork server ended")
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         for line in lines:
             message = json.loads(line)
@@ -144,7 +148,20 @@ class ForkServer:
         try:
             self._socket.sendall(json.dumps(message).encode() + b"\n")
         except OSError as error:
-            raise IsolationError(f"lost the fork server ({error}): {self._log_text()}") from error
+            raise self._lost(f"lost the fork server ({error})") from error
+
+    def _lost(self, what: str) -> IsolationError:
+        """Clean up after a server that died, so that the next child gets a new one.
+
+        Its children die with it, by their death signal, but what they started does not.
+        """
+        for number, pid in self.pids.items():
+            if number not in self.exits:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(pid, signal.SIGKILL)
+        error = IsolationError(f"{what}: {self._log_text()}")
+        self.close()
+        return error
 
     def _log_text(self) -> str:
         self._log.seek(0)

@@ -184,10 +184,11 @@ def _crew(spec: ChildSpec, result: Result, join_deadline_s: float | None) -> lis
     from stress.crew import Crew
     from stress.device import open_device
     from stress.oracle import store
-    from stress.oracle.digest import ramp
+    from stress.oracle.digest import ramps
     from stress.oracle.reference import Reference
     from stress.oracle.reference import fingerprint
     from stress.oracle.sequential import read_back
+    from stress.perturb import dispatch_cache
     from stress.workload import moved
 
     torch.set_num_threads(1)
@@ -209,7 +210,9 @@ def _crew(spec: ChildSpec, result: Result, join_deadline_s: float | None) -> lis
             "draw only from the generators that the framework seeds"
         )
     readback = _readback(spec, workload)
-    weights = ramp(references[0].elements_max, device.torch_device) if readback == "digest" else None
+    weights = ramps(references[0].elements_max, device.torch_device) if readback == "digest" else None
+    if spec.perturb_mode == "op":
+        dispatch_cache.fill(references[0].operators)
     clock.lap("prepare_s")
     box.stage("crew")
     crew = Crew(

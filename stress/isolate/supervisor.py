@@ -23,6 +23,7 @@ from stress.isolate.backend import Backend
 from stress.isolate.backend import Child
 from stress.isolate.backend import Exit
 from stress.isolate.backend import ForkServer
+from stress.isolate.backend import IsolationError
 from stress.isolate.backend import Spawner
 from stress.isolate.backend import can_fork
 from stress.isolate.spec import ChildSpec
@@ -51,6 +52,8 @@ class ChildRun:
     snapshot: blackbox.Snapshot | None = None
     hang_cpu_s: float | None = None
     threads: int | None = None
+    lost: str = ""
+    """Why nothing is known about the child's end: the server that had started it was lost."""
 
 
 class Supervisor:
@@ -76,13 +79,16 @@ class Supervisor:
         backend: Backend = self._server if fork else self._spawner
         started, clock = time.time(), time.monotonic()
         child = backend.start(spec)
+        run = ChildRun(spec, None, None, False, 0.0, started, child.pid)
         try:
-            exit_ = child.wait(spec.deadline_s)
-            run = ChildRun(spec, None, exit_, exit_ is None, time.monotonic() - clock, started, child.pid)
-            if exit_ is None:
+            run.exit = child.wait(spec.deadline_s)
+            run.hung = run.exit is None
+            if run.hung:
                 self._examine_hang(child, run)
                 child.kill_group()
                 run.exit = child.wait(_KILL_WAIT_S)
+        except IsolationError as error:
+            run.lost = str(error)
         finally:
             child.kill_group()
             child.close()

@@ -77,6 +77,8 @@ def judge(run: ChildRun, reports: Sequence[CrashReport] = ()) -> Judged:
 def _ending(run: ChildRun, code: int, diagnosis: Diagnosis) -> tuple[Verdict, str] | None:
     """Return the verdict that follows from how the process ended; None when its own result decides."""
     stage = run.snapshot.stage if run.snapshot is not None else "unknown"
+    if run.lost:
+        return Verdict.INCONCLUSIVE, run.lost
     if run.hung:
         cpu = f", {run.hang_cpu_s:.1f} s of CPU used" if run.hang_cpu_s is not None else ""
         native = f"; {diagnosis.headline}" if diagnosis.signature else ""

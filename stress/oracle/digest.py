@@ -7,25 +7,33 @@ other value: bitwise first, then within the error that the CPU makes in the same
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 
 _RAMP_PERIOD = 251  # prime, so that no power-of-two tile of a kernel is in step with it
 
 
-def ramp(length: int, device: torch.device) -> torch.Tensor:
-    """Return the int64 weights 1..251, 1..251, ... made on the CPU.
+Weights = Mapping[str, torch.Tensor]
+"""Device type -> weights on it."""
+
+
+def ramps(length: int, device: torch.device) -> Weights:
+    """Return the int64 weights 1..251, 1..251, ... on the CPU and on `device`, made on the CPU.
 
     Not on the device: `arange` is itself among the operators that race on MPS (pytorch#197805).
     """
-    return (torch.arange(length) % _RAMP_PERIOD + 1).to(device)
+    weights = torch.arange(length) % _RAMP_PERIOD + 1
+    return {"cpu": weights, device.type: weights.to(device)}
 
 
-def digest(leaf: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+def digest(leaf: torch.Tensor, by_device: Weights) -> torch.Tensor:
     """Return 4 numbers: mean, weighted mean, maximum and minimum (float), or the int64 sums for integers.
 
-    `weights` is `ramp` of at least as many elements (complex numbers count twice), on the leaf's device.
-    The weighted mean makes the digest depend on where a value stands, not only on which values there are.
+    `by_device` is `ramps` of at least as many elements (complex numbers count twice). The weighted mean
+    makes the digest depend on where a value stands, not only on which values there are.
     """
+    weights = by_device[leaf.device.type]
     flat = leaf.detach().resolve_conj().resolve_neg()
     flat = (torch.view_as_real(flat) if flat.is_complex() else flat).reshape(-1)
     count = flat.numel()

@@ -30,13 +30,16 @@ class Expected:
     budget: list[float] = field(default_factory=list)
     scale: list[float] = field(default_factory=list)
     """Size of the values: the largest of this iteration, at least the median over the role's iterations."""
+    half: list[bool] = field(default_factory=list)
+    """Whether the output is of half precision; a digest of it is wider, but no more exact."""
     spread: list[float] = field(default_factory=list)
     """How far the sequential runs lie apart in this leaf, pooled over the iterations of the role, because one
     iteration can agree by chance: 0 where all agree bitwise, infinite where integers or shapes differ."""
 
     def to_data(self) -> dict[str, Any]:
         data = {
-            name: getattr(self, name) for name in ("spec", "variants", "exact", "budget", "scale", "spread")
+            name: getattr(self, name)
+            for name in ("spec", "variants", "exact", "budget", "scale", "half", "spread")
         }
         return {**data, "raised": [asdict(one) for one in self.raised]}
 
@@ -57,7 +60,10 @@ def same_outcome(left: Outcome, right: Outcome) -> bool:
     )
 
 
-def expectations(workload: Workload, runs: list[Run], cpu: Run, exact: Run) -> list[Expected]:
+def expectations(
+    workload: Workload, runs: list[Run], cpu: Run, exact: Run, outputs: Run | None = None
+) -> list[Expected]:
+    """Boil the runs down; `outputs` are the whole outputs where the runs hold digests of them."""
     made = []
     for index in range(len(runs[0])):
         distinct: list[Outcome] = []
@@ -67,6 +73,7 @@ def expectations(workload: Workload, runs: list[Run], cpu: Run, exact: Run) -> l
         one = Expected(tree.describe(distinct[0].spec) if distinct[0].spec is not None else "")
         one.variants = [outcome.leaves for outcome in distinct if outcome.raised is None]
         one.raised = [outcome.raised for outcome in distinct if outcome.raised is not None]
+        one.half = [budget.is_half(leaf.dtype) for leaf in (outputs or runs[0])[index].leaves]
         if exact and exact[index].raised is None:
             one.exact = exact[index].leaves
         made.append(one)
@@ -123,4 +130,5 @@ def _set_budgets(workload: Workload, made: list[Expected], cpu: Run) -> None:
                 relative = max(relative, budget.error_of(narrow, exact) / scale)
             relative = max(relative, budget.epsilon(narrow.dtype))
         for one, _, _ in members:
-            one.budget.append(budget.ERROR_FACTOR * relative * one.scale[place])
+            factor = budget.ERROR_FACTOR_HALF if one.half[place] else budget.ERROR_FACTOR
+            one.budget.append(factor * relative * one.scale[place])

@@ -15,6 +15,7 @@ from stress.oracle import budget
 from stress.oracle import naming
 from stress.oracle import tree
 from stress.oracle.expectation import Expected
+from stress.perturb.dispatch_cache import INSTRUMENT_ERROR
 from stress.plan import Plan
 from stress.plan import Slot
 from stress.scenario import Scenario
@@ -108,6 +109,10 @@ class Judge:
         if not raised.is_control_flow and any(raised in one.raised for one in expected):
             self.result.bitwise += 1
             return
+        if INSTRUMENT_ERROR in raised.message:
+            text = f"torch's own cache of operators raced under the perturbation's dispatch mode: {raised}"
+            self._add(Finding(Verdict.INCONCLUSIVE, "instrument", text, trace=raised.trace), slot)
+            return
         if raised.is_oom:
             verdict, name = Verdict.OOM, "out-of-memory"
         else:
@@ -153,7 +158,7 @@ class Judge:
             error = float(gap.max()) if gap.numel() else 0.0
             if error <= allowed:
                 scale = one.scale[place] if one.exact else budget.magnitude(center)
-                if budget.too_wide(allowed, scale, got.dtype):
+                if budget.too_wide(allowed, scale, half=one.half[place]):
                     self._add(_cannot_tell(place, allowed, scale, spread), slot)
                 else:
                     self._note_near(spread > 0)

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,9 +20,10 @@ from stress.device import Device
 from stress.errors import BrokenScenario
 from stress.oracle import budget
 from stress.oracle import tree
+from stress.oracle.digest import Weights
 from stress.oracle.digest import digest
 from stress.oracle.digest import elements
-from stress.oracle.digest import ramp
+from stress.oracle.digest import ramps
 from stress.oracle.expectation import Expected
 from stress.oracle.expectation import expectations
 from stress.oracle.expectation import role_of
@@ -30,9 +32,9 @@ from stress.oracle.sequential import Run
 from stress.oracle.sequential import run_author_reference
 from stress.oracle.sequential import run_sequence
 from stress.oracle.state import state_tensors
+from stress.perturb.dispatch_cache import Recorder
 from stress.plan import ORDERS
 from stress.scenario import overrides
-from stress.workload import Outcome
 from stress.workload import Workload
 from stress.workload import exact_input
 
@@ -55,6 +57,8 @@ class Reference:
     """The sequential run varies by more than the CPU's error budget: nothing can be expected of it."""
     fingerprint: str = ""
     elements_max: int = 0
+    operators: list[str] = field(default_factory=list)
+    """Names of the operators that a sequential run dispatched, for `stress.perturb.dispatch_cache`."""
     output_bytes: list[int] = field(default_factory=list)
     """Distinct sizes of output leaves, largest first, at most eight."""
     runs: int = 0
@@ -96,6 +100,7 @@ class ReferenceMaker:
         self.device = device
         self.inputs = workload.make_inputs()
         self.by_author = overrides(workload.scenario, "reference")
+        self.operators: list[str] = []
 
     def make(self) -> Reference:
         """Run every sequential order; the returned reference holds CPU tensors only."""
@@ -108,6 +113,7 @@ class ReferenceMaker:
         del states
         runs, reference.varies_alone = self._device_runs()
         reference.runs = len(runs)
+        reference.operators = self.operators
         _check_structures(self.workload, runs[0])
         cpu, exact = self._cpu_runs(runs[0], reference)
         reference.elements_max = max(
@@ -115,11 +121,15 @@ class ReferenceMaker:
         )
         sizes = {leaf.numel() * leaf.element_size() for one in runs[0] for leaf in one.leaves}
         reference.output_bytes = sorted(sizes - {0}, reverse=True)[:8]
-        weights = ramp(reference.elements_max, torch.device("cpu"))
+        weights = ramps(reference.elements_max, self.device.torch_device)
         reference.full = expectations(self.workload, runs, cpu, exact)
-        digest_runs = self._digest_runs(runs, weights)
+        digest_runs = [digest_run(run, weights) for run in runs]
         reference.digests = expectations(
-            self.workload, digest_runs, *(run and _digest_run(run, weights) for run in (cpu, exact))
+            self.workload,
+            digest_runs,
+            cpu and digest_run(cpu, weights),
+            exact and digest_run(exact, weights),
+            outputs=runs[0],
         )
         _check_alone(self.workload, reference)
         return reference
@@ -137,7 +147,10 @@ class ReferenceMaker:
                 synchronize=self.device.synchronize,
             )
             orders = ORDERS[1:]
-        runs = [make(ORDERS[0]), make(ORDERS[0])]
+        runs = [make(ORDERS[0])]
+        with Recorder() as recorder:
+            runs.append(make(ORDERS[0]))
+        self.operators = sorted(recorder.names)
         varies = not same_run(*runs)
         if varies:
             runs += [make(ORDERS[0]) for _ in range(REPEATS_WHEN_VARYING - 2)]
@@ -173,11 +186,6 @@ class ReferenceMaker:
             return run_author_reference(self.workload, cpu_device, inputs, exact=exact)
         return run_sequence(self.workload, cpu_device, inputs, ORDERS[0], exact=exact)
 
-    def _digest_runs(self, runs: list[Run], weights: torch.Tensor) -> list[Run]:
-        """Take the digests on the device itself, since that is where the crew takes them."""
-        on_device = weights.to(self.device.torch_device)
-        return [_digest_run(run, on_device) for run in runs]
-
 
 def _check_structures(workload: Workload, run: Run) -> None:
     """Require one structure per role: else a thread's value has nothing of its kind to be compared with."""
@@ -194,9 +202,15 @@ def _check_structures(workload: Workload, run: Run) -> None:
                 )
 
 
-def _digest_run(run: Run, weights: torch.Tensor) -> Run:
+def digest_run(run: Run, weights: Weights) -> Run:
+    """Take the digests where the crew takes them: on the device that each output was on."""
     return [
-        Outcome([digest(leaf.to(weights.device), weights).cpu() for leaf in one.leaves], one.spec, one.raised)
+        replace(
+            one,
+            leaves=[
+                digest(leaf.to(home), weights).cpu() for leaf, home in zip(one.leaves, one.homes, strict=True)
+            ],
+        )
         for one in run
     ]
 
@@ -222,18 +236,16 @@ def _check_alone(workload: Workload, reference: Reference) -> None:
             if error > one.budget[place]:
                 reference.wrong_alone = reference.wrong_alone or (
                     f"{where}: {error:.3g} from the exact value, {one.budget[place]:.3g} allowed "
-                    f"({budget.ERROR_FACTOR:.0f} times the CPU's own error)"
+                    "(a stated multiple of the CPU's own error)"
                 )
             if reference.varies_alone and len(one.variants) > 1:
-                _check_repeatable(reference, where, first, one.spread[place], one.budget[place])
+                _check_repeatable(reference, where, one, place)
 
 
-def _check_repeatable(
-    reference: Reference, where: str, first: torch.Tensor, spread: float, allowed: float
-) -> None:
-    if spread > allowed or budget.too_wide(
-        budget.SPREAD_FACTOR * spread, budget.magnitude(first), first.dtype
-    ):
+def _check_repeatable(reference: Reference, where: str, one: Expected, place: int) -> None:
+    spread, allowed = one.spread[place], one.budget[place]
+    tolerance = budget.SPREAD_FACTOR * spread
+    if spread > allowed or budget.too_wide(tolerance, one.scale[place], half=one.half[place]):
         reference.not_repeatable = reference.not_repeatable or (
             f"{where}: one thread alone gives values {spread:.3g} apart, {allowed:.3g} allowed"
         )

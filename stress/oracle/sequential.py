@@ -77,6 +77,7 @@ def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
 
 def read_back(outcome: Outcome) -> Outcome:
     """Copy the leaves to the CPU; they share memory with nothing afterwards."""
+    outcome.homes = outcome.homes or [leaf.device.type for leaf in outcome.leaves]
     outcome.leaves = [leaf.detach().to("cpu", copy=True) for leaf in outcome.leaves]
     return outcome
 

@@ -133,12 +133,12 @@ class Job:
 
     def overlap(self) -> float:
         """Return the share of calls during which another thread's body was running too."""
+        spans = sorted(span for lane in self.lanes for span in lane.spans_ns)
         overlapped = 0
-        for iteration in range(self.iterations):
-            spans = sorted(lane.spans_ns[iteration] for lane in self.lanes if len(lane.spans_ns) > iteration)
-            latest_ns = 0
-            for position, (begin_ns, end_ns) in enumerate(spans):
-                follower = spans[position + 1] if position + 1 < len(spans) else None
-                overlapped += begin_ns < latest_ns or (follower is not None and follower[0] < end_ns)
-                latest_ns = max(latest_ns, end_ns)
-        return overlapped / self.calls if self.calls else 0.0
+        # A thread's own calls follow one another, so spans that overlap are of different threads.
+        latest_ns = 0
+        for (begin_ns, end_ns), (next_ns, _) in zip(spans, [*spans[1:], (2**63, 0)], strict=True):
+            overlapped += begin_ns < latest_ns or next_ns < end_ns
+            if end_ns > latest_ns:
+                latest_ns = end_ns
+        return overlapped / len(spans) if spans else 0.0

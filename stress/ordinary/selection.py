@@ -76,7 +76,7 @@ def why_not(item: pytest.Function) -> str | None:
         return "unittest.expectedFailure"
     if not _has_known_runtest(item):
         return f"{type(item).__name__} runs tests in its own way"
-    if item.get_closest_marker("thread_unsafe") or _is_limited_to_one(item):
+    if _is_marked_unsafe(item):
         return "marked thread_unsafe"
     if item.config.getoption("trace", False):
         return "--trace steps through one thread"
@@ -90,13 +90,17 @@ def _has_known_runtest(item: pytest.Function) -> bool:
     return isinstance(item.instance, unittest.TestCase) and type(item).__module__ == "_pytest.unittest"
 
 
-# Markers of pytest-run-parallel. A suite that has them says already which of its tests share something.
+# Markers of pytest-run-parallel that give a count.
 _RUN_PARALLEL_COUNTS = ("parallel_threads", "force_parallel_threads", "parallel_threads_limit", "iterations")
 
 
-def _is_limited_to_one(item: pytest.Item) -> bool:
-    markers = (item.get_closest_marker(name) for name in _RUN_PARALLEL_COUNTS[:3])
-    return any(marker is not None and marker.args[:1] == (1,) for marker in markers)
+def _is_marked_unsafe(item: pytest.Item) -> bool:
+    """Whether the suite says so already, in pytest-run-parallel's words."""
+    return any(
+        marker.name == "thread_unsafe"
+        or (marker.name in _RUN_PARALLEL_COUNTS[:3] and marker.args[:1] == (1,))
+        for marker in item.iter_markers()
+    )
 
 
 def check_run_parallel(item: pytest.Item) -> None:

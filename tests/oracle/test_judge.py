@@ -14,14 +14,14 @@ from stress import Scenario
 from stress import current
 from stress.device import Cpu
 from stress.isolate.child import _alone_findings
-from stress.oracle.digest import ramp
+from stress.oracle.digest import ramps
 from stress.oracle.expectation import Expected
 from stress.oracle.judge import Judge
 from stress.oracle.judge import Judgement
 from stress.oracle.reference import Reference
 from stress.oracle.reference import ReferenceMaker
 from stress.oracle.reference import _check_alone
-from stress.oracle.reference import _digest_run
+from stress.oracle.reference import digest_run
 from stress.oracle.sequential import Run
 from stress.oracle.sequential import run_sequence
 from stress.plan import Plan
@@ -48,7 +48,7 @@ def judge(
     expected = reference.full
     if by_digest:
         expected = reference.digests
-        run = _digest_run(run, ramp(reference.elements_max, CPU))
+        run = digest_run(run, ramps(reference.elements_max, CPU))
     slots = len(workload.plan.slots)
     judge_ = Judge(workload.scenario, workload.plan, [expected], varies_alone=reference.varies_alone)
     return judge_.judge(run[:slots], run[slots:])
@@ -283,7 +283,7 @@ class TestOneThreadAlone:
         reference = Reference([], [])
         right = torch.ones(3, dtype=torch.float64)
         reference.full = [
-            Expected("*", [[torch.full((3,), 1.5)]], [], [right], [1e-6], [1.0], [0.0])
+            Expected("*", [[torch.full((3,), 1.5)]], [], [right], [1e-6], [1.0], [False], [0.0])
             for _ in workload.plan.slots
         ]
         _check_alone(workload, reference)

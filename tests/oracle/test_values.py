@@ -13,7 +13,7 @@ from stress.oracle import budget
 from stress.oracle import store
 from stress.oracle import tree
 from stress.oracle.digest import digest
-from stress.oracle.digest import ramp
+from stress.oracle.digest import ramps
 from stress.oracle.naming import POISON_BYTE
 from stress.oracle.naming import Candidate
 from stress.oracle.naming import name
@@ -100,17 +100,17 @@ class TestDistance:
         assert budget.magnitude(torch.tensor(float("nan"))) == 0.0
 
     def test_a_tolerance_as_large_as_the_value_is_too_wide(self) -> None:
-        assert budget.too_wide(1.0, 1.0, torch.float32)
-        assert not budget.too_wide(1e-5, 1.0, torch.float32)
-        assert not budget.too_wide(0.3, 1.0, torch.bfloat16)
-        assert budget.too_wide(0.6, 1.0, torch.float16)
+        assert budget.too_wide(1.0, 1.0, half=False)
+        assert not budget.too_wide(1e-5, 1.0, half=False)
+        assert not budget.too_wide(0.3, 1.0, half=True)
+        assert budget.too_wide(0.6, 1.0, half=True)
 
 
 class TestDigest:
     @pytest.mark.parametrize("dtype", ALL_DTYPES)
     def test_a_digest_sees_one_changed_and_two_swapped_elements(self, dtype: torch.dtype) -> None:
         value = ramped(dtype, 4, 5) if dtype != torch.bool else ramped(torch.int64, 4, 5) % 3 == 0
-        weights = ramp(64, torch.device("cpu"))
+        weights = ramps(64, torch.device("cpu"))
         changed, swapped = value.clone(), value.clone()
         changed[2, 1] = value[2, 1] + 3 if dtype != torch.bool else ~value[2, 1]
         swapped[0, 0], swapped[3, 4] = value[3, 4], value[0, 0]
@@ -120,7 +120,7 @@ class TestDigest:
             assert not tree.same_bits(before, digest(swapped, weights))
 
     def test_no_elements_have_a_digest_too(self) -> None:
-        assert digest(torch.empty(0, 3), ramp(1, torch.device("cpu"))).tolist() == [0, 0, 0, 0]
+        assert digest(torch.empty(0, 3), ramps(1, torch.device("cpu"))).tolist() == [0, 0, 0, 0]
 
 
 class TestTree:
