@@ -18,6 +18,7 @@ from stress.attempts import ItemSpec
 from stress.attempts import command_line
 from stress.attempts import end_fields
 from stress.diagnose import CrashReport
+from stress.diagnose import IpsError
 from stress.diagnose import default_folders
 from stress.diagnose import find_reports
 from stress.isolate import child
@@ -52,6 +53,7 @@ class ItemRunner:
         self.seed = seeds.derive(run.settings.seed, spec.key)
         self.is_process = isinstance(spec.scenario, ProcessScenario)
         self.command = command_line(run, spec)
+        self._unreadable_reports: list[str] = []
         self._sys_path = (*_package_root(spec.ref), *sys.path)
 
     def execute(self) -> ItemResult:
@@ -67,6 +69,7 @@ class ItemRunner:
             result.headline = (
                 f"cannot write the attempt's files in {self.run.folder_path}: {error.strerror or error}"
             )
+        result.notes += [f"a crash report cannot be read: {text}" for text in self._unreadable_reports]
         result.seconds = time.monotonic() - started
         self._record_item(result)
         return result
@@ -213,9 +216,11 @@ class ItemRunner:
     def _reports(self, run: ChildRun) -> list[CrashReport]:
         """Return macOS crash reports of this child that are there already; late ones are read at the end."""
         found: list[CrashReport] = []
+        unreadable: list[IpsError] = []
         if sys.platform == "darwin" and (run.hung or run.exit is None or run.exit.code):
             for folder in default_folders():
-                found += find_reports(folder, since=run.started, pids={run.pid})
+                found += find_reports(folder, since=run.started, pids={run.pid}, unreadable=unreadable)
+        self._unreadable_reports += [str(one) for one in unreadable]
         return found
 
     def _keep_files(self, spec: ChildSpec, judged: Judged) -> dict[str, str]:

@@ -12,6 +12,7 @@ from stress.items import SCENARIO_FOLDER
 from stress.items import ScenarioItem
 from stress.items import is_scenario_class
 from stress.items import make_items
+from stress.late_reports import wait_and_amend
 from stress.options import Settings
 from stress.options import worker_input
 from stress.options import xdist_workers
@@ -32,6 +33,7 @@ class StressPlugin:
         self.config, self.settings = config, settings
         self.rows: list[dict[str, Any]] = []
         self.skipped = 0
+        self.late: list[str] = []
         self.is_worker = hasattr(config, "workerinput")
         self.runs_items = self.is_worker or not xdist_workers(config)
         run = Run(settings, config)
@@ -154,11 +156,17 @@ class StressPlugin:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        if self.runs_items and not self.dry:
+            self.late = wait_and_amend(self.run)
+            if self.late and exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if not self.is_worker and self.skipped and not self.rows and exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
         self.run.close(int(session.exitstatus))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        for line in self.late:
+            terminalreporter.write_line(f"mps: late crash report: {line}", red=True)
         if self.skipped and not self.rows:
             terminalreporter.write_line(f"mps: {_NOTHING_TESTED}", red=True)
         if not self.rows or self.config.get_verbosity() < 0:

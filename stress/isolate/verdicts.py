@@ -6,10 +6,12 @@ import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import replace
 
 from stress.diagnose import CrashReport
 from stress.diagnose import Diagnosis
 from stress.diagnose import diagnose
+from stress.diagnose import match
 from stress.findings import Finding
 from stress.findings import broken
 from stress.isolate.blackbox import Stamp
@@ -56,6 +58,7 @@ def judge(run: ChildRun, reports: Sequence[CrashReport] = ()) -> Judged:
     stamps = run.snapshot.stamps if run.snapshot is not None else ()
     data = run.result or {}
     findings = [Finding.from_data(one) for one in data.get("findings", [])]
+    diagnosis = _named_by_exceptions(diagnosis, findings)
     judged = Judged(Verdict.PASS, "", findings, list(data.get("notes", [])), diagnosis, stamps)
     ending = _ending(run, code, diagnosis)
     if ending is not None:
@@ -72,6 +75,16 @@ def judge(run: ChildRun, reports: Sequence[CrashReport] = ()) -> Judged:
     elif any(note.startswith(INTERESTING_NOTE) for note in judged.notes):
         judged.verdict = Verdict.INTERESTING
     return judged
+
+
+def _named_by_exceptions(diagnosis: Diagnosis, findings: Sequence[Finding]) -> Diagnosis:
+    """Look for a signature in exceptions too: out of memory and failed shaders never reach stderr."""
+    if diagnosis.signature is not None:
+        return diagnosis
+    found = match("\n".join(one.text for one in findings if one.name in ("exception", "out-of-memory")))
+    if found is None:
+        return diagnosis
+    return replace(diagnosis, signature=found.id, meaning=found.meaning, links=found.links, next=found.next)
 
 
 def _ending(run: ChildRun, code: int, diagnosis: Diagnosis) -> tuple[Verdict, str] | None:
