@@ -64,10 +64,18 @@ def run_pytest(which: str, path: Path, **environment: str) -> Run:
     variables["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     begin_s = time.perf_counter()
     process = subprocess.run(
-        command, env=variables, cwd=path.parent, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+        command,
+        env=variables,
+        cwd=path.parent,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
     )
     wall_s = time.perf_counter() - begin_s
-    counts = {word: int(count) for count, word in re.findall(r"(\d+) (\w+)(?=[, ].*in [\d.]+s)", process.stdout)}
+    counts = {
+        word: int(count) for count, word in re.findall(r"(\d+) (\w+)(?=[, ].*in [\d.]+s)", process.stdout)
+    }
     if process.returncode not in (0, 1) or not counts:
         raise RuntimeError(f"{which}: exit code {process.returncode}\n{process.stdout}\n{process.stderr}")
     return Run(wall_s, counts, process.stdout)

@@ -95,7 +95,9 @@ def main() -> int:
                 times.append(run.wall_s)
         overlaps = {which: measure_overlap(which, folder) for which in (OURS, THEIRS)}
     costs_us = {
-        which: [(wall - plain) / (TESTS * CALLS) * 1e6 for wall, plain in zip(times, walls[PLAIN], strict=True)]
+        which: [
+            (wall - plain) / (TESTS * CALLS) * 1e6 for wall, plain in zip(times, walls[PLAIN], strict=True)
+        ]
         for which, times in walls.items()
         if which != PLAIN
     }

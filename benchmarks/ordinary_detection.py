@@ -176,7 +176,9 @@ def is_reached(ours: int, theirs: int) -> bool:
 
 def main() -> int:
     reached = True
-    print(f"{THREADS} threads x {ITERATIONS} iterations; P(found per run) with 95 % interval, {RUNS} runs each")
+    print(
+        f"{THREADS} threads x {ITERATIONS} iterations; P(found per run) with 95 % interval, {RUNS} runs each"
+    )
     print(f"{'race':23}{OURS:>22}{THEIRS:>22}{'ratio':>8}  target  alarms of the twin")
     with tempfile.TemporaryDirectory() as name:
         for race, body in RACES.items():
@@ -191,7 +193,10 @@ def main() -> int:
                 f"{race:23}{described(ours, RUNS):>22}{described(theirs, RUNS):>22}{ratio:>8}  "
                 f"{'reached' if is_good else 'MISSED'} {alarms} of {TWIN_RUNS}"
             )
-    print(f"targets: {FACTOR_MIN:.0f} times, {PROBABILITY_MIN} where they find none, no alarm of a twin: ", end="")
+    print(
+        f"targets: {FACTOR_MIN:.0f} times, {PROBABILITY_MIN} where they find none, no alarm of a twin: ",
+        end="",
+    )
     print("reached" if reached else "MISSED")
     return 0 if reached else 1
 
