@@ -37,7 +37,7 @@ class OneOffender(Scenario):
 
     def work(self, state: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         chosen = torch.index_select(x, 0, (x[:, 0] > 0).long())
-        return torch.softmax((x + chosen) @ state, dim=-1)
+        return torch.softmax((x + chosen) @ state / 8, dim=-1)
 
     def offend(self, state: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         if current().iteration % 2:

@@ -128,4 +128,4 @@ class PooledWork(Scenario):
 def _job(part: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Compute on `device` what a server's worker would; data comes from and goes to the host."""
     x = part.to(device)
-    return torch.softmax(x @ x.t(), dim=-1).cpu()
+    return torch.softmax(x @ x.t() / part.shape[-1], dim=-1).cpu()

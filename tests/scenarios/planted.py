@@ -1,0 +1,284 @@
+"""Faults to plant into a scenario from outside: what the controls in `test_controls.py` run in child processes.
+
+Every fault is safe for memory and strikes one (thread, iteration), so that it is the scenario's check alone
+which decides whether it is seen. Loaded by the child through a generated file of one line.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stress import current
+from stress.oracle import tree
+from stress.oracle.state import state_tensors
+
+Role = Callable[[Any, Any], Any]
+
+THREAD, ITERATION = 1, 2
+"""Where a fault strikes, in the first wave."""
+
+_WAIT_S = 20.0
+_SHARE = {torch.float16: 0.05, torch.bfloat16: 0.25}
+"""How large the error of a single wrong element is, as a share of the leaf's largest value; else 0.01."""
+
+
+def load_class(path: str, qualname: str) -> Any:
+    """Import the scenario file by its path, under a name that no other module has."""
+    name = f"planted_{Path(path).stem}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return getattr(sys.modules[name], qualname)
+
+
+def make(path: str, qualname: str, fault: str) -> Any:
+    """Return the scenario class with the fault planted (`"none"`: only the wrapping)."""
+    base = load_class(path, qualname)
+    if fault in OWN.get(qualname, {}):
+        return OWN[qualname][fault](base)
+    plant = GENERIC[fault]
+
+    class Subject(base):  # type: ignore[misc, valid-type]
+        def steps(self) -> list[Role]:
+            return [functools.wraps(role)(plant(role)) for role in super().steps()]
+
+    return Subject
+
+
+def is_target(thread: int = THREAD) -> bool:
+    step = current()
+    return (step.wave, step.thread_index, step.iteration) == (0, thread, ITERATION)
+
+
+def _cloned(value: Any) -> Any:
+    return tree.map_tensors(lambda tensor: tensor.detach().clone(), value)
+
+
+def _none(role: Role) -> Role:
+    return functools.partial(role)
+
+
+def _exception(role: Role) -> Role:
+    def step(state: Any, x: Any) -> Any:
+        if is_target():
+            raise RuntimeError("planted")
+        return role(state, x)
+
+    return step
+
+
+def _stale(role: Role) -> Role:
+    """The thread gets its own previous value."""
+    kept = threading.local()
+
+    def step(state: Any, x: Any) -> Any:
+        value = role(state, x)
+        before, kept.value = getattr(kept, "value", None), _cloned(value)
+        return before if is_target() else value
+
+    return step
+
+
+_of_other: dict[int, Any] = {}
+
+
+def _cross_talk(role: Role) -> Role:
+    """The thread gets what another thread (of the same role, where there are four) got in the same iteration."""
+
+    def step(state: Any, x: Any) -> Any:
+        value = role(state, x)
+        if is_target(thread=3 if current().thread_count > 3 else 0):
+            _of_other[ITERATION] = _cloned(value)
+        if not is_target():
+            return value
+        deadline_s = time.monotonic() + _WAIT_S
+        while ITERATION not in _of_other and time.monotonic() < deadline_s:
+            time.sleep(0.0005)
+        return _of_other[ITERATION]
+
+    return step
+
+
+def _element(role: Role) -> Role:
+    """One element of one leaf is a little wrong: as little as the leaf's dtype can tell from roundings."""
+
+    def step(state: Any, x: Any) -> Any:
+        value = role(state, x)
+        if not is_target():
+            return value
+        leaves, spec = tree.flatten(_cloned(value), "planted")
+        place = random.Random(getattr(role, "__qualname__", "")).randrange(len(leaves))
+        while not leaves[place].numel():
+            place = (place + 1) % len(leaves)
+        leaves[place] = _one_wrong(leaves[place])
+        return tree.unflatten(leaves, spec)
+
+    return step
+
+
+def _one_wrong(leaf: torch.Tensor) -> torch.Tensor:
+    flat = leaf.reshape(-1).clone()
+    at = flat.numel() // 2
+    if leaf.dtype == torch.bool:
+        flat[at] = ~flat[at]
+    elif leaf.dtype.is_floating_point:
+        largest = float(flat.abs().max())
+        flat[at] += _SHARE.get(leaf.dtype, 0.01) * largest or 1.0
+    else:
+        flat[at] += 1
+    return flat.reshape(leaf.shape)
+
+
+def _state(role: Role) -> Role:
+    """A tensor of the state is overwritten while the crew runs."""
+
+    def step(state: Any, x: Any) -> Any:
+        if is_target():
+            with torch.no_grad():
+                # Not a shift, which a normalisation behind it would hide.
+                floating_tensors(state)[0].view(-1)[::2].neg_()
+        return role(state, x)
+
+    return step
+
+
+def floating_tensors(state: Any) -> list[torch.Tensor]:
+    return [tensor for _, tensor in state_tensors(state) if tensor.is_floating_point()]
+
+
+GENERIC: dict[str, Callable[[Role], Role]] = {
+    "none": _none,
+    "exception": _exception,
+    "stale": _stale,
+    "cross-talk": _cross_talk,
+    "element": _element,
+    "state": _state,
+}
+"""Faults that every scenario has to report, apart from the exemptions in `test_controls.py`."""
+
+
+# ---------------------------------------------------------------- faults of one scenario's own, where the
+# subject is not the value of a step, or where any value of another thread would be right too.
+
+
+def _after_step(base: Any, act: Callable[[Any, Any, Any], None]) -> Any:
+    """Return the class with `act(state, x, value)` after the step that is the target."""
+
+    class Subject(base):
+        def step(self, state: Any, x: Any) -> Any:
+            value = super().step(state, x)
+            if is_target():
+                act(state, x, value)
+            return value
+
+    return Subject
+
+
+def _repeated_draw(base: Any) -> Any:
+    """The generator's state is written back: the following draw comes a second time."""
+
+    class Subject(base):
+        def step(self, state: Any, x: Any) -> Any:
+            if not is_target():
+                return super().step(state, x)
+            before = torch.get_rng_state()
+            value = super().step(state, x)
+            torch.set_rng_state(before)
+            return value
+
+    return Subject
+
+
+def _skipped_draw(base: Any) -> Any:
+    """One draw is made that nobody gets."""
+
+    def act(_state: Any, _x: Any, _value: Any) -> None:
+        torch.rand(64)
+
+    return _after_step(base, act)
+
+
+def _disagreeing_result(base: Any) -> Any:
+    def act(state: Any, _x: Any, value: Any) -> None:
+        with state["lock"]:
+            at = next(index for index, one in enumerate(state["results"]) if one is value)
+            state["results"][at] = value + 1e-3
+
+    return _after_step(base, act)
+
+
+def _lost_result(base: Any) -> Any:
+    def act(state: Any, _x: Any, _value: Any) -> None:
+        with state["lock"]:
+            state["results"].pop()
+
+    return _after_step(base, act)
+
+
+def _lost_gradient(base: Any) -> Any:
+    """One thread's gradient is missing in the sum, as after two accumulations that raced."""
+
+    def act(state: Any, x: Any, _value: Any) -> None:
+        with state["lock"]:
+            state["weight"].grad.sub_(x)
+
+    return _after_step(base, act)
+
+
+def _wrong_print(base: Any) -> Any:
+    class Subject(base):
+        def main_step(self, state: Any) -> None:
+            super().main_step({**state, "watched": state["watched"] + 1})
+
+    return Subject
+
+
+def _swallowed_error(base: Any) -> Any:
+    """The offender is not told of its own error."""
+
+    class Subject(base):
+        def offend(self, state: Any, x: Any) -> Any:
+            return self.work(state, x) if is_target(thread=0) else super().offend(state, x)
+
+    return Subject
+
+
+def _foreign_error(base: Any) -> Any:
+    """A bystander is told of the offender's error."""
+
+    class Subject(base):
+        def work(self, state: Any, x: Any) -> Any:
+            return x @ x if is_target() else super().work(state, x)
+
+    return Subject
+
+
+def _nothing_dropped(base: Any) -> Any:
+    class Subject(base):
+        def step(self, state: Any, x: Any) -> Any:
+            return (x, 2 * x) if is_target() else super().step(state, x)
+
+    return Subject
+
+
+OWN: dict[str, dict[str, Callable[[Any], Any]]] = {
+    "DefaultGenerator": {"repeated draw": _repeated_draw, "skipped draw": _skipped_draw},
+    "LayerNormAgreement": {"disagreeing result": _disagreeing_result, "lost result": _lost_result},
+    "OneOffender": {"swallowed error": _swallowed_error, "foreign error": _foreign_error},
+    "PrintingDebugger": {"wrong print": _wrong_print},
+    "SharedDropout": {"nothing dropped": _nothing_dropped},
+    "SharedGradient": {"lost gradient": _lost_gradient},
+}

@@ -1,0 +1,232 @@
+"""No scenario's check is blind: faults planted into every scenario must be reported, and none without a fault.
+
+Scenario classes are found in the files, so a new one is controlled at once, or fails here. The reference comes
+from the scenario as it is, the crew from a subclass with the fault (`planted.py`), both in child processes.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stress import ProcessScenario
+from stress import Scenario
+from stress.isolate.spec import READBACKS
+from stress.isolate.spec import ChildSpec
+from stress.isolate.spec import ScenarioRef
+from stress.isolate.supervisor import Supervisor
+from stress.plan import Plan
+from stress.scenario import bind
+from stress.scenario import combinations
+from stress.scenario import waves_of
+from stress.verdict import Verdict
+
+HERE = Path(__file__).parent
+SCENARIOS = HERE.parent.parent / "scenarios"
+planted = importlib.import_module("planted")  # beside this file, which is where pytest imports from
+
+THREADS = 4
+ITERATIONS = 4
+
+GENERIC_FAULTS = ("exception", "stale", "cross-talk", "element", "state")
+MISSED_BY_DESIGN = {
+    ("LayerNormAgreement", "stale"): "all its values are the same one; see 'disagreeing result'",
+    ("LayerNormAgreement", "cross-talk"): "all its values are the same one; see 'disagreeing result'",
+    ("LikeKernels", "cross-talk"): "all threads get the same value in one iteration",
+    ("DefaultGenerator", "stale"): "who gets which draw is chance; see 'repeated draw'",
+    ("DefaultGenerator", "cross-talk"): "who gets which draw is chance; see 'repeated draw'",
+    ("DefaultGenerator", "element"): "a draw may be any number; see 'skipped draw'",
+    ("ArangeLinspace", "state"): "its state only names the device",
+}
+"""Generic faults that a scenario cannot see, with what controls it instead."""
+
+PROCESS_CONTROLS: dict[str, str] = {}
+"""ProcessScenario class -> the test that shows that its verdict is not blind."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One scenario class with one combination of its parameters."""
+
+    path: Path
+    cls: type[Any]
+    indices: tuple[int, ...]
+    values: tuple[Any, ...]
+    is_first: bool
+
+    def __str__(self) -> str:
+        return "-".join([f"{self.path.stem}.{self.cls.__name__}", *(str(value) for value in self.values)])
+
+    @property
+    def ref(self) -> ScenarioRef:
+        return ScenarioRef(str(self.path), self.path.stem, self.cls.__qualname__, self.indices)
+
+    @property
+    def threads(self) -> int:
+        return max(THREADS, self.cls.threads_min)
+
+
+def classes() -> list[tuple[Path, type[Any]]]:
+    """Return every collected scenario class of the files in scenarios/."""
+    found: list[tuple[Path, type[Any]]] = []
+    for path in sorted(SCENARIOS.glob("*.py")):
+        source = path.read_text()
+        if "Scenario" not in source:
+            continue
+        names = [
+            line.split("(")[0].removeprefix("class ").strip()
+            for line in source.splitlines()
+            if line[:6] == "class "
+        ]
+        for name in names:
+            cls = planted.load_class(str(path), name.rstrip(":"))
+            if issubclass(cls, Scenario | ProcessScenario) and not name.startswith("_"):
+                found.append((path, cls))
+    return found
+
+
+def subjects(*, canary: bool) -> list[Subject]:
+    return [
+        Subject(path, cls, indices, tuple(values.values()), number == 0)
+        for path, cls in classes()
+        if issubclass(cls, Scenario) and cls.canary is canary
+        for number, (indices, values) in enumerate(combinations(cls))
+    ]
+
+
+@dataclass
+class Runner:
+    """Runs references and crews of one subject after another through one supervisor."""
+
+    supervisor: Supervisor
+    folder: Path
+    count: int = 0
+
+    def run(self, subject: Subject, kind: str, fault: str | None = None, **more: Any) -> list[dict[str, Any]]:
+        """Return the child's findings; the crew is that of the subclass with the fault, if one is named."""
+        self.count += 1
+        name = "reference" if kind == "reference" else f"crew{self.count}"
+        ref = subject.ref if fault is None else self._planted(subject, fault)
+        scenario = bind(subject.cls, subject.indices, threads=subject.threads, device_type="cpu")
+        workers = Plan.make(waves_of(scenario, ITERATIONS), scenario.batch).workers
+        spec = ChildSpec(
+            kind, str(self.folder), name, "cpu", ref, threads=subject.threads, iterations=ITERATIONS, seed=7,
+            references=() if kind == "reference" else (str(self.folder / "reference.reference"),),
+            sys_path=(str(HERE), *sys.path), **more,
+        )  # fmt: skip
+        run = self.supervisor.run(spec, 0 if kind == "reference" else workers)
+        assert run.result is not None, (
+            f"{subject}: the {kind} ended with {run.exit}\n{run.stderr}{run.stacks}"
+        )
+        findings: list[dict[str, Any]] = run.result["findings"]
+        return findings
+
+    def _planted(self, subject: Subject, fault: str) -> ScenarioRef:
+        module = f"control_{self.count}"
+        path = self.folder / f"{module}.py"
+        arguments = ", ".join(map(repr, (str(subject.path), subject.cls.__qualname__, fault)))
+        path.write_text(f"from planted import make\n\nSubject = make({arguments})\n")
+        return ScenarioRef(str(path), module, "Subject", subject.indices)
+
+    def failures(self, subject: Subject, fault: str, **more: Any) -> set[str]:
+        """Run a crew with the fault; return the names of its findings, all of which must be failing verdicts."""
+        findings = self.run(subject, "crew", fault, **more)
+        others = [one for one in findings if not Verdict(one["verdict"]).is_failure]
+        assert not others, f"{subject} with {fault!r}: {others[0]}"
+        return {one["name"] for one in findings}
+
+
+@pytest.fixture(scope="module")
+def supervisor() -> Iterator[Supervisor]:
+    one = Supervisor()
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def runner(supervisor: Supervisor, tmp_path: Path) -> Iterator[Runner]:
+    yield Runner(supervisor, tmp_path)
+    shutil.rmtree(tmp_path, ignore_errors=True)  # references are megabytes
+
+
+def faults_of(subject: Subject) -> list[str]:
+    """Return all faults for the first combination of a class, and the smallest one for the others."""
+    if not subject.is_first:
+        return ["element"]
+    generic = [fault for fault in GENERIC_FAULTS if (subject.cls.__name__, fault) not in MISSED_BY_DESIGN]
+    if "state" in generic and not _has_state(subject):
+        generic.remove("state")
+    return generic + list(planted.OWN.get(subject.cls.__name__, {}))
+
+
+def _has_state(subject: Subject) -> bool:
+    import torch
+
+    scenario = bind(subject.cls, subject.indices, threads=subject.threads, device_type="cpu")
+    return bool(planted.floating_tensors(scenario.setup(torch.device("cpu"))))
+
+
+@pytest.mark.parametrize("subject", subjects(canary=False), ids=str)
+def test_planted_faults_are_reported(subject: Subject, runner: Runner) -> None:
+    if subject.cls.requires:
+        pytest.skip(f"needs {', '.join(subject.cls.requires)}, which the CPU does not have")
+    faults = faults_of(subject)
+    if not faults or (not subject.is_first and (subject.cls.__name__, "element") in MISSED_BY_DESIGN):
+        faults = list(planted.OWN[subject.cls.__name__])
+    assert runner.run(subject, "reference") == []
+    assert runner.run(subject, "crew", "none") == []
+    for number, fault in enumerate(faults):
+        found = runner.failures(subject, fault, readback=READBACKS[number % len(READBACKS)])
+        assert found, f"{subject} does not see {fault!r}: its check is blind to it"
+
+
+@pytest.mark.parametrize("subject", subjects(canary=True), ids=str)
+def test_canary_is_found_every_time_and_silent_alone(subject: Subject, runner: Runner) -> None:
+    assert runner.run(subject, "reference") == []
+    assert runner.run(subject, "crew", one_thread=True) == []
+    modes = ("none", "op", "line", "opcode", "none")
+    for attempt, mode in enumerate(modes):
+        level = "off" if mode == "none" else "low"
+        readback = READBACKS[attempt % len(READBACKS)]
+        findings = runner.run(
+            subject, "crew", readback=readback, attempt=attempt, perturb_mode=mode, perturb_level=level
+        )
+        assert any(Verdict(one["verdict"]).is_failure for one in findings), (
+            f"attempt {attempt} of {subject} is blind"
+        )
+
+
+@pytest.mark.parametrize(
+    ("path", "cls"), classes(), ids=lambda value: getattr(value, "__name__", None) or value.stem
+)
+def test_class_says_what_it_does_and_where_it_comes_from(path: Path, cls: type[Any]) -> None:
+    assert path.stem not in sys.stdlib_module_names
+    text = inspect.cleandoc(cls.__dict__.get("__doc__") or "")
+    assert text.endswith("."), f"{cls.__name__} needs a docstring of its own: one sentence, ended by a period"
+    assert "\n" not in text, f"{cls.__name__}: the docstring is one line, which reports show"
+    assert cls.origin, f"{cls.__name__}.origin: issue links, or a sentence"
+    assert not isinstance(cls.origin, str)
+    assert all(isinstance(row, int) and 1 <= row <= 30 for row in cls.rows)
+    assert cls.rows or cls.canary, f"{cls.__name__}.rows: the rows of the coverage table"
+    if issubclass(cls, ProcessScenario):
+        assert cls.__name__ in PROCESS_CONTROLS, (
+            f"{cls.__name__}: name the test that controls it in PROCESS_CONTROLS"
+        )
+
+
+def test_rows_of_the_first_delivery_are_covered() -> None:
+    rows = {row for _, cls in classes() for row in cls.rows}
+    assert rows >= {1, 2, 3, 4, 5, 6, 7, 14, 16, 17, 18, 20, 27, 28}
+
+
+def test_every_exemption_names_a_class_that_is_there() -> None:
+    names = {cls.__name__ for _, cls in classes()}
+    assert {name for name, _ in MISSED_BY_DESIGN} | set(planted.OWN) <= names
