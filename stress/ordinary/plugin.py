@@ -21,6 +21,7 @@ from stress.ordinary.threaded import Conditions
 from stress.ordinary.threaded import Threaded
 from stress.ordinary.threaded import run_function
 from stress.ordinary.threaded import run_unittest
+from stress.perturb import kept_ready
 
 PLUGIN_NAME = "mps-stress-ordinary"
 INI_SHARED = "mps_shared_fixtures"
@@ -207,6 +208,13 @@ class OrdinaryPlugin:
             )
         if self._reasons:
             terminalreporter.write_line(f"mps-stress: not threaded: {selection.tally(self._reasons)}")
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        if not any(_STATE in item.stash for item in session.items):
+            return (yield)
+        with kept_ready():
+            return (yield)
 
     def pytest_unconfigure(self) -> None:
         self._pool.close()

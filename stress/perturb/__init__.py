@@ -7,5 +7,6 @@ from __future__ import annotations
 
 from stress.perturb.perturbation import MODES as MODES
 from stress.perturb.perturbation import Perturbation as Perturbation
+from stress.perturb.perturbation import kept_ready as kept_ready
 from stress.perturb.perturbation import mode_for as mode_for
 from stress.perturb.scope import TraceScope as TraceScope

@@ -25,12 +25,13 @@ _TOOL_NAME = "mps-stress"
 
 
 class Monitor:
-    """The process's one user of `sys.monitoring`, installed while at least one thread is perturbed."""
+    """The process's one user of `sys.monitoring`, installed while a thread is perturbed or somebody holds it."""
 
     def __init__(self) -> None:
         # Re-entrant: while `acquire` holds it, the calls that it makes are events themselves.
         self._lock = threading.RLock()
         self._users = 0
+        self._holders = 0
         self._tool: int | None = None
         # A tuple, replaced whole: callbacks of other threads iterate over it without the lock.
         self._scopes: tuple[TraceScope, ...] = ()
@@ -59,12 +60,29 @@ class Monitor:
             return None
 
     def release(self) -> None:
-        """Count one user less; the last one leaves `sys.monitoring` as it was found."""
+        """Count one user less; the last one leaves `sys.monitoring` as it was found, unless it is held."""
         with self._lock:
             self._users -= 1
-            if self._users == 0 and self._tool is not None:
-                self._uninstall(self._tool)
-                self._tool = None
+            if self._users == 0:
+                # Threads that still run, started by those that left, are nobody's children any more.
+                self._children = None
+                self._disturbers.clear()
+            self._uninstall_when_unused()
+
+    def hold(self) -> None:
+        """Stay installed between uses: installing anew for every small test makes the test twice as dear."""
+        with self._lock:
+            self._holders += 1
+
+    def let_go(self) -> None:
+        with self._lock:
+            self._holders -= 1
+            self._uninstall_when_unused()
+
+    def _uninstall_when_unused(self) -> None:
+        if self._users == 0 and self._holders == 0 and self._tool is not None:
+            self._uninstall(self._tool)
+            self._tool = None
 
     def join(self, mode: str, level: str, seed: int, disturber: Disturber) -> None:
         """Make `disturber` the calling thread's; threads that it starts get one of their own."""
@@ -99,8 +117,6 @@ class Monitor:
         self._instrumented.clear()
         self._scopes = ()
         self._events_wanted = 0
-        self._disturbers.clear()
-        self._children = None
 
     def _on_start(self, code: CodeType, offset: int) -> Any:
         monitoring = _monitoring()

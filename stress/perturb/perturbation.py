@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Protocol
 
@@ -39,6 +41,21 @@ def mode_for(attempt: int, level: str) -> str:
     if level not in LEVEL_NAMES:
         raise ValueError(f"perturbation level {level!r}: choose one of {', '.join(LEVEL_NAMES)}")
     return "none" if level == "off" else _ROTATION[attempt % len(_ROTATION)]
+
+
+@contextmanager
+def kept_ready() -> Iterator[None]:
+    """Keep what perturbation installs in the process (Python 3.12 on) from one use to the next."""
+    if sys.version_info < (3, 12):
+        yield
+        return
+    from stress.perturb.monitoring import MONITOR
+
+    MONITOR.hold()
+    try:
+        yield
+    finally:
+        MONITOR.let_go()
 
 
 class Perturbation(AbstractContextManager["Perturbation"]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from io import StringIO
 from typing import Any
@@ -23,21 +24,16 @@ _WIDTH_MIN = 80
 
 
 def closing_table(rows: Sequence[dict[str, Any]], *, width: int, color: bool) -> str:
-    """Return the table of all items that ran, as text of at most `width` columns."""
-    table = Table(box=None, pad_edge=False, header_style="bold", expand=False)
-    table.add_column("item", overflow="fold")
+    """Return the table of all items that ran, as text of at most `width` columns (at least 80)."""
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column("item", overflow="fold", ratio=None, no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     table.add_column("failed", justify="right", no_wrap=True)
-    table.add_column("what may be said", overflow="fold")
+    table.add_column("rate, 95 %", overflow="fold")
     for row in rows:
-        verdict = Verdict(row["verdict"])
+        style = _STYLES.get(Verdict(row["verdict"]), "red")
         failed = f"{row['failures']}/{row['counted']}" if row["counted"] else "-"
-        item = (
-            row["item"].replace("scenarios/", "", 1) if row["item"].startswith("scenarios/") else row["item"]
-        )
-        table.add_row(
-            Text(item), Text(row["word"], style=_STYLES.get(verdict, "red")), failed, Text(_sentence(row))
-        )
+        table.add_row(Text(short_name(row["item"])), Text(row["word"], style=style), failed, Text(_rate(row)))
     buffer = StringIO()
     Console(
         file=buffer,
@@ -49,32 +45,50 @@ def closing_table(rows: Sequence[dict[str, Any]], *, width: int, color: bool) ->
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
 
 
-def _sentence(row: dict[str, Any]) -> str:
+def short_name(nodeid: str) -> str:
+    """Return the node id without the folder, which is the same for nearly all items of a run."""
+    path, _, rest = nodeid.partition("::")
+    return f"{path.rpartition('/')[2]}::{rest}"
+
+
+def _rate(row: dict[str, Any]) -> str:
     verdict = Verdict(row["verdict"])
     if row["canary"] and verdict.is_green:
-        return "a planted fault, found as it must be"
+        return "planted"
     if verdict.is_failure:
-        control = f"; one thread: {row['control_failures']} of {row['controls']}" if row["controls"] else ""
+        low, high = stats.wilson(row["failures"], row["counted"])
+        control = f"; one thread {row['control_failures']}/{row['controls']}" if row["controls"] else ""
         signature = f"; {row['signature']}" if row["signature"] else ""
-        return (
-            stats.confidence_sentence(row["failures"], row["counted"]).split(": ", 1)[-1]
-            + control
-            + signature
-        )
+        return f"{100 * low:.1f}-{100 * high:.1f} %{control}{signature}"
     if not verdict.is_green:
         return str(row["headline"])
-    sentence = stats.confidence_sentence(row["failures"], row["counted"])
+    bound = f"below {100 * stats.failure_rate_bound(row['counted']):.1f} %" if row["counted"] else "-"
     notes = [note for note in row["notes"] if not note.startswith("no double-precision")]
-    return "; ".join([sentence, *(note.split(":")[0] for note in notes)])
+    return "; ".join([bound, *(note.split(":")[0] for note in notes)])
 
 
-def totals(rows: Sequence[dict[str, Any]]) -> str:
-    """Return one line over all items: attempts, failures and the bound actually reached."""
+def sentences(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the confidence sentences: one per number of clean attempts, then one over everything."""
     real = [row for row in rows if not row["canary"]]
+    clean = Counter(row["counted"] for row in real if Verdict(row["verdict"]).is_green and row["counted"])
+    lines = [
+        f"{stats.confidence_sentence(0, counted)} ({'each of ' if items > 1 else ''}{_items(items)})"
+        for counted, items in sorted(clean.items(), reverse=True)
+        if items
+    ]
     counted = sum(row["counted"] for row in real)
     failures = sum(row["failures"] for row in real)
-    items = f"{len(real)} item" + ("s" if len(real) != 1 else "")
     canaries = [row for row in rows if row["canary"]]
     found = sum(Verdict(row["verdict"]).is_green for row in canaries)
-    text = f"{items}, all attempts together: {stats.confidence_sentence(failures, counted)}"
-    return text + (f"; canaries found: {found} of {len(canaries)}" if canaries else "; no canary ran")
+    told = f"canaries found: {found} of {len(canaries)}" if canaries else "no canary ran"
+    if len(real) > 1:
+        lines.append(
+            f"all {_items(len(real))} together: {stats.confidence_sentence(failures, counted)}; {told}"
+        )
+    else:
+        lines.append(told)
+    return lines
+
+
+def _items(count: int) -> str:
+    return f"{count} item" if count == 1 else f"{count} items"

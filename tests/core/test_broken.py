@@ -141,7 +141,11 @@ class TestBrokenScenarios:
             ("UnknownSharing", "broken", 'use "shared" or "per-thread"'),
             ("NoRoles", "broken", "steps() returned no step function"),
             ("CompareRaises", "broken", "compare raised TypeError: compare is wrong"),
-            ("OrderDependent", "inconclusive", "the sequential orders give different integers or shapes here"),
+            (
+                "OrderDependent",
+                "inconclusive",
+                "the sequential orders give different integers or shapes here",
+            ),
             (
                 "RandomResult",
                 "inconclusive",

@@ -1,0 +1,32 @@
+# `make stress` runs the main job on a fresh machine, `make test` the tests; both set up what they need.
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+INPUTS := pyproject.toml constraints.txt tools/setup
+
+.PHONY: stress test lint bench clean
+
+stress: $(VENV)/.ready
+	$(BIN)/python -m pytest --mps-threads=8
+
+test: $(VENV)/.ready-dev lint
+	$(BIN)/python -m pytest -n 2 --dist=loadfile
+
+lint: $(VENV)/.ready-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.ready-dev
+	$(BIN)/python -m benchmarks
+
+$(VENV)/.ready: $(INPUTS)
+	tools/setup $(VENV)
+	@touch $@
+
+$(VENV)/.ready-dev: $(INPUTS)
+	tools/setup $(VENV) dev
+	@touch $@ $(VENV)/.ready
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
