@@ -1,6 +1,6 @@
 """Cost of one call of an ordinary test's body from threads: ours against pytest-run-parallel's.
 
-    python benchmarks/ordinary_cost.py
+    python -m benchmarks.ordinary_cost
 
 Many trivial tests, 8 threads x 8 iterations, each process with its defaults and both with a barrier per
 iteration. The three configurations take turns in one invocation, and plain pytest's time for the same file is
@@ -18,13 +18,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ordinary_bench import CALLS
-from ordinary_bench import ITERATIONS
-from ordinary_bench import OURS
-from ordinary_bench import PLAIN
-from ordinary_bench import THEIRS
-from ordinary_bench import THREADS
-from ordinary_bench import run_pytest
+from benchmarks.ordinary_bench import CALLS
+from benchmarks.ordinary_bench import ITERATIONS
+from benchmarks.ordinary_bench import OURS
+from benchmarks.ordinary_bench import PLAIN
+from benchmarks.ordinary_bench import THEIRS
+from benchmarks.ordinary_bench import THREADS
+from benchmarks.ordinary_bench import run_pytest
 
 TESTS = 1000
 ROUNDS = 5

@@ -1,6 +1,6 @@
 """Probability that one run of a test finds a race in plain Python: ours against pytest-run-parallel.
 
-    python benchmarks/ordinary_detection.py
+    python -m benchmarks.ordinary_detection
 
 Four races (the shapes of tests that a user would write, a function call inside the window) and a correct twin
 of each. A run is one test: 8 threads x 8 iterations on fresh state, so that all but the lost update have one
@@ -18,11 +18,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ordinary_bench import ITERATIONS
-from ordinary_bench import OURS
-from ordinary_bench import THEIRS
-from ordinary_bench import THREADS
-from ordinary_bench import run_pytest
+from benchmarks.ordinary_bench import ITERATIONS
+from benchmarks.ordinary_bench import OURS
+from benchmarks.ordinary_bench import THEIRS
+from benchmarks.ordinary_bench import THREADS
+from benchmarks.ordinary_bench import run_pytest
 
 RUNS = 300
 TWIN_RUNS = 1000
