@@ -86,7 +86,10 @@ class Run:
     @property
     def supervisor(self) -> Supervisor:
         if self._supervisor is None:
-            self._supervisor = Supervisor()
+            try:
+                self._supervisor = Supervisor()
+            except IsolationError as error:
+                raise pytest.UsageError(str(error)) from error
             atexit.register(self._supervisor.close)
         return self._supervisor
 
@@ -113,7 +116,7 @@ class Run:
             text = (
                 result["findings"][0]["text"]
                 if result
-                else probe.stderr.strip()[-2000:] or f"exit {probe.exit}"
+                else probe.stderr.strip()[-2000:] or f"it ended with {probe.exit}"
             )
             raise pytest.UsageError(f"torch cannot be used in a child process: {text}")
         if result["unavailable"]:

@@ -222,6 +222,7 @@ class Spawner:
         """Start a spare, if there is none, without waiting for it."""
         if self._spare is None or self._spare.wait(0) is not None:
             self._drop_spare()
+            os.truncate(self._log.name, 0)  # the spare before this one writes to its attempt's file by now
             self._spare = _SpawnedChild(["--spare"], dict(os.environ), self._log.name)
 
     def start(self, spec: ChildSpec) -> Child:
@@ -233,7 +234,7 @@ class Spawner:
         self.warm_up()
         child, self._spare = self._spare, None
         assert child is not None
-        child.hand_over(path)
+        child.hand_over(path, spec.file("stderr"))
         return child
 
     def _drop_spare(self) -> None:
@@ -266,9 +267,12 @@ class _SpawnedChild:
                 self._guardian.kill()
                 raise IsolationError(f"cannot start {sys.executable}: {error}") from error
         self.pid = self._process.pid
+        self._log, self._stderr = Path(stderr), Path(stderr)
         self._exit: Exit | None = None
 
-    def hand_over(self, spec_path: Path) -> None:
+    def hand_over(self, spec_path: Path, stderr: Path) -> None:
+        """Give a spare its work; what it wrote when it died before taking it goes to `stderr` at the end."""
+        self._stderr = stderr
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(str(spec_path).encode() + b"\n")
@@ -306,6 +310,8 @@ class _SpawnedChild:
         self.kill_group()
         self.wait(_KILL_WAIT_S)
         self._guardian.wait()
+        if not self._stderr.exists():
+            self._stderr.write_bytes(self._log.read_bytes())
         for pipe in (self._guardian.stdin, self._process.stdin):
             if pipe is not None:
                 with contextlib.suppress(OSError):

@@ -1,0 +1,157 @@
+"""Spawned children, with a spare: the way of platforms that must not fork, and of items with an environment."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Ran
+from tests.conftest import run_in
+from tests.core.processes import wait_until_gone
+
+# Written at import: each process appends what it saw before any step ran.
+NOTES = """
+import json
+
+def _note(**fields):
+    line = json.dumps({"pid": os.getpid(), "parent": os.getppid(), **fields}) + "\\n"
+    with open("notes", "a") as file:
+        file.write(line)
+
+_note(knob=os.environ.get("MPS_STRESS_KNOB"), cmdline=open("/proc/self/cmdline").read().split("\\0"))
+"""
+ENVIRONMENT = (
+    NOTES
+    + """
+class Plain(Scenario):
+    iterations = 1
+    def step(self, state, x):
+        return torch.ones(2)
+
+class Tuned(Scenario):
+    iterations = 1
+    env = [{"MPS_STRESS_KNOB": "1"}, {"MPS_STRESS_KNOB": "2", "MPS_STRESS_OTHER": "a b/c"}]
+    def step(self, state, x):
+        knob = os.environ["MPS_STRESS_KNOB"]
+        return torch.full((2,), float(knob))
+    def compare(self, got, expected):
+        return bool((got == expected).all()) and float(got[0]) == float(os.environ["MPS_STRESS_KNOB"])
+
+class Dies(Scenario):
+    iterations = 1
+    def step(self, state, x):
+        if threading.current_thread().name == "crew-0-0" and not stress_is_control():
+            os.write(2, b"last words\\n")
+            os.abort()
+        return torch.ones(2)
+
+def stress_is_control():
+    return sum(one.name.startswith("crew") for one in threading.enumerate()) == 1
+"""
+)
+
+
+def notes(ran: Ran) -> list[dict[str, Any]]:
+    """Return what the children noted; pytest itself, which imports the file too, left out."""
+    assert ran.folder is not None
+    lines = (ran.folder.parents[2] / "notes").read_text().splitlines()
+    return [one for one in map(json.loads, lines) if "pytest" not in one["cmdline"]]
+
+
+@pytest.fixture(scope="module")
+def spawned(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """One run with spawned children only."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MPS_STRESS_START_METHOD", "spawn")
+        folder = tmp_path_factory.mktemp("spawned")
+        return run_in(folder, ENVIRONMENT, "--mps-attempts=1", "-v", "-k", "Dies or (KNOB and not OTHER)")
+
+
+@pytest.fixture(scope="module")
+def forked(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """One run with the platform's own method."""
+    return run_in(
+        tmp_path_factory.mktemp("forked"), ENVIRONMENT, "--mps-attempts=1", "-v", "-k", "Plain or OTHER"
+    )
+
+
+class TestSpawnedChildren:
+    def test_judge_as_forked_ones_do(self, spawned: Ran) -> None:
+        verdicts = {name: one["verdict"] for name, one in spawned.items.items()}
+        assert verdicts == {
+            "Scratch[t4]": "mismatch",
+            "Tuned[MPS_STRESS_KNOB=1-t4]": "pass",
+            "Dies[t4]": "crash",
+        }
+
+    def test_keep_their_last_words(self, spawned: Ran) -> None:
+        (end,) = spawned.ends("Dies[t4]")
+        assert end["signal"] == "SIGABRT"
+        assert spawned.folder is not None
+        assert (spawned.folder / end["stderr"]).read_text() == "last words\n"
+        assert end["memory_bytes_max"] > 10_000_000
+        assert end["cpu_s"] > 0
+
+    def test_are_served_by_a_spare_unless_the_item_has_an_environment(self, spawned: Ran) -> None:
+        spares = {one["knob"]: "--spare" in one["cmdline"] for one in notes(spawned)}
+        assert spares == {None: True, "1": False}
+
+    def test_are_each_a_process_of_their_own(self, spawned: Ran) -> None:
+        pids = [one["pid"] for one in spawned.records if one["kind"] == "attempt_end"]
+        assert len(pids) == len(set(pids)) == 5
+        wait_until_gone(*pids)
+
+
+class TestAnEnvironment:
+    def test_is_named_in_the_id(self, forked: Ran) -> None:
+        assert set(forked.items) == {
+            "Plain[t4]",
+            "Tuned[MPS_STRESS_KNOB=2-MPS_STRESS_OTHER=a_b_c-t4]",
+        }
+        assert {one["verdict"] for one in forked.items.values()} == {"pass"}
+
+    def test_is_in_the_record_whole(self, forked: Ran) -> None:
+        starts = [one for one in forked.records if one["kind"] == "attempt_start"]
+        environments = {one["item"].rpartition("::")[2]: one["env"] for one in starts}
+        assert environments == {
+            "Plain[t4]": {},
+            "Tuned[MPS_STRESS_KNOB=2-MPS_STRESS_OTHER=a_b_c-t4]": {
+                "MPS_STRESS_KNOB": "2",
+                "MPS_STRESS_OTHER": "a b/c",
+            },
+        }
+
+    def test_is_set_before_the_interpreter_starts_never_in_a_forked_child(self, forked: Ran) -> None:
+        seen = notes(forked)
+        by_knob = {knob: [one for one in seen if one["knob"] == knob] for knob in (None, "2")}
+        assert {len(ones) for ones in by_knob.values()} == {2}, "a reference and a crew each"
+        (server,) = {one["parent"] for one in by_knob[None]}
+        (parent,) = {one["parent"] for one in by_knob["2"]}
+        assert server != parent
+        assert all("stress.isolate.main" in str(one["cmdline"]) for one in by_knob["2"])
+
+
+class TestTheStartMethod:
+    def test_that_does_not_exist_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MPS_STRESS_START_METHOD", "forkserver")
+        ran = run_in(tmp_path, ENVIRONMENT)
+        assert ran.result.ret == pytest.ExitCode.USAGE_ERROR
+        text = "\n".join(ran.result.errlines)
+        assert "MPS_STRESS_START_METHOD=forkserver: use fork or spawn" in text
+        assert "Traceback" not in text
+
+    def test_spawn_names_a_torch_that_cannot_be_imported(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        package = tmp_path / "broken" / "torch"
+        package.mkdir(parents=True)
+        (package / "__init__.py").write_text("raise ImportError('libtorch_mps.dylib: symbol not found')\n")
+        monkeypatch.setenv("MPS_STRESS_START_METHOD", "spawn")
+        monkeypatch.setenv("PYTHONPATH", str(package.parent), prepend=os.pathsep)
+        ran = run_in(tmp_path, ENVIRONMENT)
+        assert ran.result.ret == pytest.ExitCode.USAGE_ERROR
+        assert "libtorch_mps.dylib: symbol not found" in "\n".join(ran.result.errlines)
