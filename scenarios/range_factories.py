@@ -16,6 +16,10 @@ _ORIGIN = (
     "pytorch#197836: arange, linspace, logspace, eye and renorm take the encoder outside the stream's queue",
 )
 
+# Not torch.range, which warns at every call that it is deprecated. Looked up here, once: operators that several
+# threads look up for the first time at once get two Python handles, one of which dispatch modes use after its end.
+_RANGE: Callable[..., torch.Tensor] = torch.ops.aten.range.step
+
 
 class ArangeLinspace(Scenario):
     """Every thread makes arange and linspace in several dtypes and in a size never seen before, and reads one sum."""
@@ -59,8 +63,7 @@ class EveryFactory(Scenario):
             "arange": lambda: torch.arange(size, dtype=dtype, device=device),
             "linspace": lambda: torch.linspace(-3, 3, size, dtype=dtype, device=device),
             "logspace": lambda: torch.logspace(-1, 1, size, dtype=dtype, device=device),
-            # torch.range itself warns at every call that it is deprecated.
-            "range": lambda: torch.ops.aten.range(0, size, dtype=dtype, device=device),
+            "range": lambda: _RANGE(0, size, 1, dtype=dtype, device=device),
             "eye": lambda: torch.eye(8 + number % 40, dtype=dtype, device=device),
             "renorm": lambda: state[: 8 + number % 80, :16].renorm(2, 0, 1.5),
         }
