@@ -44,13 +44,11 @@ class Tuned(Scenario):
 class Dies(Scenario):
     iterations = 1
     def step(self, state, x):
-        if threading.current_thread().name == "crew-0-0" and not stress_is_control():
+        # The first to come here: all others have passed the barrier, and none has ended.
+        if sum(one.name.startswith("crew") for one in threading.enumerate()) > 1:
             os.write(2, b"last words\\n")
             os.abort()
         return torch.ones(2)
-
-def stress_is_control():
-    return sum(one.name.startswith("crew") for one in threading.enumerate()) == 1
 """
 )
 
@@ -83,7 +81,6 @@ class TestSpawnedChildren:
     def test_judge_as_forked_ones_do(self, spawned: Ran) -> None:
         verdicts = {name: one["verdict"] for name, one in spawned.items.items()}
         assert verdicts == {
-            "Scratch[t4]": "mismatch",
             "Tuned[MPS_STRESS_KNOB=1-t4]": "pass",
             "Dies[t4]": "crash",
         }
