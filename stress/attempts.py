@@ -87,11 +87,15 @@ class ItemResult:
 
     @property
     def first_failure(self) -> Attempt | None:
-        """Return the first attempt with the item's own (worst) verdict, else the first that is not green."""
+        """Return the attempt to show: one with the item's own (worst) verdict, if there is one.
+
+        Rather one that read outputs back whole than one that has digests, which say less.
+        """
         bad = [one for one in self.attempts if not one.judged.verdict.is_green]
         same = [one for one in bad if one.judged.verdict == self.verdict]
         if self.attempts:
-            return next(iter(same or bad), None)
+            shown = sorted(same or bad, key=lambda one: one.readback == "digest")
+            return next(iter(shown), None)
         return self.reference
 
 

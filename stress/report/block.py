@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from stress.run import Run
 
 NATIVE_LINES_MAX = 30
-FINDINGS_MAX = 5
+FINDINGS_MAX = 3
 STACK_LINES_MAX = 40
 
 
@@ -25,8 +25,10 @@ def failure_block(result: ItemResult, run: Run) -> str:
     first = result.first_failure
     if first is not None:
         lines += _attempt(first, run)
-    if result.headline and not any(result.headline in line for line in lines):
-        lines.insert(1, f"  {result.headline}")
+    if result.headline and (
+        first is None or not first.judged.findings or result.verdict != first.judged.verdict
+    ):
+        lines += [] if any(result.headline in line for line in lines) else [f"  {result.headline}"]
     lines += [f"  note: {note}" for note in result.notes]
     lines.append(f"  repeat: {result.command}")
     lines.append("          (the same seeds; the same schedule is not promised)")
@@ -64,7 +66,8 @@ def _control(result: ItemResult) -> list[str]:
 
 def _attempt(attempt: Attempt, run: Run) -> list[str]:
     judged = attempt.judged
-    lines = [f"  first in attempt {attempt.number} ({attempt.conditions}): {judged.word}: {judged.headline}"]
+    told = f": {judged.headline}" if not judged.findings else ""
+    lines = [f"  attempt {attempt.number} ({attempt.conditions}): {judged.word}{told}"]
     if attempt.signature:
         lines.append(f"  signature: {attempt.signature}")
         if judged.diagnosis is not None and judged.diagnosis.meaning:
@@ -83,7 +86,7 @@ def _attempt(attempt: Attempt, run: Run) -> list[str]:
         if finding.trace:
             lines += [f"    {line}" for line in finding.trace.rstrip().splitlines()[-8:]]
     if len(judged.findings) > FINDINGS_MAX:
-        lines.append(f"  ... and {len(judged.findings) - FINDINGS_MAX} more findings (all in the record)")
+        lines.append(f"  ... and {len(judged.findings) - FINDINGS_MAX} more findings (in the record)")
     lines += _native(attempt)
     return lines
 
