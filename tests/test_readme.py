@@ -28,7 +28,7 @@ def scenario_rows() -> dict[str, tuple[int, ...]]:
         for name, value in vars(module).items():
             own = isinstance(value, type) and value.__module__ == module.__name__ and not name.startswith("_")
             if own and issubclass(value, Scenario | ProcessScenario):
-                found[name] = value.rows  # type: ignore[attr-defined]
+                found[name] = value.rows
     return found
 
 
