@@ -327,6 +327,17 @@ class CompiledNever(Compiled):
     def step(self, state, x):
         return x
 
+class OneKernelPath(Scenario):
+    iterations = 2
+    def make_input(self, generator):
+        return torch.randn(4, generator=generator)
+    def step(self, state, x):
+        other = os.environ.get("SUBJECT_PATH") == "graph" or threading.current_thread().name.startswith("crew")
+        return x * (2 if other else 3)
+
+class KernelPaths(OneKernelPath):
+    reference_envs = ({"SUBJECT_PATH": "graph"},)
+
 class Parameters(Scenario):
     params = {"dtype": [torch.float32, torch.bfloat16], "size": [3, 4]}
     iterations = 2
@@ -357,6 +368,7 @@ class TestScenarioApi:
             "Acceptable[t4]",
             "Found[t4]",
             "Compiled[t4]",
+            "KernelPaths[t4]",
             "Parameters[float32-3-t4]",
             "Parameters[float32-4-t4]",
             "Parameters[bfloat16-3-t4]",
@@ -365,6 +377,9 @@ class TestScenarioApi:
     )
     def test_every_name_of_the_api_works(self, api: Ran, name: str) -> None:
         assert api.items[name]["verdict"] == "pass", api.items[name]["headline"]
+
+    def test_without_the_other_path_a_value_of_it_is_wrong(self, api: Ran) -> None:
+        assert api.items["OneKernelPath[t4]"]["verdict"] == "mismatch"
 
     def test_an_acceptable_verdict_is_told(self, api: Ran) -> None:
         assert api.items["Acceptable[t4]"]["verdicts"] == {"race": 4}
