@@ -61,3 +61,20 @@ class LikeKernels(_Cold):
 
     def step(self, state: torch.Tensor, x: None) -> torch.Tensor:
         return UNARY[current().iteration % len(UNARY)](state)
+
+
+class LinalgColdStart(Scenario):
+    """Every thread's first operator of the process is one of linear algebra, so that its library is loaded by all at once."""
+
+    origin = (
+        "pytorch#90613: 'lazy wrapper should be called at most once' when threads are first to use torch.linalg on CUDA",
+    )
+    rows: ClassVar[tuple[int, ...]] = (14, 16)
+    fresh_process = True
+    iterations = 3
+
+    def make_input(self, generator: torch.Generator) -> torch.Tensor:
+        return torch.randn(12, 12, generator=generator) / 12 + 2 * torch.eye(12)
+
+    def step(self, state: None, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.linalg.solve(x, x[:, :2] + 1), torch.linalg.inv(x)

@@ -70,7 +70,7 @@ class GeneratorPerThread(Scenario):
 
     origin = (
         "suite row 28: generator per thread; reproducible per thread",
-        "pytorch#84516: seeding of MPS generators",
+        "pytorch#84288, pytorch#84516: state and seeding of MPS generators",
     )
     rows: ClassVar[tuple[int, ...]] = (28,)
     sharing: ClassVar[str] = "per-thread"
