@@ -137,7 +137,8 @@ class Job:
         overlapped = 0
         # A thread's own calls follow one another, so spans that overlap are of different threads.
         latest_ns = 0
-        for (begin_ns, end_ns), (next_ns, _) in zip(spans, [*spans[1:], (2**63, 0)], strict=True):
+        next_begins_ns = [begin_ns for begin_ns, _ in spans[1:]] + [2**63]
+        for (begin_ns, end_ns), next_ns in zip(spans, next_begins_ns, strict=False):
             overlapped += begin_ns < latest_ns or next_ns < end_ns
             if end_ns > latest_ns:
                 latest_ns = end_ns

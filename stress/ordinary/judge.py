@@ -64,7 +64,7 @@ def judge(job: Job, leftovers: Leftovers, *, nodeid: str, context_lines: Sequenc
         if not skips:
             return Judgement(xfails[0].error if xfails else None)
         if len(skips) == job.calls:
-            return Judgement(_as_skip(skips[0].error))
+            return Judgement(as_skip(skips[0].error))
         extra = [_mixed(skips, job.calls)]
         skips = []
     headline = _headline(failures, extra, job)
@@ -78,7 +78,8 @@ def _is_skip(error: BaseException) -> bool:
     return isinstance(error, (pytest.skip.Exception, unittest.SkipTest))
 
 
-def _as_skip(error: BaseException) -> BaseException:
+def as_skip(error: BaseException) -> BaseException:
+    """Return pytest's own skip for `unittest.SkipTest`, anything else as it is."""
     if isinstance(error, unittest.SkipTest):
         return pytest.skip.Exception(str(error), _use_item_location=True)
     return error
@@ -214,16 +215,14 @@ def _one_line(error: BaseException) -> str:
 
 
 def _own_frames(error: BaseException) -> list[traceback.FrameSummary]:
-    return [
-        frame
-        for frame, module in (
-            (summary, raw.f_globals.get("__name__", ""))
-            for summary, (raw, _) in zip(
-                traceback.extract_tb(error.__traceback__), traceback.walk_tb(error.__traceback__), strict=True
-            )
-        )
-        if not str(module).startswith(_FRAMEWORK_MODULE)
-    ]
+    """Return the frames of the test and what it called, without this framework's and unittest's."""
+    frames: list[traceback.FrameSummary] = []
+    for raw, line in traceback.walk_tb(error.__traceback__):
+        module = str(raw.f_globals.get("__name__", ""))
+        # unittest marks its modules like this, for the same purpose.
+        if not module.startswith(_FRAMEWORK_MODULE) and "__unittest" not in raw.f_globals:
+            frames += traceback.StackSummary.extract([(raw, line)])
+    return frames
 
 
 def _place(error: BaseException) -> str:

@@ -25,6 +25,7 @@ from stress.ordinary.job import Body
 from stress.ordinary.job import Job
 from stress.ordinary.judge import Judgement
 from stress.ordinary.judge import Leftovers
+from stress.ordinary.judge import as_skip
 from stress.ordinary.judge import hide_unless_alone
 from stress.ordinary.judge import judge
 from stress.ordinary.pool import Hang
@@ -110,16 +111,12 @@ def run_unittest(item: pytest.Function, state: Threaded, pool: Pool, conditions:
         # unittest's rule: no tearDown for the one whose setUp failed, but its clean-ups run.
         _tear_down(ready[:-1])
         ready[-1].doCleanups()
-        raise _as_pytest_skip(error) from error.__cause__
+        raise as_skip(error) from error.__cause__
     bodies: list[Body] = [getattr(case, item.originalname) for case in cases]
     try:
         _run(item, state, bodies, pool, conditions)
     finally:
         _tear_down(ready)
-
-
-def _as_pytest_skip(error: BaseException) -> BaseException:
-    return pytest.skip.Exception(str(error)) if isinstance(error, unittest.SkipTest) else error
 
 
 def _tear_down(cases: list[unittest.TestCase]) -> None:

@@ -63,7 +63,8 @@ class Perturbation(AbstractContextManager["Perturbation"]):
 
     After leaving: `points` boundaries were seen, at which the thread yielded `yields` times and slept
     `delays` times; that took `delayed_s` of `elapsed_s` (measured, waiting for the GIL included). `dropped`
-    choices had no room left in the budget. `blocked` says why nothing was perturbed, or is None.
+    choices had no room left in the budget. `delayed_s` is at most the level's share of `elapsed_s` plus its
+    allowance plus `longest_s`, the longest single sleep, which may begin just inside the budget. `blocked` says why nothing was perturbed, or is None.
     """
 
     def __init__(
@@ -111,6 +112,10 @@ class Perturbation(AbstractContextManager["Perturbation"]):
     @property
     def delayed_s(self) -> float:
         return self._disturber.delayed_s if self._disturber else 0.0
+
+    @property
+    def longest_s(self) -> float:
+        return self._disturber.longest_s if self._disturber else 0.0
 
     def __enter__(self) -> Perturbation:
         self._started_s = time.perf_counter()

@@ -130,6 +130,7 @@ class Disturber:
         "delayed_s",
         "delays",
         "dropped",
+        "longest_s",
         "points",
         "started_s",
         "yields",
@@ -145,6 +146,7 @@ class Disturber:
         self.delays = 0
         self.dropped = 0
         self.delayed_s = 0.0
+        self.longest_s = 0.0
         self.started_s = time.perf_counter()
 
     def point(self) -> None:
@@ -166,7 +168,9 @@ class Disturber:
             return
         time.sleep(sleep_s)
         # What was measured, not what was asked for: waking up and getting the GIL back belongs to the price.
-        self.delayed_s += time.perf_counter() - now_s
+        took_s = time.perf_counter() - now_s
+        self.delayed_s += took_s
+        self.longest_s = max(self.longest_s, took_s)
         if sleep_s <= YIELD_S:
             self.yields += 1
         else:

@@ -119,12 +119,11 @@ class TestBudget:
                 delayed_s += slept_s
             assert delayed_s <= LEVEL.share_max * elapsed_s + LEVEL.allowance_s + YIELD_S
 
-    @pytest.mark.parametrize(("level", "iterations"), [("low", 4000), ("high", 4000)])
-    def test_real_threads_stay_below_it_too(self, level: str, iterations: int) -> None:
-        """One sleep may begin just inside the budget and end late: half of the share is left for that."""
-        done = crew.attempt(subject.two_lines, "line", level, 1, iterations)
-        delayed_s = sum(p.delayed_s for p in done.perturbations)
-        elapsed_s = sum(p.elapsed_s for p in done.perturbations)
-        assert sum(p.yields for p in done.perturbations) > 0
-        allowance_s = LEVELS[level].allowance_s * crew.THREADS
-        assert (delayed_s - allowance_s) / elapsed_s <= LEVELS[level].share_max * 1.5
+    @pytest.mark.parametrize("level", ["low", "high"])
+    def test_real_threads_stay_below_it_too(self, level: str) -> None:
+        limits = LEVELS[level]
+        done = crew.attempt(subject.two_lines, "line", level, 1, 4000)
+        assert len(done.perturbations) == crew.THREADS
+        for one in done.perturbations:
+            assert one.yields + one.delays > 0
+            assert one.delayed_s <= limits.share_max * one.elapsed_s + limits.allowance_s + one.longest_s
