@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +68,7 @@ class ScenarioItem(pytest.Item):
         *,
         scenario_class: type[Any],
         indices: tuple[int, ...],
-        params: dict[str, Any],
+        params: dict[str, str],
         environment: dict[str, str],
         threads: int,
         **kwargs: Any,
@@ -81,7 +83,8 @@ class ScenarioItem(pytest.Item):
         """Skip what does not apply here, with the reason."""
         cls = self.scenario_class
         run = run_of(self.config)
-        assert run.device is not None
+        if run.device is None:  # --setup-only and --setup-plan run nothing, so nothing was opened
+            return
         if self.threads < cls.threads_min:
             pytest.skip(f"needs at least {cls.threads_min} threads: --mps-threads={cls.threads_min}")
         if cls.threads_max is not None and self.threads > cls.threads_max:
@@ -102,8 +105,7 @@ class ScenarioItem(pytest.Item):
         module = self.getparent(pytest.Module)
         assert module is not None
         ref = ScenarioRef(str(self.path), module.obj.__name__, self.scenario_class.__qualname__, self.indices)
-        names = {name: value_id(value, name, 0) for name, value in self.params.items()}
-        spec = ItemSpec(self.nodeid, scenario, ref, names, self.environment, self.threads)
+        spec = ItemSpec(self.nodeid, scenario, ref, self.params, self.environment, self.threads)
         try:
             self.result = ItemRunner(run, spec).execute()
         finally:
@@ -143,19 +145,20 @@ class StressRepr(TerminalRepr):
 
 def make_items(collector: Any, name: str, cls: type[Any], threads: tuple[int, ...]) -> Iterator[pytest.Item]:
     """Yield the items of one scenario class; ids hold no seeds and no dates, so `--lf` finds them again."""
-    check_class(cls)
+    problem = class_problem(cls)
+    if problem is not None:
+        raise collector.CollectError(f"{collector.path}: {name}: {problem}")
+    ids = {key: distinct([value_id(value, key) for value in values]) for key, values in cls.params.items()}
+    known = environments(cls)
+    environment_ids = distinct(["-".join(f"{key}={value}" for key, value in one.items()) for one in known])
     for count in threads:
-        for indices, params in combinations(cls):
-            for environment in environments(cls):
-                parts = [
-                    value_id(value, key, index)
-                    for (key, value), index in zip(params.items(), indices, strict=True)
-                ]
-                parts += [_ID_UNSAFE.sub("_", f"{key}={value}") for key, value in environment.items()]
-                item_id = "-".join([*parts, f"t{count}"])
+        for indices, _ in combinations(cls):
+            params = {key: ids[key][index] for key, index in zip(ids, indices, strict=True)}
+            for environment, environment_id in zip(known, environment_ids, strict=True):
+                parts = [*params.values(), environment_id, f"t{count}"]
                 item = ScenarioItem.from_parent(
                     collector,
-                    name=f"{name}[{item_id}]",
+                    name=f"{name}[{'-'.join(filter(None, parts))}]",
                     scenario_class=cls,
                     indices=indices,
                     params=params,
@@ -166,37 +169,69 @@ def make_items(collector: Any, name: str, cls: type[Any], threads: tuple[int, ..
                 yield item
 
 
-def check_class(cls: type[Any]) -> None:
-    """Refuse declarations that cannot be meant, naming the way out."""
-    where = f"{cls.__module__}.{cls.__qualname__}"
+def class_problem(cls: type[Any]) -> str | None:
+    """Return what cannot be meant in a class's declarations, with the way out; None when all is well."""
     needed = "body" if issubclass(cls, ProcessScenario) else "step"
     base: type[Any] = ProcessScenario if needed == "body" else Scenario
     if getattr(cls, needed) is getattr(base, needed) and (needed == "body" or cls.steps is Scenario.steps):
-        raise pytest.UsageError(
-            f"{where} has no {needed}(): write one, or start a helper class's name with an underscore"
-        )
-    taken = [name for name in cls.params if hasattr(base, name) or name in ("threads", "device_type")]
-    if taken:
-        raise pytest.UsageError(
-            f"{where}: parameter {taken[0]!r} is a name of Scenario's own; choose another"
-        )
-    unknown = [name for name in cls.requires if name not in CAPABILITIES]
-    if unknown:
-        raise pytest.UsageError(
-            f"{where} requires {unknown[0]!r}; capabilities are {', '.join(CAPABILITIES)}"
-        )
-    unknown = [name for name in cls.acceptable if name not in set(Verdict)]
-    if unknown:
-        raise pytest.UsageError(
-            f"{where}: acceptable names {unknown[0]!r}; verdicts are {', '.join(Verdict)}"
-        )
+        return f"it has no {needed}(): write one, or start a helper class's name with an underscore"
+    required = [
+        one.name
+        for one in inspect.signature(cls).parameters.values()
+        if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+    ]
+    if required:
+        return f"its __init__ needs {required[0]!r}: a scenario is made without arguments; use params"
+    return _params_problem(cls, base) or _names_problem(cls) or _environment_problem(cls)
 
 
-def value_id(value: Any, name: str, index: int) -> str:
-    """Return the part of a node id that stands for a parameter's value."""
+def _params_problem(cls: type[Any], base: type[Any]) -> str | None:
+    if not isinstance(cls.params, Mapping):
+        return "params must be a mapping, as in {'dtype': [torch.float32, torch.float16]}"
+    for name, values in cls.params.items():
+        if not isinstance(name, str) or not name.isidentifier():
+            return f"parameter {name!r} cannot be the name of an attribute"
+        if hasattr(base, name) or name in ("threads", "device_type"):
+            return f"parameter {name!r} is a name of {base.__name__}'s own; choose another"
+        if isinstance(values, str) or not isinstance(values, Sequence) or not values:
+            return f"parameter {name!r} needs a list of values, at least one"
+    return None
+
+
+def _names_problem(cls: type[Any]) -> str | None:
+    if isinstance(cls.requires, str):
+        return f"requires must be a list, as in [{cls.requires!r}]"
+    for name in cls.requires:
+        if name not in CAPABILITIES:
+            return f"it requires {name!r}; capabilities are {', '.join(CAPABILITIES)}"
+    if not isinstance(cls.acceptable, Mapping):
+        return "acceptable must be a mapping from a verdict to the reason why it is fine here"
+    for name in cls.acceptable:
+        if name not in set(Verdict):
+            return f"acceptable names {name!r}; verdicts are {', '.join(Verdict)}"
+    return None
+
+
+def _environment_problem(cls: type[Any]) -> str | None:
+    for one in [cls.env] if isinstance(cls.env, Mapping) else cls.env:
+        if not isinstance(one, Mapping) or not all(
+            isinstance(text, str) for pair in one.items() for text in pair
+        ):
+            return "env must be a mapping of texts, as in {'PYTORCH_MPS_FAST_MATH': '1'}, or a list of them"
+    return None
+
+
+def value_id(value: Any, name: str) -> str:
+    """Return the part of a node id that stands for a parameter's value; the name where it has no short text."""
     text = str(value)
     if isinstance(value, str | int | float | bool | None):
-        return _ID_UNSAFE.sub("_", text)
-    if text.startswith("torch."):
-        return _ID_UNSAFE.sub("_", text.removeprefix("torch."))
-    return str(getattr(value, "__name__", f"{name}{index}"))
+        return text
+    return text.removeprefix("torch.") if text.startswith("torch.") else str(getattr(value, "__name__", name))
+
+
+def distinct(ids: list[str]) -> list[str]:
+    """Return the ids with unsafe characters replaced, numbered where they would be equal."""
+    safe = [_ID_UNSAFE.sub("_", one) for one in ids]
+    numbered = [f"{one}.{index}" for index, one in enumerate(safe)]
+    some = [one if safe.count(one) == 1 else numbered[index] for index, one in enumerate(safe)]
+    return some if len(set(some)) == len(some) else numbered

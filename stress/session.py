@@ -115,7 +115,8 @@ class StressPlugin:
             lines.append(
                 f"mps: device {run.device.name} ({run.device.reason}), {run.device.torch_text}, {run.device.torch.get('file', '')}"
             )
-        lines.append(f"mps: records {run.folder_path}")
+        if not self.dry:
+            lines.append(f"mps: records {run.folder_path}")
         if not settings.isolation:
             lines.append("mps: no isolation: a crash ends pytest, and a hang in native code is not caught")
         if settings.all_tests:
