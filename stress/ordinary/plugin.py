@@ -15,8 +15,11 @@ from stress.options import DEADLINE_S_DEFAULT
 from stress.options import Settings
 from stress.ordinary import fixtures
 from stress.ordinary import selection
+from stress.ordinary.judge import Judgement
 from stress.ordinary.judge import hide_unless_alone
 from stress.ordinary.pool import Pool
+from stress.ordinary.threaded import PROPERTY_CALLS
+from stress.ordinary.threaded import PROPERTY_OVERLAP
 from stress.ordinary.threaded import Conditions
 from stress.ordinary.threaded import Threaded
 from stress.ordinary.threaded import run_function
@@ -30,7 +33,7 @@ _STATE = pytest.StashKey[Threaded]()
 _REASON = pytest.StashKey[str]()
 
 # Attributes of a report are carried over by pytest-xdist as long as JSON can hold them.
-_REPORT_ATTRIBUTE = "mps_ordinary"
+_REASON_ATTRIBUTE = "mps_not_threaded"
 
 
 def add_ini(parser: pytest.Parser) -> None:
@@ -175,12 +178,11 @@ class OrdinaryPlugin:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         state = item.stash.get(_STATE, None)
-        if report.when == "call" and state is not None:
-            setattr(report, _REPORT_ATTRIBUTE, {"calls": state.calls, "overlap": state.overlap})
-            if report.failed and state.judgement is not None and state.judgement.headline:
-                _explain(report, state)
+        judgement = state.judgement if state is not None else None
+        if report.when == "call" and report.failed and judgement is not None and judgement.headline:
+            _explain(report, judgement)
         if report.when == "setup" and _REASON in item.stash:
-            setattr(report, _REPORT_ATTRIBUTE, {"reason": item.stash[_REASON]})
+            setattr(report, _REASON_ATTRIBUTE, item.stash[_REASON])
         if report.when == "teardown" and state is not None:
             # The test is over: its instances and tracebacks must not live on, and a second run (plugins
             # that repeat tests) starts afresh.
@@ -189,13 +191,12 @@ class OrdinaryPlugin:
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        told = getattr(report, _REPORT_ATTRIBUTE, None)
-        if told is None:
-            return
-        if "reason" in told:
-            self._reasons.append(told["reason"])
-        elif told["calls"]:
-            self._overlaps.append((told["calls"], told["overlap"]))
+        if report.when == "setup" and hasattr(report, _REASON_ATTRIBUTE):
+            self._reasons.append(getattr(report, _REASON_ATTRIBUTE))
+        if report.when == "call":
+            told = dict(report.user_properties)
+            if PROPERTY_CALLS in told:
+                self._overlaps.append((int(str(told[PROPERTY_CALLS])), float(str(told[PROPERTY_OVERLAP]))))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._overlaps:
@@ -220,10 +221,8 @@ class OrdinaryPlugin:
         self._pool.close()
 
 
-def _explain(report: pytest.TestReport, state: Threaded) -> None:
+def _explain(report: pytest.TestReport, judgement: Judgement) -> None:
     """Put the headline into the one-line summary and the details below the traceback."""
-    judgement = state.judgement
-    assert judgement is not None
     longrepr: Any = report.longrepr
     crash = getattr(longrepr, "reprcrash", None)
     if crash is None:

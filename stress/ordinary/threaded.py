@@ -39,6 +39,10 @@ from stress.seeds import derive
 LINGER_S_MAX = 1.0
 """How long threads that the body started may take to end after the last call, all together."""
 
+PROPERTY_CALLS = "mps_calls"
+PROPERTY_OVERLAP = "mps_overlap"
+"""User properties of each threaded test: calls of its body, and the share during which another's ran."""
+
 PERTURB_MODE = "line"
 
 PERTURBED_EVERY = 8
@@ -56,8 +60,6 @@ class Threaded:
     plan: Plan
     instances: list[object] = field(default_factory=list)
     judgement: Judgement | None = None
-    calls: int = 0
-    overlap: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -147,9 +149,9 @@ def _run(
         text = str(hang)
         state.judgement = Judgement(pytest.fail.Exception(text, pytrace=False), text.splitlines()[0], text)
     else:
-        state.calls = job.calls
-        state.overlap = job.overlap()
-        lines = [_conditions_line(job, conditions, state.overlap)]
+        overlap = job.overlap()
+        item.user_properties += [(PROPERTY_CALLS, job.calls), (PROPERTY_OVERLAP, round(overlap, 3))]
+        lines = [_conditions_line(job, conditions, overlap)]
         state.judgement = judge(job, Leftovers(errors, running), nodeid=item.nodeid, context_lines=lines)
     if state.judgement.error is not None:
         raise state.judgement.error

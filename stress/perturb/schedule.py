@@ -50,7 +50,7 @@ LEVELS = {
 # Mean number of boundaries between two actions. The first boundaries are acted upon more often: state is
 # cold only once, and a race that needs the first iteration has one chance per attempt.
 EARLY_BOUNDARIES = {"op": 8, "line": 8, "opcode": 32}
-GAP_EARLY = {"op": 1.5, "line": 1.5, "opcode": 4.0}
+GAP_EARLY = {"op": 1.5, "line": 1.25, "opcode": 4.0}
 GAP_LATER = {"op": 4.0, "line": 16.0, "opcode": 48.0}
 
 

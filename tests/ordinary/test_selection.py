@@ -156,6 +156,8 @@ class TestWithPytest:
         assert 'message="always fails: 64 of 64 calls: assert 2 != 2' in xml
         assert xml.count("<failure") == 1
         assert "<error" not in xml
+        assert xml.count('<property name="mps_calls" value="64"') == 5
+        assert xml.count('<property name="mps_overlap"') == 5
 
     def test_torch_is_not_imported(self, tmp_path: Path) -> None:
         source = "import sys\ndef test_it():\n    assert 'torch' not in sys.modules\n"
