@@ -63,15 +63,16 @@ class LostUpdate(Scenario):
     iterations = 4
 
     def setup(self, device: torch.device) -> dict[str, Any]:
-        return {"sum": 0, "reads": 0}
+        return {"sum": 0, "reads": 0, "lock": threading.Lock()}
 
     def make_input(self, generator: torch.Generator) -> torch.Tensor:
         return torch.randn(8, generator=generator)
 
     def step(self, state: dict[str, Any], x: torch.Tensor) -> torch.Tensor:
-        old = state["sum"]
-        state["reads"] += 1
-        mine = state["reads"]
+        with state["lock"]:
+            old = state["sum"]
+            state["reads"] += 1
+            mine = state["reads"]
         _hand_over(lambda: state["reads"] != mine)
         state["sum"] = old + 1
         return x * 2
@@ -91,17 +92,18 @@ class NotReentrant(Scenario):
     iterations = 4
 
     def setup(self, device: torch.device) -> dict[str, Any]:
-        return {"inside": None, "refused": 0}
+        return {"is_taken": False, "refused": 0, "lock": threading.Lock()}
 
     def make_input(self, generator: torch.Generator) -> torch.Tensor:
         return torch.randn(8, generator=generator)
 
     def step(self, state: dict[str, Any], x: torch.Tensor) -> torch.Tensor:
-        if state["inside"] is not None:
-            state["refused"] += 1
-            raise RuntimeError("a second thread entered a section that is not re-entrant")
-        state["inside"] = threading.get_ident()
-        before = state["refused"]
+        with state["lock"]:  # two that entered together would each wait for a third
+            if state["is_taken"]:
+                state["refused"] += 1
+                raise RuntimeError("a second thread entered a section that is not re-entrant")
+            state["is_taken"] = True
+            before = state["refused"]
         _hand_over(lambda: state["refused"] != before)
-        state["inside"] = None
+        state["is_taken"] = False
         return x * 2
