@@ -17,6 +17,7 @@ from stress.options import Settings
 from stress.options import worker_input
 from stress.options import xdist_workers
 from stress.report.table import closing_table
+from stress.report.table import note_lines
 from stress.report.table import sentences
 from stress.report.words import report_data
 from stress.run import RUN_KEY
@@ -177,7 +178,7 @@ class StressPlugin:
         rows = sorted(self.rows, key=lambda row: row["item"])
         writer.line(closing_table(rows, width=writer.fullwidth, color=writer.hasmarkup))
         writer.line("")
-        for sentence in sentences(rows):
+        for sentence in [*sentences(rows), *note_lines(rows)]:
             writer.line(sentence)
         writer.line(f"records: {self.run.folder_path}")
 

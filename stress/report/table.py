@@ -21,34 +21,44 @@ _STYLES = {
     Verdict.INCONCLUSIVE: "yellow",
 }
 _WIDTH_MIN = 80
+_WIDTH_MIN_PLAIN = 110
+_RATE_WIDTH_MIN = 14
+_VERDICT_WIDTH = 14
+_FAILED_WIDTH = 7
+_OTHER_WIDTH = _VERDICT_WIDTH + _FAILED_WIDTH + 4 * 2  # and the padding of all columns
 
 
 def closing_table(rows: Sequence[dict[str, Any]], *, width: int, color: bool) -> str:
-    """Return the table of all items that ran, as text of at most `width` columns (at least 80)."""
+    """Return the table of all items that ran, grouped by file, as text of at most `width` columns."""
+    # Into a file or a pipe there is no reason to fold: a log is read with a scroll bar.
+    width = max(width, _WIDTH_MIN if color else _WIDTH_MIN_PLAIN)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("item", overflow="fold", ratio=None, no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    table.add_column("failed", justify="right", no_wrap=True)
-    table.add_column("rate, 95 %", overflow="fold")
+    names = [row["item"].partition("::") for row in rows]
+    longest = max((max(len(path), len(name) + 1) for path, _, name in names), default=0)
+    item_width = min(longest, width - _OTHER_WIDTH - _RATE_WIDTH_MIN)
+    # All widths are given: with minimum widths, rich folds the text for one width and crops it to another.
+    table.add_column("item", overflow="fold", width=item_width)
+    table.add_column("verdict", width=_VERDICT_WIDTH)
+    table.add_column("failed", justify="right", width=_FAILED_WIDTH)
+    table.add_column("rate, 95 %", overflow="fold", width=width - _OTHER_WIDTH - item_width)
+    file = ""
     for row in rows:
+        path, _, name = row["item"].partition("::")
+        if path != file:
+            file = path
+            table.add_row(Text(path, style="bold"))
         style = _STYLES.get(Verdict(row["verdict"]), "red")
         failed = f"{row['failures']}/{row['counted']}" if row["counted"] else "-"
-        table.add_row(Text(short_name(row["item"])), Text(row["word"], style=style), failed, Text(_rate(row)))
+        table.add_row(Text(f" {name}"), Text(row["word"], style=style), failed, Text(_rate(row)))
     buffer = StringIO()
     Console(
         file=buffer,
-        width=max(width, _WIDTH_MIN),
+        width=width,
         force_terminal=color,
         color_system="standard" if color else None,
         highlight=False,
     ).print(table)
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
-
-
-def short_name(nodeid: str) -> str:
-    """Return the node id without the folder, which is the same for nearly all items of a run."""
-    path, _, rest = nodeid.partition("::")
-    return f"{path.rpartition('/')[2]}::{rest}"
 
 
 def _rate(row: dict[str, Any]) -> str:
@@ -62,9 +72,20 @@ def _rate(row: dict[str, Any]) -> str:
         return f"{100 * low:.1f}-{100 * high:.1f} %{control}{signature}"
     if not verdict.is_green:
         return str(row["headline"])
-    bound = f"below {100 * stats.failure_rate_bound(row['counted']):.1f} %" if row["counted"] else "-"
-    notes = [note for note in row["notes"] if not note.startswith("no double-precision")]
-    return "; ".join([bound, *(note.split(":")[0] for note in notes)])
+    return f"below {100 * stats.failure_rate_bound(row['counted']):.1f} %" if row["counted"] else "-"
+
+
+def note_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Return one line per kind of note on green items, with how many have it."""
+    kinds: Counter[str] = Counter()
+    for row in rows:
+        if Verdict(row["verdict"]).is_green and not row["canary"]:
+            kinds.update({_kind_of(note) for note in row["notes"]})
+    return [f"note, {_items(count)}: {note}" for note, count in kinds.most_common()]
+
+
+def _kind_of(note: str) -> str:
+    return "time budget: fewer attempts than asked for" if note.startswith("time budget") else note
 
 
 def sentences(rows: Sequence[dict[str, Any]]) -> list[str]:

@@ -1,0 +1,78 @@
+"""The closing table loses nothing, however narrow the terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from stress.report.table import closing_table
+from stress.report.table import note_lines
+from stress.report.table import sentences
+
+
+def row(item: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "word": "PASSED",
+        "verdict": "pass",
+        "canary": False,
+        "item": f"scenarios/op_pairs.py::{item}",
+        "counted": 20,
+        "failures": 0,
+        "controls": 0,
+        "control_failures": 0,
+        "signature": None,
+        "notes": [],
+        "headline": "",
+        **changes,
+    }
+
+
+ROWS = [
+    row("ProjectionThenAttention[strided-float16-t8]", notes=["other kernel path: near"]),
+    row("Wrong[t8]", word="MISMATCH", verdict="mismatch", failures=3, controls=20, signature="metal/x"),
+    row(
+        "Odd[t8]",
+        word="INCONCLUSIVE",
+        verdict="inconclusive",
+        counted=0,
+        headline="a reason " * 9 + "that ends",
+    ),
+    row("Planted[t8]", word="CANARY FOUND", canary=True, failures=20),
+]
+
+
+class TestClosingTable:
+    @pytest.mark.parametrize("color", [False, True])
+    @pytest.mark.parametrize("width", [20, 80, 200])
+    def test_every_item_its_verdict_and_rate_are_shown(self, width: int, color: bool) -> None:
+        lines = [line.rstrip() for line in closing_table(ROWS, width=width, color=color).splitlines()]
+        text = "".join("".join(lines).split())
+        for needed in (
+            "ProjectionThenAttention[strided-float16-t8]"[: None if not color else 23],
+            "MISMATCH",
+            "3/20",
+            "5.2-36.0%",
+            "onethread0/20",
+            "metal/x",
+            "below13.9%",
+            "thatends",
+            "CANARYFOUND",
+        ):
+            assert needed in text, text
+
+    def test_a_plain_table_is_not_folded_to_the_default_80_columns(self) -> None:
+        assert " ProjectionThenAttention[strided-float16-t8]  PASSED" in closing_table(
+            ROWS, width=80, color=False
+        )
+
+    def test_the_sentences_claim_what_the_attempts_allow(self) -> None:
+        assert sentences(ROWS) == [
+            "0 of 20 attempts failed: failure rate below 13.9 % at 95 % (1 item)",
+            "all 3 items together: 3 of 40 attempts failed: 7.5 %, 95 % interval 2.6-19.9 %; "
+            "canaries found: 1 of 1",
+        ]
+        assert sentences(ROWS[:1])[-1] == "no canary ran"
+
+    def test_notes_are_counted(self) -> None:
+        assert note_lines(ROWS) == ["note, 1 item: other kernel path: near"]
