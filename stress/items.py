@@ -94,6 +94,8 @@ class ScenarioItem(pytest.Item):
             pytest.skip(f"{run.device.name} here has no {', '.join(missing)}")
         if issubclass(cls, ProcessScenario) and not run.settings.isolation:
             pytest.skip("a process scenario needs isolation: leave out --mps-no-isolation and --pdb")
+        if self.environment and not run.settings.isolation:
+            pytest.skip("an environment needs a process of its own: leave out --mps-no-isolation and --pdb")
         left_s = run.budget_left_s()
         if left_s is not None and left_s <= 0:
             pytest.skip(f"time budget spent (--mps-seconds={run.settings.seconds:g}): not run")
@@ -156,9 +158,13 @@ def make_items(collector: Any, name: str, cls: type[Any], threads: tuple[int, ..
             params = {key: ids[key][index] for key, index in zip(ids, indices, strict=True)}
             for environment, environment_id in zip(known, environment_ids, strict=True):
                 parts = [*params.values(), environment_id, f"t{count}"]
+                item_name = f"{name}[{'-'.join(filter(None, parts))}]"
                 item = ScenarioItem.from_parent(
                     collector,
-                    name=f"{name}[{'-'.join(filter(None, parts))}]",
+                    name=item_name,
+                    # As a text: pytest 9.2 parses it into name and parameters, as it does with what --lf reads
+                    # from the cache, and compares the two.
+                    nodeid=f"{collector.nodeid}::{item_name}",
                     scenario_class=cls,
                     indices=indices,
                     params=params,

@@ -45,7 +45,8 @@ class Judged:
 
 def judge(run: ChildRun, reports: Sequence[CrashReport] = ()) -> Judged:
     """Return the verdict of a crew's, control's or process scenario's child."""
-    code = run.exit.code if run.exit is not None else -int(signal.SIGKILL)
+    # Without isolation there is no process that ends, only a result.
+    code = run.exit.code if run.exit is not None else -int(signal.SIGKILL) if run.hung else 0
     body_finished = run.spec.kind == "process" and run.snapshot is not None and run.snapshot.body_finished
     diagnosis = diagnose(
         stderr=run.stderr,
