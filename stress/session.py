@@ -120,10 +120,6 @@ class StressPlugin:
             lines.append(f"mps: records {run.folder_path}")
         if not settings.isolation:
             lines.append("mps: no isolation: a crash ends pytest, and a hang in native code is not caught")
-        if settings.all_tests:
-            lines.append(
-                "mps: ordinary tests run inside the pytest process: a crash ends it, -n1 contains it"
-            )
         return lines
 
     @pytest.hookimpl(wrapper=True)

@@ -143,10 +143,13 @@ def _one_wrong(leaf: torch.Tensor) -> torch.Tensor:
 
 
 def _state(role: Role) -> Role:
-    """A tensor of the state is overwritten while the crew runs."""
+    """A tensor of the state is overwritten while the crew runs, by a thread whose own role reads it.
+
+    Role 0: where another role struck, all threads that read the state could have ended by then.
+    """
 
     def step(state: Any, x: Any) -> Any:
-        if is_target():
+        if is_target(thread=0):
             with torch.no_grad():
                 # Not a shift, which a normalisation behind it would hide.
                 floating_tensors(state)[0].view(-1)[::2].neg_()
