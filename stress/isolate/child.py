@@ -23,6 +23,7 @@ from stress.errors import BrokenScenario
 from stress.errors import Inconclusive
 from stress.findings import Finding
 from stress.findings import broken
+from stress.isolate import process
 from stress.isolate.blackbox import BlackBox
 from stress.isolate.blackbox import Writer
 from stress.isolate.spec import ChildSpec
@@ -68,6 +69,8 @@ def result_of(spec: ChildSpec, *, join_deadline_s: float | None = None) -> Resul
     except MemoryError as error:
         findings = [Finding(Verdict.OOM, "out-of-memory", f"while preparing: {error}")]
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in process.NO_ROOM:
+            raise  # nothing that the scenario did, and not to be written down here either
         out_of_memory = "out of memory" in str(error)
         trace = traceback.format_exc(limit=-12)
         findings = [
@@ -212,6 +215,7 @@ def _crew(spec: ChildSpec, result: Result, join_deadline_s: float | None) -> lis
     readback = _readback(spec, workload)
     weights = ramps(references[0].elements_max, device.torch_device) if readback == "digest" else None
     if spec.perturb_mode == "op":
+        dispatch_cache.resolve_all()
         dispatch_cache.fill(references[0].operators)
     clock.lap("prepare_s")
     box.stage("crew")

@@ -10,6 +10,7 @@ import atexit
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from stress.isolate import process
 from stress.isolate.spec import ChildSpec
@@ -28,16 +29,20 @@ def main() -> None:
         spec = load_spec(Path(line.rstrip("\n")))
     else:
         spec = load_spec(Path(sys.argv[1]))
-    process.prepare(spec)
+    try:
+        process.prepare(spec)
+        if spec.kind != "process":
+            from stress.isolate import child
+
+            child.run(spec)
+            sys.stdout.flush()
+            sys.stderr.flush()
+    except BaseException as error:
+        process.fail(spec, error)
     if spec.kind == "process":
         run_program(spec)  # and return: this process ends as any program does
-        return
-    from stress.isolate import child
-
-    child.run(spec)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)  # as a forked child does: how a process finalises is the subject of ProcessScenario alone
+    else:  # as a forked child does: how a process finalises is the subject of ProcessScenario alone
+        os._exit(0)
 
 
 def run_program(spec: ChildSpec) -> None:
@@ -60,7 +65,7 @@ def run_program(spec: ChildSpec) -> None:
         scenario = child.load_scenario(spec.scenario, threads=spec.threads, device_type=spec.device)
     except BrokenScenario as error:
         result["findings"] = [broken("scenario", str(error)).to_data()]
-        child.write_result(spec, result)
+        _write(spec, result)
         return
     from stress import seeds
     from stress.device import open_device
@@ -82,11 +87,20 @@ def run_program(spec: ChildSpec) -> None:
         result["findings"] = [
             Finding(verdict, "exception", f"the body raised {raised}", trace=raised.trace).to_data()
         ]
-        child.write_result(spec, result)
+        _write(spec, result)
         raise
     box.flag(FLAG_BODY_FINISHED)
     box.stage("done")
-    child.write_result(spec, result)
+    _write(spec, result)
+
+
+def _write(spec: ChildSpec, result: dict[str, Any]) -> None:
+    from stress.isolate import child
+
+    try:
+        child.write_result(spec, result)
+    except OSError as error:
+        process.fail(spec, error)
 
 
 if __name__ == "__main__":

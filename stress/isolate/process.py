@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import errno
 import faulthandler
 import os
 import signal
 import sys
+import traceback
+from typing import NoReturn
 
+from stress.isolate import blackbox
 from stress.isolate.spec import ChildSpec
 
 _PR_SET_PDEATHSIG = 1
 _WATCHDOG_GRACE_S = 60.0
+EXIT_FRAMEWORK = 70
+"""The status of a child whose framework code raised."""
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 _stacks_file: object = (
     None  # faulthandler keeps only the descriptor: the object must outlive this module's users
@@ -66,3 +74,21 @@ def die_with_parent(parent_pid: int, signal_number: int = signal.SIGKILL) -> Non
     libc.prctl(_PR_SET_PDEATHSIG, int(signal_number), 0, 0, 0)
     if os.getppid() != parent_pid:  # it died before the request was made
         os._exit(1)
+
+
+def fail(spec: ChildSpec | None, error: BaseException) -> NoReturn:
+    """End a child in which not the scenario but the framework's own work failed, and tell the parent.
+
+    The mark in the black box reaches the parent even where the disk is full, which loses the trace.
+    """
+    if spec is not None:
+        no_room = isinstance(error, OSError) and error.errno in NO_ROOM
+        with contextlib.suppress(OSError):
+            blackbox.mark(
+                spec.file("blackbox"),
+                blackbox.FLAG_DISK_FULL if no_room else blackbox.FLAG_FRAMEWORK_FAILED,
+            )
+    with contextlib.suppress(OSError):
+        traceback.print_exception(error)
+        sys.stderr.flush()
+    os._exit(EXIT_FRAMEWORK)

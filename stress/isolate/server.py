@@ -22,11 +22,11 @@ import signal
 import socket
 import sys
 import time
-import traceback
 from pathlib import Path
 from typing import Any
 
 from stress.isolate import process
+from stress.isolate.spec import ChildSpec
 from stress.isolate.spec import load_spec
 
 
@@ -37,7 +37,7 @@ class Server:
         self._connection = connection
         self._buffer = b""
         self._children: dict[int, int] = {}  # pid -> request id
-        self._is_child = False
+        self._spec: ChildSpec | None = None  # in a child: what it does
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
         os.set_blocking(self._wake_read, False)
@@ -81,13 +81,10 @@ class Server:
         started = time.time()
         pid = os.fork()
         if pid == 0:
-            self._is_child = True
             try:
                 self._child(parent, Path(request["spec"]))
-            except BaseException:
-                traceback.print_exc()
-                sys.stderr.flush()
-                os._exit(70)
+            except BaseException as error:
+                process.fail(self._spec, error)
             os._exit(0)
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)  # both sides do it, so that neither races the other
@@ -104,7 +101,7 @@ class Server:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         for descriptor in (self._connection.fileno(), self._wake_read, self._wake_write):
             os.close(descriptor)
-        spec = load_spec(spec_path)
+        spec = self._spec = load_spec(spec_path)
         process.prepare(spec)
         from stress.isolate import child
 
@@ -168,6 +165,9 @@ def preload() -> None:
     """Import what children need; no op may run and no user code may be imported."""
     for name in PRELOADED:
         importlib.import_module(name)
+    from stress.perturb import dispatch_cache
+
+    dispatch_cache.resolve_all()  # in the server, so that every child inherits it
 
 
 def main() -> None:

@@ -15,12 +15,11 @@ from stress.diagnose import match
 from stress.findings import Finding
 from stress.findings import broken
 from stress.isolate.blackbox import Stamp
+from stress.isolate.process import EXIT_FRAMEWORK
 from stress.isolate.supervisor import ChildRun
 from stress.verdict import Verdict
 from stress.verdict import worst
 
-EXIT_FRAMEWORK = 70
-"""The fork server's own status for a child whose framework code raised."""
 _SENT_BY_OTHERS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 INTERESTING_NOTE = "other kernel path"
 
@@ -105,7 +104,14 @@ def _ending(run: ChildRun, code: int, diagnosis: Diagnosis) -> tuple[Verdict, st
             text = f"killed by {diagnosis.signal_name}, which the framework did not send (out of memory? a user?)"
             return Verdict.INCONCLUSIVE, text
         return Verdict.CRASH, f"{diagnosis.headline}{_after_body(run)}"
-    if code == EXIT_FRAMEWORK and run.result is None and "Traceback" in run.stderr:
+    if run.result is None and run.snapshot is not None and run.snapshot.disk_full:
+        return (
+            Verdict.INCONCLUSIVE,
+            f"the child could not write its files in {run.spec.folder}: the disk is full",
+        )
+    # The status alone would prove nothing: the scenario may use it too.
+    unmarked = code == EXIT_FRAMEWORK and stage == "start"
+    if run.result is None and (unmarked or (run.snapshot is not None and run.snapshot.framework_failed)):
         return Verdict.BROKEN, f"the framework failed in the child: {diagnosis.headline}"
     if run.spec.kind == "process":
         return _process_ending(run, code, diagnosis)

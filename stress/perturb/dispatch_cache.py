@@ -9,6 +9,8 @@ stops before any kernel fills the cache and leaves the device's own caches cold.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,6 +19,23 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 INSTRUMENT_ERROR = "PyHandleCache.h"
 """Part of the assertion's text, for what slips through all the same."""
+
+
+@functools.cache
+def resolve_all() -> int:
+    """Look every operator up in `torch.ops` once; return how many there are (3,639 in 70 ms with torch 2.13).
+
+    Two threads that look one up for the first time together make two objects: `torch.ops` keeps the second,
+    and the dispatcher may hold a bare pointer to the first. Seen as duplicates of `aten::range` in 45 of 100
+    forked children, and once in some thousands of attempts as a SIGSEGV inside torch.
+    """
+    found = 0
+    for name in torch._C._dispatch_get_all_op_names():
+        qualified, _, overload = name.partition(".")
+        with contextlib.suppress(AttributeError, RuntimeError):  # registered, but without a schema
+            _operator(f"{qualified.replace('::', '.', 1)}.{overload or 'default'}")
+            found += 1
+    return found
 
 
 class Recorder(TorchDispatchMode):

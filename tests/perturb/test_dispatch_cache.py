@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import torch
 
 from stress.perturb.dispatch_cache import Recorder
 from stress.perturb.dispatch_cache import fill
+from stress.perturb.dispatch_cache import resolve_all
 
 
 def work() -> torch.Tensor:
@@ -14,6 +18,21 @@ def work() -> torch.Tensor:
     loss = layer(x).sum() + torch.nn.functional.conv1d(x, torch.randn(4, 3, 2)).max()
     (gradient,) = torch.autograd.grad(loss, x)
     return gradient.nonzero().unique()
+
+
+class TestResolving:
+    def test_nearly_all_operators_are_looked_up_and_kept(self) -> None:
+        assert resolve_all() > 0.95 * len(torch._C._dispatch_get_all_op_names())
+        assert "range" in vars(torch.ops.aten)
+
+    def test_a_forked_child_inherits_it(self) -> None:
+        """The server must have done it: in a child it would be paid for by every attempt."""
+        code = (
+            "import torch; from stress.isolate.server import preload; preload();"
+            "print('torch._dynamo' in __import__('sys').modules, 'range' in vars(torch.ops.aten))"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout.split() == ["True", "True"]
 
 
 class TestFilling:
