@@ -63,16 +63,23 @@ class ItemRunner:
         try:
             self._execute(result, started)
         except IsolationError as error:
-            result.verdict, result.headline = Verdict.BROKEN, f"no child process can be started: {error}"
+            self._cut_short(result, Verdict.BROKEN, f"no child process can be started: {error}")
         except OSError as error:
-            result.verdict = Verdict.INCONCLUSIVE
-            result.headline = (
-                f"cannot write the attempt's files in {self.run.folder_path}: {error.strerror or error}"
-            )
+            text = f"cannot write the attempt's files in {self.run.folder_path}: {error.strerror or error}"
+            self._cut_short(result, Verdict.INCONCLUSIVE, text)
         result.notes += [f"a crash report cannot be read: {text}" for text in self._unreadable_reports]
         result.seconds = time.monotonic() - started
         self._record_item(result)
         return result
+
+    def _cut_short(self, result: ItemResult, verdict: Verdict, text: str) -> None:
+        """End the item; what its attempts have found about the device by then outweighs why it ended."""
+        if result.attempts:
+            self._decide(result)
+        if result.verdict.is_failure:
+            result.notes.append(text)
+        else:
+            result.verdict, result.headline = verdict, text
 
     def _execute(self, result: ItemResult, started: float) -> None:
         share_s = self.run.item_share_s()

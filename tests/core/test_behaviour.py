@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -261,9 +260,9 @@ class Slow(Scenario):
 
     def test_shrinks_the_attempts_and_interrupts_nothing(self, tmp_path: Path) -> None:
         """However slow the machine is: what ran was cut short, what did not run was skipped."""
-        ran = run_in(tmp_path, self.SLOW, "--mps-seconds=8", "--mps-attempts=100", "-rs", "-v")
+        ran = run_in(tmp_path, self.SLOW, "--mps-seconds=6", "--mps-attempts=100", "-rs", "-v")
         assert ran.result.ret in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
-        assert "attempts 100, at most 8 s" in ran.text.replace("attempts 100 at", "attempts 100, at")
+        assert "attempts 100, at most 6 s" in ran.text
         assert len(ran.items) + ran.text.count("SKIPPED (time budget spent") == 3
         for item in ran.items.values():
             assert item["verdict"] == "pass"
@@ -313,26 +312,3 @@ class Tuned(Fine):
         assert "an environment needs a process of its own: leave out --mps-no-isolation" in ran.text
         pids = {one["pid"] for one in ran.records if one["kind"] == "attempt_end"}
         assert len(pids) == 1
-
-
-class TestTheSeed:
-    def test_repeats_inputs_and_is_printed(self, tmp_path: Path) -> None:
-        source = """
-class Draws(Scenario):
-    iterations = 1
-    def make_input(self, generator):
-        return torch.randn(2, generator=generator)
-    def step(self, state, x):
-        if stress.current().thread_index == 0:
-            with open("drawn", "a") as file:
-                file.write(f"{x.tolist()}\\n")
-        return x
-"""
-        drawn = []
-        for seed in ("0x2a", "42"):
-            ran = run_in(tmp_path, source, f"--mps-seed={seed}", "--mps-attempts=1")
-            assert f"seed {int(seed, 0):#x}" in ran.text
-            drawn.append(set((tmp_path / "drawn").read_text().splitlines()))
-            os.unlink(tmp_path / "drawn")
-        assert drawn[0] == drawn[1]
-        assert drawn[0]

@@ -165,7 +165,9 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 class TestWhatIsNoBox:
-    @pytest.mark.parametrize("data", [b"", b"x", b"\0" * 64, b"\0" * 40_000, bytes(range(256)) * 160, b"{}\n" * 8])
+    @pytest.mark.parametrize(
+        "data", [b"", b"x", b"\0" * 64, b"\0" * 40_000, bytes(range(256)) * 160, b"{}\n" * 8]
+    )
     def test_is_refused(self, tmp_path: Path, data: bytes) -> None:
         (tmp_path / "box").write_bytes(data)
         with pytest.raises(ValueError, match="not a black box"):

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from stress.record import RunReader
 from stress.shipped import shipped_scenarios
 
 HEAD = "from stress import ProcessScenario, Scenario\n"
@@ -81,7 +80,7 @@ class TestFiles:
         )
         assert ids(tmp_path, "test_both.py") == ["test_both.py::Mine[t2]", "test_both.py::test_plain"]
 
-    @pytest.mark.parametrize("mode", ["prepend", "append", "importlib"])
+    @pytest.mark.parametrize("mode", ["prepend", "importlib"])
     def test_run_under_every_import_mode(self, tmp_path: Path, mode: str) -> None:
         """With siblings, relative imports, and one base name in two folders."""
         relative = (
@@ -263,10 +262,3 @@ def pytest_unconfigure():
             "conftest.py",
             "scenarios",
         ]
-
-    def test_with_setups_shown_is_a_real_one(self, tmp_path: Path) -> None:
-        write(tmp_path, self.FILE)
-        done = run(tmp_path, "--setup-show", "--mps-attempts=1")
-        assert done.returncode == 0
-        (folder,) = (tmp_path / "results" / "runs").iterdir()
-        assert [one["kind"] for one in RunReader(folder)].count("item") == 1

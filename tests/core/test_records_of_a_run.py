@@ -36,26 +36,30 @@ class Dies(Scenario):
             os.abort()
         return torch.ones(2)
 """
-# The crew of the first item fills the disk that the records are on, and leaves it full.
+# The crew of the first item, and all of the second, fill the disk that the records are on.
 FILLS = """
 def in_company():
     return sum(one.name.startswith("crew") for one in threading.enumerate()) > 1
+
+def fill():
+    with open("results/runs/filler", "ab", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            pass
 
 class AFills(Scenario):
     iterations = 1
     def step(self, state, x):
         if in_company() and stress.current().thread_index == 0:
-            with open("results/runs/filler", "wb", buffering=0) as file:
-                try:
-                    while True:
-                        file.write(bytes(4096))
-                except OSError:
-                    pass
+            fill()
         return torch.ones(2)
 
 class BFinds(Scenario):
     iterations = 1
     def step(self, state, x):
+        fill()
         return torch.ones(2)
 """
 
