@@ -74,5 +74,10 @@ class TestClosingTable:
         ]
         assert sentences(ROWS[:1])[-1] == "no canary ran"
 
+    def test_an_accepted_failure_is_no_clean_attempt(self) -> None:
+        accepted = row("Allowed[t8]", counted=20, failures=20)
+        assert sentences([accepted]) == ["no canary ran"]
+        assert "83.9-100.0 %; acceptable" in closing_table([accepted], width=100, color=False)
+
     def test_notes_are_counted(self) -> None:
         assert note_lines(ROWS) == ["note, 1 item: other kernel path: near"]

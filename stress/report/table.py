@@ -65,11 +65,12 @@ def _rate(row: dict[str, Any]) -> str:
     verdict = Verdict(row["verdict"])
     if row["canary"] and verdict.is_green:
         return "planted"
-    if verdict.is_failure:
+    if verdict.is_failure or row["failures"]:  # the latter on a green item: what it declares acceptable
         low, high = stats.wilson(row["failures"], row["counted"])
         control = f"; one thread {row['control_failures']}/{row['controls']}" if row["controls"] else ""
         signature = f"; {row['signature']}" if row["signature"] else ""
-        return f"{100 * low:.1f}-{100 * high:.1f} %{control}{signature}"
+        accepted = "; acceptable" if verdict.is_green else ""
+        return f"{100 * low:.1f}-{100 * high:.1f} %{accepted}{control}{signature}"
     if not verdict.is_green:
         return str(row["headline"])
     return f"below {100 * stats.failure_rate_bound(row['counted']):.1f} %" if row["counted"] else "-"
@@ -91,7 +92,11 @@ def _kind_of(note: str) -> str:
 def sentences(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Return the confidence sentences: one per number of clean attempts, then one over everything."""
     real = [row for row in rows if not row["canary"]]
-    clean = Counter(row["counted"] for row in real if Verdict(row["verdict"]).is_green and row["counted"])
+    clean = Counter(
+        row["counted"]
+        for row in real
+        if Verdict(row["verdict"]).is_green and row["counted"] and not row["failures"]
+    )
     lines = [
         f"{stats.confidence_sentence(0, counted)} ({'each of ' if items > 1 else ''}{_items(items)})"
         for counted, items in sorted(clean.items(), reverse=True)
