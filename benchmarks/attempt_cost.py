@@ -78,7 +78,9 @@ def attempts(supervisor: Supervisor, folder: Path) -> tuple[list[float], list[fl
     return fresh, after_crash
 
 
-def run(supervisor: Supervisor, folder: Path, kind: str, name: str, stem: str, *, threads: int = 8) -> ChildRun:
+def run(
+    supervisor: Supervisor, folder: Path, kind: str, name: str, stem: str, *, threads: int = 8
+) -> ChildRun:
     spec = ChildSpec(
         kind,
         str(folder),
