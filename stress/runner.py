@@ -105,9 +105,8 @@ class ItemRunner:
             if result.failures and not self.spec.scenario.canary:
                 self._run_controls(result, references)
         finally:
-            for path in references:
-                for suffix in ("", ".json"):
-                    target = Path(path) if not suffix else Path(path).with_suffix(suffix)
+            for path in map(Path, references):
+                for target in (path, path.with_suffix(".json")):
                     target.unlink(missing_ok=True)
 
     def _make_plan(self) -> Plan | None:
@@ -204,17 +203,18 @@ class ItemRunner:
         return attempt, run
 
     def _isolated(self, spec: ChildSpec) -> ChildRun:
-        workers = self._plan.workers if self._plan is not None and spec.kind == "crew" else 0
-        return self.run.supervisor.run(spec, workers)
+        return self.run.supervisor.run(spec, self._workers(spec))
+
+    def _workers(self, spec: ChildSpec) -> int:
+        """Return how many slots the child's black box needs beside the main thread's."""
+        return self._plan.workers if self._plan is not None and spec.kind == "crew" else 0
 
     def _inline(self, spec: ChildSpec) -> ChildRun:
         """Run in this process (`--mps-no-isolation`): nothing but a join deadline stands between."""
         from stress.isolate import blackbox
 
-        workers = self._plan.workers if self._plan is not None and spec.kind == "crew" else 0
-        blackbox.BlackBox.create(spec.file("blackbox"), workers)
+        blackbox.BlackBox.create(spec.file("blackbox"), self._workers(spec))
         started, clock = time.time(), time.monotonic()
-        os.environ.update(spec.env)
         data = child.result_of(spec, join_deadline_s=spec.deadline_s)
         run = ChildRun(spec, data, None, False, time.monotonic() - clock, started, os.getpid())
         run.snapshot = blackbox.read(spec.file("blackbox"))
