@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
+from typing import TYPE_CHECKING
 from typing import Any
 
 from stress.isolate.spec import ScenarioRef
 from stress.isolate.supervisor import ChildRun
 from stress.isolate.verdicts import Judged
-from stress.run import Run
 from stress.verdict import Verdict
+
+if TYPE_CHECKING:
+    from stress.run import Run
 
 
 @dataclass(frozen=True)

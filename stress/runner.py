@@ -7,29 +7,25 @@ import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from stress import perturb
 from stress import seeds
+from stress.attempt_runner import AttemptRunner
+from stress.attempt_runner import remove_references
 from stress.attempts import Attempt
 from stress.attempts import ItemResult
 from stress.attempts import ItemSpec
 from stress.attempts import command_line
-from stress.attempts import end_fields
-from stress.diagnose import CrashReport
-from stress.diagnose import IpsError
-from stress.diagnose import default_folders
-from stress.diagnose import find_reports
 from stress.isolate import child
 from stress.isolate.backend import IsolationError
 from stress.isolate.spec import READBACKS
 from stress.isolate.spec import ChildSpec
 from stress.isolate.spec import ScenarioRef
 from stress.isolate.supervisor import ChildRun
-from stress.isolate.verdicts import Judged
-from stress.isolate.verdicts import judge
-from stress.isolate.verdicts import judge_reference
 from stress.plan import Plan
 from stress.run import Run
 from stress.scenario import ProcessScenario
@@ -41,8 +37,6 @@ from stress.verdict import worst
 HANGS_MAX = 2
 """An item stops after this many hangs: each costs a whole deadline."""
 REFERENCE_DEADLINE_FACTOR = 2.0
-_SCRATCH = ("spec.json", "result.json", "result.part", "blackbox")
-_EVIDENCE = ("stderr", "stdout", "stacks", "native")
 
 
 class ItemRunner:
@@ -53,7 +47,9 @@ class ItemRunner:
         self.seed = seeds.derive(run.settings.seed, spec.key)
         self.is_process = isinstance(spec.scenario, ProcessScenario)
         self.command = command_line(run, spec)
-        self._unreadable_reports: list[str] = []
+        self._runner = AttemptRunner(
+            self._isolated if run.settings.isolation else self._inline, run.record, self._classify
+        )
         self._sys_path = (*_package_root(spec.ref), *sys.path)
 
     def execute(self) -> ItemResult:
@@ -67,7 +63,7 @@ class ItemRunner:
         except OSError as error:
             text = f"cannot write the attempt's files in {self.run.folder_path}: {error.strerror or error}"
             self._cut_short(result, Verdict.INCONCLUSIVE, text)
-        result.notes += [f"a crash report cannot be read: {text}" for text in self._unreadable_reports]
+        result.notes += [f"a crash report cannot be read: {text}" for text in self._runner.unreadable_reports]
         result.seconds = time.monotonic() - started
         self._record_item(result)
         return result
@@ -105,9 +101,7 @@ class ItemRunner:
             if result.failures and not self.spec.scenario.canary:
                 self._run_controls(result, references)
         finally:
-            for path in map(Path, references):
-                for target in (path, path.with_suffix(".json")):
-                    target.unlink(missing_ok=True)
+            remove_references(references)
 
     def _make_plan(self) -> Plan | None:
         """Return the plan, for the number of workers; None where the child must say what is wrong with it."""
@@ -172,77 +166,43 @@ class ItemRunner:
         )
 
     def _run_child(self, role: str, number: int, spec: ChildSpec) -> tuple[Attempt, ChildRun]:
-        fields = {"item": self.spec.nodeid, "role": role, "attempt": number}
-        self.run.record(
-            "attempt_start",
-            **fields,
-            scenario=self.spec.ref.qualname,
-            params=dict(self.spec.params),
-            threads=self.spec.threads,
-            iterations=self.settings.iterations or getattr(self.spec.scenario, "iterations", 1),
-            seed=self.seed,
-            command=self.command,
-            env=dict(spec.env),
-            perturb=spec.perturb_mode,
-            readback=spec.readback,
-        )
-        run = self._isolated(spec) if self.settings.isolation else self._inline(spec)
-        judged = judge_reference(run) if role == "reference" else judge(run, self._reports(run))
-        attempt = Attempt(role, number, judged, self.seed, run.seconds)
-        attempt.perturbation, attempt.readback = spec.perturb_mode, spec.readback
-        attempt.stderr, attempt.stacks = run.stderr, "\n".join(filter(None, (run.stacks, run.native_stacks)))
-        attempt.signature = judged.diagnosis.signature if judged.diagnosis is not None else None
-        attempt.files = self._keep_files(spec, judged)
-        end = end_fields(fields, attempt, run)
-        if not judged.verdict.is_green:
-            named = self.run.config.hook.pytest_mps_classify(attempt=end, stderr=run.stderr)
-            if named is not None:
-                attempt.signature = end["signature"] = str(named)
-        self.run.record("attempt_end", **end)
+        identity = {"item": self.spec.nodeid, "role": role, "attempt": number}
+        start = {
+            "scenario": self.spec.ref.qualname,
+            "params": dict(self.spec.params),
+            "threads": self.spec.threads,
+            "iterations": self.settings.iterations or getattr(self.spec.scenario, "iterations", 1),
+            "seed": self.seed,
+            "command": self.command,
+            "env": dict(spec.env),
+            "perturb": spec.perturb_mode,
+            "readback": spec.readback,
+        }
+        attempt, run, end = self._runner.run(spec, self._workers(spec), identity, start)
         self.run.pids[run.pid] = (run.started, end)
         return attempt, run
 
-    def _isolated(self, spec: ChildSpec) -> ChildRun:
-        return self.run.supervisor.run(spec, self._workers(spec))
+    def _classify(self, end: Mapping[str, Any], stderr: str) -> str | None:
+        named = self.run.config.hook.pytest_mps_classify(attempt=end, stderr=stderr)
+        return None if named is None else str(named)
 
     def _workers(self, spec: ChildSpec) -> int:
         """Return how many slots the child's black box needs beside the main thread's."""
         return self._plan.workers if self._plan is not None and spec.kind == "crew" else 0
 
-    def _inline(self, spec: ChildSpec) -> ChildRun:
+    def _isolated(self, spec: ChildSpec, workers: int) -> ChildRun:
+        return self.run.supervisor.run(spec, workers)
+
+    def _inline(self, spec: ChildSpec, workers: int) -> ChildRun:
         """Run in this process (`--mps-no-isolation`): nothing but a join deadline stands between."""
         from stress.isolate import blackbox
 
-        blackbox.BlackBox.create(spec.file("blackbox"), self._workers(spec))
+        blackbox.BlackBox.create(spec.file("blackbox"), workers)
         started, clock = time.time(), time.monotonic()
         data = child.result_of(spec, join_deadline_s=spec.deadline_s)
         run = ChildRun(spec, data, None, False, time.monotonic() - clock, started, os.getpid())
         run.snapshot = blackbox.read(spec.file("blackbox"))
         return run
-
-    def _reports(self, run: ChildRun) -> list[CrashReport]:
-        """Return macOS crash reports of this child that are there already; late ones are read at the end."""
-        found: list[CrashReport] = []
-        unreadable: list[IpsError] = []
-        if sys.platform == "darwin" and (run.hung or run.exit is None or run.exit.code):
-            for folder in default_folders():
-                found += find_reports(folder, since=run.started, pids={run.pid}, unreadable=unreadable)
-        self._unreadable_reports += [str(one) for one in unreadable]
-        return found
-
-    def _keep_files(self, spec: ChildSpec, judged: Judged) -> dict[str, str]:
-        """Remove what only the two processes needed; keep the evidence of what is not green."""
-        for suffix in _SCRATCH:
-            spec.file(suffix).unlink(missing_ok=True)
-        kept = {}
-        for suffix in _EVIDENCE:
-            path = spec.file(suffix)
-            with contextlib.suppress(FileNotFoundError):
-                if judged.verdict.is_green or not path.stat().st_size:
-                    path.unlink()
-                else:
-                    kept[suffix] = path.name
-        return kept
 
     def _decide(self, result: ItemResult) -> None:
         """Set the item's verdict: the worst of its attempts, less what the scenario declares acceptable."""

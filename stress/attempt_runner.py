@@ -1,0 +1,103 @@
+"""One attempt from its start record to its end record, for every command that runs attempts. Free of pytest."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stress.attempts import Attempt
+from stress.attempts import end_fields
+from stress.diagnose import CrashReport
+from stress.diagnose import IpsError
+from stress.diagnose import default_folders
+from stress.diagnose import find_reports
+from stress.isolate.spec import ChildSpec
+from stress.isolate.supervisor import ChildRun
+from stress.isolate.verdicts import Judged
+from stress.isolate.verdicts import judge
+from stress.isolate.verdicts import judge_reference
+
+_SCRATCH = ("spec.json", "result.json", "result.part", "blackbox")
+_EVIDENCE = ("stderr", "stdout", "stacks", "native")
+
+
+Recorder = Callable[..., object]
+"""(kind, **fields): writes one record."""
+
+Classifier = Callable[[Mapping[str, Any], str], "str | None"]
+"""(fields of the end record, stderr) -> the name of the failure, where somebody knows a better one."""
+
+
+class AttemptRunner:
+    """Runs attempts one after another: records, child, verdict, files."""
+
+    def __init__(
+        self,
+        run_child: Callable[[ChildSpec, int], ChildRun],
+        record: Recorder,
+        classify: Classifier | None = None,
+    ) -> None:
+        self._run_child, self._record, self._classify = run_child, record, classify
+        self.unreadable_reports: list[str] = []
+
+    def run(
+        self, spec: ChildSpec, workers: int, identity: Mapping[str, Any], start: Mapping[str, object]
+    ) -> tuple[Attempt, ChildRun, dict[str, Any]]:
+        """Run one child; return the attempt, what is known about the child, and the end record's fields.
+
+        `identity` has item, role and attempt, and whatever else both records shall carry; `start` what the
+        start record says beside that.
+        """
+        self._record("attempt_start", **identity, **start)
+        run = self._run_child(spec, workers)
+        role = identity["role"]
+        judged = judge_reference(run) if role == "reference" else judge(run, self._reports(run))
+        attempt = Attempt(role, identity["attempt"], judged, spec.seed, run.seconds)
+        attempt.perturbation, attempt.readback = spec.perturb_mode, spec.readback
+        attempt.stderr, attempt.stacks = run.stderr, "\n".join(filter(None, (run.stacks, run.native_stacks)))
+        attempt.signature = judged.diagnosis.signature if judged.diagnosis is not None else None
+        attempt.files = keep_files(spec, judged)
+        end = end_fields(identity, attempt, run)
+        if self._classify is not None and not judged.verdict.is_green:
+            named = self._classify(end, run.stderr)
+            if named is not None:
+                attempt.signature = end["signature"] = str(named)
+        self._record("attempt_end", **end)
+        return attempt, run, end
+
+    def _reports(self, run: ChildRun) -> list[CrashReport]:
+        """Return macOS crash reports of this child that are there already; late ones are read at the end."""
+        found: list[CrashReport] = []
+        unreadable: list[IpsError] = []
+        if sys.platform == "darwin" and (run.hung or run.exit is None or run.exit.code):
+            for folder in default_folders():
+                found += find_reports(folder, since=run.started, pids={run.pid}, unreadable=unreadable)
+        self.unreadable_reports += [str(one) for one in unreadable]
+        return found
+
+
+def keep_files(spec: ChildSpec, judged: Judged) -> dict[str, str]:
+    """Remove what only the two processes needed; keep the evidence of what is not green."""
+    for suffix in _SCRATCH:
+        spec.file(suffix).unlink(missing_ok=True)
+    kept = {}
+    for suffix in _EVIDENCE:
+        path = spec.file(suffix)
+        with contextlib.suppress(FileNotFoundError):
+            if judged.verdict.is_green or not path.stat().st_size:
+                path.unlink()
+            else:
+                kept[suffix] = path.name
+    return kept
+
+
+def remove_references(paths: Iterable[str]) -> None:
+    """Remove what reference children wrote, once no crew needs it any more."""
+    for path in map(Path, paths):
+        for target in (path, path.with_suffix(".json")):
+            target.unlink(missing_ok=True)
