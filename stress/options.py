@@ -5,17 +5,26 @@ from __future__ import annotations
 import math
 import os
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 from typing import Literal
 from typing import NamedTuple
+from typing import TypeVar
 
 import pytest
+
+from stress.sim import settings as sim_settings
+from stress.sim.settings import SimSettings
+from stress.sim.zoo import DESIGNS
 
 DeviceChoice = Literal["auto", "mps", "cuda", "cpu", "sim"]
 StreamsChoice = Literal["auto", "shared", "per-thread"]
 PerturbLevel = Literal["off", "low", "high"]
+
+T = TypeVar("T")
 
 DEVICES = ("auto", "mps", "cuda", "cpu", "sim")
 STREAMS = ("auto", "shared", "per-thread")
@@ -50,6 +59,8 @@ class Settings:
     trace_modules: tuple[str, ...]
     torch_source: Path | None
     allow_torch_mismatch: bool
+    sim: SimSettings = field(default_factory=SimSettings)
+    """Used where the device is, or turns out to be, the simulated one."""
 
 
 # (name, metavar, ini type, help). The ini twin is `mps_<name>` with underscores.
@@ -89,7 +100,8 @@ _VALUED: tuple[tuple[str, str, Literal["string", "args"], str], ...] = (
         "device",
         "|".join(DEVICES),
         "string",
-        "Device to test (default auto: mps on macOS, else the simulated device or cpu)",
+        "Device to test (default auto: mps on macOS; elsewhere sim, a simulated MPS that is never real Metal, "
+        "or cpu where it cannot be built)",
     ),
     (
         "streams",
@@ -106,6 +118,24 @@ _VALUED: tuple[tuple[str, str, Literal["string", "args"], str], ...] = (
         "Further modules whose lines are perturbed, beside the scenario's own",
     ),
     ("torch-source", "DIR", "string", "Refuse to run unless torch was built from this source tree's commit"),
+    (
+        "sim-faults",
+        "NAME[/twin][:P[:US]][,...]",
+        "string",
+        "Switch on seeded faults of the simulated device, with another probability and window in microseconds",
+    ),
+    (
+        "sim-design",
+        "|".join(DESIGNS),
+        "string",
+        f"How the simulated device gives threads their streams (default {sim_settings.DESIGN_DEFAULT}, or the faults' own)",
+    ),
+    (
+        "sim-schedule",
+        "free|random|pct[:DEPTH]",
+        "string",
+        "random and pct make the simulated device's order repeatable by seed (default free)",
+    ),
 )
 _FLAGS: tuple[tuple[str, str], ...] = (
     (
@@ -176,6 +206,8 @@ def _flag(config: pytest.Config, name: str) -> bool:
 
 def parse(config: pytest.Config) -> Settings:
     """Return the validated settings; raise `pytest.UsageError` naming the way out."""
+    device = _choice(config, "device", DEVICES, "auto")
+    sim = _sim(config, device)
     settings = Settings(
         threads=_threads(_given(config, "threads")),
         attempts=_integer(config, "attempts", ATTEMPTS_DEFAULT),
@@ -183,9 +215,9 @@ def parse(config: pytest.Config) -> Settings:
         seconds=_seconds(config, "seconds", None),
         deadline_s=_seconds(config, "deadline", DEADLINE_S_DEFAULT),
         seed=_seed(config),
-        device=_choice(config, "device", DEVICES, "auto"),
+        device=device,
         streams=_choice(config, "streams", STREAMS, "auto"),
-        perturb=_choice(config, "perturb", PERTURB_LEVELS, "low"),
+        perturb=_perturb(config, sim),
         results=_results(config),
         isolation=not (_flag(config, "no-isolation") or config.getoption("usepdb", False)),
         share_device=_flag(config, "share-device"),
@@ -193,7 +225,13 @@ def parse(config: pytest.Config) -> Settings:
         trace_modules=_names(config, "trace-modules"),
         torch_source=_folder(config, "torch-source"),
         allow_torch_mismatch=_flag(config, "allow-torch-mismatch"),
+        sim=sim,
     )
+    if sim.schedule != "free" and not settings.isolation:
+        raise pytest.UsageError(
+            f"--mps-sim-schedule={sim.schedule_text} repeats a device's order from its first operation on, for "
+            "which each attempt needs a process of its own: leave out --mps-no-isolation and --pdb"
+        )
     _check_xdist(config, settings)
     return settings
 
@@ -272,6 +310,46 @@ def _choice(config: pytest.Config, name: str, choices: tuple[str, ...], default:
     if given.value not in choices:
         raise given.refuse(f"choose one of {', '.join(choices)}")
     return given.value
+
+
+def _sim(config: pytest.Config, device: str) -> SimSettings:
+    """Return the settings of the simulated device; refuse what a device of another kind cannot have."""
+    faults, design, schedule = (_given(config, f"sim-{name}") for name in ("faults", "design", "schedule"))
+    armed = _checked(faults, sim_settings.parse_faults) if faults else ()
+    order, depth = _checked(schedule, sim_settings.parse_schedule) if schedule else ("free", 0)
+    wanted = design.value if design else None
+    chosen = _checked(design or faults, lambda _: sim_settings.choose_design(armed, wanted))
+    if device not in ("auto", "sim"):
+        # A design in the ini file is a default for whoever uses the device; faults would be believed to be on.
+        on_command_line = design if design and design.where.startswith("--") else None
+        given = faults or on_command_line or (schedule if order != "free" else None)
+        if given:
+            raise given.refuse(
+                f"this is for the simulated device alone, not for {device}: use --mps-device=sim"
+            )
+    return SimSettings(chosen, armed, order, depth or sim_settings.PCT_DEPTH_DEFAULT)
+
+
+def _checked(given: _Given | None, parse: Callable[[str], T]) -> T:
+    """Return what `parse` makes of the value; its `ValueError` becomes a usage error that says where it stands."""
+    try:
+        return parse(given.value if given else "")
+    except ValueError as error:
+        assert given is not None, "the defaults are right"
+        raise given.refuse(str(error)) from None
+
+
+def _perturb(config: pytest.Config, sim: SimSettings) -> str:
+    """Return the level; a repeatable schedule decides the order alone, and nothing else may."""
+    level = _choice(config, "perturb", PERTURB_LEVELS, "low")
+    if sim.schedule == "free":
+        return level
+    given = _given(config, "perturb")
+    if given is not None and given.where.startswith("--") and level != "off":
+        raise given.refuse(
+            f"--mps-sim-schedule={sim.schedule_text} decides the order alone: leave one of them out"
+        )
+    return "off"
 
 
 def _names(config: pytest.Config, name: str) -> tuple[str, ...]:

@@ -24,6 +24,19 @@ class ScenarioRef:
 
 
 @dataclass(frozen=True)
+class SimSpec:
+    """The simulated device of a child: where its library is, and how it behaves."""
+
+    library: str
+    key: str
+    """"mps" or "privateuseone": the dispatch key that the library registers on."""
+    design: str
+    configure: str
+    """Text for the device's configure(); the seeds follow from the child's own."""
+    schedule: str
+
+
+@dataclass(frozen=True)
 class ChildSpec:
     """One child process: a reference run, a crew, a process scenario or a look at the device."""
 
@@ -53,6 +66,8 @@ class ChildSpec:
     sys_path: tuple[str, ...] = ()
     cwd: str = ""
     env: dict[str, str] = field(default_factory=dict)
+    sim: SimSpec | None = None
+    """Given where `device` is "sim"."""
 
     def file(self, suffix: str) -> Path:
         return Path(self.folder) / f"{self.name}.{suffix}"
@@ -69,6 +84,8 @@ def load_spec(path: Path) -> ChildSpec:
     if data["scenario"] is not None:
         scenario = data["scenario"]
         data["scenario"] = ScenarioRef(**{**scenario, "indices": tuple(scenario["indices"])})
+    if data["sim"] is not None:
+        data["sim"] = SimSpec(**data["sim"])
     for name in ("trace_modules", "references", "sys_path"):
         data[name] = tuple(data[name])
     return ChildSpec(**data)

@@ -1,0 +1,212 @@
+"""Build the simulated device from `harness/` at first use, and keep it.
+
+A build belongs to one torch: a library of another minor version loads by luck only (2.13's did in 2.14.1, not
+in 2.9.1), so the key is torch's version, commit and ABI, the sources, the compiler and the dispatch key. The
+compiler runs once per source file, two at a time: one file that includes torch takes up to a gigabyte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from stress.shipped import shipped
+from stress.sim import cache
+from stress.sim.toolchain import BuildError
+from stress.sim.toolchain import Compiler
+from stress.sim.toolchain import TorchInstall
+from stress.sim.toolchain import find_compiler
+from stress.sim.toolchain import find_torch
+
+LIBRARY = "libmps_stress_sim.so"
+SOURCE_FOLDERS = ("torch", "runtime")
+COMPILERS_AT_ONCE = 2
+LOG_LINES_SHOWN = 12
+_FLAGS = ("-std=c++20", "-O2", "-g1", "-fPIC", "-pthread")
+_LIBRARIES = ("-ltorch_cpu", "-lc10")
+_KEY_CHARS = 16
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Build:
+    """A library that is there, and what it was built for."""
+
+    library: Path
+    sha256: str
+    key: str
+    """"mps" or "privateuseone": the dispatch key that the device is registered on."""
+
+    def to_data(self) -> dict[str, object]:
+        return {"library": str(self.library), "library_sha256": self.sha256, "key": self.key}
+
+
+@dataclass(frozen=True)
+class Builder:
+    """Builds one set of sources for one torch with one compiler."""
+
+    sources: Path
+    torch: TorchInstall
+    compiler: Compiler
+    cache: Path
+
+    @cached_property
+    def files(self) -> list[Path]:
+        """Return the files to compile, largest first: two compilers then end at about the same time."""
+        found = [path for name in SOURCE_FOLDERS for path in sorted((self.sources / name).glob("*.cpp"))]
+        return sorted(found, key=lambda path: path.stat().st_size, reverse=True)
+
+    @cached_property
+    def folder(self) -> Path:
+        """Return the folder of this build in the cache; its name is the key of everything that goes into it."""
+        parts = [
+            self.torch.version,
+            self.torch.git,
+            str(self.torch.library_bytes),
+            str(self.torch.cxx11_abi),
+            self.torch.key,
+            self.compiler.version,
+            " ".join(_FLAGS),
+            *self._source_hashes(),
+        ]
+        digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:_KEY_CHARS]
+        return self.cache / f"torch-{self.torch.version}-{self.torch.key}-{digest}"
+
+    def _source_hashes(self) -> list[str]:
+        """Return name and hash of every source and header, in a fixed order."""
+        paths = [
+            path
+            for name in SOURCE_FOLDERS
+            for path in sorted((self.sources / name).glob("*"))
+            if path.suffix in (".cpp", ".h", ".inc")
+        ]
+        if not self.files:
+            raise BuildError(f"its sources are not there ({self.sources}): reinstall mps-stress")
+        return [f"{path.relative_to(self.sources)} {cache.file_hash(path)}" for path in paths]
+
+    def find(self) -> Build | None:
+        """Return the cached build if it is there and undamaged."""
+        manifest = cache.read_valid(self.folder, LIBRARY)
+        if manifest is None:
+            return None
+        cache.note_use(self.folder)
+        return Build(self.folder / LIBRARY, manifest["sha256"], self.torch.key)
+
+    def ensure(self, say: Say, *, again: bool = False) -> Build:
+        """Return the build, made now if need be, or with `again` in any case; raise `BuildError` without one."""
+        found = None if again else self.find()
+        if found is not None:
+            return found
+        try:
+            self.cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = self.cache / f"{self.folder.name}.lock"
+            before = _identity(self.folder)
+            with cache.locked(
+                lock, lambda: say("another process builds the simulated device: waiting for it")
+            ):
+                # Whoever held the lock has made it; also when it was to be made again, which once is enough.
+                found = self.find() if not again or _identity(self.folder) != before else None
+                return found or self._make(say)
+        except OSError as error:
+            raise cache.unwritable(self.cache, error) from error
+
+    def _make(self, say: Say) -> Build:
+        kind = "damaged or unusable, building it again" if self.folder.exists() else "building it"
+        say(
+            f"simulated device: {kind} for torch {self.torch.version} (about 20 s, once; {self.compiler.version}) "
+            f"in {self.folder}"
+        )
+        started = time.monotonic()
+        work = self.cache / f"{self.folder.name}.building"
+        shutil.rmtree(work, ignore_errors=True)  # of a process that was killed: we hold the lock
+        work.mkdir()
+        try:
+            self._compile(work)
+            digest = cache.file_hash(work / LIBRARY)
+            manifest = {
+                "sha256": digest,
+                "torch": self.torch.version,
+                "torch_git": self.torch.git,
+                "key": self.torch.key,
+                "compiler": self.compiler.version,
+                "flags": self._compile_flags(),
+                "seconds": round(time.monotonic() - started, 1),
+            }
+            (work / cache.MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+            cache.publish(work, self.folder)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        cache.remove_old(self.cache, keep=self.folder)
+        return Build(self.folder / LIBRARY, digest, self.torch.key)
+
+    def _compile(self, work: Path) -> None:
+        """Compile every file and link; the log of a failed command stays in the cache folder."""
+        objects = [work / f"{path.parent.name}-{path.stem}.o" for path in self.files]
+        commands = [
+            [*self.compiler.command, *self._compile_flags(), "-c", str(path), "-o", str(target)]
+            for path, target in zip(self.files, objects, strict=True)
+        ]
+        with ThreadPoolExecutor(COMPILERS_AT_ONCE) as pool:
+            list(pool.map(self._run, commands))
+        link = [*self.compiler.command, "-shared", "-pthread", "-Wl,-z,defs", *map(str, objects)]
+        self._run([*link, "-o", str(work / LIBRARY), f"-L{self.torch.library_folder}", *_LIBRARIES])
+        for one in objects:
+            one.unlink()
+
+    def _compile_flags(self) -> list[str]:
+        """Return the flags; torch's headers come before ours, which are found by quoted includes only."""
+        key = ["-DMPS_SIM_PRIVATEUSE1"] if self.torch.key == "privateuseone" else []
+        includes = [f"-I{folder}" for folder in self.torch.include_folders]
+        own = [
+            argument for name in ("", *SOURCE_FOLDERS) for argument in ("-iquote", str(self.sources / name))
+        ]
+        return [*_FLAGS, f"-D_GLIBCXX_USE_CXX11_ABI={int(self.torch.cxx11_abi)}", *key, *includes, *own]
+
+    def _run(self, command: Sequence[str]) -> None:
+        try:
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                check=False,
+                env={**os.environ, "LC_ALL": "C"},
+            )
+        except OSError as error:
+            raise BuildError(f"the C++ compiler {command[0]} cannot be started ({error})") from error
+        if not done.returncode:
+            return
+        text = done.stdout.decode(errors="replace").strip()
+        log = self.cache / f"{self.folder.name}.log"
+        log.write_text(f"{shlex.join(command)}\n\n{text}\n", encoding="utf-8")
+        shown = "\n".join(text.splitlines()[-LOG_LINES_SHOWN:]) or f"exit status {done.returncode}"
+        raise BuildError(
+            f"the C++ compiler failed (all of its text: {log}); is {self.compiler.version} old, or the disk full?\n"
+            f"{shown}"
+        )
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Return what changes when a build is replaced."""
+    try:
+        status = (folder / LIBRARY).stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
+def default_builder() -> Builder:
+    """Return the builder of the shipped sources for the installed torch; raise `BuildError` without its needs."""
+    return Builder(shipped("harness"), find_torch(), find_compiler(), cache.cache_folder())

@@ -1,0 +1,95 @@
+"""The folder that keeps builds: where it is, one builder at a time, nothing half-written, nothing damaged."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from stress.sim.toolchain import BuildError
+
+CACHE_VARIABLE = "MPS_STRESS_CACHE"
+MANIFEST = "manifest.json"
+BUILDS_KEPT = 8
+"""Older builds are removed, once nobody has used them for `_UNUSED_S`: each takes some megabytes."""
+_UNUSED_S = 24 * 3600.0
+
+
+def cache_folder() -> Path:
+    """Return the folder for builds: $MPS_STRESS_CACHE, else mps-stress in the user's cache folder."""
+    given = os.environ.get(CACHE_VARIABLE)
+    if given:
+        return Path(given).expanduser().absolute()
+    try:
+        home = Path.home()
+    except RuntimeError as error:
+        raise BuildError(f"no home folder to keep the build in ({error}): set {CACHE_VARIABLE}") from error
+    if sys.platform == "darwin":
+        return home / "Library" / "Caches" / "mps-stress"
+    xdg = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (xdg if xdg.is_absolute() else home / ".cache") / "mps-stress"
+
+
+def unwritable(folder: Path, error: OSError) -> BuildError:
+    return BuildError(
+        f"the cache folder {folder} cannot be written ({error.strerror or error}): "
+        f"set {CACHE_VARIABLE} to a folder that can"
+    )
+
+
+def file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_valid(folder: Path, file_name: str) -> dict[str, Any] | None:
+    """Return the manifest of a build whose file is what was written; None for a missing or damaged one."""
+    try:
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        return manifest if manifest["sha256"] == file_hash(folder / file_name) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+@contextmanager
+def locked(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold an exclusive lock between processes; a process that dies gives it back. Call `waiting` if it is held."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield  # closing the file unlocks it
+
+
+def publish(made: Path, target: Path) -> None:
+    """Put a finished build in its place, whole or not at all. The caller holds the lock."""
+    shutil.rmtree(target, ignore_errors=True)
+    os.replace(made, target)
+
+
+def note_use(folder: Path) -> None:
+    """Keep a build from being removed as unused."""
+    with suppress(OSError):
+        os.utime(folder)
+
+
+def remove_old(cache: Path, keep: Path) -> None:
+    """Remove builds that many newer ones have replaced and nobody has used for a day."""
+    with suppress(OSError):
+        builds = [one for one in cache.iterdir() if one != keep and (one / MANIFEST).is_file()]
+        builds.sort(key=lambda one: one.stat().st_mtime, reverse=True)
+        for one in builds[BUILDS_KEPT - 1 :]:
+            if time.time() - one.stat().st_mtime > _UNUSED_S:
+                shutil.rmtree(one, ignore_errors=True)

@@ -1,0 +1,152 @@
+"""What the build of the simulated device needs: torch's headers and libraries, and a C++ compiler.
+
+The pytest process must not import torch, so everything about it is read from its files.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+COMPILERS = ("g++", "clang++")
+_VERSION_TIMEOUT_S = 20.0
+_OTHER_ACCELERATORS = ("cuda", "hip", "xpu")
+_CXX11_SYMBOL = re.compile(rb"_ZN3c10\w*__cxx11")
+
+
+class BuildError(Exception):
+    """The simulated device cannot be built or loaded; the text says why and names a way out."""
+
+
+@dataclass(frozen=True)
+class TorchInstall:
+    """A torch on the disk, as far as a C++ extension of it must know."""
+
+    root: Path
+    version: str
+    git: str
+    accelerators: tuple[str, ...]
+    """Which of cuda, hip and xpu it was built with."""
+    cxx11_abi: bool
+    library_bytes: int
+    """Size of libtorch_cpu: two builds of one commit with local changes differ in it."""
+
+    @property
+    def key(self) -> str:
+        """Return the dispatch key to register on: torch's own MPS key is free where it has no accelerator.
+
+        With CUDA in the build, autograd refuses a second accelerator ("Cannot have both MPS and cuda").
+        """
+        return "privateuseone" if self.accelerators else "mps"
+
+    @property
+    def include_folders(self) -> tuple[Path, ...]:
+        include = self.root / "include"
+        return include, include / "torch" / "csrc" / "api" / "include"
+
+    @property
+    def library_folder(self) -> Path:
+        return self.root / "lib"
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """A C++ compiler that was found, with the first line that it says about its version."""
+
+    command: tuple[str, ...]
+    version: str
+
+
+def find_torch() -> TorchInstall:
+    """Return the torch that a child process would import; raise `BuildError` where none can be built for."""
+    try:
+        spec = importlib.util.find_spec("torch")
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or spec.origin is None:
+        raise BuildError("torch is not installed in this environment: pip install torch")
+    return read_torch(Path(spec.origin).resolve().parent)
+
+
+def read_torch(root: Path) -> TorchInstall:
+    """Return what the files of the torch at `root` say."""
+    needed = root / "include" / "torch" / "library.h"
+    if not needed.is_file():
+        raise BuildError(
+            f"torch at {root} has no C++ headers ({needed} is missing): install a complete torch"
+        )
+    facts = _version_facts(root / "version.py")
+    try:
+        core = (root / "lib" / "libc10.so").read_bytes()
+        library_bytes = (root / "lib" / "libtorch_cpu.so").stat().st_size
+    except OSError as error:
+        raise BuildError(f"torch's libraries cannot be read ({error}): reinstall torch") from error
+    return TorchInstall(
+        root=root,
+        version=str(facts.get("__version__", "unknown")),
+        git=str(facts.get("git_version", "")),
+        accelerators=tuple(name for name in _OTHER_ACCELERATORS if facts.get(name)),
+        # Which of libstdc++'s two string types torch was built with stands in libc10's symbols.
+        cxx11_abi=_CXX11_SYMBOL.search(core) is not None,
+        library_bytes=library_bytes,
+    )
+
+
+def _version_facts(path: Path) -> dict[str, object]:
+    """Return the constants that version.py assigns, without running it."""
+    try:
+        module = ast.parse(path.read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise BuildError(f"{path} does not tell torch's version ({error}): reinstall torch") from error
+    facts: dict[str, object] = {}
+    for one in module.body:
+        targets = (
+            one.targets
+            if isinstance(one, ast.Assign)
+            else [one.target]
+            if isinstance(one, ast.AnnAssign)
+            else []
+        )
+        value = getattr(one, "value", None)
+        if isinstance(value, ast.Constant):
+            facts.update({target.id: value.value for target in targets if isinstance(target, ast.Name)})
+    return facts
+
+
+def find_compiler() -> Compiler:
+    """Return the compiler that $CXX names, else the first one on PATH; raise `BuildError` without one."""
+    given = shlex.split(os.environ.get("CXX", ""))
+    candidates = [given] if given else [[name] for name in COMPILERS]
+    for command in candidates:
+        path = shutil.which(command[0])
+        if path is not None:
+            return Compiler((path, *command[1:]), _version_line((path, *command[1:])))
+    if given:
+        raise BuildError(f"CXX={os.environ['CXX']} names no program: unset CXX, or set it to a C++ compiler")
+    raise BuildError(
+        f"no C++ compiler ({' or '.join(COMPILERS)}) was found on PATH: install one (Debian: apt-get install g++)"
+    )
+
+
+def _version_line(command: tuple[str, ...]) -> str:
+    try:
+        done = subprocess.run(
+            [*command, "--version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_VERSION_TIMEOUT_S,
+            check=True,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise BuildError(
+            f"the C++ compiler {command[0]} does not run ({error}): install another one"
+        ) from error
+    return next(iter(done.stdout.decode(errors="replace").splitlines()), "").strip() or command[0]
