@@ -1,4 +1,4 @@
-"""Failure rates and what may be claimed from them: Wilson, Clopper-Pearson, Fisher, confidence sentences.
+"""Failure rates and what may be claimed from them: Wilson, Clopper-Pearson, Fisher, Poisson, confidence sentences.
 
 Standard library only: scipy is a wheel of 35 MB for four formulas (the tests compare with it). The unit of
 every `n` here is an attempt, one process: iterations in one process share caches and are not independent.
@@ -74,6 +74,36 @@ def fisher_one_sided(a_fail: int, a_n: int, b_fail: int, b_n: int) -> float:
     return extreme / tables
 
 
+def poisson_rate_bounds(
+    events: int, exposure: float, confidence: float = CONFIDENCE_DEFAULT, *, ended_by_event: bool = False
+) -> tuple[float, float]:
+    """Return the exact lower and upper bound of a Poisson process's rate, each one-sided at `confidence`.
+
+    `ended_by_event` is inverse sampling: watching ended with the last of a number of events that was fixed
+    beforehand. Otherwise the exposure was fixed (Garwood's interval). The lower bounds of both are the same
+    formula, chi2(1 - confidence, 2 events) / 2 / exposure, and it also holds for "until K events or time B,
+    whichever comes first": let k be the smallest count whose bound at B is above the true rate. If k <= K,
+    the bound is wrong only where the k-th event came before B, in fact before the time that makes its own
+    bound wrong; else only where the K-th came that early. Either has at most probability 1 - confidence.
+    """
+    _check(0, 0, confidence)
+    if events < 0 or not exposure > 0 or (ended_by_event and not events):
+        raise ValueError(f"{events} events in {exposure}: no rate follows from that")
+    low = gamma_quantile(1 - confidence, events) / exposure if events else 0.0
+    high = gamma_quantile(confidence, events if ended_by_event else events + 1) / exposure
+    return (low, high)
+
+
+def gamma_quantile(probability: float, shape: int) -> float:
+    """Return x with P(X <= x) = `probability` for X the sum of `shape` unit exponentials (chi2(2 shape) / 2)."""
+    if shape < 1 or not 0 < probability < 1:
+        raise ValueError(f"quantile {probability} of a gamma distribution of shape {shape}")
+    high = float(shape)
+    while _gamma_cdf(high, shape) < probability:
+        high *= 2
+    return high * _root(lambda share: _gamma_cdf(share * high, shape) - probability)
+
+
 def confidence_sentence(failures: int, n: int, confidence: float = CONFIDENCE_DEFAULT) -> str:
     """Return what `failures` of `n` attempts allow to say, in one sentence for a report."""
     _check(failures, n, confidence)
@@ -94,6 +124,12 @@ def _check(failures: int, n: int, confidence: float) -> None:
         raise ValueError(f"{failures} failures of {n} attempts: expected 0 <= failures <= attempts")
     if not 0 < confidence < 1:
         raise ValueError(f"confidence {confidence} is not between 0 and 1")
+
+
+def _gamma_cdf(x: float, shape: int) -> float:
+    """Return P(X <= x), x > 0: at least `shape` events of a unit Poisson process came before x."""
+    log_x = math.log(x)
+    return 1.0 - math.fsum(math.exp(i * log_x - x - math.lgamma(i + 1)) for i in range(shape))
 
 
 def _binomial_cdf(k: int, n: int, p: float) -> float:

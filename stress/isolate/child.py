@@ -85,7 +85,12 @@ def result_of(spec: ChildSpec, *, join_deadline_s: float | None = None) -> Resul
 
 
 def load_scenario(ref: ScenarioRef, *, threads: int, device_type: str) -> Any:
-    """Import the author's file, without pytest and without `conftest.py`, and bind the parameters."""
+    """Import the author's file and bind the parameters."""
+    return bind(load_class(ref), ref.indices, threads=threads, device_type=device_type)
+
+
+def load_class(ref: ScenarioRef) -> Any:
+    """Import the author's file, without pytest and without `conftest.py`, and return the scenario's class."""
     module = _import_module(ref)
     target: Any = module
     for part in ref.qualname.split("."):
@@ -95,7 +100,7 @@ def load_scenario(ref: ScenarioRef, *, threads: int, device_type: str) -> Any:
             f"{ref.path} has no {ref.qualname} when imported by itself: the child process does not load conftest.py, "
             "so a scenario must be defined by its own file"
         )
-    return bind(target, ref.indices, threads=threads, device_type=device_type)
+    return target
 
 
 def _import_module(ref: ScenarioRef) -> ModuleType:
