@@ -176,3 +176,11 @@ class Turns:
         index = min(range(len(self._due_s)), key=self._due_s.__getitem__)
         self._due_s[index] += self._periods_s[index]
         return index
+
+    def drop(self, index: int) -> None:
+        """Never return this entry again: it cannot run."""
+        self._due_s[index] = math.inf
+
+    @property
+    def is_empty(self) -> bool:
+        return all(due_s == math.inf for due_s in self._due_s)
