@@ -59,6 +59,7 @@ class AttemptRunner:
         judged = judge_reference(run) if role == "reference" else judge(run, self._reports(run))
         attempt = Attempt(role, identity["attempt"], judged, spec.seed, run.seconds)
         attempt.perturbation, attempt.readback = spec.perturb_mode, spec.readback
+        attempt.device_order = (run.result or {}).get("device_order", "")
         attempt.stderr, attempt.stacks = run.stderr, "\n".join(filter(None, (run.stacks, run.native_stacks)))
         attempt.signature = judged.diagnosis.signature if judged.diagnosis is not None else None
         attempt.files = keep_files(spec, judged)

@@ -52,6 +52,8 @@ class Attempt:
     signature: str | None = None
     perturbation: str = "none"
     readback: str = ""
+    device_order: str = ""
+    """Of the simulated device, where it repeats by seed."""
 
     @property
     def conditions(self) -> str:
@@ -79,6 +81,11 @@ class ItemResult:
     no_control: str = ""
     """Why there is no one-thread control, where there is none."""
     command: str = ""
+
+    @property
+    def simulated(self) -> bool:
+        """Whether this says nothing about a real backend."""
+        return bool(self.spec.scenario.device_type == "sim")
 
     @property
     def counted(self) -> int:
@@ -126,6 +133,7 @@ def end_fields(fields: Mapping[str, object], attempt: Attempt, run: ChildRun) ->
         "cpu_s": run.exit.cpu_s if run.exit is not None else None,
         "times": data.get("times", {}),
         "pid": run.pid,
+        **({"device_order": data["device_order"]} if "device_order" in data else {}),
     }
 
 
@@ -138,6 +146,8 @@ def command_line(run: Run, spec: ItemSpec) -> str:
         parts.append(f"--mps-iterations={settings.iterations}")
     if run.device is not None:
         parts.append(f"--mps-device={run.device.name}")
+        if run.device.sim is not None:
+            parts += run.device.sim.settings.command_options()
     if settings.streams != "auto":
         parts.append(f"--mps-streams={settings.streams}")
     parts.append(f"--mps-perturb={settings.perturb}")

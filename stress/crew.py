@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -41,6 +42,7 @@ from stress.workload import fresh_copy
 SWITCH_INTERVAL_S = 1e-5
 """Between the default 5 ms and pytest-run-parallel's 1 us, which on two cores is bimodal in cost."""
 LEAK_JOIN_S = 1.0
+_NATIVE_END_S_MAX = 1.0
 _EVERY_K = 4
 _PHASE_BARRIER, _PHASE_INPUT, _PHASE_STEP, _PHASE_READBACK, _PHASE_MAIN_STEP = 1, 2, 3, 4, 5
 
@@ -141,6 +143,7 @@ class Crew:
         for one in crew:
             if one.ident is not None:
                 one.join(None if give_up is None else max(0.0, give_up - time.monotonic()))
+        _await_native_ends(crew)
         stuck = [one.name for one in crew if one.is_alive()]
         if stuck:
             text = (
@@ -160,11 +163,13 @@ class Crew:
                 self._poison()
                 barrier.wait()
                 writer.status("running")
-                self._run_slots(slots, step, writer)
+                with self.device.schedule(first.thread, barrier.parties):
+                    self._run_slots(slots, step, writer)
                 died = False
         except threading.BrokenBarrierError:
             pass
         except BaseException as error:
+            barrier.abort()  # before it, the others would wait for this thread for ever
             self._add(_of_thread(error, step))
         finally:
             context.leave()
@@ -262,6 +267,18 @@ class Crew:
                     f"a step left {len(names)} threads running ({', '.join(names[:4])}): join them in the step",
                 )
             )
+
+
+def _await_native_ends(crew: Sequence[threading.Thread]) -> None:
+    """Wait until joined threads are gone from the kernel too, where it tells (Linux).
+
+    What is thread-local in native code, a stream's slot for instance, goes after Python's join returned. The
+    next wave would find the pool still full.
+    """
+    deadline = time.monotonic() + _NATIVE_END_S_MAX
+    tasks = [f"/proc/self/task/{one.native_id}" for one in crew if not one.is_alive()]
+    while any(map(os.path.exists, tasks)) and time.monotonic() < deadline:
+        time.sleep(0.0001)
 
 
 class _ThreadEnds(Exception):

@@ -1,4 +1,4 @@
-"""Devices behind one small protocol: mps, cuda, cpu. Child processes only; importing this imports torch.
+"""Devices behind one small protocol: mps, cuda, cpu, sim. Child processes only; importing this imports torch.
 
 What a torch build can do is found by looking, never by its version: forks and upstream differ, and
 pre-release builds carry any version number.
@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 from typing import Protocol
 
 import torch
+
+from stress import streams
+from stress.sim import loading
 
 
 class Device(Protocol):
@@ -32,8 +36,19 @@ class Device(Protocol):
         """Select a fresh stream for the calling thread, where the device has explicit streams."""
         ...
 
+    def schedule(self, index: int, count: int) -> AbstractContextManager[object]:
+        """Take part, as crew thread `index` of `count`, in a device order that repeats; where one was asked for."""
+        ...
 
-class Cpu:
+
+class _FreelyScheduled:
+    """A device whose order is the operating system's alone."""
+
+    def schedule(self, index: int, count: int) -> AbstractContextManager[object]:
+        return contextlib.nullcontext()
+
+
+class Cpu(_FreelyScheduled):
     """The CPU: synchronous, without streams."""
 
     type = "cpu"
@@ -57,7 +72,7 @@ class Cpu:
         return contextlib.nullcontext()
 
 
-class Cuda:
+class Cuda(_FreelyScheduled):
     """One NVIDIA (or ROCm) GPU, with full float32 precision so that it can be held against the CPU."""
 
     type = "cuda"
@@ -79,7 +94,15 @@ class Cuda:
         }
 
     def capabilities(self) -> set[str]:
-        return {"streams", "events", "record_stream", "pinned_memory", "float64", "accelerator"}
+        return {
+            "streams",
+            "stream_ids",
+            "events",
+            "record_stream",
+            "pinned_memory",
+            "float64",
+            "accelerator",
+        }
 
     def current_stream(self) -> object | None:
         return torch.cuda.current_stream()
@@ -88,7 +111,7 @@ class Cuda:
         return torch.cuda.stream(torch.cuda.Stream())
 
 
-class Mps:
+class Mps(_FreelyScheduled):
     """Apple's GPU through Metal; the fork's and upstream's stream functions are looked for by name."""
 
     type = "mps"
@@ -118,6 +141,8 @@ class Mps:
             found.add("per_thread_streams")
         if found & {"streams", "per_thread_streams"}:
             found.add("record_stream")
+        if hasattr(torch.mps, "current_stream") or streams.streams_differ(self.torch_device):
+            found.add("stream_ids")
         with contextlib.suppress(RuntimeError, TypeError, NotImplementedError):
             torch.empty(1).pin_memory()
             found.add("pinned_memory")
@@ -136,17 +161,87 @@ class Mps:
         return mps.stream(mps.Stream())
 
 
-_DEVICES: dict[str, Callable[[], Device]] = {"cpu": Cpu, "cuda": Cuda, "mps": Mps}
+class Sim:
+    """The simulated device, through the control functions of its library. It is not Metal."""
+
+    type = "sim"
+
+    def __init__(self) -> None:
+        self._design, self._schedule = loading.prepared().design, loading.prepared().schedule
+        self._ops = loading.ops()
+        self.torch_device = loading.torch_device()
+        self._module: Any = torch.get_device_module(self.torch_device)
+
+    def synchronize(self) -> None:
+        self._ops.synchronize_all()
+
+    def memory(self) -> dict[str, int]:
+        return {name: count for name, count in self._ops.memory().items() if name in _BYTES_IN_USE}
+
+    def capabilities(self) -> set[str]:
+        found = {"accelerator", "record_stream"}
+        if self._design != "upstream":
+            found |= {"per_thread_streams", "release_slot", "batch_queue"}
+        unable = RuntimeError, TypeError, NotImplementedError, AttributeError
+        with contextlib.suppress(*unable):
+            event = self._module.Event()
+            event.record()
+            event.synchronize()
+            found.add("events")
+        # Generic ones (torch.Stream) where the design has no torch.mps.Stream.
+        with (
+            contextlib.suppress(*unable),
+            streams.use_stream(streams.new_stream(self.torch_device)),
+        ):
+            found.add("streams")
+        with contextlib.suppress(*unable):
+            found |= {"stream_ids"} if streams.streams_differ(self.torch_device) else set()
+        with contextlib.suppress(*unable):
+            torch.empty(1).pin_memory()
+            found.add("pinned_memory")
+        return found
+
+    def current_stream(self) -> object | None:
+        # The fork has no function that names a stream, and asking would bind the thread before its first operation.
+        return self._module.current_stream() if self._design == "upstream" else None
+
+    def thread_stream(self) -> AbstractContextManager[object]:
+        selected: AbstractContextManager[object] = self._module.stream(self._module.Stream())
+        return selected
+
+    @contextlib.contextmanager
+    def schedule(self, index: int, count: int) -> Iterator[None]:
+        if not self.is_replayable:
+            yield
+            return
+        self._ops.schedule_attach(index, count)
+        try:
+            yield
+        finally:
+            self._ops.schedule_detach()
+
+    @property
+    def is_replayable(self) -> bool:
+        """Whether the device's order follows from a seed."""
+        return self._schedule != "free"
+
+    def order(self) -> tuple[str, str]:
+        """Return (hash of all work in the order it ran, why it may differ next time or "")."""
+        return f"{self._ops.device_order() & 0xFFFF_FFFF_FFFF_FFFF:016x}", self._ops.schedule_not_replayable()
+
+
+_BYTES_IN_USE = ("allocated_bytes", "reserved_bytes")
+_DEVICES: dict[str, Callable[[], Device]] = {"cpu": Cpu, "cuda": Cuda, "mps": Mps, "sim": Sim}
 
 
 def open_device(name: str) -> Device:
-    """Return the device called `name` ("cpu", "cuda" or "mps"). Runs no op on it."""
+    """Return the device called `name` ("cpu", "cuda", "mps" or "sim"). Runs no op on it."""
     return _DEVICES[name]()
 
 
 def visibility(name: str) -> str | None:
     """Return why the device cannot be used, or None when it can be seen."""
-    if name == "cpu":
+    if name in ("cpu", "sim"):  # the simulated device was loaded before, or the child did not come here
         return None
     if name == "cuda":
         if torch.cuda.is_available():

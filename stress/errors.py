@@ -13,3 +13,7 @@ class Inconclusive(Exception):
 
 class SkipScenario(Exception):
     """The scenario does not apply here; the text says why."""
+
+
+class LibraryError(Exception):
+    """The simulated device's library cannot be loaded into this torch."""

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import shutil
-import sys
-import tempfile
 import time
 from collections import Counter
 from dataclasses import asdict
@@ -17,9 +14,11 @@ from typing import Any
 import pytest
 
 from stress.isolate.backend import IsolationError
-from stress.isolate.spec import ChildSpec
 from stress.isolate.supervisor import Supervisor
+from stress.opening import DeviceInfo
+from stress.opening import open_device
 from stress.options import Settings
+from stress.options import worker_input
 from stress.options import xdist_workers
 from stress.record import RecordError
 from stress.record import RecordWriter
@@ -27,39 +26,6 @@ from stress.record import RunFolder
 from stress.record import host_environment
 from stress.record import run_id
 from stress.record.torch_fingerprint import check_source
-
-PROBE_DEADLINE_S = 180.0
-_UNAVAILABLE_SIM = (
-    "--mps-device=sim: the simulated device is not part of this version; use --mps-device=cpu, "
-    "or --mps-device=cuda on a machine with an NVIDIA GPU"
-)
-
-
-@dataclass(frozen=True)
-class DeviceInfo:
-    """What the probe child found out about the device and the torch build."""
-
-    name: str
-    reason: str
-    torch: dict[str, Any]
-    capabilities: frozenset[str]
-
-    @property
-    def torch_text(self) -> str:
-        version = self.torch.get("version", "?")
-        commit = str(self.torch.get("git") or "")[:10]
-        return f"torch {version}" + (f" ({commit})" if commit else "")
-
-
-def choose_device(wanted: str) -> tuple[str, str]:
-    """Return (device, why); an explicit device never falls back, and neither does `auto` on macOS."""
-    if wanted == "sim":
-        raise pytest.UsageError(_UNAVAILABLE_SIM)
-    if wanted != "auto":
-        return wanted, "as asked"
-    if sys.platform == "darwin":
-        return "mps", "auto: this is macOS"
-    return "cpu", "auto: no MPS off macOS, and this version has no simulated device"
 
 
 @dataclass
@@ -85,12 +51,17 @@ class Run:
 
     @property
     def supervisor(self) -> Supervisor:
-        if self._supervisor is None:
-            try:
-                self._supervisor = Supervisor()
-            except IsolationError as error:
-                raise pytest.UsageError(str(error)) from error
-            atexit.register(self._supervisor.close)
+        assert self._supervisor is not None, "opened with the device"
+        return self._supervisor
+
+    def open_supervisor(self, sim_library: str) -> Supervisor:
+        """Start the processes that start children, in place of those that were started before."""
+        self.close_supervisor()
+        try:
+            self._supervisor = Supervisor(sim_library)
+        except IsolationError as error:
+            raise pytest.UsageError(str(error)) from error
+        atexit.register(self._supervisor.close)
         return self._supervisor
 
     @property
@@ -100,33 +71,15 @@ class Run:
 
     def open_device(self) -> None:
         """Choose the device and look at it in a child; raise `pytest.UsageError` when it cannot be used."""
-        name, reason = choose_device(self.settings.device)
-        folder = Path(tempfile.mkdtemp(prefix="mps-stress-probe-"))
-        try:
-            spec = ChildSpec(
-                "probe", str(folder), "probe", name, deadline_s=PROBE_DEADLINE_S, sys_path=tuple(sys.path)
-            )
-            probe = self.supervisor.run(spec, 0)
-        except IsolationError as error:
-            raise pytest.UsageError(f"torch cannot be used in a child process: {error}") from error
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-        result = probe.result
-        if result is None or result["findings"]:
-            text = (
-                result["findings"][0]["text"]
-                if result
-                else probe.stderr.strip()[-2000:] or f"it ended with {probe.exit}"
-            )
-            raise pytest.UsageError(f"torch cannot be used in a child process: {text}")
-        if result["unavailable"]:
-            way_out = (
-                "" if self.settings.device == "cpu" else "; --mps-device=cpu runs the scenarios on the CPU"
-            )
-            raise pytest.UsageError(f"--mps-device={self.settings.device}: {result['unavailable']}{way_out}")
-        self.device = DeviceInfo(name, reason, result["fingerprint"], frozenset(result["capabilities"]))
-        self._check_sharing(name)
-        self._check_source(result["fingerprint"])
+        given = worker_input(self.config).get("mps_device")
+        self.device = open_device(self.settings, self.open_supervisor, self._say, given)
+        self._check_sharing(self.device.name)
+        self._check_source(self.device.torch)
+
+    def _say(self, text: str) -> None:
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            reporter.write_line(f"mps: {text}")
 
     def _check_source(self, fingerprint: dict[str, Any]) -> None:
         """Refuse a torch that is not a build of the given tree: results of the wrong build are worse than none."""
@@ -170,7 +123,7 @@ class Run:
                 seed=self.settings.seed,
                 device=device.name if device is not None else "none",
                 device_reason=device.reason if device is not None else "ordinary tests only: no scenario ran",
-                simulated=False,
+                sim=device.sim.to_data() if device is not None and device.sim is not None else None,
                 settings=settings,
                 environment=host_environment(self.config.rootpath),
                 torch=device.torch if device is not None else None,
@@ -195,6 +148,9 @@ class Run:
         self._write(kind, **fields)
 
     def _write(self, kind: Any, **fields: object) -> None:
+        simulated = self.device is not None and self.device.sim is not None
+        if simulated or kind == "run":
+            fields["simulated"] = simulated
         self.writer.write(kind, **fields)
         self.config.hook.pytest_mps_record(record={"kind": kind, "run": self.run_id, **fields})
 

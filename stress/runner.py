@@ -163,6 +163,7 @@ class ItemRunner:
             deadline_s=settings.deadline_s,
             sys_path=self._sys_path,
             cwd=os.getcwd(),
+            sim=device.sim.spec if device.sim is not None else None,
         )
 
     def _run_child(self, role: str, number: int, spec: ChildSpec) -> tuple[Attempt, ChildRun]:

@@ -98,8 +98,6 @@ class StressPlugin:
             self._open_device()
 
     def _open_device(self) -> None:
-        if self.runs_items:
-            self.run.supervisor.warm_up()
         self.run.open_device()
         if not self.runs_items:
             self.run.close_supervisor()
@@ -113,9 +111,7 @@ class StressPlugin:
             f"perturb {settings.perturb}"
         ]
         if run.device is not None:
-            lines.append(
-                f"mps: device {run.device.name} ({run.device.reason}), {run.device.torch_text}, {run.device.torch.get('file', '')}"
-            )
+            lines += run.device.header_lines
         if not self.dry:
             lines.append(f"mps: records {run.folder_path}")
         if not settings.isolation:
@@ -169,7 +165,8 @@ class StressPlugin:
             terminalreporter.write_line(f"mps: {_NOTHING_TESTED}", red=True)
         if not self.rows or self.config.get_verbosity() < 0:
             return
-        terminalreporter.section("mps-stress")
+        simulated = any(row["simulated"] for row in self.rows)
+        terminalreporter.section("mps-stress (simulated device)" if simulated else "mps-stress")
         writer = terminalreporter._tw
         rows = sorted(self.rows, key=lambda row: row["item"])
         writer.line(closing_table(rows, width=writer.fullwidth, color=writer.hasmarkup))
@@ -209,3 +206,5 @@ class XdistBridge:
         run = self.config.stash[RUN_KEY]
         node.workerinput["mps_run"] = run.run_id
         node.workerinput["mps_seed"] = run.settings.seed
+        if run.device is not None:  # which is built by now
+            node.workerinput["mps_device"] = [run.device.name, run.device.reason]

@@ -16,6 +16,7 @@ def row(item: str, **changes: Any) -> dict[str, Any]:
         "word": "PASSED",
         "verdict": "pass",
         "canary": False,
+        "simulated": False,
         "item": f"scenarios/op_pairs.py::{item}",
         "counted": 20,
         "failures": 0,

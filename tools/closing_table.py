@@ -45,6 +45,7 @@ def _row(item: dict[str, Any], bad: dict[str, Any] | None, notes: set[str]) -> d
         "word": word,
         "verdict": item["verdict"],
         "canary": canary,
+        "simulated": item.get("simulated", False),
         "item": item["item"],
         "counted": item["counted"],
         "failures": item["failures"],

@@ -67,9 +67,10 @@ def interpreter(module: str) -> list[str]:
 
 
 class ForkServer:
-    """Children forked from a server process that is started once."""
+    """Children forked from a server process that is started once, with the simulated device loaded if there is one."""
 
-    def __init__(self) -> None:
+    def __init__(self, sim_library: str = "") -> None:
+        self._sim_library = sim_library
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._log = tempfile.TemporaryFile(prefix="mps-stress-server-")  # noqa: SIM115
@@ -88,7 +89,12 @@ class ForkServer:
         self._socket, self._ready, self._buffer = ours, False, b""
         with theirs:
             self._process = subprocess.Popen(
-                [*interpreter("stress.isolate.server"), str(theirs.fileno()), str(os.getpid())],
+                [
+                    *interpreter("stress.isolate.server"),
+                    str(theirs.fileno()),
+                    str(os.getpid()),
+                    self._sim_library,
+                ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,
@@ -214,7 +220,8 @@ class Spawner:
     cannot be given to anybody else.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, sim_library: str = "") -> None:
+        self._sim_library = sim_library
         self._spare: _SpawnedChild | None = None
         self._log = tempfile.NamedTemporaryFile(prefix="mps-stress-spawn-", suffix=".log")  # noqa: SIM115
 
@@ -223,7 +230,7 @@ class Spawner:
         if self._spare is None or self._spare.wait(0) is not None:
             self._drop_spare()
             os.truncate(self._log.name, 0)  # the spare before this one writes to its attempt's file by now
-            self._spare = _SpawnedChild(["--spare"], dict(os.environ), self._log.name)
+            self._spare = _SpawnedChild(["--spare", self._sim_library], dict(os.environ), self._log.name)
 
     def start(self, spec: ChildSpec) -> Child:
         path = spec.dump()

@@ -21,6 +21,7 @@ from typing import Any
 
 from stress.errors import BrokenScenario
 from stress.errors import Inconclusive
+from stress.errors import LibraryError
 from stress.findings import Finding
 from stress.findings import broken
 from stress.isolate import process
@@ -61,7 +62,13 @@ def result_of(spec: ChildSpec, *, join_deadline_s: float | None = None) -> Resul
         "probe": _probe,
     }
     try:
+        if spec.sim is not None:
+            from stress.sim import loading
+
+            loading.prepare(spec)  # before the author's file, which may look for what torch.mps has
         findings = body[spec.kind](spec, result)
+    except LibraryError as error:
+        findings = [Finding(Verdict.ERROR, "library", f"the simulated device cannot be loaded: {error}")]
     except BrokenScenario as error:
         findings = [broken("scenario", str(error))]
     except Inconclusive as error:
@@ -190,6 +197,7 @@ def _crew(spec: ChildSpec, result: Result, join_deadline_s: float | None) -> lis
     import torch
 
     from stress.crew import Crew
+    from stress.device import Sim
     from stress.device import open_device
     from stress.oracle import store
     from stress.oracle.digest import ramps
@@ -249,6 +257,9 @@ def _crew(spec: ChildSpec, result: Result, join_deadline_s: float | None) -> lis
     outcomes = [None if one is None else read_back(one) for one in crew.outcomes]
     finished = [read_back(one) for one in finished]
     clock.lap("readback_s")
+    if isinstance(device, Sim) and device.is_replayable:
+        result["device_order"], why_not = device.order()
+        result["notes"] += [f"not replayable: {why_not}"] if why_not else []
     box.stage("judge")
     findings += _judge(spec, workload, references, outcomes, finished, result)
     clock.lap("judge_s")

@@ -1,4 +1,4 @@
-"""A fresh interpreter's main program: `python -m stress.isolate.main SPEC`, or `--spare` to wait for one.
+"""A fresh interpreter's main program: `... SPEC PARENT`, or `... --spare LIBRARY PARENT` to wait for a spec.
 
 A spare has torch imported and waits on stdin for a spec's path, so that on platforms that must not fork
 an attempt after a crash starts as fast as any other.
@@ -18,11 +18,11 @@ from stress.isolate.spec import load_spec
 
 
 def main() -> None:
-    process.die_with_parent(int(sys.argv[2]))
+    process.die_with_parent(int(sys.argv[-1]))
     if sys.argv[1] == "--spare":
         from stress.isolate.server import preload
 
-        preload()
+        preload(sys.argv[2])
         line = sys.stdin.readline()
         if not line:
             os._exit(0)
@@ -62,6 +62,10 @@ def run_program(spec: ChildSpec) -> None:
     box.stage("import")
     result: child.Result = {"findings": [], "notes": []}
     try:
+        if spec.sim is not None:
+            from stress.sim import loading
+
+            loading.prepare(spec)
         scenario = child.load_scenario(spec.scenario, threads=spec.threads, device_type=spec.device)
     except BrokenScenario as error:
         result["findings"] = [broken("scenario", str(error)).to_data()]

@@ -25,6 +25,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from stress.errors import LibraryError
 from stress.isolate import process
 from stress.isolate.spec import ChildSpec
 from stress.isolate.spec import load_spec
@@ -161,10 +162,15 @@ PRELOADED = (
 )
 
 
-def preload() -> None:
-    """Import what children need; no op may run and no user code may be imported."""
+def preload(sim_library: str = "") -> None:
+    """Import what children need, and load the simulated device; no op may run and no user code be imported."""
     for name in PRELOADED:
         importlib.import_module(name)
+    if sim_library:
+        from stress.sim import loading
+
+        with contextlib.suppress(LibraryError):  # the children that need it will say so
+            loading.load(sim_library)
     from stress.perturb import dispatch_cache
 
     dispatch_cache.resolve_all()  # in the server, so that every child inherits it
@@ -173,7 +179,7 @@ def preload() -> None:
 def main() -> None:
     connection = socket.socket(fileno=int(sys.argv[1]))
     process.die_with_parent(int(sys.argv[2]), signal.SIGTERM)
-    preload()
+    preload(sys.argv[3])
     gc.collect()
     gc.freeze()  # keeps the collector from touching, and so copying, the pages shared with children
     Server(connection).serve()

@@ -59,10 +59,10 @@ class ChildRun:
 class Supervisor:
     """Starts children and waits for them. One at a time: attempts must not disturb each other."""
 
-    def __init__(self) -> None:
+    def __init__(self, sim_library: str = "") -> None:
         self._forks = can_fork()
-        self._server = ForkServer()
-        self._spawner = Spawner()
+        self._server = ForkServer(sim_library)
+        self._spawner = Spawner(sim_library)
 
     @property
     def start_method(self) -> str:

@@ -66,6 +66,8 @@ class RunRecord(_Common):
     device_reason: NotRequired[str]
     simulated: bool
     """True on the simulated device: such a record proves the framework, never a real backend."""
+    sim: NotRequired[dict[str, object] | None]
+    """The simulated device: design, faults that are switched on, schedule, and the library's key and SHA-256."""
     settings: dict[str, object]
     environment: dict[str, object]
     """`stress.record.host_environment()`."""
@@ -97,6 +99,8 @@ class AttemptStart(_Common):
     perturb: NotRequired[str]
     readback: NotRequired[str]
     """When outputs are read back: an axis of the attempt, because reading serialises."""
+    simulated: NotRequired[bool]
+    """As in the run record, so that no line of it can be taken for a real backend's. Absent means false."""
 
 
 class AttemptEnd(_Common):
@@ -132,6 +136,9 @@ class AttemptEnd(_Common):
     device_memory_bytes_max: NotRequired[int | None]
     os_threads_max: NotRequired[int | None]
     cpu_s: NotRequired[float | None]
+    device_order: NotRequired[str]
+    """Hash of all work in the order in which the simulated device ran it, where that order repeats by seed."""
+    simulated: NotRequired[bool]
 
 
 class ItemRecord(_Common):
@@ -149,6 +156,7 @@ class ItemRecord(_Common):
     control_attempts: NotRequired[int]
     control_failures: NotRequired[int]
     headline: NotRequired[str]
+    simulated: NotRequired[bool]
 
 
 class JournalRecord(_Common):
@@ -156,6 +164,7 @@ class JournalRecord(_Common):
 
     kind: Literal["journal"]
     item: str
+    simulated: NotRequired[bool]
 
 
 class RunEnd(_Common):
@@ -166,6 +175,7 @@ class RunEnd(_Common):
     exit_status: int | None
     verdicts: dict[str, int]
     """Item verdict -> how many."""
+    simulated: NotRequired[bool]
 
 
 Record = RunRecord | AttemptStart | AttemptEnd | ItemRecord | JournalRecord | RunEnd

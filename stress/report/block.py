@@ -21,7 +21,7 @@ STACK_LINES_MAX = 40
 
 def failure_block(result: ItemResult, run: Run) -> str:
     """Return the block: what failed how often, the control beside it, the evidence, the command."""
-    lines = [_headline(result), *_control(result)]
+    lines = [_headline(result), *_simulated(run), *_control(result)]
     first = result.first_failure
     if first is not None:
         lines += _attempt(first, run)
@@ -31,10 +31,28 @@ def failure_block(result: ItemResult, run: Run) -> str:
         lines += [] if any(result.headline in line for line in lines) else [f"  {result.headline}"]
     lines += [f"  note: {note}" for note in result.notes]
     lines.append(f"  repeat: {result.command}")
-    lines.append("          (the same seeds; the same schedule is not promised)")
+    lines.append(f"          ({_promise(first, run)})")
     if first is not None and first.files:
         lines.append(f"  files:  {run.folder_path}: {', '.join(sorted(first.files.values()))}")
     return "\n".join(lines)
+
+
+def _simulated(run: Run) -> list[str]:
+    """Say that this is no Metal, and which faults are planted in it."""
+    sim = run.device.sim if run.device is not None else None
+    if sim is None:
+        return []
+    faults = ", ".join(one.told for one in sim.settings.faults) or "no fault armed"
+    return [f"  on the simulated device, not on Metal (design {sim.settings.design}; {faults})"]
+
+
+def _promise(first: Attempt | None, run: Run) -> str:
+    """Return what a repetition has in common with this run."""
+    sim = run.device.sim if run.device is not None else None
+    if sim is None or sim.settings.schedule == "free":
+        return "the same seeds; the same schedule is not promised"
+    order = f" {first.device_order}" if first is not None and first.device_order else ""
+    return f"the same seeds and the same device order{order}, unless a note says 'not replayable'"
 
 
 def _headline(result: ItemResult) -> str:

@@ -14,6 +14,9 @@ from rich.text import Text
 from stress import stats
 from stress.verdict import Verdict
 
+SIMULATED_SENTENCE = (
+    "simulated device: this proves the detector, and says nothing about Metal or a real MPS backend"
+)
 _STYLES = {
     Verdict.PASS: "green",
     Verdict.INTERESTING: "cyan",
@@ -106,6 +109,7 @@ def sentences(rows: Sequence[dict[str, Any]]) -> list[str]:
     failures = sum(row["failures"] for row in real)
     canaries = [row for row in rows if row["canary"]]
     found = sum(Verdict(row["verdict"]).is_green for row in canaries)
+    simulated = [SIMULATED_SENTENCE] if any(row["simulated"] for row in rows) else []
     told = f"canaries found: {found} of {len(canaries)}" if canaries else "no canary ran"
     if len(real) > 1:
         lines.append(
@@ -113,7 +117,7 @@ def sentences(rows: Sequence[dict[str, Any]]) -> list[str]:
         )
     else:
         lines.append(told)
-    return lines
+    return lines + simulated
 
 
 def _items(count: int) -> str:

@@ -41,6 +41,7 @@ def report_data(result: ItemResult) -> dict[str, Any]:
         "letter": _LETTERS[result.verdict],
         "verdict": str(result.verdict),
         "canary": bool(result.spec.scenario.canary),
+        "simulated": result.simulated,
         "item": result.spec.nodeid,
         "threads": result.spec.threads,
         "attempts": len(result.attempts),
@@ -57,5 +58,6 @@ def report_data(result: ItemResult) -> dict[str, Any]:
 
 def summary_of(result: ItemResult) -> str:
     """Return one line for pytest's short summary: the word, how often, and what."""
+    where = " on the simulated device" if result.simulated else ""
     often = f" in {result.failures} of {result.counted} attempts" if result.failures else ""
-    return f"{word_of(result)}{often}: {result.headline}"
+    return f"{word_of(result)}{where}{often}: {result.headline}"

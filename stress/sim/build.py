@@ -21,8 +21,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from stress.isolate.spec import SimSpec
 from stress.shipped import shipped
 from stress.sim import cache
+from stress.sim.settings import SimSettings
 from stress.sim.toolchain import BuildError
 from stress.sim.toolchain import Compiler
 from stress.sim.toolchain import TorchInstall
@@ -48,6 +50,12 @@ class Build:
     sha256: str
     key: str
     """"mps" or "privateuseone": the dispatch key that the device is registered on."""
+
+    def spec(self, settings: SimSettings) -> SimSpec:
+        """Return what a child must know of the device to simulate."""
+        return SimSpec(
+            str(self.library), self.key, settings.design, settings.configure_text(), settings.schedule
+        )
 
     def to_data(self) -> dict[str, object]:
         return {"library": str(self.library), "library_sha256": self.sha256, "key": self.key}

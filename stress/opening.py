@@ -1,0 +1,225 @@
+"""Which device a run tests: chosen, built where it has to be, looked at in a child. Parent side, without torch."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stress.isolate.backend import IsolationError
+from stress.isolate.spec import ChildSpec
+from stress.isolate.spec import SimSpec
+from stress.isolate.supervisor import Supervisor
+from stress.options import Settings
+from stress.sim.build import Build
+from stress.sim.build import default_builder
+from stress.sim.settings import SimSettings
+from stress.sim.toolchain import BuildError
+
+PROBE_DEADLINE_S = 180.0
+_NO_MPS_HERE = "auto: no MPS off macOS"
+
+Say = Callable[[str], None]
+OpenSupervisor = Callable[[str], Supervisor]
+"""Given the library of the simulated device, or "": the supervisor whose children have it loaded."""
+
+
+@dataclass(frozen=True)
+class SimDevice:
+    """The simulated device of a run: how it behaves, and the build that is used."""
+
+    settings: SimSettings
+    build: Build
+
+    @property
+    def spec(self) -> SimSpec:
+        return self.build.spec(self.settings)
+
+    def to_data(self) -> dict[str, object]:
+        """Return what a record says about it."""
+        return {**self.settings.to_data(), **self.build.to_data()}
+
+
+@dataclass(frozen=True)
+class DeviceInfo:
+    """What the probe child found out about the device and the torch build."""
+
+    name: str
+    reason: str
+    torch: dict[str, Any]
+    capabilities: frozenset[str]
+    sim: SimDevice | None = None
+
+    @property
+    def torch_text(self) -> str:
+        version = self.torch.get("version", "?")
+        commit = str(self.torch.get("git") or "")[:10]
+        return f"torch {version}" + (f" ({commit})" if commit else "")
+
+    @property
+    def header_lines(self) -> list[str]:
+        """Return what the header says about it."""
+        simulated = (
+            f"simulated, not Metal; design {self.sim.settings.design}; " if self.sim is not None else ""
+        )
+        file = self.torch.get("file", "")
+        lines = [f"mps: device {self.name} ({simulated}{self.reason}), {self.torch_text}, {file}"]
+        if self.sim is not None and self.sim.settings.faults:
+            told = ", ".join(one.told for one in self.sim.settings.faults)
+            lines.append(f"mps: faults armed on the simulated device: {told}")
+        if self.sim is not None and self.sim.settings.schedule != "free":
+            lines.append(
+                f"mps: the simulated device's order is repeatable (schedule {self.sim.settings.schedule_text})"
+            )
+        return lines
+
+
+@dataclass(frozen=True)
+class _Choice:
+    name: str
+    reason: str
+    build: Build | None = None
+
+
+class _Unusable(Exception):
+    """The probe child could not use torch, or the device's library."""
+
+
+def open_device(
+    settings: Settings, open_supervisor: OpenSupervisor, say: Say, given: list[str] | None
+) -> DeviceInfo:
+    """Choose the device and look at it in a child; raise `pytest.UsageError` when it cannot be used.
+
+    `given` is what the xdist controller chose for its workers: (device, why).
+    """
+    choice = _choose(settings, say) if given is None else _as_given(given, say)
+    try:
+        result = _probe(choice, settings, open_supervisor)
+    except _Unusable as error:
+        if choice.build is None:
+            raise pytest.UsageError(f"torch cannot be used in a child process: {error}") from error
+        choice, result = _second_try(settings, open_supervisor, say, str(error))
+    if result["unavailable"]:
+        way_out = "" if settings.device == "cpu" else "; --mps-device=cpu runs the scenarios on the CPU"
+        raise pytest.UsageError(f"--mps-device={settings.device}: {result['unavailable']}{way_out}")
+    capabilities = frozenset(result["capabilities"])
+    sim = SimDevice(settings.sim, choice.build) if choice.build is not None else None
+    if sim is not None and settings.streams == "per-thread" and "streams" not in capabilities:
+        raise pytest.UsageError(
+            f"--mps-streams=per-thread: the simulated design {settings.sim.design} has no streams to select; "
+            "add --mps-sim-design=upstream"
+        )
+    return DeviceInfo(choice.name, choice.reason, result["fingerprint"], capabilities, sim)
+
+
+def _choose(settings: Settings, say: Say) -> _Choice:
+    """Return the device; an explicit one never falls back, and neither does `auto` on macOS."""
+    wanted = settings.device
+    if wanted == "sim":
+        return _Choice("sim", "as asked", _explicit_build(say))
+    if wanted != "auto":
+        return _Choice(wanted, "as asked")
+    if sys.platform == "darwin":
+        return _without_sim(settings, _Choice("mps", "auto: this is macOS"))
+    try:
+        return _Choice("sim", _NO_MPS_HERE, _build(say))
+    except BuildError as error:
+        return _without_sim(settings, _fall_back("built", error, say))
+
+
+def _as_given(given: list[str], say: Say) -> _Choice:
+    name, reason = given
+    return _Choice(name, reason, _explicit_build(say) if name == "sim" else None)
+
+
+def _build(say: Say, *, again: bool = False) -> Build:
+    if sys.platform != "linux":
+        raise BuildError(f"it is for Linux only, and this is {sys.platform}")
+    return default_builder().ensure(say, again=again)
+
+
+def _explicit_build(say: Say, *, again: bool = False) -> Build:
+    if sys.platform == "darwin":
+        raise pytest.UsageError(
+            "--mps-device=sim: the simulated device is for Linux only. On macOS the real device has torch's MPS key, "
+            "and nothing is known about running the simulated one there: use --mps-device=mps or --mps-device=cpu"
+        )
+    try:
+        return _build(say, again=again)
+    except BuildError as error:
+        raise pytest.UsageError(
+            f"--mps-device=sim: the simulated device cannot be built: {error}\n"
+            "--mps-device=cpu runs the scenarios on the CPU"
+        ) from error
+
+
+def _fall_back(what: str, error: object, say: Say) -> _Choice:
+    first, _, rest = str(error).partition("\n")
+    if rest:
+        say(f"the simulated device cannot be {what}: {error}")
+    return _Choice("cpu", f"{_NO_MPS_HERE}; the simulated device cannot be {what}: {first}")
+
+
+def _without_sim(settings: Settings, choice: _Choice) -> _Choice:
+    """Refuse to go on without the simulated device where the user set something that only it has."""
+    sim = settings.sim
+    if sim.faults or sim.schedule != "free":
+        option = "--mps-sim-faults" if sim.faults else "--mps-sim-schedule"
+        raise pytest.UsageError(
+            f"{option}: this is for the simulated device alone, not for {choice.name} ({choice.reason})"
+        )
+    return choice
+
+
+def _second_try(
+    settings: Settings, open_supervisor: OpenSupervisor, say: Say, why: str
+) -> tuple[_Choice, dict[str, Any]]:
+    """Build the library again, once: it may belong to a torch that was replaced in its place."""
+    say(f"the simulated device cannot be used: {why}")
+    explicit = settings.device == "sim"
+    reason = "as asked" if explicit else _NO_MPS_HERE
+    try:
+        build = _explicit_build(say, again=True) if explicit else _build(say, again=True)
+        choice = _Choice("sim", reason, build)
+        return choice, _probe(choice, settings, open_supervisor)
+    except (BuildError, _Unusable) as error:
+        if explicit:
+            raise pytest.UsageError(
+                f"--mps-device=sim: the simulated device cannot be loaded, also after it was built again: {error}; "
+                "--mps-device=cpu runs the scenarios on the CPU"
+            ) from error
+        choice = _without_sim(settings, _fall_back("loaded", error, say))
+    try:
+        return choice, _probe(choice, settings, open_supervisor)
+    except _Unusable as error:
+        raise pytest.UsageError(f"torch cannot be used in a child process: {error}") from error
+
+
+def _probe(choice: _Choice, settings: Settings, open_supervisor: OpenSupervisor) -> dict[str, Any]:
+    """Return what a child says about torch and the device; raise `_Unusable` when it cannot say anything."""
+    folder = Path(tempfile.mkdtemp(prefix="mps-stress-probe-"))
+    spec = ChildSpec(
+        "probe", str(folder), "probe", choice.name, deadline_s=PROBE_DEADLINE_S, sys_path=tuple(sys.path)
+    )
+    library = ""
+    if choice.build is not None:
+        library = str(choice.build.library)
+        spec = replace(spec, sim=choice.build.spec(settings.sim))
+    try:
+        run = open_supervisor(library).run(spec, 0)
+    except IsolationError as error:
+        raise _Unusable(str(error)) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    if run.result is None:
+        raise _Unusable(run.stderr.strip()[-2000:] or f"it ended with {run.exit}")
+    if run.result["findings"]:
+        raise _Unusable(run.result["findings"][0]["text"])
+    return run.result

@@ -1,0 +1,89 @@
+"""The child's side of the simulated device: load the library, name the device, configure it. Imports torch."""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import Any
+
+import torch
+from torch.utils import backend_registration
+
+from stress import seeds
+from stress.errors import LibraryError
+from stress.isolate.spec import ChildSpec
+from stress.isolate.spec import SimSpec
+from stress.sim import torch_mps
+
+DEVICE_NAME = "sim"
+"""Name of the PrivateUse1 device. Nothing with the prefix "mps": torch.load matches devices by prefix."""
+
+POOL_WAIT_VARIABLE = "MPS_STREAM_POOL_WAIT_TIMEOUT_MS"
+"""The fork's: 0 raises at once, -1 waits for ever, else milliseconds. Matters to design fork-free-list."""
+
+
+class _Prepared:
+    """What this process's device was configured as; a process configures it once, before its first operation."""
+
+    sim: SimSpec | None = None
+
+
+def load(library: str) -> None:
+    """Load the library; raise `LibraryError`. Runs no op and starts no thread, so that a fork server may do it."""
+    try:
+        torch.ops.load_library(library)
+    except OSError as error:
+        raise LibraryError(str(error)) from error
+
+
+def prepare(spec: ChildSpec) -> None:
+    """Make the simulated device ready for a child's first operation. Nothing for other devices."""
+    if spec.sim is None:
+        return
+    load(spec.sim.library)
+    module = _name_device(spec.sim.key)
+    # Without isolation several attempts share this process, whose device has been used since the first.
+    if _Prepared.sim is None:
+        seed, order = (
+            seeds.derive(spec.seed, "sim", what, spec.kind, spec.attempt) for what in ("lots", "order")
+        )
+        ops().configure(f"{spec.sim.configure};seed={seed};schedule_seed={order}{_pool_wait()}")
+    _Prepared.sim = spec.sim
+    torch_mps.provide(module, spec.sim.design)
+
+
+def _pool_wait() -> str:
+    """Return how long a thread waits for a free stream, as the fork's environment variable says it."""
+    given = os.environ.get(POOL_WAIT_VARIABLE)
+    return f";pool_wait_ms={given}" if given else ""
+
+
+def prepared() -> SimSpec:
+    """Return what `prepare` was told."""
+    if _Prepared.sim is None:
+        raise RuntimeError("the simulated device is not loaded in this process: --mps-device=sim loads it")
+    return _Prepared.sim
+
+
+def ops() -> Any:
+    """Return the control functions of the loaded library."""
+    return torch.ops.mps_stress_sim
+
+
+def torch_device() -> torch.device:
+    """Return the device that scenarios use: torch's own "mps" where the library could take that key."""
+    return torch.device("mps" if prepared().key == "mps" else DEVICE_NAME)
+
+
+@functools.cache
+def _name_device(key: str) -> Any:
+    """Make torch's Python side see the device; return the module that holds its functions."""
+    if key == "mps":
+        # Read off the library's hooks when torch was imported, which was before it was loaded.
+        torch._C._has_mps = True
+        return torch.mps
+    backend_registration.rename_privateuse1_backend(DEVICE_NAME)
+    module = torch_mps.new_module(DEVICE_NAME)
+    torch._register_device_module(DEVICE_NAME, module)
+    backend_registration.generate_methods_for_privateuse1_backend()
+    return module

@@ -1,0 +1,176 @@
+"""What `torch.mps` offers on the simulated designs and this torch lacks. Never overwrites a name that torch has.
+
+The fork's names are `release_current_thread_slot` and `BatchQueue`; upstream's, new in torch 2.15, are `Stream`,
+`StreamContext`, `stream`, `current_stream`, `default_stream` and `set_stream`. With a library that is registered
+as PrivateUse1 the same functions, and those that torch.mps has anyway, go into a module of the device's own.
+"""
+
+from __future__ import annotations
+
+import types
+from typing import Any
+
+import torch
+
+_DEVICE_TYPES = {"mps": 13, "privateuseone": 20}
+"""c10::DeviceType's numbers, which are part of torch's ABI."""
+
+
+def _ops() -> Any:
+    return torch.ops.mps_stress_sim
+
+
+def device_type_number() -> int:
+    return _DEVICE_TYPES[_ops().device_type()]
+
+
+class Stream(torch.Stream):
+    """A stream of the simulated device: the next explicit one, round-robin, or the one with `stream_id`."""
+
+    def __new__(cls, device: object = None, *, stream_id: int | None = None, **_: object) -> Stream:
+        number = _ops().new_stream() if stream_id is None else stream_id
+        return super().__new__(cls, stream_id=number, device_index=0, device_type=device_type_number())
+
+    def synchronize(self) -> None:
+        """Wait until all work of this stream is done."""
+        _ops().synchronize_stream(self.stream_id)
+
+    def query(self) -> bool:
+        """Whether all work submitted to this stream is done."""
+        event = _ops().event_acquire(False)
+        try:
+            _ops().event_record(event, self.stream_id)
+            return bool(_ops().event_query(event))
+        finally:
+            _ops().event_release(event)
+
+    def record_event(self, event: Any = None) -> Any:
+        """Record an event, a new one by default, on this stream; return it."""
+        if event is None:
+            event = torch.mps.Event() if _ops().device_type() == "mps" else Event()
+        with StreamContext(self):
+            event.record()
+        return event
+
+    def wait_event(self, event: Any) -> None:
+        """Make later work of this stream wait for the event."""
+        with StreamContext(self):
+            event.wait()
+
+    def wait_stream(self, stream: torch.Stream) -> None:
+        """Make later work of this stream wait for what `stream` holds now."""
+        event = _ops().event_acquire(False)
+        try:
+            _ops().event_record(event, stream.stream_id)
+            _ops().event_wait(event, self.stream_id)
+        finally:
+            _ops().event_release(event)
+
+    def __repr__(self) -> str:
+        return f"<simulated torch.mps.Stream stream_id={self.stream_id}>"
+
+
+class StreamContext:
+    """Select a stream for the calling thread and put the previous one back; nothing for None."""
+
+    def __init__(self, stream: torch.Stream | None) -> None:
+        self.stream = stream
+        self._previous: list[int] = []
+
+    def __enter__(self) -> torch.Stream | None:
+        if self.stream is not None:
+            self._previous.append(_ops().exchange_current_stream(self.stream.stream_id))
+        return self.stream
+
+    def __exit__(self, *_: object) -> None:
+        if self.stream is not None:
+            _ops().exchange_current_stream(self._previous.pop())
+
+
+def stream(stream: torch.Stream | None) -> StreamContext:
+    """Return a context manager that selects `stream`."""
+    return StreamContext(stream)
+
+
+def current_stream() -> Stream:
+    """Return the calling thread's stream."""
+    return Stream(stream_id=_ops().current_stream())
+
+
+def default_stream() -> Stream:
+    """Return stream 0."""
+    return Stream(stream_id=0)
+
+
+def set_stream(stream: torch.Stream | None) -> None:
+    """Select `stream` for the calling thread; nothing for None."""
+    if stream is not None:
+        _ops().exchange_current_stream(stream.stream_id)
+
+
+def release_current_thread_slot() -> None:
+    """Give the calling thread's stream back to the pool; it gets one anew at its next use of the device."""
+    _ops().release_current_thread_slot()
+
+
+_UPSTREAM = (Stream, StreamContext, stream, current_stream, default_stream, set_stream)
+
+
+def provide(module: Any, design: str) -> None:
+    """Put the design's names into `module`, except those that are there already."""
+    from stress.sim.batch_queue import BatchQueue
+
+    for one in _UPSTREAM if design == "upstream" else (release_current_thread_slot, BatchQueue):
+        if not hasattr(module, one.__name__):
+            setattr(module, one.__name__, one)
+
+
+class Event:
+    """An event for a device module that has none (PrivateUse1); as torch.mps.Event."""
+
+    def __init__(self, enable_timing: bool = False) -> None:
+        self._event = _ops().event_acquire(enable_timing)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_event"):
+            _ops().event_release(self._event)
+
+    def record(self) -> None:
+        """Record the event on the calling thread's stream."""
+        _ops().event_record(self._event, _ops().current_stream())
+
+    def wait(self) -> None:
+        """Make later work of the calling thread's stream wait for this event."""
+        _ops().event_wait(self._event, _ops().current_stream())
+
+    def query(self) -> bool:
+        return bool(_ops().event_query(self._event))
+
+    def synchronize(self) -> None:
+        _ops().event_synchronize(self._event)
+
+    def elapsed_time(self, end_event: Event) -> float:
+        """Return the milliseconds between the two recordings."""
+        return float(_ops().event_elapsed_ms(self._event, end_event._event))
+
+
+def new_module(name: str) -> types.ModuleType:
+    """Return a module with the functions that torch expects of a device, and those that torch.mps has."""
+    module = types.ModuleType(
+        f"torch.{name}", "The simulated device, registered as PrivateUse1. Never real Metal."
+    )
+    functions = {
+        "Event": Event,
+        "is_available": lambda: True,
+        "is_initialized": lambda: True,
+        "device_count": lambda: 1,
+        "current_device": lambda: 0,
+        "_is_in_bad_fork": lambda: False,
+        "synchronize": lambda *_: _ops().synchronize_all(),
+        "empty_cache": lambda: _ops().empty_cache(),
+        "current_allocated_memory": lambda: _ops().memory()["allocated_bytes"],
+        "driver_allocated_memory": lambda: _ops().memory()["reserved_bytes"],
+        "manual_seed_all": lambda seed: _ops().manual_seed(seed),
+    }
+    vars(module).update(functions)
+    return module
