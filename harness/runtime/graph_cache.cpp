@@ -1,0 +1,195 @@
+#include "graph_cache.h"
+
+#include <atomic>
+#include <chrono>
+#include <mutex>
+#include <utility>
+
+#include "locks.h"
+#include "metal.h"
+#include "options.h"
+#include "thread_state.h"
+
+namespace mps_sim {
+
+namespace {
+
+constexpr size_t kGraphsMax = 4096;
+
+std::atomic<uint64_t> compiles{0};
+
+thread_local std::shared_ptr<Pipeline> found_pipeline;
+
+void pay_compile_cost() {
+  compiles.fetch_add(1, std::memory_order_relaxed);
+  auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(options().compile_us);
+  while (schedule_is_free() && std::chrono::steady_clock::now() < until) {
+  }
+  schedule_yield();
+}
+
+GraphCache& shared_cache() {
+  static GraphCache* const one = new GraphCache(true);
+  return *one;
+}
+
+GraphCache* cache_of_this_thread() {
+  if (!has_thread_streams()) return &shared_cache();
+  ThreadState* thread = this_thread();
+  if (thread == nullptr) return nullptr;
+  if (thread->graphs == nullptr) thread->graphs = std::make_unique<GraphCache>(false);
+  return thread->graphs.get();
+}
+
+}  // namespace
+
+void Pipeline::destroy() { self = static_cast<Pipeline*>(scribble()); }
+
+void Pipeline::check() const {
+  // Through the pointer: a destroyed pipeline's leads nowhere.
+  const Pipeline* volatile through = self;
+  const Pipeline* volatile again = through->self;
+  (void)again;
+}
+
+class GraphCache::Locked {
+ public:
+  explicit Locked(GraphCache& cache) : lock_(cache.is_shared_ ? cache.lock_.get() : nullptr) {
+    if (lock_ != nullptr) lock_->lock();
+  }
+  ~Locked() { unlock(); }
+  void unlock() {
+    if (lock_ != nullptr) lock_->unlock();
+    lock_ = nullptr;
+  }
+
+ private:
+  Lock* lock_;
+};
+
+GraphCache::GraphCache(bool is_shared) : is_shared_(is_shared), lock_(std::make_unique<Lock>()) {
+  oldest_.newer = oldest_.older = &oldest_;
+}
+
+GraphCache::~GraphCache() { clear(); }
+
+std::shared_ptr<Graph> GraphCache::find(const GraphKey& key, const std::function<std::shared_ptr<Graph>()>& compile) {
+  std::string full_key = key.shapes + '\x1f' + key.constants;
+  if (is_shared_ && strikes(Fault::graph_cache_unlocked)) {
+    auto found = entries_.find(full_key);
+    window(Fault::graph_cache_unlocked);
+    if (found != entries_.end()) return use(found->second.get());
+  }
+  {
+    Locked locked(*this);
+    if (strikes(Fault::graph_cache_wrong_key)) {
+      auto found = by_shapes_.find(key.shapes);
+      if (found != by_shapes_.end()) return use(found->second);
+    }
+    auto found = entries_.find(full_key);
+    if (found != entries_.end()) {
+      if (is_armed(Fault::graph_cache_wrong_key)) by_shapes_[key.shapes] = found->second.get();
+      return use(found->second.get());
+    }
+  }
+  pay_compile_cost();  // Outside the lock, so that threads compile side by side.
+  std::shared_ptr<Graph> graph = compile();
+  Locked locked(*this);
+  auto found = entries_.find(full_key);
+  if (found != entries_.end()) {
+    // Another thread was faster: its graph is in use already, ours is not.
+    if (!strikes(Fault::graph_cache_double_compile)) return use(found->second.get());
+    found->second->pipeline->destroy();
+    found->second->pipeline = std::make_shared<Pipeline>();
+    found->second->graph = std::move(graph);
+    return use(found->second.get());
+  }
+  return use(insert(key, std::move(full_key), std::move(graph)));
+}
+
+std::shared_ptr<Graph> GraphCache::use(Entry* entry) {
+  touch(entry);
+  found_pipeline = entry->pipeline;
+  return entry->graph;
+}
+
+GraphCache::Entry* GraphCache::insert(const GraphKey& key, std::string full_key, std::shared_ptr<Graph> graph) {
+  auto entry = std::make_unique<Entry>();
+  Entry* inserted = entry.get();
+  inserted->key = full_key;
+  inserted->shapes = key.shapes;
+  inserted->graph = std::move(graph);
+  inserted->pipeline = std::make_shared<Pipeline>();
+  link_newest(inserted);
+  entries_[std::move(full_key)] = std::move(entry);
+  if (is_armed(Fault::graph_cache_wrong_key)) by_shapes_[inserted->shapes] = inserted;
+  if (entries_.size() > kGraphsMax) evict_oldest();
+  return inserted;
+}
+
+void GraphCache::touch(Entry* entry) {
+  unlink(entry);
+  link_newest(entry);
+}
+
+void GraphCache::evict_oldest() {
+  auto* entry = static_cast<Entry*>(oldest_.newer);
+  unlink(entry);
+  auto named = by_shapes_.find(entry->shapes);
+  if (named != by_shapes_.end() && named->second == entry) by_shapes_.erase(named);
+  entries_.erase(entries_.find(entry->key));
+}
+
+void GraphCache::unlink(Node* node) {
+  node->older->newer = node->newer;
+  node->newer->older = node->older;
+  node->newer = node->older = static_cast<Node*>(scribble());
+}
+
+void GraphCache::link_newest(Node* node) {
+  node->older = oldest_.older;
+  node->newer = &oldest_;
+  node->older->newer = node;
+  oldest_.older = node;
+}
+
+void GraphCache::clear() {
+  Locked locked(*this);
+  // Work that is under way keeps its own reference to its pipeline; the unsafe path destroys what is in use.
+  if (strikes(Fault::graph_cache_cleared_in_use)) {
+    for (auto& [key, entry] : entries_) entry->pipeline->destroy();
+  }
+  by_shapes_.clear();
+  entries_.clear();
+  oldest_.newer = oldest_.older = &oldest_;
+}
+
+void GraphCache::end_of_thread() {
+  if (!strikes(Fault::thread_exit_in_flight)) return;
+  for (auto& [key, entry] : entries_) entry->pipeline->destroy();
+}
+
+size_t GraphCache::size() {
+  Locked locked(*this);
+  return entries_.size();
+}
+
+std::shared_ptr<Graph> find_graph(const GraphKey& key, const std::function<std::shared_ptr<Graph>()>& compile) {
+  GraphCache* cache = cache_of_this_thread();
+  return cache != nullptr ? cache->find(key, compile) : compile();
+}
+
+std::shared_ptr<Pipeline> take_found_pipeline() { return std::exchange(found_pipeline, nullptr); }
+
+size_t graphs_of_this_thread() {
+  GraphCache* cache = cache_of_this_thread();
+  return cache != nullptr ? cache->size() : 0;
+}
+
+void clear_graphs() {
+  if (GraphCache* cache = cache_of_this_thread()) cache->clear();
+}
+
+uint64_t compile_count() { return compiles.load(); }
+
+}  // namespace mps_sim

@@ -1,0 +1,87 @@
+#include "metal.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+namespace mps_sim {
+
+namespace {
+
+void write_to_stderr(const std::string& text) {
+  // One system call, so that the last words of a dying process stay in one piece.
+  if (write(STDERR_FILENO, text.data(), text.size()) < 0) return;
+}
+
+}  // namespace
+
+void metal_assertion(const char* method, const char* text) {
+  write_to_stderr(std::string("-[SimulatedCommandBuffer ") + method + "]: failed assertion `" + text + "'\n");
+  abort();
+}
+
+void dispatch_sync_deadlock() {
+  write_to_stderr("BUG IN CLIENT OF LIBDISPATCH (simulated): dispatch_sync called on queue already owned by current thread\n");
+  raise(SIGTRAP);
+  abort();
+}
+
+void Encoder::dispatch(Work work) {
+  CommandBuffer* buffer = buffer_;
+  std::lock_guard<std::mutex> guard(buffer->mutex_);
+  if (buffer->status_.load() >= CommandBuffer::committed) {
+    metal_assertion("setCurrentCommandEncoder:", "_status < MTLCommandBufferStatusCommitted");
+  }
+  buffer->work_.push_back(std::move(work));
+}
+
+void Encoder::end() {
+  buffer_->is_encoding_.store(false);
+  buffer_ = static_cast<CommandBuffer*>(scribble());
+}
+
+Encoder* CommandBuffer::compute_encoder() {
+  std::lock_guard<std::mutex> guard(mutex_);
+  if (status_.load() >= committed) {
+    metal_assertion("setCurrentCommandEncoder:", "_status < MTLCommandBufferStatusCommitted");
+  }
+  if (is_encoding_.exchange(true)) {
+    metal_assertion("tryCoalescingPreviousComputeCommandEncoderWithConfig:nextEncoderClass:",
+                    "A command encoder is already encoding to this command buffer");
+  }
+  encoders_.push_back(std::make_unique<Encoder>(this));
+  return encoders_.back().get();
+}
+
+void CommandBuffer::add_completed_handler(std::function<void()> handler) {
+  std::lock_guard<std::mutex> guard(mutex_);
+  if (status_.load() >= committed) {
+    metal_assertion("addCompletedHandler:", "Completed handler provided after commit call");
+  }
+  handlers_.push_back(std::move(handler));
+}
+
+void CommandBuffer::commit() {
+  std::lock_guard<std::mutex> guard(mutex_);
+  if (is_encoding_.load()) metal_assertion("commit", "commit command buffer with uncommitted encoder");
+  if (status_.exchange(committed) >= committed) {
+    metal_assertion("validate", "commit an already committed command buffer");
+  }
+}
+
+void CommandBuffer::complete() {
+  status_.store(completed);
+  for (auto& handler : handlers_) handler();
+  handlers_.clear();
+  work_.clear();
+}
+
+bool CommandBuffer::is_empty() {
+  std::lock_guard<std::mutex> guard(mutex_);
+  return work_.empty();
+}
+
+}  // namespace mps_sim
