@@ -52,3 +52,46 @@ class OneOffender(Scenario):
             ]  # checked on the host: an index checked on the device ends the CUDA context for all
         # Read at once, so that an error found on the device surfaces here and not in whoever waits next.
         return torch.index_select(x, 0, torch.full((3,), 1000).to(x.device)).cpu()
+
+
+class LateErrors(Scenario):
+    """Threads submit an operator that fails on the device, go on, and wait later: each is told of its own errors only."""
+
+    origin = (
+        "pytorch#166615: errors found by the device surface at a later synchronisation, perhaps another thread's",
+        "pytorch#193571: the status of a failed command buffer is not read, and garbage is",
+    )
+    rows: ClassVar[tuple[int, ...]] = (20,)
+    threads_min = 2
+    iterations = 15
+
+    def setup(self, device: torch.device) -> dict[str, torch.Tensor]:
+        return {"weight": torch.randn(32, 32).to(device), "beyond": torch.full((3,), 1000).to(device)}
+
+    def make_input(self, generator: torch.Generator) -> torch.Tensor:
+        return torch.randn(16, 32, generator=generator)
+
+    def steps(self) -> Sequence[Callable[[Any, Any], Any]]:
+        return (self.offend, self.work)
+
+    def work(self, state: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+        return torch.stack([_read(state["weight"], x * scale) for scale in (1.0, 0.5, 0.25, 0.125)])
+
+    def offend(self, state: dict[str, torch.Tensor], x: torch.Tensor) -> dict[str, Any]:
+        told = 0
+        for _ in range(2):
+            try:
+                if self.device_type == "cuda":  # as above
+                    failed = x[len(x)]
+                else:
+                    failed = torch.index_select(x, 0, state["beyond"])
+                torch.softmax(x @ state["weight"], dim=-1)  # the error is there, and nobody has waited yet
+                failed.cpu()
+            except (IndexError, RuntimeError):
+                told += 1
+        return {"told": told, "right after it": _read(state["weight"], x)}
+
+
+def _read(weight: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Compute, and wait: who waits first must not get the error of somebody else."""
+    return torch.softmax(x @ weight / 8, dim=-1).cpu()

@@ -5,6 +5,7 @@ from __future__ import annotations
 CAPABILITIES = {
     "streams": "explicit streams (torch.mps.Stream, torch.cuda.Stream)",
     "per_thread_streams": "a stream pool that binds a stream to each thread by itself (the fork's)",
+    "stream_ids": "the current stream can be asked for, and is another one in a thread that has its own",
     "events": "events that can be recorded and waited for",
     "record_stream": "Tensor.record_stream on this device",
     "batch_queue": "torch.mps.BatchQueue (the fork's)",

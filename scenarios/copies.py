@@ -1,0 +1,92 @@
+"""Copies: from the host without waiting, within the device, and the small values that every operator carries along."""
+
+from __future__ import annotations
+
+from typing import Any
+from typing import ClassVar
+
+import torch
+
+from stress import Scenario
+from stress import current
+from stress.exact import climb
+from stress.exact import count_wrong
+from stress.exact import shift_matrix
+
+
+class NonBlockingToDevice(Scenario):
+    """Threads copy to the device without waiting, drop the source at once, and fill the host's memory with other data."""
+
+    origin = (
+        "pytorch#139550: non_blocking copies to MPS and wrong numbers",
+        "pytorch#189690: a source that is reused before the copy ran",
+    )
+    rows: ClassVar[tuple[int, ...]] = (19,)
+    params = {"elements": [3, 1024, 65536]}
+    iterations = 10
+    elements: int
+
+    def setup(self, device: torch.device) -> torch.Tensor:
+        return shift_matrix(128).to(device)
+
+    def step(self, state: torch.Tensor, x: None) -> int:
+        device = state.device
+        start = float(current().thread_index * 100 + current().iteration)
+        busy = climb(start, state, rows=64, steps=2)  # the copies queue up behind this
+        copies = []
+        for number in range(8):
+            source = torch.full((self.elements,), start + number)
+            copies.append(source.to(device, non_blocking=True))
+            del source
+            torch.full((self.elements,), -1.0)  # the host's heap gives the same memory out again
+        wrong = count_wrong(busy, start + 2)
+        for number, copied in enumerate(copies):
+            wrong += count_wrong(copied, start + number)
+        return int(wrong)
+
+
+class CopyChains(Scenario):
+    """Threads pass a tensor on through clones, copies into old memory and copies that change the layout."""
+
+    origin = (
+        "pytorch#122016: wrong results of copies and scalars on other streams than the default one",
+        "suite row 19: copies within the device",
+    )
+    rows: ClassVar[tuple[int, ...]] = (19,)
+    iterations = 15
+
+    def setup(self, device: torch.device) -> torch.Tensor:
+        return shift_matrix(96).to(device)
+
+    def make_input(self, generator: torch.Generator) -> torch.Tensor:
+        return torch.randint(-99, 99, (96, 96), generator=generator).float()
+
+    def step(self, state: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        y, old = x, torch.zeros_like(x)
+        for _ in range(3):
+            y = (y @ state).clone() + 1.0
+            old.copy_(y)
+            y = old.t().contiguous() - 1.0
+        return torch.cat((y[:2], y[-2:]))
+
+
+class ScalarChains(Scenario):
+    """Threads run one chain of operators over one shape, each with numbers of its own as the operators' scalars."""
+
+    origin = (
+        "pytorch#122016: scalars of one operator that the next one overwrites",
+        "pytorch#181485: compiled graphs and the constants in them",
+    )
+    rows: ClassVar[tuple[int, ...]] = (4, 19)
+    iterations = 15
+
+    def make_input(self, generator: torch.Generator) -> torch.Tensor:
+        return torch.randint(-99, 99, (16, 32), generator=generator).float()
+
+    def step(self, state: None, x: torch.Tensor) -> torch.Tensor:
+        k = float(current().thread_index + 2)
+        y = x
+        for _ in range(4):
+            y = torch.add(y * k, x, alpha=k + 1.0) - k
+            y = torch.clamp(y, min=-500.0 * k, max=500.0 * k) / 2.0
+        return y

@@ -1,0 +1,75 @@
+"""The end of the process: work in flight, tensors alive, threads waiting; judged by how the interpreter ends."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from typing import ClassVar
+
+import torch
+
+from stress import ProcessScenario
+from stress.exact import climb
+from stress.exact import count_wrong
+from stress.exact import shift_matrix
+
+_alive: list[Any] = []
+"""Tensors and threads that nobody lets go of before the interpreter ends."""
+
+
+class ExitWithWork(ProcessScenario):
+    """Threads queue more work than can be done, and the program ends with all of it in flight and its tensors alive."""
+
+    origin = (
+        "Static: MPS Cleanup, Atexit and Thread Cleanup of dropbox/dML",
+        "pytorch#188812, pytorch#100635: crashes while the interpreter ends",
+    )
+    rows: ClassVar[tuple[int, ...]] = (23,)
+    params = {"ending": ["threads-ended", "threads-waiting", "executor", "atexit"]}
+    ending: str
+
+    def body(self, device: torch.device) -> None:
+        shift = shift_matrix(256).to(device)
+        _alive.append(shift)
+        if self.ending == "executor":
+            pool = ThreadPoolExecutor(self.threads)
+            _alive.extend([pool, *(pool.submit(_queue_work, shift) for _ in range(2 * self.threads))])
+            return  # the interpreter waits for the pool's threads, not for the device
+        threads = [
+            threading.Thread(target=_queue_work, args=(shift, self.ending == "threads-waiting"), daemon=True)
+            for _ in range(self.threads)
+        ]
+        for one in threads:
+            one.start()
+        for _ in threads:
+            _queued.acquire()
+        if self.ending == "atexit":
+            atexit.register(_check, shift)
+
+
+_queued = threading.Semaphore(0)
+
+
+def _queue_work(shift: torch.Tensor, stay: bool = False) -> None:
+    torch.set_num_threads(1)
+    _alive.append(climb(1.0, shift, rows=256, steps=24))
+    _queued.release()
+    if stay:
+        threading.Event().wait()
+
+
+def _check(shift: torch.Tensor) -> None:
+    """Use the device once more while the interpreter ends. What is raised here would be printed and forgotten."""
+    try:
+        wrong = int(count_wrong(climb(1.0, shift, rows=8, steps=2), 3.0))
+    except BaseException:
+        traceback.print_exc()
+        wrong = -1
+    if wrong:
+        print(f"{wrong} wrong elements while the interpreter ended", file=sys.stderr, flush=True)
+        os._exit(1)

@@ -1,0 +1,105 @@
+"""Forking while threads work: the child must be refused the device, and the parent must not notice."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
+from typing import ClassVar
+
+import psutil
+import torch
+
+from stress import Scenario
+from stress.exact import climb
+from stress.exact import count_wrong
+from stress.exact import shift_matrix
+
+_STARTED, _REFUSED, _COMPUTED, _BAD_ERROR = b"s", b"r", b"c", b"e"
+_ANSWER_S_MAX = 20.0
+_ASLEEP_S_MAX = 2.0
+"""A child that has slept this long since it started waits for something that its process does not have."""
+_OUTCOMES = {_REFUSED: "refused", _COMPUTED: "computed", _BAD_ERROR: "other error", b"": "no answer"}
+
+
+class ForkWhileActive(Scenario):
+    """One thread forks while the others compute: the child is refused the device at once, with an error that says so."""
+
+    origin = (
+        "Fork: Active Threads and Fork: Parent Continues of dropbox/dML (test_fork_safety.py)",
+        "pytorch#178037: the forked child hangs or dies in silence although the bad fork is known",
+    )
+    rows: ClassVar[tuple[int, ...]] = (22,)
+    requires = ("accelerator",)
+    threads_min = 2
+    iterations = 6
+
+    def setup(self, device: torch.device) -> dict[str, Any]:
+        return {"shift": shift_matrix(96).to(device), "silent": 0}
+
+    def steps(self) -> Sequence[Callable[[Any, Any], Any]]:
+        return (self.fork, *[self.work] * (self.threads - 1))
+
+    def work(self, state: dict[str, Any], x: None) -> dict[str, int]:
+        wrong = sum(int(count_wrong(climb(1.0, state["shift"], rows=48, steps=4), 5.0)) for _ in range(3))
+        return {"wrong": wrong, "children not refused": 0}
+
+    def fork(self, state: dict[str, Any], x: None) -> dict[str, int]:
+        worked = self.work(state, x)  # so that this thread, too, has used the device
+        if state["silent"]:
+            return {**worked, "children not refused": 1}  # a second one would cost the same time again
+        outcome = _fork_and_use(state["shift"].device)
+        state["silent"] += outcome == "no answer"
+        return {**self.work(state, x), "children not refused": int(outcome != "refused")}
+
+    def reference(self, device: torch.device, inputs: Sequence[Sequence[Any]]) -> list[list[dict[str, int]]]:
+        """Expect what is right whatever a sequential run does: a device may take a fork for a good one there, too."""
+        return [[{"wrong": 0, "children not refused": 0} for _ in of_thread] for of_thread in inputs]
+
+
+def _fork_and_use(device: torch.device) -> str:
+    """Fork; return what came of the child's attempt to compute on the device. The child never comes back."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _child(device, writer)
+    os.close(writer)
+    try:
+        return _OUTCOMES[_answer(reader, pid)]
+    finally:
+        os.close(reader)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def _child(device: torch.device, writer: int) -> None:
+    """Try to compute in a process that has one of its parent's threads, and end it whatever happens."""
+    answer = _BAD_ERROR
+    try:
+        os.write(writer, _STARTED)
+        torch.ones(4, device=device).sum().item()
+        answer = _COMPUTED
+    except RuntimeError as error:
+        answer = _REFUSED if "fork" in str(error) else _BAD_ERROR
+    finally:
+        os.write(writer, answer)
+        os._exit(0)
+
+
+def _answer(reader: int, pid: int) -> bytes:
+    """Wait for the child's answer; b"" when it died, sleeps, or takes too long."""
+    started_s = awake_s = time.monotonic()
+    while time.monotonic() - started_s < _ANSWER_S_MAX:
+        if select.select([reader], [], [], 0.05)[0]:
+            said = os.read(reader, 1)
+            if said != _STARTED:
+                return said
+        if psutil.Process(pid).status() != psutil.STATUS_SLEEPING:
+            awake_s = time.monotonic()
+        if time.monotonic() - awake_s > _ASLEEP_S_MAX:
+            break
+    return b""
