@@ -192,6 +192,8 @@ FAULTS: tuple[Fault, ...] = (
         "A block is taken from the free list without the lock: two tensors get the same memory.",
         "Numbers of one thread appear in another thread's tensor.",
         (_PYTORCH + "86119",),
+        window_us=20,
+        why="the real search through a pool"s buffers takes microseconds, the simulated one a few instructions",
     ),
     Fault(
         "allocator_reuse_before_completion",
@@ -307,6 +309,8 @@ FAULTS: tuple[Fault, ...] = (
         "The shared graph cache is changed without the lock.",
         "SIGSEGV in the look-up of a compiled graph.",
         (_PYTORCH + "167541",),
+        window_us=20,
+        why="the real look-up makes and compares keys of strings for microseconds, the simulated one a few instructions",
     ),
     Fault(
         "graph_cache_wrong_key",
@@ -384,6 +388,8 @@ FAULTS: tuple[Fault, ...] = (
         "A waiting thread looks at the completion outside the lock and sleeps after the only notification.",
         "synchronize() never returns although the device is idle.",
         (_PYTORCH + "141296", _PYTORCH + "140725"),
+        window_us=20,
+        why="the real one adds a handler and commits between the look and the wait, which takes tens of microseconds",
     ),
     Fault(
         "error_swallowed",
