@@ -193,7 +193,7 @@ FAULTS: tuple[Fault, ...] = (
         "Numbers of one thread appear in another thread's tensor.",
         (_PYTORCH + "86119",),
         window_us=20,
-        why="the real search through a pool"s buffers takes microseconds, the simulated one a few instructions",
+        why="the real search through the buffers of a pool takes microseconds, the simulated one a few instructions",
     ),
     Fault(
         "allocator_reuse_before_completion",
