@@ -77,8 +77,12 @@ std::shared_ptr<Graph> GraphCache::find(const GraphKey& key, const std::function
   std::string full_key = key.shapes + '\x1f' + key.constants;
   if (is_shared_ && strikes(Fault::graph_cache_unlocked)) {
     auto found = entries_.find(full_key);
-    window(Fault::graph_cache_unlocked);
-    if (found != entries_.end()) return use(found->second.get());
+    if (found != entries_.end()) {
+      unlink(found->second.get());
+      window(Fault::graph_cache_unlocked);
+      link_newest(found->second.get());
+      return found_graph(found->second.get());
+    }
   }
   {
     Locked locked(*this);
@@ -108,7 +112,12 @@ std::shared_ptr<Graph> GraphCache::find(const GraphKey& key, const std::function
 }
 
 std::shared_ptr<Graph> GraphCache::use(Entry* entry) {
-  touch(entry);
+  unlink(entry);
+  link_newest(entry);
+  return found_graph(entry);
+}
+
+std::shared_ptr<Graph> GraphCache::found_graph(Entry* entry) {
   found_pipeline = entry->pipeline;
   return entry->graph;
 }
@@ -125,11 +134,6 @@ GraphCache::Entry* GraphCache::insert(const GraphKey& key, std::string full_key,
   if (is_armed(Fault::graph_cache_wrong_key)) by_shapes_[inserted->shapes] = inserted;
   if (entries_.size() > kGraphsMax) evict_oldest();
   return inserted;
-}
-
-void GraphCache::touch(Entry* entry) {
-  unlink(entry);
-  link_newest(entry);
 }
 
 void GraphCache::evict_oldest() {

@@ -44,9 +44,9 @@ class GraphCache {
 
   class Locked;
 
-  std::shared_ptr<Graph> use(Entry* entry);
+  std::shared_ptr<Graph> use(Entry* entry);  // Makes it the newest.
+  std::shared_ptr<Graph> found_graph(Entry* entry);
   Entry* insert(const GraphKey& key, std::string full_key, std::shared_ptr<Graph> graph);
-  void touch(Entry* entry);
   void evict_oldest();
   static void unlink(Node* node);
   void link_newest(Node* node);
