@@ -98,7 +98,7 @@ def load_scenario(ref: ScenarioRef, *, threads: int, device_type: str) -> Any:
 
 def load_class(ref: ScenarioRef) -> Any:
     """Import the author's file, without pytest and without `conftest.py`, and return the scenario's class."""
-    module = _import_module(ref)
+    module = import_module(ref)
     target: Any = module
     for part in ref.qualname.split("."):
         target = getattr(target, part, None)
@@ -110,7 +110,7 @@ def load_class(ref: ScenarioRef) -> Any:
     return target
 
 
-def _import_module(ref: ScenarioRef) -> ModuleType:
+def import_module(ref: ScenarioRef) -> ModuleType:
     """Import by the name it has in pytest; by path when that name is another file here."""
     loaded = sys.modules.get(ref.module)
     if loaded is not None and getattr(loaded, "__file__", None) == ref.path:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stress.power import allocation
 from stress.sim.zoo import BY_NAME
 from stress.sim.zoo import FAULTS
 from stress.sim.zoo import Fault
@@ -34,7 +33,7 @@ class PowerOptions:
     against: str | None
     results: Path
     json: bool
-    allocation: Path
+    allocation: Path | None
     explore: int | None
     learn: tuple[Path, ...]
 
@@ -52,7 +51,7 @@ class PowerOptions:
             against=given["against"],
             results=Path(given["results"]).resolve(),
             json=given["json"],
-            allocation=Path(given["allocation"] or allocation.DEFAULT_PATH),
+            allocation=Path(given["allocation"]) if given["allocation"] else None,
             explore=_count(explore, "--explore", EXPLORE_MAX),
             learn=tuple(map(Path, given["learn"] or ())),
         )
@@ -66,6 +65,18 @@ class PowerOptions:
                     f"--learn {folder}: there is no such folder; give run folders below results/runs"
                 )
         return options
+
+    def to_data(self) -> dict[str, object]:
+        """Return what the run record says of them."""
+        return {
+            "faults": [one.name for one in self.faults],
+            "seconds": self.seconds,
+            "threads": self.threads,
+            "probabilities": list(self.probabilities),
+            "twins": self.twins,
+            "against": self.against,
+            "explore": self.explore,
+        }
 
 
 def _faults(text: str | None) -> tuple[Fault, ...]:

@@ -1,0 +1,164 @@
+"""The whole measurement: every fault, the tool it is held against, the twins, the other probabilities."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
+
+from stress.power.bench import Bench
+from stress.power.bench import Reference
+from stress.power.estimate import StopRule
+from stress.power.opening import say
+from stress.power.options import PowerOptions
+from stress.power.peer.session import Peer
+from stress.power.peer.tally import PeerTally
+from stress.power.runnable import Runnable
+from stress.power.shares import Shares
+from stress.power.subject import Subject
+from stress.power.tally import Tally
+from stress.power.watch import Watcher
+from stress.sim.zoo import FAULTS
+
+TWIN_ATTEMPTS = 1000
+"""Over all twins of the zoo, at least."""
+TWIN_ATTEMPTS_EACH = math.ceil(TWIN_ATTEMPTS / len(FAULTS))
+WEIGHTS = {"fault": 6.0, "twin": 2.0, "scale": 2.0}
+"""Shares of the seconds: the score comes first. Lower and higher probabilities are only printed beside it."""
+
+
+@dataclass
+class Measured:
+    """What is known so far; complete unless `interrupted`, or where a tally was cut short."""
+
+    options: PowerOptions
+    torch: str
+    folder: str
+    entries: dict[str, tuple[Runnable, ...]]
+    """Design -> the entries that can run on it."""
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    """Subject's label -> what was counted."""
+    peers: dict[str, PeerTally] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    interrupted: bool = False
+    seconds: float = 0.0
+
+    def tally(self, subject: Subject) -> Tally | None:
+        return self.tallies.get(subject.label)
+
+    @property
+    def alarms(self) -> int:
+        """Return how many attempts failed where nothing was wrong."""
+        return sum(len(one.alarms) for one in self.tallies.values())
+
+
+@dataclass
+class Measurement:
+    """Runs everything in order; what it has so far is in `measured`, whatever interrupts it."""
+
+    options: PowerOptions
+    bench: Bench
+    shares: Shares
+    measured: Measured
+    peer: Peer | None
+
+    def run(self) -> None:
+        options = self.options
+        if options.explore:
+            self._explore(options.explore)
+            return
+        first, *others = options.probabilities
+        for number, fault in enumerate(options.faults):
+            sides = [self._ours, self._theirs] if number % 2 == 0 else [self._theirs, self._ours]
+            for side in sides:
+                side(Subject(fault.design, fault, probability=first))
+        if options.twins:
+            self._twins(first)
+        for probability in others:
+            for fault in options.faults:
+                self._ours(Subject(fault.design, fault, probability=probability), weight=WEIGHTS["scale"])
+
+    def _ours(self, subject: Subject, weight: float = WEIGHTS["fault"]) -> None:
+        watcher = self._watcher(subject)
+        reference_s = sum(one.entry.reference_seconds for one in watcher.entries if not one.is_process)
+        rule = StopRule.for_share(self.shares.take(weight), reference_s)
+        tally = watcher.watch(subject, rule)
+        say(f"{self._left()} {told(tally)}")
+
+    def _theirs(self, subject: Subject) -> None:
+        if self.peer is None:
+            return
+        rule = StopRule.for_share(self.shares.take(WEIGHTS["fault"]), 0.0)
+        tally = self.peer.watch(subject, rule, lambda: self.shares.is_up)
+        self.measured.peers[subject.label] = tally
+        say(f"{self._left()} {self.peer.name}: {subject.label}: {tally.told}")
+
+    def _twins(self, probability: float) -> None:
+        """Run the twins of one design after another: nothing strikes in them, so references serve them all."""
+        for design in dict.fromkeys(one.design for one in self.options.faults):
+            shared: dict[str, Reference] = {}
+            try:
+                self._twins_of(design, probability, shared)
+            finally:
+                for reference in shared.values():
+                    self.bench.drop(reference)
+
+    def _twins_of(self, design: str, probability: float, shared: dict[str, Reference]) -> None:
+        subjects = [
+            Subject(design, fault, twin=True, probability=probability)
+            for fault in self.options.faults
+            if fault.design == design
+        ]
+        plain = Subject(design)
+        tally = self._watcher(plain).repeat(plain, len(self.measured.entries[design]), shared)
+        for subject in subjects:
+            tally = self._watcher(subject, self.shares.take(WEIGHTS["twin"])).repeat(
+                subject, TWIN_ATTEMPTS_EACH, shared
+            )
+            if tally.alarms:
+                say(f"{self._left()} {subject.label}: {len(tally.alarms)} FALSE ALARMS")
+        attempts = sum(self.measured.tallies[one.label].total.attempts for one in subjects)
+        say(f"{self._left()} twins of design {design}: {attempts} attempts")
+
+    def _explore(self, attempts: int) -> None:
+        (probability, *_) = self.options.probabilities
+        for fault in self.options.faults:
+            subject = Subject(fault.design, fault, probability=probability)
+            say(f"{self._left()} {told(self._watcher(subject).every(subject, attempts))}")
+
+    def _watcher(self, subject: Subject, share_s: float = math.inf) -> Watcher:
+        end_s = self.shares.left_s - share_s
+        return Watcher(
+            self.bench,
+            self.measured.entries[subject.design],
+            self.options.seed,
+            lambda: self.shares.left_s <= max(0.0, end_s),
+            self.measured.tallies,
+        )
+
+    def _left(self) -> str:
+        return f"[{self.shares.left_s:5.0f} s left]"
+
+
+def told(tally: Tally) -> str:
+    """Return one line on a fault, for whoever waits."""
+    total, rate = tally.total, tally.rate
+    word = "KILLED" if rate.is_killed() else "not killed" if rate.is_excluded() else "undecided"
+    wrong = f", {total.wrong_verdicts} wrong verdicts" if total.wrong_verdicts else ""
+    struck = f", struck {total.strikes} times in {total.told} attempts that could tell" if total.told else ""
+    return (
+        f"{tally.subject.label}: {word}, {rate.per_s:.3g}/s ({total.kills} kills{wrong} in {total.attempts} attempts, "
+        f"{total.seconds:.1f} s){struck}"
+    )
+
+
+def weight_of(options: PowerOptions) -> float:
+    """Return the sum of the weights of everything that will take a share."""
+    sides = 2 if options.against else 1
+    each = sides * WEIGHTS["fault"] + (WEIGHTS["twin"] if options.twins else 0.0)
+    return len(options.faults) * (each + (len(options.probabilities) - 1) * WEIGHTS["scale"])
+
+
+def usable(entries: Sequence[Runnable], capabilities: frozenset[str]) -> tuple[Runnable, ...]:
+    return tuple(one for one in entries if not one.missing(capabilities))

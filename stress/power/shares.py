@@ -1,0 +1,32 @@
+"""Deals out the wall seconds of the command: most faults are decided long before their share is used up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+OVERSUBSCRIPTION = 3.0
+"""A measurement may take so many fair shares of what is left: those that end early pay for those that do not."""
+
+
+class Shares:
+    """Seconds left, and the weights of the measurements that are still to come."""
+
+    def __init__(self, seconds: float, weight: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._end = clock() + seconds
+        self._weight_left = weight
+
+    @property
+    def left_s(self) -> float:
+        return max(0.0, self._end - self._clock())
+
+    @property
+    def is_up(self) -> bool:
+        return self.left_s <= 0
+
+    def take(self, weight: float) -> float:
+        """Return the seconds for the next measurement, which then no longer waits for any."""
+        fair = weight / max(self._weight_left, weight)
+        self._weight_left -= weight
+        return self.left_s * min(1.0, OVERSUBSCRIPTION * fair)
