@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from stress import options
+from stress.sim.settings import SimSettings
 
 BAD_VALUES = [
     # (option, value, words of the way out)
@@ -49,6 +50,24 @@ BAD_VALUES = [
     ("trace-modules", "one,,two", "names of modules"),
     ("trace-modules", "a/b.py", "names of modules"),
     ("torch-source", "no-such-folder", "there is no such folder"),
+    ("sim-faults", "no_such_fault", "known are pool_counter_unlocked, "),
+    ("sim-faults", "copy_torn,", "as in allocator_free_list:0.01:50"),
+    ("sim-faults", "copy_torn/triplet", "NAME[/twin][:PROBABILITY[:WINDOW_US]]"),
+    ("sim-faults", "copy_torn:0.1:5:7", "NAME[/twin][:PROBABILITY[:WINDOW_US]]"),
+    ("sim-faults", "copy_torn:often", "'often' is no probability"),
+    ("sim-faults", "copy_torn:0", "expected above 0 and at most 1"),
+    ("sim-faults", "copy_torn:1.01", "expected above 0 and at most 1"),
+    ("sim-faults", "copy_torn:nan", "expected above 0 and at most 1"),
+    ("sim-faults", "copy_torn:1:-5", "expected whole microseconds, at most 1000000"),
+    ("sim-faults", "copy_torn:1:1e3", "expected whole microseconds, at most 1000000"),
+    ("sim-faults", "copy_torn:1:1000001", "expected whole microseconds, at most 1000000"),
+    ("sim-faults", "copy_torn,copy_torn/twin", "copy_torn is named twice"),
+    ("sim-faults", "copy_torn,commit_twice", "faults of different designs do not go together"),
+    ("sim-design", "tree", "fork, fork-free-list, upstream"),
+    ("sim-schedule", "fair", "free, random, pct or pct:DEPTH"),
+    ("sim-schedule", "random:3", "free, random, pct or pct:DEPTH"),
+    ("sim-schedule", "pct:0", "a depth of 1 to 100"),
+    ("sim-schedule", "pct:", "a depth of 1 to 100"),
 ]
 TWINS = {
     "threads": "3,5",
@@ -67,6 +86,9 @@ TWINS = {
     "share-device": "true",
     "allow-torch-mismatch": "true",
     "all-tests": "true",
+    "sim-design": "fork-free-list",
+    "sim-faults": "copy_torn",
+    "sim-schedule": "free",
 }
 
 
@@ -137,7 +159,9 @@ class TestAnOptionWithoutThreads:
 
 class TestTheIniFile:
     def test_has_a_twin_of_every_option(self, pytester: pytest.Pytester) -> None:
-        write_ini(pytester.path, **{f"mps_{name.replace('-', '_')}": value for name, value in TWINS.items()})
+        twins = {f"mps_{name.replace('-', '_')}": value for name, value in TWINS.items()}
+        del twins["mps_sim_faults"]  # cpu has none
+        write_ini(pytester.path, **twins)
         settings = parse(pytester)
         assert settings == options.Settings(
             threads=(3, 5),
@@ -156,6 +180,7 @@ class TestTheIniFile:
             trace_modules=("one", "two.three"),
             torch_source=pytester.path,
             allow_torch_mismatch=True,
+            sim=SimSettings(design="fork-free-list"),
         )
 
     def test_loses_against_the_command_line(self, pytester: pytest.Pytester) -> None:
@@ -190,6 +215,7 @@ class TestTheDefaults:
         assert settings.results == pytester.path / "results" / "runs"
         assert settings.isolation
         assert not any((settings.share_device, settings.all_tests, settings.allow_torch_mismatch))
+        assert settings.sim == SimSettings("fork", (), "free")
 
     def test_draw_a_new_seed_for_every_run(self, pytester: pytest.Pytester) -> None:
         assert len({parse(pytester, "--mps-threads=8").seed for _ in range(3)}) == 3
@@ -224,10 +250,6 @@ class TestOnACommandLine:
         [
             (["--mps-threads=nine"], "*--mps-threads=nine: expected positive whole numbers or 'auto'*"),
             (["--mps-seed=7"], "*--mps-seed does nothing without --mps-threads: add --mps-threads=8"),
-            (
-                ["--mps-threads=2", "--mps-device=sim"],
-                "*--mps-device=sim: the simulated device is not part of this version; use --mps-device=cpu*",
-            ),
             (
                 ["--mps-threads=2", "--mps-device=cuda"],
                 "*--mps-device=cuda: torch sees no CUDA device*--mps-device=cpu runs the scenarios on the CPU",
