@@ -6,8 +6,10 @@ which decides whether it is seen. Loaded by the child through a generated file o
 
 from __future__ import annotations
 
+import atexit
 import functools
 import importlib.util
+import os
 import random
 import sys
 import threading
@@ -18,6 +20,7 @@ from typing import Any
 
 import torch
 
+from stress import ProcessScenario
 from stress import current
 from stress.oracle import tree
 from stress.oracle.state import state_tensors
@@ -49,6 +52,8 @@ def make(path: str, qualname: str, fault: str) -> Any:
     base = load_class(path, qualname)
     if fault in OWN.get(qualname, {}):
         return OWN[qualname][fault](base)
+    if issubclass(base, ProcessScenario):
+        return PROCESS[fault](base)
     plant = GENERIC[fault]
 
     class Subject(base):  # type: ignore[misc, valid-type]
@@ -60,6 +65,7 @@ def make(path: str, qualname: str, fault: str) -> Any:
 
 def is_target(thread: int = THREAD) -> bool:
     step = current()
+    thread = min(thread, step.thread_count - 1)  # a first wave may have one thread only
     return (step.wave, step.thread_index, step.iteration) == (0, thread, ITERATION)
 
 
@@ -161,6 +167,38 @@ def _state(role: Role) -> Role:
 def floating_tensors(state: Any) -> list[torch.Tensor]:
     return [tensor for _, tensor in state_tensors(state) if tensor.is_floating_point()]
 
+
+def _dying_at_exit(base: Any) -> Any:
+    """The process dies while the interpreter ends, after its body has finished."""
+
+    class Subject(base):
+        def body(self, device: torch.device) -> None:
+            super().body(device)
+            atexit.register(os.abort)
+
+    return Subject
+
+
+def _wrong_at_exit(base: Any) -> Any:
+    """What the device computes while the interpreter ends is wrong."""
+
+    class Subject(base):
+        def body(self, device: torch.device) -> None:
+            super().body(device)
+            atexit.register(self._spoil)  # runs before what the body registered
+
+        def _spoil(self) -> None:
+            vars(sys.modules[base.__module__])["climb"] = lambda *_, **__: torch.zeros(1)
+
+    return Subject
+
+
+PROCESS: dict[str, Callable[[Any], Any]] = {
+    "none": lambda base: type("Subject", (base,), {}),
+    "dies at exit": _dying_at_exit,
+    "wrong at exit": _wrong_at_exit,
+}
+"""Faults for process scenarios, which have a body in place of steps."""
 
 GENERIC: dict[str, Callable[[Role], Role]] = {
     "none": _none,
@@ -277,11 +315,105 @@ def _nothing_dropped(base: Any) -> Any:
     return Subject
 
 
+def _shared_stream(base: Any) -> Any:
+    """A thread finds itself on a stream that another live thread has."""
+
+    class Subject(base):
+        def step(self, state: Any, x: Any) -> Any:
+            value = super().step(state, x)
+            if is_target():
+                me, owners = threading.current_thread(), state["claims"]._owner
+                deadline_s = time.monotonic() + _WAIT_S
+                while all(owner is me for owner in owners.values()) and time.monotonic() < deadline_s:
+                    time.sleep(0.0005)
+                state["claims"].claim(next(stream for stream, owner in owners.items() if owner is not me))
+            return value
+
+    return Subject
+
+
+def _wrong_source(base: Any) -> Any:
+    """What is copied to the device is not what the source held when the copy was asked for."""
+
+    class Subject(base):
+        def step(self, state: Any, x: Any) -> Any:
+            if not is_target():
+                return super().step(state, x)
+            full, me = torch.full, threading.current_thread()
+
+            def late(size: Any, value: float, **more: Any) -> torch.Tensor:
+                is_source = len(size) == 1 and threading.current_thread() is me
+                return full(size, value + is_source, **more)
+
+            torch.full = late  # type: ignore[assignment]
+            try:
+                return super().step(state, x)
+            finally:
+                torch.full = full
+
+    return Subject
+
+
+_leaked: list[torch.Tensor] = []
+
+
+def _leak(base: Any) -> Any:
+    """A tensor made in the second wave, after the level was taken, is never freed."""
+
+    class Subject(base):
+        def step(self, state: Any, x: Any) -> Any:
+            value = super().step(state, x)
+            if current().wave == 1 and current().iteration == ITERATION:
+                _leaked.append(torch.ones(64, device=state["tensors"][0].device))
+            return value
+
+    return Subject
+
+
+def _not_refused(base: Any) -> Any:
+    """A forked child is not told that it cannot use the device."""
+
+    class Subject(base):
+        def fork(self, state: Any, x: Any) -> Any:
+            value = super().fork(state, x)
+            return {**value, "children not refused": 1} if is_target(thread=0) else value
+
+    return Subject
+
+
+def _late_error_swallowed(base: Any) -> Any:
+    """The offender is told of one error less than it made."""
+
+    class Subject(base):
+        def offend(self, state: Any, x: Any) -> Any:
+            value = super().offend(state, x)
+            return {**value, "told": value["told"] - 1} if is_target(thread=0) else value
+
+    return Subject
+
+
+def _granted(base: Any) -> Any:
+    class Subject(base):
+        def ask(self, state: Any, x: Any) -> Any:
+            value = super().ask(state, x)
+            return (value[0], False) if is_target(thread=0) else value
+
+    return Subject
+
+
 OWN: dict[str, dict[str, Callable[[Any], Any]]] = {
     "DefaultGenerator": {"repeated draw": _repeated_draw, "skipped draw": _skipped_draw},
     "LayerNormAgreement": {"disagreeing result": _disagreeing_result, "lost result": _lost_result},
+    "ForkWhileActive": {"not refused": _not_refused},
+    "ImpossibleRequest": {"granted": _granted},
+    "LateErrors": {"late error swallowed": _late_error_swallowed},
+    "MemoryLevel": {"leak": _leak},
+    "NonBlockingToDevice": {"wrong source": _wrong_source},
     "OneOffender": {"swallowed error": _swallowed_error, "foreign error": _foreign_error},
+    "PoolAtCapacity": {"shared stream": _shared_stream},
     "PrintingDebugger": {"wrong print": _wrong_print},
+    "ReleasedSlots": {"shared stream": _shared_stream},
     "SharedDropout": {"nothing dropped": _nothing_dropped},
     "SharedGradient": {"lost gradient": _lost_gradient},
+    "StreamAssignment": {"shared stream": _shared_stream},
 }
