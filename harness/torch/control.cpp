@@ -1,0 +1,118 @@
+// torch.ops.mps_stress_sim: how the framework steers the device.
+#include <torch/library.h>
+
+#include <map>
+
+#include "device_type.h"
+#include "errors.h"
+#include "fallback.h"
+
+namespace mps_sim {
+
+namespace {
+
+c10::Dict<std::string, int64_t> to_dict(const std::map<std::string, int64_t>& values) {
+  c10::Dict<std::string, int64_t> dict;
+  for (const auto& [name, value] : values) dict.insert(name, value);
+  return dict;
+}
+
+template <typename Call>
+auto in_range(int64_t stream, Call&& call) -> decltype(call(0)) {
+  TORCH_CHECK_VALUE(stream >= 0 && stream < stream_count(), "simulated device: no stream ", stream);
+  return translated([&] { return call(static_cast<StreamId>(stream)); });
+}
+
+uint32_t handle(int64_t event) {
+  TORCH_CHECK_VALUE(event > 0 && event <= UINT32_MAX, "simulated device: no event ", event);
+  return static_cast<uint32_t>(event);
+}
+
+void configure_from(std::string text) {
+  translated([&] { configure(text); });
+}
+
+c10::Dict<std::string, int64_t> all_statistics() {
+  auto values = statistics();
+  const CallCounts calls = call_counts();
+  values["calls_asynchronous"] = calls.asynchronous;
+  values["calls_synchronous"] = calls.synchronous;
+  values["calls_view"] = calls.views;
+  return to_dict(values);
+}
+
+c10::Dict<std::string, int64_t> memory_figures() {
+  const Memory now = memory();
+  return to_dict({{"allocated_bytes", static_cast<int64_t>(now.allocated_bytes)},
+                  {"reserved_bytes", static_cast<int64_t>(now.reserved_bytes)},
+                  {"limit_bytes", static_cast<int64_t>(now.limit_bytes)},
+                  {"graphs", static_cast<int64_t>(now.graphs)}});
+}
+
+void define_faults(torch::Library& library) {
+  library.def("configure(str text) -> ()", configure_from);
+  library.def("statistics() -> Dict(str, int)", all_statistics);
+  library.def("fault_names() -> str[]", fault_names);
+  library.def("strikes(str fault) -> bool",
+              [](std::string fault) { return translated([&] { return strikes(fault_by_name(fault)); }); });
+}
+
+void define_streams(torch::Library& library) {
+  library.def("synchronize_all() -> ()", [] { translated([] { synchronize_all(); }); });
+  library.def("synchronize_stream(int stream) -> ()",
+              [](int64_t stream) { in_range(stream, [](StreamId id) { synchronize(id); }); });
+  library.def("current_stream() -> int", [] { return translated([] { return int64_t{current_stream()}; }); });
+  library.def("new_stream() -> int", [] { return translated([] { return int64_t{new_stream()}; }); });
+  library.def("exchange_current_stream(int stream) -> int", [](int64_t stream) {
+    return in_range(stream, [](StreamId id) { return int64_t{exchange_current_stream(id)}; });
+  });
+  library.def("release_current_thread_slot() -> ()", [] { translated([] { release_current_thread_slot(); }); });
+  library.def("stream_count() -> int", [] { return int64_t{stream_count()}; });
+  library.def("schedule_attach(int index, int count) -> ()", [](int64_t index, int64_t count) {
+    translated([&] { schedule_attach(static_cast<int>(index), static_cast<int>(count)); });
+  });
+  library.def("schedule_detach() -> ()", [] { translated([] { schedule_detach(); }); });
+  library.def("schedule_not_replayable() -> str", [] { return schedule_not_replayable(); });
+  library.def("device_order() -> int", [] { return static_cast<int64_t>(device_order()); });
+}
+
+void define_memory(torch::Library& library) {
+  library.def("empty_cache() -> ()", [] { translated([] { empty_cache(); }); });
+  library.def("memory() -> Dict(str, int)", memory_figures);
+  library.def("set_memory_limit(int bytes) -> ()", [](int64_t bytes) {
+    TORCH_CHECK_VALUE(bytes >= 0, "simulated device: a memory limit is at least 0 (none), not ", bytes);
+    set_memory_limit(static_cast<size_t>(bytes));
+  });
+  library.def("device_type() -> str", [] { return c10::DeviceTypeName(kDeviceType, true); });
+}
+
+void define_events(torch::Library& library) {
+  library.def("event_acquire(bool timing) -> int",
+              [](bool timing) { return translated([&] { return int64_t{event_acquire(timing)}; }); });
+  library.def("event_release(int event) -> ()",
+              [](int64_t event) { translated([&] { event_release(handle(event)); }); });
+  library.def("event_record(int event, int stream) -> ()", [](int64_t event, int64_t stream) {
+    in_range(stream, [&](StreamId id) { event_record(handle(event), id); });
+  });
+  library.def("event_wait(int event, int stream) -> ()", [](int64_t event, int64_t stream) {
+    in_range(stream, [&](StreamId id) { event_wait(handle(event), id); });
+  });
+  library.def("event_synchronize(int event) -> ()",
+              [](int64_t event) { translated([&] { event_synchronize(handle(event)); }); });
+  library.def("event_query(int event) -> bool",
+              [](int64_t event) { return translated([&] { return event_query(handle(event)); }); });
+  library.def("event_elapsed_ms(int start, int end) -> float", [](int64_t start, int64_t end) {
+    return translated([&] { return event_elapsed_ms(handle(start), handle(end)); });
+  });
+}
+
+}  // namespace
+
+TORCH_LIBRARY(mps_stress_sim, library) {
+  define_faults(library);
+  define_streams(library);
+  define_memory(library);
+  define_events(library);
+}
+
+}  // namespace mps_sim

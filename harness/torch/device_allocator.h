@@ -1,0 +1,9 @@
+#pragma once
+
+#include <c10/core/Allocator.h>
+
+namespace mps_sim {
+
+c10::Allocator* device_allocator();
+
+}  // namespace mps_sim

@@ -1,0 +1,76 @@
+#include "launch.h"
+
+#include <ATen/Parallel.h>
+#include <dlfcn.h>
+
+#include <atomic>
+#include <mutex>
+#include <vector>
+
+namespace mps_sim {
+
+namespace {
+
+// at::set_num_threads would also set the number that threads made later begin with, so the thread's own settings of
+// OpenMP and MKL are made instead.
+void use_one_intra_op_thread() {
+  at::internal::lazy_init_num_threads();
+  using Set = void (*)(int);
+  auto openmp = reinterpret_cast<Set>(dlsym(RTLD_DEFAULT, "omp_set_num_threads"));
+  using SetLocal = int (*)(int);
+  auto mkl = reinterpret_cast<SetLocal>(dlsym(RTLD_DEFAULT, "MKL_Set_Num_Threads_Local"));
+  if (mkl != nullptr) mkl(1);
+  if (openmp != nullptr) {
+    openmp(1);
+  } else {
+    at::set_num_threads(1);
+  }
+}
+
+struct Retained {
+  std::mutex mutex;
+  std::vector<c10::Storage*> storages;
+  std::atomic<bool> is_any{false};
+};
+
+Retained& retained() {
+  static auto* const one = new Retained;
+  return *one;
+}
+
+}  // namespace
+
+void run_on_stream_thread(const std::function<void()>& kernel) {
+  thread_local bool is_prepared = false;
+  if (!is_prepared) {
+    use_one_intra_op_thread();
+    is_prepared = true;
+  }
+  at::AutoDispatchBelowADInplaceOrView no_autograd;
+  try {
+    kernel();
+  } catch (const c10::Error& error) {
+    throw DeviceError(error.what_without_backtrace());
+  }
+}
+
+std::shared_ptr<void> retain(const c10::Storage& storage) {
+  return {new c10::Storage(storage), [](c10::Storage* kept) {
+            std::lock_guard<std::mutex> guard(retained().mutex);
+            retained().storages.push_back(kept);
+            retained().is_any.store(true, std::memory_order_release);
+          }};
+}
+
+void release_retained() {
+  if (!retained().is_any.load(std::memory_order_acquire)) return;
+  std::vector<c10::Storage*> storages;
+  {
+    std::lock_guard<std::mutex> guard(retained().mutex);
+    storages.swap(retained().storages);
+    retained().is_any.store(false, std::memory_order_release);
+  }
+  for (c10::Storage* storage : storages) delete storage;
+}
+
+}  // namespace mps_sim

@@ -1,0 +1,35 @@
+// Hands kernels to streams' threads.
+#pragma once
+
+#include <ATen/core/LegacyTypeDispatch.h>
+#include <c10/core/Storage.h>
+
+#include <memory>
+#include <utility>
+
+#include "errors.h"
+#include "runtime/device.h"
+
+namespace mps_sim {
+
+// Runs a kernel where torch's CPU code may be called: one intra-op thread, no autograd. Errors become DeviceError.
+void run_on_stream_thread(const std::function<void()>& kernel);
+
+template <typename Function>
+void enqueue(StreamId stream, const char* name, Function kernel) {
+  translated([&] {
+    submit(stream, name, [kernel = std::move(kernel)]() mutable { run_on_stream_thread(std::ref(kernel)); });
+  });
+}
+
+// Waits for the stream and raises what failed on it.
+inline void wait_for(StreamId stream) {
+  translated([&] { synchronize(stream); });
+}
+
+// Keeps a CPU storage alive for a kernel. A stream's thread only puts it down: a Python object may hang on it, so that
+// it is let go by the next thread that calls `release_retained`.
+std::shared_ptr<void> retain(const c10::Storage& storage);
+void release_retained();
+
+}  // namespace mps_sim

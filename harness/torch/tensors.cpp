@@ -1,0 +1,109 @@
+#include "tensors.h"
+
+#include <ATen/EmptyTensor.h>
+#include <ATen/ops/clone.h>
+#include <ATen/ops/copy.h>
+#include <c10/core/Allocator.h>
+#include <c10/core/impl/alloc_cpu.h>
+
+#include <cstring>
+
+#include "errors.h"
+#include "launch.h"
+#include "side_copies.h"
+
+namespace mps_sim {
+
+Layout layout_of(const at::Tensor& tensor) {
+  const auto sizes = tensor.sizes();
+  const auto strides = tensor.strides();
+  return {c10::DimVector(sizes.begin(), sizes.end()), c10::DimVector(strides.begin(), strides.end()),
+          tensor.scalar_type(), tensor.is_conj(), tensor.is_neg()};
+}
+
+MemoryRange memory_of(const at::Tensor& tensor) {
+  TORCH_CHECK_NOT_IMPLEMENTED(tensor.layout() == c10::kStrided && tensor.has_storage(),
+                              "simulated device: only dense tensors are supported, not ", tensor.layout());
+  const c10::Storage& storage = tensor.unsafeGetTensorImpl()->unsafe_storage();
+  return {storage.mutable_data(), storage.nbytes(), tensor.storage_offset()};
+}
+
+MemoryRange memory_for(const at::Tensor& tensor, StreamId stream) {
+  MemoryRange memory = memory_of(tensor);
+  wait_for_side_copies(memory.base, stream);
+  return memory;
+}
+
+at::Tensor alias(const Layout& layout, const MemoryRange& memory) {
+  c10::Storage storage(c10::Storage::use_byte_size_t(), memory.bytes,
+                       at::DataPtr(memory.base, c10::Device(c10::DeviceType::CPU)), nullptr, false);
+  auto tensor = at::detail::make_tensor<c10::TensorImpl>(
+      std::move(storage), c10::DispatchKeySet(c10::DispatchKey::CPU), c10::scalarTypeToTypeMeta(layout.dtype));
+  tensor.unsafeGetTensorImpl()->set_sizes_and_strides(layout.sizes, layout.strides, memory.storage_offset);
+  if (layout.is_conj) tensor._set_conj(true);
+  if (layout.is_neg) tensor._set_neg(true);
+  return tensor;
+}
+
+void check_dtype_supported(c10::ScalarType dtype) {
+  TORCH_CHECK_TYPE(dtype != c10::ScalarType::Double,
+                   "Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support float64. Please "
+                   "use float32 instead.");
+  TORCH_CHECK_TYPE(dtype != c10::ScalarType::ComplexDouble,
+                   "Trying to convert ComplexDouble to the MPS backend but it does not have support for that dtype.");
+}
+
+at::Tensor empty_on_device(c10::IntArrayRef sizes, c10::IntArrayRef strides, c10::ScalarType dtype) {
+  check_dtype_supported(dtype);
+  return at::detail::empty_strided_generic(sizes, strides, c10::GetAllocator(kDeviceType),
+                                           c10::DispatchKeySet(kDispatchKey), dtype);
+}
+
+at::Tensor private_copy(const at::Tensor& tensor) {
+  at::Tensor copy;
+  if (tensor.dim() == 0 && !tensor.is_conj() && !tensor.is_neg() && !tensor._is_zerotensor()) {
+    copy = at::detail::empty_cpu({}, tensor.scalar_type());
+    std::memcpy(copy.mutable_data_ptr(), tensor.const_data_ptr(), tensor.element_size());
+  } else {
+    copy = at::clone(tensor);
+  }
+  if (tensor.unsafeGetTensorImpl()->is_wrapped_number()) copy.unsafeGetTensorImpl()->set_wrapped_number(true);
+  return copy;
+}
+
+void grow_storage(const at::Tensor& tensor) {
+  auto* impl = tensor.unsafeGetTensorImpl();
+  const c10::Storage& storage = impl->unsafe_storage();
+  size_t bytes = at::detail::computeStorageNbytes(impl->sizes(), impl->strides(), impl->itemsize(),
+                                                  static_cast<size_t>(impl->storage_offset()));
+  if (impl->numel() == 0 || bytes <= storage.nbytes()) return;
+  TORCH_CHECK(storage.resizable(), "Trying to resize storage that is not resizable");
+  at::DataPtr grown = c10::GetAllocator(kDeviceType)->allocate(bytes);
+  const size_t kept_bytes = storage.nbytes();
+  if (kept_bytes > 0) {
+    const StreamId stream = current_stream();
+    void* to = grown.get();
+    const void* from = memory_for(tensor, stream).base;
+    enqueue(stream, "resize_storage", [to, from, kept_bytes] { std::memcpy(to, from, kept_bytes); });
+  }
+  storage.unsafeGetStorageImpl()->set_data_ptr_noswap(std::move(grown));
+  storage.unsafeGetStorageImpl()->set_nbytes(bytes);
+}
+
+void resize_on_device(const at::Tensor& tensor, c10::IntArrayRef sizes) {
+  tensor.unsafeGetTensorImpl()->set_sizes_contiguous(sizes);
+  grow_storage(tensor);
+}
+
+void copy_values(const Layout& to_layout, const MemoryRange& to, const at::Tensor& from) {
+  at::Tensor target = alias(to_layout, to);
+  const bool is_plain = !to_layout.is_conj && !to_layout.is_neg && !from.is_conj() && !from.is_neg();
+  if (is_plain && from.scalar_type() == to_layout.dtype && from.is_non_overlapping_and_dense() &&
+      from.sizes() == target.sizes() && from.strides() == target.strides()) {
+    std::memcpy(target.mutable_data_ptr(), from.const_data_ptr(), from.nbytes());
+  } else {
+    target.copy_(from);
+  }
+}
+
+}  // namespace mps_sim
