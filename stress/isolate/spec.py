@@ -63,6 +63,8 @@ class ChildSpec:
     device_only: bool = False
     """For a reference in another environment: the device's runs without the CPU's."""
     deadline_s: float = 60.0
+    stall_s: float = 0.0
+    """End the child before its deadline once every thread has slept for so long; 0 for never."""
     sys_path: tuple[str, ...] = ()
     cwd: str = ""
     env: dict[str, str] = field(default_factory=dict)

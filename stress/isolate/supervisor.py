@@ -27,6 +27,8 @@ from stress.isolate.backend import IsolationError
 from stress.isolate.backend import Spawner
 from stress.isolate.backend import can_fork
 from stress.isolate.spec import ChildSpec
+from stress.isolate.stall import POLL_S
+from stress.isolate.stall import StallWatch
 
 STDERR_BYTES_MAX = 200_000
 _STACKS_WAIT_S = 3.0
@@ -52,6 +54,8 @@ class ChildRun:
     snapshot: blackbox.Snapshot | None = None
     hang_cpu_s: float | None = None
     threads: int | None = None
+    stalled: bool = False
+    """No deadline was reached: every thread was asleep for `spec.stall_s`."""
     lost: str = ""
     """Why nothing is known about the child's end: the server that had started it was lost."""
 
@@ -81,7 +85,7 @@ class Supervisor:
         child = backend.start(spec)
         run = ChildRun(spec, None, None, False, 0.0, started, child.pid)
         try:
-            run.exit = child.wait(spec.deadline_s)
+            run.exit = self._wait(child, run)
             run.hung = run.exit is None
             if run.hung:
                 self._examine_hang(child, run)
@@ -97,6 +101,22 @@ class Supervisor:
         if not self._forks:
             self._spawner.warm_up()
         return run
+
+    def _wait(self, child: Child, run: ChildRun) -> Exit | None:
+        """Return the exit, or None at the deadline, and earlier where nothing in the child moves any more."""
+        spec = run.spec
+        if not spec.stall_s or not StallWatch.works():
+            return child.wait(spec.deadline_s)
+        watch = StallWatch(child.pid, spec.file("blackbox"), spec.stall_s)
+        deadline = time.monotonic() + spec.deadline_s
+        while (left_s := deadline - time.monotonic()) > 0:
+            ended = child.wait(min(POLL_S, left_s))
+            if ended is not None:
+                return ended
+            if watch.is_stalled():
+                run.stalled = True
+                return None
+        return None
 
     def _examine_hang(self, child: Child, run: ChildRun) -> None:
         try:

@@ -95,10 +95,12 @@ def _ending(run: ChildRun, code: int, diagnosis: Diagnosis) -> tuple[Verdict, st
     if run.hung:
         cpu = f", {run.hang_cpu_s:.1f} s of CPU used" if run.hang_cpu_s is not None else ""
         native = f"; {diagnosis.headline}" if diagnosis.signature else ""
-        return (
-            Verdict.HANG,
-            f"no end after {run.spec.deadline_s:g} s (stage {stage}{cpu}){_after_body(run)}{native}",
+        when = (
+            f"every thread asleep for {run.spec.stall_s:g} s"
+            if run.stalled
+            else f"no end after {run.spec.deadline_s:g} s"
         )
+        return (Verdict.HANG, f"{when} (stage {stage}{cpu}){_after_body(run)}{native}")
     if code < 0:
         if -code in _SENT_BY_OTHERS:
             text = f"killed by {diagnosis.signal_name}, which the framework did not send (out of memory? a user?)"

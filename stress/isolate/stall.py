@@ -1,0 +1,89 @@
+"""See a deadlock before the deadline: every thread of the child asleep, and no sign of life for a while.
+
+A deadline has to be long enough for a busy machine, so that a deadlock costs its whole length. A process that
+nobody lets run is *runnable*, though; one that is stuck sleeps. What is watched, twenty times a second: the
+state of every thread of the child and its descendants (running, runnable and waiting for a disk are signs of
+life), the time they ran, and the black box. A step that sleeps longer than the limit looks the same, which is
+why this is off unless asked for. Needs Linux' /proc; elsewhere the deadline alone decides.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import psutil
+
+POLL_S = 0.05
+_RUN_SHARE_MAX = 0.05
+"""Threads that wait for the GIL wake up 200 times a second and use less than this."""
+_ASLEEP = frozenset("StTXZ")
+"""Zombies too: they wait for somebody who is asleep."""
+_NS = 1e-9
+
+
+class StallWatch:
+    """Watches one child. Call `is_stalled` every `POLL_S`."""
+
+    def __init__(self, pid: int, box: Path, stall_s: float) -> None:
+        self._pids, self._box, self._stall_s = {pid}, box, stall_s
+        self._root = pid
+        self._alive_at = time.monotonic()
+        self._ran_s = 0.0
+        self._stamps = b""
+
+    @staticmethod
+    def works() -> bool:
+        """Whether this system tells what is needed."""
+        return sys.platform == "linux" and Path("/proc/self/schedstat").exists()
+
+    def is_stalled(self) -> bool:
+        """Look once; return whether nothing has moved for as long as the limit says."""
+        now = time.monotonic()
+        asleep, ran_s = _look(self._pids)
+        stamps = _read(self._box)
+        quiet_s = now - self._alive_at
+        if (
+            not asleep
+            or stamps != self._stamps
+            or ran_s - self._ran_s > _RUN_SHARE_MAX * max(quiet_s, POLL_S)
+        ):
+            self._alive_at, self._ran_s, self._stamps = now, ran_s, stamps
+            return False
+        if quiet_s < self._stall_s:
+            return False
+        # Looked for only now, because it means reading all of /proc: they have to be watched as long.
+        pids = {self._root, *_descendants(self._root)}
+        if pids == self._pids:
+            return True
+        self._pids, self._alive_at = pids, now
+        self._ran_s = _look(pids)[1]
+        return False
+
+
+def _look(pids: Iterable[int]) -> tuple[bool, float]:
+    """Return (all threads asleep, seconds that they ran)."""
+    asleep, ran_ns = True, 0
+    for pid in pids:
+        for task in Path(f"/proc/{pid}/task").glob("*"):
+            state = _read(task / "stat").rpartition(b") ")[2][:1].decode()
+            schedstat = _read(task / "schedstat").split()
+            ran_ns += int(schedstat[0]) if schedstat else 0
+            asleep = asleep and (state in _ASLEEP or not state)  # no text: it has ended meanwhile
+    return asleep, ran_ns * _NS
+
+
+def _descendants(pid: int) -> list[int]:
+    try:
+        return [one.pid for one in psutil.Process(pid).children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
