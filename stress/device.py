@@ -225,6 +225,10 @@ class Sim:
         """Whether the device's order follows from a seed."""
         return self._schedule != "free"
 
+    def statistics(self) -> dict[str, int]:
+        """Return what the device counted, how often each fault struck among it."""
+        return dict(self._ops.statistics())
+
     def order(self) -> tuple[str, str]:
         """Return (hash of all work in the order it ran, why it may differ next time or "")."""
         return f"{self._ops.device_order() & 0xFFFF_FFFF_FFFF_FFFF:016x}", self._ops.schedule_not_replayable()

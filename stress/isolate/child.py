@@ -257,9 +257,11 @@ def _crew(spec: ChildSpec, result: Result, join_deadline_s: float | None) -> lis
     outcomes = [None if one is None else read_back(one) for one in crew.outcomes]
     finished = [read_back(one) for one in finished]
     clock.lap("readback_s")
-    if isinstance(device, Sim) and device.is_replayable:
-        result["device_order"], why_not = device.order()
-        result["notes"] += [f"not replayable: {why_not}"] if why_not else []
+    if isinstance(device, Sim):
+        result["device_statistics"] = device.statistics()
+        if device.is_replayable:
+            result["device_order"], why_not = device.order()
+            result["notes"] += [f"not replayable: {why_not}"] if why_not else []
     box.stage("judge")
     findings += _judge(spec, workload, references, outcomes, finished, result)
     clock.lap("judge_s")

@@ -31,9 +31,11 @@ from stress.power.runnable import Runnable
 from stress.power.subject import Subject
 from stress.record import RecordWriter
 
-DEADLINE_S_MIN = 2.0
+DEADLINE_S_MIN = 5.0
 DEADLINE_FACTOR = 20.0
 """The deadline of an attempt, in medians of that entry's clean attempts: a busy machine must not look like a hang."""
+STALL_S = 1.0
+"""Every thread asleep for so long is a deadlock: no scenario of the allocation sleeps, and yields end in 20 ms."""
 PROCESS_DEADLINE_S_MIN = 30.0
 """A process scenario starts an interpreter and imports torch, which a busy machine takes its time for."""
 REFERENCE_DEADLINE_S = 60.0
@@ -102,6 +104,7 @@ class Bench:
             perturb_mode=_perturb_mode(what, number),
             readback=_readback(what, number),
             deadline_s=self.deadline_s(what),
+            stall_s=STALL_S,
         )
         run, end, seconds = self._run(spec, subject, what, item, "crew", number)
         outcome = classify(subject.fault, end, what.acceptable)
@@ -141,8 +144,9 @@ class Bench:
             scenario=what.ref,
             threads=entry.threads,
             iterations=entry.iterations,
-            seed=seeds.derive(self._seed, subject.label, what.name),
-            attempt=number,
+            # Inputs are those of the entry, so that twins can share references; lots and delays are the attempt's.
+            seed=seeds.derive(self._seed, what.name),
+            attempt=seeds.derive(self._seed, subject.label, number),
             perturb_level=entry.level,
             sys_path=tuple(sys.path),
             cwd=os.getcwd(),

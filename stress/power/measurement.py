@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
@@ -96,13 +98,19 @@ class Measurement:
 
     def _twins(self, probability: float) -> None:
         """Run the twins of one design after another: nothing strikes in them, so references serve them all."""
-        for design in dict.fromkeys(one.design for one in self.options.faults):
-            shared: dict[str, Reference] = {}
-            try:
+        for design in self.measured.entries:
+            with self._shared() as shared:
                 self._twins_of(design, probability, shared)
-            finally:
-                for reference in shared.values():
-                    self.bench.drop(reference)
+
+    @contextlib.contextmanager
+    def _shared(self) -> Iterator[dict[str, Reference]]:
+        """Give room for references that serve several subjects, and remove them in the end."""
+        shared: dict[str, Reference] = {}
+        try:
+            yield shared
+        finally:
+            for reference in shared.values():
+                self.bench.drop(reference)
 
     def _twins_of(self, design: str, probability: float, shared: dict[str, Reference]) -> None:
         subjects = [
@@ -111,21 +119,25 @@ class Measurement:
             if fault.design == design
         ]
         plain = Subject(design)
-        tally = self._watcher(plain).repeat(plain, len(self.measured.entries[design]), shared)
+        self._watcher(plain).repeat(plain, len(self.measured.entries[design]), shared)
         for subject in subjects:
             tally = self._watcher(subject, self.shares.take(WEIGHTS["twin"])).repeat(
                 subject, TWIN_ATTEMPTS_EACH, shared
             )
             if tally.alarms:
                 say(f"{self._left()} {subject.label}: {len(tally.alarms)} FALSE ALARMS")
-        attempts = sum(self.measured.tallies[one.label].total.attempts for one in subjects)
+        attempts = sum(self.measured.tallies[one.label].total.counted for one in subjects)
         say(f"{self._left()} twins of design {design}: {attempts} attempts")
 
     def _explore(self, attempts: int) -> None:
-        (probability, *_) = self.options.probabilities
-        for fault in self.options.faults:
-            subject = Subject(fault.design, fault, probability=probability)
-            say(f"{self._left()} {told(self._watcher(subject).every(subject, attempts))}")
+        probability = self.options.probabilities[0]
+        for design in self.measured.entries:
+            with self._shared() as shared:
+                for fault in self.options.faults:
+                    if fault.design == design:
+                        subject = Subject(design, fault, probability=probability)
+                        tally = self._watcher(subject).every(subject, attempts, shared)
+                        say(f"{self._left()} {told(tally)}")
 
     def _watcher(self, subject: Subject, share_s: float = math.inf) -> Watcher:
         end_s = self.shares.left_s - share_s

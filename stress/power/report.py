@@ -119,9 +119,9 @@ def _twin_data(measured: Measured) -> dict[str, object]:
     plain = [one for one in measured.tallies.values() if one.subject.fault is None]
     return {
         "twins_killed": sum(bool(one.alarms) for one in twins),
-        "twin_attempts": sum(one.total.attempts for one in twins),
+        "twin_attempts": sum(one.total.counted for one in twins),
         "twin_alarms": sum(len(one.alarms) for one in twins),
-        "fault_free_attempts": sum(one.total.attempts for one in plain),
+        "fault_free_attempts": sum(one.total.counted for one in plain),
         "fault_free_alarms": sum(len(one.alarms) for one in plain),
     }
 
@@ -150,7 +150,7 @@ def _fault_data(measured: Measured, fault: Fault) -> dict[str, object]:
         },
     }
     twin = measured.tally(_subject(measured, fault, twin=True))
-    data["twin"] = {"attempts": twin.total.attempts, "alarms": len(twin.alarms)} if twin is not None else None
+    data["twin"] = {"attempts": twin.total.counted, "alarms": len(twin.alarms)} if twin is not None else None
     peer = measured.peers.get(_subject(measured, fault).label)
     if peer is not None:
         data["against"] = {
@@ -269,7 +269,7 @@ def _row(measured: Measured, fault: Fault) -> list[str]:
             else f"{_killed(peer.rate, estimate.REPRODUCIBILITY)} {peer.rate.per_s:.2f}/s"
         )
     twin = measured.tally(_subject(measured, fault, twin=True))
-    cells.append("-" if twin is None else f"{len(twin.alarms)}/{twin.total.attempts}")
+    cells.append("-" if twin is None else f"{len(twin.alarms)}/{twin.total.counted}")
     cells.append((tally.best_entry if tally is not None else None) or "-")
     return cells
 

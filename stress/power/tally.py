@@ -53,6 +53,11 @@ class Count:
         return self.kinds[Kind.WRONG_VERDICT]
 
     @property
+    def counted(self) -> int:
+        """Return the attempts that say anything."""
+        return self.attempts - self.kinds[Kind.UNUSABLE]
+
+    @property
     def failures(self) -> int:
         return self.kills + self.wrong_verdicts
 

@@ -44,9 +44,9 @@ class Watcher:
         return one.tally
 
     def repeat(self, subject: Subject, attempts: int, shared: dict[str, Reference]) -> Tally:
-        """Make a number of attempts that must all be clean; `shared` are references that serve all of them.
+        """Make a number of attempts that must all be clean.
 
-        Nothing strikes here, so the references of one design are those of all its twins.
+        `shared` are references made without a fault, which serve everything on one design.
         """
         with _Watch(self, subject, shared) as one:
             for _ in range(attempts):
@@ -55,9 +55,9 @@ class Watcher:
                     break
         return one.tally
 
-    def every(self, subject: Subject, attempts: int) -> Tally:
+    def every(self, subject: Subject, attempts: int, shared: dict[str, Reference]) -> Tally:
         """Try every entry so many times, to learn from."""
-        with _Watch(self, subject) as one:
+        with _Watch(self, subject, shared) as one:
             for index in range(len(self.entries)):
                 for _ in range(attempts):
                     if self.time_is_up():
@@ -116,7 +116,8 @@ class _Watch:
 
     def _reference(self, what: Runnable) -> Reference:
         if what.name not in self._references:
-            made = self._bench.reference(self.tally.subject, what)
+            subject = self.tally.subject
+            made = self._bench.reference(subject if self._own else Subject(subject.design), what)
             self._references[what.name] = made
             self.tally.reference_s[what.name] = made.seconds
         return self._references[what.name]
