@@ -115,6 +115,8 @@ class ScenarioItem(pytest.Item):
         finally:
             run.items_left -= 1
         self.user_properties.append(("mps_verdict", str(self.result.verdict)))
+        if self.result.simulated:
+            self.user_properties.append(("mps_simulated", True))
         self.user_properties.append(("mps_failures", f"{self.result.failures} of {self.result.counted}"))
         if not self.result.verdict.is_green:
             raise StressFailure(self.result)

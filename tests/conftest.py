@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
 import time
 from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 
 from stress.record import RunReader
+from stress.sim.cache import CACHE_VARIABLE
 
 
 @dataclass
@@ -42,6 +45,20 @@ class Ran:
 
 
 RunStress = Callable[..., Ran]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def build_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep builds of the simulated device out of the user's cache; one folder for all workers of this session."""
+    given = os.environ.get(CACHE_VARIABLE)
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = Path(given) if given else shared / "build-cache"
+    os.environ[CACHE_VARIABLE] = str(folder)
+    yield folder
+    if not given:
+        del os.environ[CACHE_VARIABLE]
+
 
 PROLOGUE = """\
 import os, sys, threading, time
