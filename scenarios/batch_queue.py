@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 from typing import ClassVar
 
@@ -12,6 +11,9 @@ import torch
 from stress import Scenario
 
 _EMBEDDING = 32
+_FAILING = 2
+"""Which of the requests of one step fails."""
+_DRAINED_S_MAX = 10.0
 
 
 class ThroughBatchQueue(Scenario):
@@ -27,25 +29,18 @@ class ThroughBatchQueue(Scenario):
     num_workers: int
 
     def setup(self, device: torch.device) -> dict[str, Any]:
-        block = torch.nn.TransformerEncoderLayer(_EMBEDDING, 2, 64, dropout=0.0, batch_first=True)
-        return {"block": block.eval().to(device), "queue": _Queue(device, self.num_workers)}
+        return {"block": _block().to(device), "queue": _started_queue(device, self.num_workers)}
 
     def make_input(self, generator: torch.Generator) -> torch.Tensor:
         return torch.randn(5, 1, 4, _EMBEDDING, generator=generator)
 
     def step(self, state: dict[str, Any], x: torch.Tensor) -> dict[str, Any]:
         def run(part: torch.Tensor) -> torch.Tensor:
-            with torch.no_grad():  # a worker has its own mode
-                y: torch.Tensor = state["block"](part)
-            return y
-
-        def fail(part: torch.Tensor) -> torch.Tensor:
-            return part @ torch.ones(_EMBEDDING + 1, 1, device=part.device)
+            return _run(state["block"], part)
 
         parts = list(x)
-        futures = [
-            state["queue"].submit(part, fail if number == 2 else run) for number, part in enumerate(parts)
-        ]
+        submit = state["queue"].submit
+        futures = [submit(part, _fail if number == _FAILING else run) for number, part in enumerate(parts)]
         answers = [_answer(future) for future in futures]
         return {
             "answers": torch.cat([one for one in answers if one is not None]),
@@ -57,47 +52,59 @@ class ThroughBatchQueue(Scenario):
         queue = state["queue"]
         left = [queue.submit(torch.zeros(1), lambda one: one + 1.0) for _ in range(8)]
         queue.stop()
-        return {"drained": all(one() is not None for one in left), "takes no more": queue.refuses()}
+        return {
+            "drained": all(one.result(_DRAINED_S_MAX) is not None for one in left),
+            "refuses": _refuses(queue),
+        }
+
+    def reference(self, device: torch.device, inputs: Sequence[Sequence[torch.Tensor]]) -> Any:
+        """Compute without the queue, whose workers would make threads of a sequential run."""
+        block = _block().to(device, inputs[0][0].dtype)
+        outputs = [[_expected(block, x) for x in of_thread] for of_thread in inputs]
+        return outputs, [{"drained": True, "refuses": True}]
 
 
-class _Queue:
-    """The device's queue, started at its first request; the CPU, which has none, answers at once."""
-
-    def __init__(self, device: torch.device, num_workers: int) -> None:
-        make = getattr(getattr(torch, device.type, None), "BatchQueue", None)
-        self._queue: Any = None if make is None else make(batch_size=2, num_workers=num_workers)
-        self._lock = threading.Lock()
-        self._is_started = False
-
-    def submit(self, part: torch.Tensor, function: Callable[[Any], Any]) -> Callable[[], Any]:
-        """Return what waits for the answer and returns it, or raises."""
-        if self._queue is None:
-            return lambda: function(part)
-        with self._lock:
-            if not self._is_started:
-                self._is_started = True
-                self._queue.start()
-        result: Callable[[], Any] = self._queue.submit(part, function).result
-        return result
-
-    def stop(self) -> None:
-        if self._queue is not None:
-            self._queue.stop()
-
-    def refuses(self) -> bool:
-        """Whether a stopped queue raises instead of taking a request that nobody will answer."""
-        if self._queue is None:
-            return True
-        try:
-            self._queue.submit(torch.zeros(1), lambda one: one)
-        except RuntimeError:
-            return True
-        return False
+def _block() -> torch.nn.Module:
+    return torch.nn.TransformerEncoderLayer(_EMBEDDING, 2, 64, dropout=0.0, batch_first=True).eval()
 
 
-def _answer(wait: Callable[[], Any]) -> Any:
+def _expected(block: torch.nn.Module, x: torch.Tensor) -> dict[str, Any]:
+    answers = [_run(block, part) for number, part in enumerate(x) if number != _FAILING]
+    return {"answers": torch.cat(answers), "failed": [number == _FAILING for number in range(len(x))]}
+
+
+def _run(block: torch.nn.Module, part: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():  # a worker has its own mode
+        y: torch.Tensor = block(part)
+    return y
+
+
+def _fail(part: torch.Tensor) -> torch.Tensor:
+    return part @ torch.ones(_EMBEDDING + 1, 1, device=part.device)
+
+
+def _started_queue(device: torch.device, num_workers: int) -> Any:
+    """Return the device's queue, running; None on the CPU, which has none and only makes references."""
+    make = getattr(getattr(torch, device.type, None), "BatchQueue", None)
+    if make is None:
+        return None
+    queue = make(batch_size=2, num_workers=num_workers)
+    queue.start()
+    return queue
+
+
+def _refuses(queue: Any) -> bool:
+    """Whether a stopped queue raises instead of taking a request that nobody will answer."""
+    try:
+        queue.submit(torch.zeros(1), lambda one: one)
+    except RuntimeError:
+        return True
+    return False
+
+
+def _answer(future: Any) -> Any:
     """Return the answer, or None where the call failed as it must."""
     try:
-        return wait()
+        return future.result()
     except RuntimeError:
         return None

@@ -44,13 +44,13 @@ class OneOffender(Scenario):
             return self.work(state, x)
         if self.error == "shape":
             return x @ x
+        # Read at once, so that an error found on the device surfaces here and not in whoever waits next.
         if self.error == "dtype":
-            return torch.bitwise_and(x, x)
+            return torch.bitwise_and(x, x).cpu()
         if self.device_type == "cuda":
             return x[
                 len(x)
             ]  # checked on the host: an index checked on the device ends the CUDA context for all
-        # Read at once, so that an error found on the device surfaces here and not in whoever waits next.
         return torch.index_select(x, 0, torch.full((3,), 1000).to(x.device)).cpu()
 
 

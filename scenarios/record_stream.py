@@ -108,7 +108,7 @@ class NothingToRecord(Scenario):
         start = float(current().thread_index)
         y = climb(start, shift, rows=16, steps=2)
         freed = y.clone()
-        freed.untyped_storage().resize_(0)
+        freed.data = torch.empty(0, device=shift.device)
         for tensor in (torch.empty(0, device=shift.device), freed, y):
             streams.record_stream(tensor, own)
         return {"refuses the CPU's or ignores it": _is_harmless(own), "wrong": count_wrong(y, start + 2)}
