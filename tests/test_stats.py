@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from stress import stats
@@ -108,3 +110,48 @@ def test_impossible_counts_are_refused(failures: int, n: int) -> None:
 def test_a_confidence_in_percent_is_refused(confidence: float) -> None:
     with pytest.raises(ValueError, match="confidence"):
         stats.wilson(1, 5, confidence)
+
+
+class TestPoissonRates:
+    @pytest.mark.parametrize("events", [0, 1, 2, 5, 12, 18, 100, 1000])
+    @pytest.mark.parametrize("confidence", [0.8, 0.95, 0.999])
+    def test_bounds_equal_scipys_chi2(self, events: int, confidence: float) -> None:
+        chi2 = pytest.importorskip("scipy.stats").chi2
+        low = chi2.ppf(1 - confidence, 2 * events) / 2 / 30.0 if events else 0.0
+        high = chi2.ppf(confidence, 2 * events + 2) / 2 / 30.0
+        assert stats.poisson_rate_bounds(events, 30.0, confidence) == pytest.approx((low, high), rel=1e-9)
+        if events:
+            high = chi2.ppf(confidence, 2 * events) / 2 / 30.0
+            bounds = stats.poisson_rate_bounds(events, 30.0, confidence, ended_by_event=True)
+            assert bounds == pytest.approx((low, high), rel=1e-9)
+
+    def test_fixed_values_that_need_no_scipy(self) -> None:
+        assert stats.gamma_quantile(0.05, 12) == pytest.approx(6.924213, abs=1e-6)
+        assert stats.poisson_rate_bounds(0, 10.0)[1] == pytest.approx(0.2995732, abs=1e-6)
+
+    @pytest.mark.parametrize("rate", [0.1, 0.18, 0.25, 0.5, 2.0])
+    def test_the_lower_bound_is_wrong_in_5_percent_at_most_when_kills_or_time_end_it(
+        self, rate: float
+    ) -> None:
+        """Simulate "until 12 events or 40 s": the claim in the docstring, beside its proof."""
+        draw = random.Random(7)
+        wrong = 0
+        for _ in range(4000):
+            elapsed, events = 0.0, 0
+            while events < 12:
+                gap = draw.expovariate(rate)
+                if elapsed + gap > 40.0:
+                    elapsed = 40.0
+                    break
+                elapsed += gap
+                events += 1
+            wrong += stats.poisson_rate_bounds(events, elapsed)[0] > rate
+        # 0.05 of 4,000 is 200 with a standard deviation of 14.
+        assert wrong <= 200 + 4 * 14
+
+    @pytest.mark.parametrize(
+        ("events", "exposure", "by_event"), [(-1, 1.0, False), (1, 0.0, False), (0, 1.0, True)]
+    )
+    def test_nonsense_is_refused(self, events: int, exposure: float, by_event: bool) -> None:
+        with pytest.raises(ValueError, match="no rate follows"):
+            stats.poisson_rate_bounds(events, exposure, ended_by_event=by_event)

@@ -34,8 +34,9 @@ from stress.record import RecordWriter
 DEADLINE_S_MIN = 5.0
 DEADLINE_FACTOR = 20.0
 """The deadline of an attempt, in medians of that entry's clean attempts: a busy machine must not look like a hang."""
-STALL_S = 1.0
-"""Every thread asleep for so long is a deadlock: no scenario of the allocation sleeps, and yields end in 20 ms."""
+STALL_S = 1.2
+"""Every thread asleep for so long is a deadlock: no scenario of the
+allocation sleeps, yields end in 20 ms, and the framework itself waits 1 s for a thread that a step left behind."""
 PROCESS_DEADLINE_S_MIN = 30.0
 """A process scenario starts an interpreter and imports torch, which a busy machine takes its time for."""
 REFERENCE_DEADLINE_S = 60.0

@@ -39,8 +39,8 @@ from stress.sim.build import Build
 def measure(options: PowerOptions, cwd: Path) -> int:
     """Run the measurement and print it; Ctrl-C ends it early, with what there is."""
     started = time.monotonic()
-    build = build_device()
     runnables = _runnables(options)
+    build = build_device()
     supervisor = Supervisor(str(build.library))
     supervisor.warm_up()
     try:

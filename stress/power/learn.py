@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
+from operator import mul
 from pathlib import Path
 
 from stress.commands import CommandError
@@ -139,8 +140,7 @@ class Learner:
         charge = self._charge(shares)
         rates = []
         for kills, costs in zip(self._kills, self._costs, strict=True):
-            seconds = sum(map(_product, shares, costs))
-            rates.append(charge * sum(map(_product, shares, kills)) / seconds)
+            rates.append(charge * sum(map(mul, shares, kills)) / sum(map(mul, shares, costs)))
         return rates
 
     def _charge(self, shares: Sequence[float]) -> float:
@@ -164,8 +164,8 @@ class Learner:
         horizon_s = seconds_to_decide(KILLS_MIN, 0.0)
         gradient = [0.0] * len(shares)
         for row, costs, rate in zip(self._kills, self._costs, self.rates(shares), strict=True):
-            # d P(N >= k) / d rate = T * P(N = k - 1); d rate / d share = kills - rate * costs.
-            slope = horizon_s * _poisson(kills - 1, horizon_s * rate)
+            # With N kills in T seconds: d P(N >= k) / d rate = T P(N = k - 1), and rate = kills / costs.
+            slope = horizon_s * _poisson(kills - 1, horizon_s * rate) / sum(map(mul, shares, costs))
             for index, (gain, cost) in enumerate(zip(row, costs, strict=True)):
                 gradient[index] += slope * (gain - rate * cost)
         largest = max(map(abs, gradient)) or 1.0
@@ -174,10 +174,6 @@ class Learner:
         ]
         total = sum(moved)
         return [one / total for one in moved]
-
-
-def _product(left: float, right: float) -> float:
-    return left * right
 
 
 def _poisson(count: int, mean: float) -> float:

@@ -1,0 +1,98 @@
+"""`mps-stress`: help without torch, bad input as one sentence with status 2."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stress import cli
+from stress.sim.zoo import FAULTS
+
+
+def run(
+    *arguments: str, code: str = "from stress.cli import main; import sys; sys.exit(main())"
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+class TestHelp:
+    @pytest.mark.parametrize("arguments", [["--help"], ["power", "--help"]])
+    def test_needs_no_torch_and_no_pytest(self, arguments: list[str]) -> None:
+        code = (
+            "import sys, atexit\n"
+            "atexit.register(lambda: print(sorted({'torch', 'pytest'} & set(sys.modules)), file=sys.stderr))\n"
+            "from stress.cli import main\n"
+            "sys.exit(main())"
+        )
+        done = run(*arguments, code=code)
+        assert done.returncode == 0
+        assert done.stderr == "[]\n"
+        assert "power" in done.stdout
+
+    def test_every_command_says_in_one_line_what_it_does(self) -> None:
+        for name, module in cli.command_modules():
+            first = (module.__doc__ or "").partition("\n")[0]
+            assert first.endswith((".", "?")), name
+            assert first in " ".join(run("--help").stdout.split())
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["--faults=nothing"], "there is no fault 'nothing'; known are pool_counter_unlocked, "),
+            (["--seconds=0"], "--seconds=0: expected a positive number"),
+            (["--seconds=nan"], "--seconds=nan"),
+            (["--threads=0"], "--threads=0: expected a whole number of at least 1"),
+            (["--threads=9999"], "at most 1024"),
+            (["--seed=-1"], "--seed=-1: expected a whole number from 0"),
+            (["--probability=2"], "--probability=2: expected numbers above 0 and at most 1"),
+            (["--probability=0.01,x"], "--probability=0.01,x"),
+            (["--explore=x"], "--explore=x"),
+            (["--explore=1", "--against=pytest-run-parallel"], "leave one out"),
+            (["--learn", "/nothing/there"], "--learn /nothing/there: there is no such folder"),
+        ],
+    )
+    def test_is_one_sentence_and_status_2(
+        self, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+    ) -> None:
+        assert cli.main(["power", *arguments]) == 2
+        told = capsys.readouterr()
+        assert told.out == ""
+        assert told.err.startswith("mps-stress power: ")
+        assert told.err.count("\n") == 1
+        assert message in told.err
+
+    def test_a_missing_or_unknown_command_is_status_2(self) -> None:
+        for arguments in ([], ["nothing"], ["power", "--against=other"], ["power", "--nothing"]):
+            with pytest.raises(SystemExit) as caught:
+                cli.main(arguments)
+            assert caught.value.code == 2
+
+    def test_a_folder_that_is_no_run_cannot_be_learned_from(
+        self, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    ) -> None:
+        assert cli.main(["power", "--learn", str(tmp_path)]) == 2
+        assert "allocation.toml cannot be read" in capsys.readouterr().err
+
+    def test_an_unusable_allocation_is_told_before_anything_is_built(
+        self, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    ) -> None:
+        path = tmp_path / "a.toml"
+        path.write_text("[[entry]]\nscenario = 'linear.py::Nothing'\n")
+        assert cli.main(["power", f"--allocation={path}"]) == 2
+        assert "has no Nothing" in capsys.readouterr().err
+
+
+def test_all_faults_are_the_default() -> None:
+    from stress.power.options import PowerOptions
+
+    given = vars(cli.make_parser().parse_args(["power"]))
+    options = PowerOptions.parse(given)
+    assert options.faults == FAULTS
+    assert options.probabilities == (0.01, 0.1, 0.001)
