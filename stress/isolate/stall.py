@@ -67,7 +67,11 @@ def _look(pids: Iterable[int]) -> tuple[bool, float]:
     """Return (all threads asleep, seconds that they ran)."""
     asleep, ran_ns = True, 0
     for pid in pids:
-        for task in Path(f"/proc/{pid}/task").glob("*"):
+        try:
+            tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        except OSError:
+            return False, 0.0  # it has just ended, which is a sign of life
+        for task in tasks:
             state = _read(task / "stat").rpartition(b") ")[2][:1].decode()
             schedstat = _read(task / "schedstat").split()
             ran_ns += int(schedstat[0]) if schedstat else 0

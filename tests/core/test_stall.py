@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -113,3 +114,11 @@ class TestStalls:
         run = attempt(supervisor, tmp_path, name)
         assert not run.stalled
         assert judge(run).verdict == Verdict.PASS
+
+    def test_a_process_that_is_gone_is_none(self, tmp_path: Path) -> None:
+        ended = subprocess.Popen([sys.executable, "-c", ""])
+        ended.wait()
+        (tmp_path / "box").touch()
+        watch = StallWatch(ended.pid, tmp_path / "box", 0.0)
+        assert not watch.is_stalled()
+        assert not watch.is_stalled()
