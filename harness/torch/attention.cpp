@@ -1,10 +1,8 @@
 #include "attention.h"
 
 #include <ATen/core/LegacyTypeDispatch.h>
-#include <ATen/ops/_scaled_dot_product_attention_math.h>
-#include <ATen/ops/scaled_dot_product_attention.h>
-#include <ATen/ops/where.h>
-#include <ATen/ops/zeros.h>
+#include <ATen/ops/_scaled_dot_product_attention_math_ops.h>
+#include <ATen/ops/scaled_dot_product_attention_ops.h>
 #include <c10/core/GradMode.h>
 
 #include <limits>
@@ -17,8 +15,8 @@ namespace {
 
 std::optional<at::Tensor> additive(const std::optional<at::Tensor>& mask, c10::ScalarType dtype) {
   if (!mask.has_value() || !mask->defined() || mask->scalar_type() != c10::ScalarType::Bool) return mask;
-  at::Tensor zero = at::zeros({}, mask->options().dtype(dtype));
-  return at::where(*mask, zero, -std::numeric_limits<double>::infinity());
+  const at::Tensor zeros = mask->new_zeros(mask->sizes(), mask->options().dtype(dtype));
+  return zeros.masked_fill(mask->logical_not(), -std::numeric_limits<double>::infinity());
 }
 
 }  // namespace
@@ -32,11 +30,11 @@ at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::T
                           (query.requires_grad() || key.requires_grad() || value.requires_grad() ||
                            (has_mask && mask->requires_grad()));
   if (needs_grad || dropout_p > 0) {
-    return std::get<0>(at::_scaled_dot_product_attention_math(query, key, value, additive(mask, query.scalar_type()),
+    return std::get<0>(at::_ops::_scaled_dot_product_attention_math::call(query, key, value, additive(mask, query.scalar_type()),
                                                               dropout_p, is_causal, {}, scale, enable_gqa));
   }
   at::AutoDispatchBelowAutograd below;
-  return at::scaled_dot_product_attention(query, key, value, mask, dropout_p, is_causal, scale, enable_gqa);
+  return at::_ops::scaled_dot_product_attention::call(query, key, value, mask, dropout_p, is_causal, scale, enable_gqa);
 }
 
 }  // namespace mps_sim

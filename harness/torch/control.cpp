@@ -6,6 +6,7 @@
 #include "device_type.h"
 #include "errors.h"
 #include "fallback.h"
+#include "generator.h"
 
 namespace mps_sim {
 
@@ -83,7 +84,9 @@ void define_memory(torch::Library& library) {
     TORCH_CHECK_VALUE(bytes >= 0, "simulated device: a memory limit is at least 0 (none), not ", bytes);
     set_memory_limit(static_cast<size_t>(bytes));
   });
-  library.def("device_type() -> str", [] { return c10::DeviceTypeName(kDeviceType, true); });
+  library.def("device_type() -> str",
+              [] { return std::string(kDeviceType == c10::DeviceType::PrivateUse1 ? "privateuseone" : "mps"); });
+  library.def("manual_seed(int seed) -> ()", [](int64_t seed) { seed_default_generator(static_cast<uint64_t>(seed)); });
 }
 
 void define_events(torch::Library& library) {

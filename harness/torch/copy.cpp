@@ -1,8 +1,6 @@
 #include "copy.h"
 
-#include <ATen/ops/_local_scalar_dense.h>
-#include <ATen/ops/empty_like.h>
-#include <ATen/ops/zero.h>
+#include <ATen/EmptyTensor.h>
 
 #include <algorithm>
 #include <vector>
@@ -161,9 +159,9 @@ at::Tensor copy_from_and_resize(const at::Tensor& self, const at::Tensor& target
 }
 
 c10::Scalar local_scalar_dense(const at::Tensor& self) {
-  at::Tensor value = at::empty_like(self, self.options().device(c10::kCPU));
+  at::Tensor value = at::detail::empty_cpu({}, self.scalar_type());
   copy_(value, self, false);
-  return at::_local_scalar_dense(value);
+  return value.item();
 }
 
 }  // namespace mps_sim

@@ -1,6 +1,5 @@
 #include "fallback.h"
 
-#include <ATen/ops/fill.h>
 #include <c10/util/SmallVector.h>
 
 #include <atomic>

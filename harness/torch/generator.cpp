@@ -90,6 +90,12 @@ const at::Generator& default_generator() {
 
 at::Generator new_generator() { return at::make_generator<DeviceGenerator>(); }
 
+void seed_default_generator(uint64_t seed) {
+  at::Generator generator = default_generator();
+  std::lock_guard<std::mutex> guard(generator.mutex());
+  generator.set_current_seed(seed);
+}
+
 uint32_t draw_seed(const std::optional<at::Generator>& given) {
   const at::Generator& generator = given.has_value() && given->defined() ? *given : default_generator();
   TORCH_CHECK(generator.device().type() == kDeviceType, "Expected a '", kDeviceType,

@@ -10,6 +10,7 @@ namespace mps_sim {
 
 const at::Generator& default_generator();
 at::Generator new_generator();
+void seed_default_generator(uint64_t seed);
 
 // Advances the given generator, or the default one.
 uint32_t draw_seed(const std::optional<at::Generator>& generator);

@@ -3,8 +3,7 @@
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 
 #include "device_type.h"
-#include "errors.h"
-#include "runtime/gil.h"
+#include "without_gil.h"
 
 namespace mps_sim {
 
@@ -15,15 +14,6 @@ c10::Stream to_torch(StreamId stream) {
 }
 StreamId from_torch(const c10::Stream& stream) { return static_cast<StreamId>(stream.id()); }
 uint32_t from_torch(void* event) { return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(event)); }
-
-// Calls that may wait let go of Python's lock: some of torch's bindings hold it.
-template <typename Call>
-auto without_gil(Call&& call) -> decltype(call()) {
-  return translated([&] {
-    GilRelease no_gil;
-    return call();
-  });
-}
 
 class DeviceGuard final : public c10::impl::DeviceGuardImplInterface {
  public:

@@ -9,9 +9,8 @@
 
 #include "device_allocator.h"
 #include "device_type.h"
-#include "errors.h"
 #include "generator.h"
-#include "runtime/gil.h"
+#include "without_gil.h"
 
 namespace mps_sim {
 
@@ -22,15 +21,6 @@ using HooksInterface = at::PrivateUse1HooksInterface;
 #else
 using HooksInterface = at::MPSHooksInterface;
 #endif
-
-// torch.mps.synchronize and others call with Python's lock held.
-template <typename Call>
-auto without_gil(Call&& call) -> decltype(call()) {
-  return translated([&] {
-    GilRelease no_gil;
-    return call();
-  });
-}
 
 size_t recommended_bytes() {  // As Metal recommends: about two thirds of the machine's memory.
   return static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGE_SIZE)) / 3 * 2;

@@ -1,10 +1,7 @@
 #include "tensors.h"
 
 #include <ATen/EmptyTensor.h>
-#include <ATen/ops/clone.h>
-#include <ATen/ops/copy.h>
 #include <c10/core/Allocator.h>
-#include <c10/core/impl/alloc_cpu.h>
 
 #include <cstring>
 
@@ -65,7 +62,7 @@ at::Tensor private_copy(const at::Tensor& tensor) {
     copy = at::detail::empty_cpu({}, tensor.scalar_type());
     std::memcpy(copy.mutable_data_ptr(), tensor.const_data_ptr(), tensor.element_size());
   } else {
-    copy = at::clone(tensor);
+    copy = tensor.clone();
   }
   if (tensor.unsafeGetTensorImpl()->is_wrapped_number()) copy.unsafeGetTensorImpl()->set_wrapped_number(true);
   return copy;

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <utility>
+
+#include "errors.h"
+#include "runtime/gil.h"
+
+namespace mps_sim {
+
+// For calls that may wait: some of torch's bindings hold Python's lock.
+template <typename Call>
+auto without_gil(Call&& call) -> decltype(call()) {
+  return translated([&] {
+    GilRelease no_gil;
+    return std::forward<Call>(call)();
+  });
+}
+
+}  // namespace mps_sim
