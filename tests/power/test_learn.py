@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from recorded import Recorded
 
 from stress.commands import CommandError
 from stress.power.allocation import Entry
@@ -13,6 +12,7 @@ from stress.power.allocation import load
 from stress.power.learn import Evidence
 from stress.power.learn import choose
 from stress.power.learn import learn
+from tests.power.recorded import Recorded
 
 BROAD = Entry("linear.py::SharedLinear", (("dtype", "float32"),))
 NARROW = Entry("streams.py::ReleasedSlots")

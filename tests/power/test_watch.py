@@ -1,0 +1,245 @@
+"""Watching a subject: turns, references, kills, alarms, and the ends of it; on a bench that is made up."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stress.isolate.spec import ScenarioRef
+from stress.power import estimate
+from stress.power.allocation import Entry
+from stress.power.bench import Attempted
+from stress.power.bench import Bench
+from stress.power.bench import Reference
+from stress.power.estimate import StopRule
+from stress.power.measurement import TWIN_ATTEMPTS
+from stress.power.measurement import TWIN_ATTEMPTS_EACH
+from stress.power.measurement import Measured
+from stress.power.measurement import Measurement
+from stress.power.measurement import weight_of
+from stress.power.options import PowerOptions
+from stress.power.outcome import classify
+from stress.power.report import json_text
+from stress.power.report import score
+from stress.power.report import text
+from stress.power.runnable import Runnable
+from stress.power.shares import Shares
+from stress.power.subject import Subject
+from stress.power.tally import Tally
+from stress.power.watch import Watcher
+from stress.sim.zoo import BY_NAME
+from stress.sim.zoo import FAULTS
+
+COPY = BY_NAME["copy_torn"]
+
+
+def runnable(name: str, seconds: float = 0.2, share: float = 0.5) -> Runnable:
+    entry = Entry(f"made_up.py::{name}", share=share, seconds=seconds, reference_seconds=0.5)
+    return Runnable(entry, ScenarioRef("made_up.py", "made_up", name, ()), False, 8, 1, (), {})
+
+
+def process(name: str) -> Runnable:
+    entry = Entry(f"made_up.py::{name}", share=0.5, seconds=0.2, reference_seconds=0.0)
+    return Runnable(entry, ScenarioRef("made_up.py", "made_up", name, ()), True, 0, 1, (), {})
+
+
+class MadeUp(Bench):
+    """A bench whose verdicts are drawn, and whose clock is counted."""
+
+    def __init__(
+        self, verdict: Callable[[Subject, str, random.Random], str], reference_problem: str = ""
+    ) -> None:
+        self.now = 0.0
+        self.made: list[tuple[str, str]] = []
+        self.dropped = 0
+        self._verdict, self._problem, self._draw = verdict, reference_problem, random.Random(5)
+
+    def attempt(self, subject: Subject, what: Runnable, reference: Reference | None) -> Attempted:
+        assert (reference is None) == what.is_process
+        verdict = self._verdict(subject, what.entry.scenario, self._draw)
+        self.now += 0.2
+        names = [{"verdict": verdict, "name": "torn"}] if verdict == "mismatch" else []
+        end: dict[str, Any] = {"verdict": verdict, "findings": names, "headline": f"made up: {verdict}"}
+        return Attempted(classify(subject.fault, end, {}), 0.2, int(verdict == "mismatch"), end)
+
+    def reference(self, subject: Subject, what: Runnable) -> Reference:
+        self.made.append((subject.label, what.name))
+        self.now += 0.5
+        return Reference("nowhere", 0.5, self._problem if "Broken" in what.name else "")
+
+    def drop(self, reference: Reference) -> None:
+        self.dropped += 1
+
+
+def always(verdict: str) -> Callable[[Subject, str, random.Random], str]:
+    return lambda *_: verdict
+
+
+def watch(bench: MadeUp, *entries: Runnable, rule: StopRule | None = None, limit_s: float = 1e9) -> Tally:
+    watcher = Watcher(bench, entries, 1, lambda: bench.now >= limit_s, {})
+    return watcher.watch(Subject("fork", COPY), rule or StopRule.for_share(100.0, 0.5))
+
+
+class TestWatching:
+    def test_ends_with_the_kills_that_were_wanted(self) -> None:
+        tally = watch(MadeUp(always("mismatch")), runnable("A"))
+        assert tally.ended_by_kill
+        assert tally.total.kills == estimate.KILLS_MAX
+        assert tally.rate.is_killed()
+        assert tally.rate.reference_s == pytest.approx(0.5)
+
+    def test_ends_when_even_the_upper_bound_is_too_low(self) -> None:
+        tally = watch(MadeUp(always("pass")), runnable("A"))
+        assert not tally.ended_by_kill
+        assert tally.rate.is_excluded()
+        assert 16.0 < tally.total.seconds < 18.0
+
+    def test_wrong_verdicts_cost_time_and_kill_nothing(self) -> None:
+        tally = watch(MadeUp(always("crash")), runnable("A"))
+        assert tally.total.kills == 0
+        assert tally.total.wrong_verdicts == tally.total.attempts
+        assert not tally.rate.is_killed()
+
+    def test_every_entry_has_one_reference_which_is_removed(self) -> None:
+        bench = MadeUp(always("pass"))
+        watch(bench, runnable("A"), runnable("B"), process("C"))
+        assert sorted(name for _, name in bench.made) == [runnable("A").name, runnable("B").name]
+        assert bench.dropped == 2
+
+    def test_a_reference_that_was_not_made_is_charged_all_the_same(self) -> None:
+        rare = runnable("Rare", seconds=0.2, share=1e-6)
+        bench = MadeUp(always("mismatch"))
+        tally = watch(bench, runnable("A"), rare)
+        assert [name for _, name in bench.made] == [runnable("A").name]
+        assert tally.rate.reference_s == pytest.approx(1.0)
+
+    def test_an_entry_without_a_reference_is_left_out_and_told(self) -> None:
+        bench = MadeUp(always("mismatch"), reference_problem="no reference: error: made up")
+        tally = watch(bench, runnable("A"), runnable("Broken"))
+        assert set(tally.entries) == {runnable("A").name}
+        assert tally.notes == [f"{runnable('Broken').name}: no reference: error: made up"]
+
+    def test_no_entry_at_all_ends_it(self) -> None:
+        tally = watch(MadeUp(always("pass"), reference_problem="made up"), runnable("Broken"))
+        assert tally.cut_short
+        assert tally.total.attempts == 0
+
+    def test_the_end_of_all_seconds_cuts_it_short(self) -> None:
+        tally = watch(MadeUp(always("pass")), runnable("A"), limit_s=3.0)
+        assert tally.cut_short
+        assert not tally.rate.is_excluded()
+
+
+def options(**changes: Any) -> PowerOptions:
+    given: dict[str, Any] = {
+        "faults": None, "seconds": "100000", "threads": None, "seed": "1", "probability": "0.01,0.1,0.001",
+        "twins": True, "against": None, "results": "nowhere", "json": False, "allocation": None,
+        "explore": None, "learn": None,
+    }  # fmt: skip
+    return PowerOptions.parse({**given, **changes})
+
+
+def measure(bench: MadeUp, given: PowerOptions) -> Measured:
+    designs = dict.fromkeys(one.design for one in given.faults)
+    measured = Measured(
+        given, "2.13.0", str(Path("nowhere")), dict.fromkeys(designs, (runnable("A"), runnable("B")))
+    )
+    shares = Shares(given.seconds, weight_of(given), lambda: bench.now)
+    Measurement(given, bench, shares, measured, None).run()
+    return measured
+
+
+def only_faults(subject: Subject, _: str, draw: random.Random) -> str:
+    """Kill every third fault in every other attempt, in proportion to the probability; never a twin."""
+    if subject.fault is None or subject.twin or FAULTS.index(subject.fault) % 3:
+        return "pass"
+    return subject.fault.verdict if draw.random() < 0.5 * subject.scale else "pass"
+
+
+class TestMeasurement:
+    def test_the_score_counts_killed_faults_of_all(self) -> None:
+        measured = measure(MadeUp(only_faults), options())
+        expected = len(range(0, len(FAULTS), 3))
+        assert score(measured, 0.01).killed == expected
+        assert score(measured, 0.1).killed == expected
+        assert score(measured, 0.001).killed < expected
+        assert not measured.alarms
+
+    def test_at_least_a_thousand_attempts_with_twins(self) -> None:
+        data = json.loads(json_text(measure(MadeUp(only_faults), options())))
+        assert TWIN_ATTEMPTS_EACH * len(FAULTS) >= TWIN_ATTEMPTS
+        assert data["twin_attempts"] == TWIN_ATTEMPTS_EACH * len(FAULTS)
+        assert data["twins_killed"] == 0
+        assert data["fault_free_attempts"] > 0
+
+    def test_a_failing_twin_is_printed_in_full(self) -> None:
+        def bad_twin(subject: Subject, name: str, draw: random.Random) -> str:
+            return "hang" if subject.twin and subject.fault == COPY else only_faults(subject, name, draw)
+
+        measured = measure(MadeUp(bad_twin), options(faults="copy_torn,commit_twice"))
+        assert measured.alarms == TWIN_ATTEMPTS_EACH
+        assert json.loads(json_text(measured))["twins_killed"] == 1
+        assert "FALSE ALARM: copy_torn/twin" in text(measured)
+        assert '"headline": "made up: hang"' in text(measured)
+
+    def test_json_has_what_was_promised(self) -> None:
+        data = json.loads(
+            json_text(measure(MadeUp(only_faults), options(faults="pool_counter_unlocked,copy_torn")))
+        )
+        assert data["simulated"] is True
+        assert data["score"] == pytest.approx(0.5)
+        assert list(data["scores"]) == ["0.01", "0.1", "0.001"]
+        killed, survivor = data["faults"]
+        assert (killed["name"], killed["killed"], killed["killed_95"]) == (
+            "pool_counter_unlocked",
+            True,
+            True,
+        )
+        assert killed["kill_rate_low_per_s"] < killed["kill_rate_per_s"] < killed["kill_rate_high_per_s"]
+        assert killed["names"] == {"mismatch torn": killed["kills"]}
+        assert killed["right_name_share"] == killed["right_verdict_share"] == 1.0
+        assert killed["strikes_per_s"] > 0
+        assert killed["best_entry"] in {runnable("A").name, runnable("B").name}
+        assert killed["scales"]["0.1"]["killed"] is True
+        assert (survivor["killed"], survivor["kill_rate_per_s"], survivor["best_entry"]) == (False, 0.0, None)
+        assert survivor["twin"] == {"attempts": TWIN_ATTEMPTS_EACH, "alarms": 0}
+
+    def test_the_table_has_a_row_per_fault_and_the_score(self) -> None:
+        told = text(measure(MadeUp(only_faults), options()))
+        for fault in FAULTS:
+            assert f"\n {fault.name}  " in told
+        assert "score, killed at 99.999 % in 64 s: 15 of 43 = 35 %" in told
+        assert "score at probability 0.001: " in told
+        assert "simulated device" in told
+
+    def test_too_few_seconds_are_told(self) -> None:
+        measured = measure(MadeUp(only_faults), options(seconds="60", twins=False))
+        assert score(measured, 0.01).undecided > 0
+        assert "--seconds=60 was too little to decide" in text(measured)
+
+    def test_exploring_tries_every_entry_as_often_and_gives_no_score(self) -> None:
+        bench = MadeUp(only_faults)
+        measured = measure(bench, options(explore="3", faults="copy_torn,commit_twice"))
+        for tally in measured.tallies.values():
+            assert {one.attempts for one in tally.entries.values()} == {3}
+        assert len(bench.made) == 4  # one reference per entry and design
+        assert "learn from nowhere" in text(measured)
+
+
+class TestShares:
+    def test_early_ends_leave_more_to_the_others(self) -> None:
+        now = 0.0
+        shares = Shares(100.0, 10.0, lambda: now)
+        assert shares.take(1.0) == pytest.approx(30.0)
+        now = 1.0
+        assert shares.take(1.0) == pytest.approx(33.0)
+        now = 99.0
+        assert shares.take(8.0) == pytest.approx(1.0)
+        now = 101.0
+        assert shares.left_s == 0.0
+        assert shares.is_up
