@@ -156,15 +156,22 @@ class Crew:
         step = context.Step(first.thread, 0, first.wave, self.plan.waves[first.wave][0])
         died = True
         torch.set_num_threads(1)
+        replayable = self.device.is_replayable
         try:
-            with self._stream(), self.perturbation(first.worker, writer):
+            if replayable:  # what comes before the first step is a part of the order that repeats
+                barrier.wait()
+            with (
+                self.device.schedule(first.thread, barrier.parties),
+                self._stream(),
+                self.perturbation(first.worker, writer),
+            ):
                 step.stream = self.device.current_stream()
                 context.enter(step)
                 self._poison()
-                barrier.wait()
+                if not replayable:
+                    barrier.wait()
                 writer.status("running")
-                with self.device.schedule(first.thread, barrier.parties):
-                    self._run_slots(slots, step, writer)
+                self._run_slots(slots, step, writer)
                 died = False
         except threading.BrokenBarrierError:
             pass

@@ -25,6 +25,11 @@ class Device(Protocol):
     type: str
     torch_device: torch.device
 
+    @property
+    def is_replayable(self) -> bool:
+        """Whether the order of all work follows from a seed, in threads that take part in the schedule."""
+        ...
+
     def synchronize(self) -> None: ...
     def memory(self) -> dict[str, int]:
         """Return bytes by name; empty where the device keeps no account."""
@@ -43,6 +48,8 @@ class Device(Protocol):
 
 class _FreelyScheduled:
     """A device whose order is the operating system's alone."""
+
+    is_replayable = False
 
     def schedule(self, index: int, count: int) -> AbstractContextManager[object]:
         return contextlib.nullcontext()
@@ -206,8 +213,7 @@ class Sim:
         return self._module.current_stream() if self._design == "upstream" else None
 
     def thread_stream(self) -> AbstractContextManager[object]:
-        selected: AbstractContextManager[object] = self._module.stream(self._module.Stream())
-        return selected
+        return streams.use_stream(streams.new_stream(self.torch_device))
 
     @contextlib.contextmanager
     def schedule(self, index: int, count: int) -> Iterator[None]:
@@ -222,7 +228,6 @@ class Sim:
 
     @property
     def is_replayable(self) -> bool:
-        """Whether the device's order follows from a seed."""
         return self._schedule != "free"
 
     def statistics(self) -> dict[str, int]:

@@ -111,11 +111,6 @@ def open_device(
         raise pytest.UsageError(f"--mps-device={settings.device}: {result['unavailable']}{way_out}")
     capabilities = frozenset(result["capabilities"])
     sim = SimDevice(settings.sim, choice.build) if choice.build is not None else None
-    if sim is not None and settings.streams == "per-thread" and "streams" not in capabilities:
-        raise pytest.UsageError(
-            f"--mps-streams=per-thread: the simulated design {settings.sim.design} has no streams to select; "
-            "add --mps-sim-design=upstream"
-        )
     return DeviceInfo(choice.name, choice.reason, result["fingerprint"], capabilities, sim)
 
 
