@@ -42,6 +42,7 @@ thread_local bool torn_down = false;
 struct Holder {
   std::unique_ptr<ThreadState> state;
   ~Holder() {
+    if (state != nullptr) state->end();  // Before: a fault strikes in threads that have their state.
     torn_down = true;
     state.reset();
   }
@@ -56,7 +57,9 @@ ThreadState::ThreadState()
       lots(mix(options().seed, static_cast<uint64_t>(ordinal))),
       is_alive(std::make_shared<std::atomic<bool>>(true)) {}
 
-ThreadState::~ThreadState() {
+ThreadState::~ThreadState() = default;
+
+void ThreadState::end() {
   is_alive->store(false);
   release_slot_at_exit(*this);
   if (graphs != nullptr) graphs->end_of_thread();

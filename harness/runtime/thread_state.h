@@ -25,6 +25,7 @@ struct ThreadState {
   std::unique_ptr<GraphCache> graphs;           // The fork's design.
 
   void reseed(int new_ordinal);
+  void end();                  // What others must know of the thread's end.
 };
 
 // The calling thread's state, or nullptr while the thread is being torn down.
