@@ -18,6 +18,7 @@ _JOB = pytest.StashKey[job.Job]()
 
 def pytest_configure(config: pytest.Config) -> None:
     import torch
+    import torch._dynamo  # the first operation would import it, which must not count against a test's timeout
 
     given = job.load(Path(os.environ[job.JOB_VARIABLE]))
     config.stash[_JOB] = given

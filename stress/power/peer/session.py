@@ -34,6 +34,8 @@ from stress.verdict import Verdict
 
 ITERATIONS = 20
 """Per thread and test: about what the scenarios themselves do."""
+REPEATS = 3
+"""How often a session has every test, so that the start of its process weighs less."""
 TEST_TIMEOUT_S = 5
 """Of pytest-timeout, per test. Shorter than anybody would choose, in the peer's favour: a hang costs all of it."""
 SESSION_S_MAX = 300.0
@@ -97,7 +99,7 @@ class Peer:
     def watch(self, subject: Subject, rule: StopRule, time_is_up: Callable[[], bool]) -> PeerTally:
         """Run sessions with the fault armed until the rule ends it; each in another order of its tests."""
         tally = PeerTally(subject)
-        cases = list(self._cases[subject.design])
+        cases = REPEATS * list(self._cases[subject.design])
         while not rule.ends(tally.rate):
             if time_is_up():
                 tally.cut_short = True

@@ -34,6 +34,9 @@ class Subject:
         self._cpu = load_scenario(case.ref, threads=given.threads, device_type="cpu")
         states = given.threads if self._own.sharing == "per-thread" else 1
         self._states = [self._state(self._own, self._device, index) for index in range(states)]
+        if given.sim is not None:
+            # The state was made on the main thread's stream; a test whose threads do not wait for it is wrong.
+            torch.accelerator.synchronize()
         cpu = torch.device("cpu")
         self._cpu_states = (
             [self._state(self._cpu, cpu, index) for index in range(states)] if self.compares else []
