@@ -19,6 +19,7 @@ from stress.power.peer.tally import SessionResult
 from stress.power.runnable import resolve
 from stress.power.subject import Subject
 from stress.sim.zoo import BY_NAME
+from stress.verdict import Verdict
 
 FINISHED: dict[str, Any] = {"finished": True}
 
@@ -35,7 +36,8 @@ class TestResults:
             line(failed=True, text="boom"),
             FINISHED,
         ]
-        assert result_of(1, lines, 4.0, "") == SessionResult(("mismatch", "race"), 3, 4.0, "not close")
+        expected = SessionResult((Verdict.MISMATCH, Verdict.RACE), 3, 4.0, "not close")
+        assert result_of(1, lines, 4.0, "") == expected
 
     @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT])
     def test_a_process_that_dies_is_a_crash_after_what_it_had_found(self, number: int) -> None:
