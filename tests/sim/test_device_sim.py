@@ -136,7 +136,9 @@ class TestARunWithoutFaults:
         ]
         assert told == ["True"] * len(cases) != []
         (failure,) = report.iter("failure")
-        assert failure.attrib["message"].startswith("CRASH SIGABRT on the simulated device in 2 of 2 attempts")
+        assert failure.attrib["message"].startswith(
+            "CRASH SIGABRT on the simulated device in 2 of 2 attempts"
+        )
 
 
 class TestAFault:
