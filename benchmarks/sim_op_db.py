@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -64,7 +65,7 @@ def entries() -> list[Any]:
 def moved(value: Any, device: str) -> Any:
     """Return the arguments of a sample, with its tensors and device names on `device`."""
     if isinstance(value, torch.Tensor):
-        return value.detach().to(device).requires_grad_(value.requires_grad)
+        return value.detach().clone().to(device).requires_grad_(value.requires_grad)
     if isinstance(value, torch.device) or value == "cpu":
         return torch.device(device) if isinstance(value, torch.device) else device
     if isinstance(value, tuple | list):
@@ -164,7 +165,7 @@ def run_op_db(device: str, names: str = "") -> Iterator[tuple[str, str, int]]:
     for op in entries():
         if names not in full_name(op):
             continue
-        outcome = in_child(lambda op=op: run_entry(op, device))
+        outcome = in_child(partial(run_entry, op, device))
         yield (full_name(op), *outcome) if isinstance(outcome, tuple) else (full_name(op), outcome, 0)
 
 

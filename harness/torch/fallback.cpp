@@ -72,18 +72,41 @@ void bind_inputs(Launch& launch, const Call& call, const std::vector<TensorSlot>
   if (call.plan.has_scalar_operand && is_armed(Fault::scalar_buffer_reused)) share_scalar(launch, call, slots);
 }
 
-at::Tensor input_tensor(const Launch& launch, const TensorSlot& slot, const Binding& binding) {
-  if (slot.place != Place::device) {
-    if (launch.shared_scalar != nullptr && is_number(slot)) {
-      int64_t bits = __atomic_load_n(reinterpret_cast<int64_t*>(launch.shared_scalar), __ATOMIC_RELAXED);
-      binding.cpu.fill_(c10::bit_cast<double>(bits));
+// Makes the CPU tensors of one launch.
+class CpuInputs {
+ public:
+  CpuInputs(const Launch& launch, const ArgumentTemplate& arguments) : launch_(launch), arguments_(arguments) {}
+
+  at::Tensor at(size_t index) {
+    const TensorSlot& slot = arguments_.slots[index];
+    const Binding& binding = launch_.inputs[index];
+    if (slot.place != Place::device) {
+      if (launch_.shared_scalar != nullptr && is_number(slot)) {
+        int64_t bits = __atomic_load_n(reinterpret_cast<int64_t*>(launch_.shared_scalar), __ATOMIC_RELAXED);
+        binding.cpu.fill_(c10::bit_cast<double>(bits));
+      }
+      return binding.cpu;
     }
-    return binding.cpu;
+    at::Tensor tensor = alias(slot.layout, binding.memory, storage(binding.memory));
+    if (slot.is_wrapped_number) tensor.unsafeGetTensorImpl()->set_wrapped_number(true);
+    return tensor;
   }
-  at::Tensor tensor = alias(slot.layout, binding.memory);
-  if (slot.is_wrapped_number) tensor.unsafeGetTensorImpl()->set_wrapped_number(true);
-  return tensor;
-}
+
+  // Whether an earlier input has the same storage.
+  bool is_shared(const at::Tensor& tensor) const { return tensor.storage().use_count() > 2; }
+
+ private:
+  c10::Storage storage(const MemoryRange& memory) {
+    for (const c10::Storage& made : storages_) {
+      if (made.data() == memory.base) return made;
+    }
+    return storages_.emplace_back(cpu_storage(memory));
+  }
+
+  const Launch& launch_;
+  const ArgumentTemplate& arguments_;
+  c10::SmallVector<c10::Storage, 6> storages_;
+};
 
 template <typename TensorAt>
 void run_on_cpu(const Launch& launch, const ArgumentTemplate& arguments, Stack& stack, TensorAt tensor_at) {
@@ -107,8 +130,8 @@ void store(const at::Tensor& result, const Layout& layout, const MemoryRange& me
 void run_kernel(const Launch& launch) {
   Stack stack;
   const ArgumentTemplate& arguments = launch.graph->arguments;
-  run_on_cpu(launch, arguments, stack,
-             [&](size_t slot) { return input_tensor(launch, arguments.slots[slot], launch.inputs[slot]); });
+  CpuInputs inputs(launch, arguments);
+  run_on_cpu(launch, arguments, stack, [&](size_t slot) { return inputs.at(slot); });
   const Plan& plan = *launch.plan;
   size_t next_output = 0, next_memory = 0;
   for (size_t i = 0; i < plan.returns.size(); ++i) {
@@ -220,9 +243,14 @@ void run_synchronously(const Call& call, Stack* stack) {
   run->outs.resize(is_out.size());
   enqueue(stream, plan.name.c_str(), [run, is_out] {
     try {
+      CpuInputs inputs(run->launch, run->arguments);
       run_on_cpu(run->launch, run->arguments, run->results, [&](size_t slot) {
-        at::Tensor tensor = input_tensor(run->launch, run->arguments.slots[slot], run->launch.inputs[slot]);
-        if (is_out[slot] && tensor.defined()) tensor = run->outs[slot] = tensor.clone();
+        at::Tensor tensor = inputs.at(slot);
+        // Its own memory, which can be resized. Not where it overlaps with itself or an input: torch has to see that.
+        const bool is_own = tensor.defined() && tensor.is_non_overlapping_and_dense() && !inputs.is_shared(tensor);
+        if (is_out[slot] && is_own) {
+          tensor = run->outs[slot] = tensor.clone();
+        }
         return tensor;
       });
     } catch (...) {

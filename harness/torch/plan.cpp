@@ -41,7 +41,7 @@ bool has_generator(const c10::FunctionSchema& schema) {
 // Operators whose CPU kernels give other shapes than their meta functions, or read on the host what would be in flight.
 bool is_synchronous_by_name(std::string_view name) {
   static const Names names = {"aten::_embedding_bag", "aten::_embedding_bag_forward_only", "aten::_ctc_loss",
-                              "aten::_pack_padded_sequence"};
+                              "aten::_pack_padded_sequence", "aten::multilabel_margin_loss_forward"};
   return names.count(name) > 0;
 }
 

@@ -31,9 +31,14 @@ MemoryRange memory_for(const at::Tensor& tensor, StreamId stream) {
   return memory;
 }
 
-at::Tensor alias(const Layout& layout, const MemoryRange& memory) {
-  c10::Storage storage(c10::Storage::use_byte_size_t(), memory.bytes,
-                       at::DataPtr(memory.base, c10::Device(c10::DeviceType::CPU)), nullptr, false);
+c10::Storage cpu_storage(const MemoryRange& memory) {
+  return {c10::Storage::use_byte_size_t(), memory.bytes, at::DataPtr(memory.base, c10::Device(c10::DeviceType::CPU)),
+          nullptr, false};
+}
+
+at::Tensor alias(const Layout& layout, const MemoryRange& memory) { return alias(layout, memory, cpu_storage(memory)); }
+
+at::Tensor alias(const Layout& layout, const MemoryRange& memory, c10::Storage storage) {
   auto tensor = at::detail::make_tensor<c10::TensorImpl>(
       std::move(storage), c10::DispatchKeySet(c10::DispatchKey::CPU), c10::scalarTypeToTypeMeta(layout.dtype));
   tensor.unsafeGetTensorImpl()->set_sizes_and_strides(layout.sizes, layout.strides, memory.storage_offset);
@@ -93,8 +98,9 @@ void resize_on_device(const at::Tensor& tensor, c10::IntArrayRef sizes) {
 }
 
 void copy_values(const Layout& to_layout, const MemoryRange& to, const at::Tensor& from) {
-  at::Tensor target = alias(to_layout, to);
-  const bool is_plain = !to_layout.is_conj && !to_layout.is_neg && !from.is_conj() && !from.is_neg();
+  const bool is_one_storage = from.storage().data() == to.base;
+  at::Tensor target = is_one_storage ? alias(to_layout, to, from.storage()) : alias(to_layout, to);
+  const bool is_plain = !is_one_storage && !to_layout.is_conj && !to_layout.is_neg && !from.is_conj() && !from.is_neg();
   if (is_plain && from.scalar_type() == to_layout.dtype && from.is_non_overlapping_and_dense() &&
       from.sizes() == target.sizes() && from.strides() == target.strides()) {
     std::memcpy(target.mutable_data_ptr(), from.const_data_ptr(), from.nbytes());

@@ -34,6 +34,10 @@ MemoryRange memory_of(const at::Tensor& tensor);
 // A CPU tensor over device memory, for use on a stream's thread.
 at::Tensor alias(const Layout& layout, const MemoryRange& memory);
 
+// Tensors of one kernel share their storage if they did on the device: torch's CPU code looks for overlaps.
+c10::Storage cpu_storage(const MemoryRange& memory);
+at::Tensor alias(const Layout& layout, const MemoryRange& memory, c10::Storage storage);
+
 // Uninitialised device memory of the current stream.
 at::Tensor empty_on_device(c10::IntArrayRef sizes, c10::IntArrayRef strides, c10::ScalarType dtype);
 
@@ -46,7 +50,7 @@ void check_dtype_supported(c10::ScalarType dtype);
 void resize_on_device(const at::Tensor& tensor, c10::IntArrayRef sizes);
 void grow_storage(const at::Tensor& tensor);
 
-// Copies values on a stream's thread; the memory of the two does not overlap.
+// Copies values on a stream's thread, as torch's CPU copy does.
 void copy_values(const Layout& to_layout, const MemoryRange& to, const at::Tensor& from);
 
 }  // namespace mps_sim
