@@ -17,8 +17,12 @@ from pathlib import Path
 from stress.isolate.blackbox import BlackBox
 from stress.isolate.spec import ChildSpec
 from stress.isolate.spec import ScenarioRef
+from stress.isolate.spec import SimSpec
 from stress.isolate.supervisor import ChildRun
 from stress.isolate.supervisor import Supervisor
+from stress.sim.build import default_builder
+from stress.sim.settings import SimSettings
+from stress.sim.toolchain import BuildError
 
 ROUNDS = 40
 STAMPS = 200_000
@@ -55,10 +59,13 @@ def main() -> None:
             fresh, after_crash = attempts(supervisor, folder)
         finally:
             supervisor.close()
+        simulated = simulated_attempts(folder)
         stamp_us = stamps(folder)
     print(f"start method: {supervisor.start_method}; {ROUNDS} rounds; 8 threads x 1 iteration")
     show("attempt beyond its own work", fresh, "ms", "at most 60")
     show("the attempt after a crash", after_crash, "ms", "as any other")
+    if simulated:
+        show("attempt on the simulated device beyond its own work", simulated, "ms", "at most 60")
     ratio = statistics.median(after_crash) / statistics.median(fresh)
     print(f"  after a crash / any other, medians: {ratio:.2f}")
     show("black-box stamp (iteration, phase, op)", stamp_us, "us", "under 2")
@@ -78,18 +85,45 @@ def attempts(supervisor: Supervisor, folder: Path) -> tuple[list[float], list[fl
     return fresh, after_crash
 
 
+def simulated_attempts(folder: Path) -> list[float]:
+    """Return the cost of attempts with the simulated device loaded, configured and used, in ms."""
+    try:
+        build = default_builder().ensure(print)
+    except BuildError as error:
+        print(f"no simulated device: {error}")
+        return []
+    sim = build.spec(SimSettings())
+    supervisor = Supervisor(sim.library)
+    try:
+        run(supervisor, folder, "reference", "Smallest", "reference", sim=sim)
+        return [
+            cost_ms(run(supervisor, folder, "crew", "Smallest", f"simulated{number}", sim=sim))
+            for number in range(ROUNDS)
+        ]
+    finally:
+        supervisor.close()
+
+
 def run(
-    supervisor: Supervisor, folder: Path, kind: str, name: str, stem: str, *, threads: int = 8
+    supervisor: Supervisor,
+    folder: Path,
+    kind: str,
+    name: str,
+    stem: str,
+    *,
+    threads: int = 8,
+    sim: SimSpec | None = None,
 ) -> ChildRun:
     spec = ChildSpec(
         kind,
         str(folder),
         stem,
-        "cpu",
+        "cpu" if sim is None else "sim",
         ScenarioRef(str(folder / "subject.py"), "subject", name, ()),
         threads=threads,
         references=(str(folder / "reference.reference"),),
         sys_path=tuple(sys.path),
+        sim=sim,
     )
     return supervisor.run(spec, threads)
 
