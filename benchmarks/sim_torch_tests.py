@@ -188,7 +188,7 @@ def checks(device: str) -> Iterator[tuple[str, str, Callable[[], str]]]:
             yield "module_db", name, partial(module_outcome, module, device, training)
     for optimizer in optim_db:
         if not optimizer.only_supports_sparse_grads:
-            yield "optim_db", optimizer.optim_cls.__name__, partial(optimizer_outcome, optimizer, device)
+            yield "optim_db", str(optimizer.name), partial(optimizer_outcome, optimizer, device)
     for op in entries():
         name = full_name(op)
         if op.name in NOT_COMPARABLE or op.name in RANDOM_OPS:
