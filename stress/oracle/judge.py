@@ -83,6 +83,12 @@ class Judge:
             finding.wave, finding.thread, finding.iteration = slot.wave, slot.thread, slot.iteration
         self.result.findings.append(finding)
 
+    def _counts_only(self) -> bool:
+        """Count a wrong value and return true once enough are named: naming all of hundreds took seconds."""
+        full = len(self.result.findings) >= NAMED_MAX
+        self.result.wrong += full
+        return full
+
     def _judge_one(self, index: int, outcome: Outcome, slot: Slot | None) -> None:
         self.result.judged += 1
         expected = [path[index] for path in self.references]
@@ -133,6 +139,8 @@ class Judge:
             if answer is True:
                 self.result.bitwise += all(map(tree.same_bits, outcome.leaves, variant))
                 return
+        if self._counts_only():
+            return
         place, leaf = 0, outcome.leaves[0]
         finding = self._named(index, place, leaf, expected[0].variants[0][place], None, slot)
         finding.text = answer if isinstance(answer, str) else f"compare says it is wrong; {finding.text}"
@@ -172,6 +180,8 @@ class Judge:
                 f"{tuple(right.shape)} {right.dtype}"
             )
             self._add(Finding(Verdict.MISMATCH, "shape", text, output=place), slot)
+            return
+        if self._counts_only():
             return
         error, gap, right, allowed = closest
         self._add(self._named(index, place, got, right, (gap > allowed, error, allowed), slot), slot)

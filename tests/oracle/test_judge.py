@@ -295,3 +295,18 @@ class TestOneThreadAlone:
         before = threading.active_count()
         ReferenceMaker(workload_of(Softmax), Cpu()).make()
         assert threading.active_count() == before
+
+
+class TestManyWrongValues:
+    def test_all_are_counted_and_only_the_first_ones_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        named = []
+
+        def counting(*args: Any) -> tuple[str, str | None]:
+            named.append(args)
+            return "numeric", None
+
+        monkeypatch.setattr("stress.oracle.naming.name", counting)
+        monkeypatch.setattr("stress.oracle.judge.NAMED_MAX", 5)
+        judged = judge(Softmax, lambda run: [one.leaves[0].add_(1.0) for one in run])
+        assert judged.wrong == 12
+        assert len(judged.findings) == len(named) == 5
