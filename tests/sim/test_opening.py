@@ -18,7 +18,7 @@ from stress.sim.build import Builder
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the simulated device is for Linux")
 
-# What it needs of whoever loads it is in libtorch_python, which the build does not link against.
+# The first one loads and registers nothing; the second one takes the fork server with it.
 USELESS = 'extern "C" int answer() { return 42; }'
 ABORTS = "#include <cstdlib>\nstruct AtLoad { AtLoad() { std::abort(); } } at_load;"
 
@@ -85,13 +85,11 @@ class TestALibraryThatCannotBeUsed:
         assert device.reason.startswith("auto: no MPS off macOS; the simulated device cannot be loaded: ")
         assert opened.builds == 2
         assert opened.libraries[-1] == ""  # the processes that stay have nothing of it
-
-    def test_is_an_error_where_a_fault_was_asked_for(self, pytester: pytest.Pytester, opened: Opened) -> None:
-        settings = options.parse(pytester.parseconfig("--mps-threads=2", "--mps-sim-faults=copy_torn"))
+        faulty = options.parse(pytester.parseconfig("--mps-threads=2", "--mps-sim-faults=copy_torn"))
         with pytest.raises(
             pytest.UsageError, match="--mps-sim-faults: this is for the simulated device alone"
         ):
-            opened.device(settings)
+            opened.device(faulty)
 
 
 class TestOnAMac:
