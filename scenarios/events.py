@@ -18,14 +18,13 @@ from stress import streams
 from stress.exact import climb
 from stress.exact import count_wrong
 from stress.exact import shift_matrix
+from stress.pairs import Pairs
 
-_STEPS = 3
-_ROUNDS = 4
-_ASKED_MAX = 8
+_ROUNDS = 6
 
 
 class EventAcrossThreads(Scenario):
-    """Threads record events behind tensors they make and let their streams wait for other threads' before reading them."""
+    """In each pair of threads one makes tensors and records an event behind each, the other waits on its stream and reads."""
 
     origin = (
         "Cross-Stream Tensor of dropbox/dML (test_cross_stream_tensor.py)",
@@ -33,32 +32,37 @@ class EventAcrossThreads(Scenario):
     )
     rows: ClassVar[tuple[int, ...]] = (11, 13)
     requires = ("events",)
-    iterations = 12
+    threads_min = 2
+    iterations = 15
 
     def setup(self, device: torch.device) -> dict[str, Any]:
-        return {"shift": shift_matrix(128).to(device), "made": deque()}
+        return {"shift": shift_matrix(192).to(device), "pairs": Pairs(self.threads, capacity=2)}
 
     def step(self, state: dict[str, Any], x: None) -> int:
-        shift, made = state["shift"], state["made"]
-        start = float(current().thread_index * 100 + current().iteration)
-        wrong = torch.zeros((), dtype=torch.int64, device=shift.device)
-        read = []
-        for _ in range(_ROUNDS):
-            event = streams.new_event(shift.device)  # before the work: others take theirs in the meantime
-            tensor = climb(start, shift, rows=64, steps=_STEPS)
-            streams.record(event)
-            made.append((tensor, event, start + _STEPS))
-            # The newest one, which another thread may have made since, and whose maker is still busy.
-            tensor, event, value = made.pop()
-            streams.wait(event)
-            wrong += count_wrong(tensor, value)
-            read.append((tensor, event))
-        # Read before `read` goes: a tensor's memory is its maker's stream's as soon as nobody holds it.
-        return int(wrong)
+        shift, pairs, me = state["shift"], state["pairs"], current().thread_index
+        counts = []
+        for number in range(_ROUNDS):
+            if pairs.makes(me):
+                start = float(me * 100 + number)
+                event = streams.new_event(shift.device)  # before the work: others take theirs in the meantime
+                # Its last operator is a long one: a wait for the one before it ends too early by all of that.
+                tensor = climb(start, shift, rows=96, steps=1)
+                streams.record(event)
+                pairs.put(me, (tensor, event, start + 1))
+            if pairs.takes(me):
+                tensor, event, value = pairs.get(me)
+                streams.wait(event)
+                counts.append((count_wrong(tensor, value), tensor, event))
+        # Read before the tensors go: their memory is their maker's stream's as soon as nobody holds them.
+        return sum(int(count) for count, _, _ in counts)
+
+    def reference(self, device: torch.device, inputs: Sequence[Sequence[Any]]) -> list[list[int]]:
+        """Expect no wrong element: one thread alone would wait for its partner."""
+        return [[0 for _ in of_thread] for of_thread in inputs]
 
 
 class EventBetweenStreams(Scenario):
-    """Every thread passes one tensor to and fro between two streams of its own, with an event at each hand-over."""
+    """Every thread passes three tensors to and fro between two streams of its own, with an event at each hand-over."""
 
     origin = (
         "pytorch#191415: torch.mps.Stream; pytorch#194111: events of several streams",
@@ -67,7 +71,7 @@ class EventBetweenStreams(Scenario):
     rows: ClassVar[tuple[int, ...]] = (13,)
     requires = ("events", "streams")
     sharing: ClassVar[str] = "per-thread"
-    iterations = 10
+    iterations = 6
 
     def setup(self, device: torch.device) -> dict[str, Any]:
         pair = [streams.new_stream(device) for _ in range(2)]
@@ -75,20 +79,25 @@ class EventBetweenStreams(Scenario):
 
     def step(self, state: dict[str, Any], x: None) -> int:
         shift = state["shift"]
-        device = shift.device
-        start = float(current().thread_index * 100 + current().iteration)
-        y = torch.full((64, len(shift)), start, device=device)
-        kept, event = [y], streams.new_event(device)
-        streams.record(event)
-        for turn in range(2 * _ROUNDS):
-            with streams.use_stream(state["streams"][turn % 2]):
-                streams.wait(event)
-                y = (y + 1.0) @ shift
-                event = streams.new_event(device)
-                streams.record(event)
-            kept.append(y)  # no tensor goes before everything is done: this is not about record_stream
-        streams.wait(event)
-        return int(count_wrong(y, start + 2 * _ROUNDS))
+        device, size = shift.device, len(shift)
+        starts = [float(current().thread_index * 100 + current().iteration + number) for number in range(3)]
+        tensors = [torch.full((64, size), start, device=device) for start in starts]
+        events = [streams.new_event(device) for _ in tensors]
+        for event in events:
+            streams.record(event)
+        kept = list(tensors)  # no tensor goes before everything is done: this is not about record_stream
+        for turn in range(_ROUNDS):
+            recorded, events = events, [streams.new_event(device) for _ in tensors]
+            for number, event in enumerate(events):
+                with streams.use_stream(state["streams"][(turn + number) % 2]):
+                    streams.wait(recorded[number])
+                    tensors[number] = (tensors[number] + 1.0) @ shift
+                    streams.record(event)
+            kept += tensors
+        for event in events:
+            streams.wait(event)
+        counts = [count_wrong(one, start + _ROUNDS) for one, start in zip(tensors, starts, strict=True)]
+        return sum(int(count) for count in counts)
 
 
 class EventQueries(Scenario):
@@ -97,7 +106,7 @@ class EventQueries(Scenario):
     origin = ("suite row 13: record in one thread, wait or query in another; many pending",)
     rows: ClassVar[tuple[int, ...]] = (11, 13)
     requires = ("events",)
-    iterations = 15
+    iterations = 8
 
     def setup(self, device: torch.device) -> dict[str, Any]:
         return {"shift": shift_matrix(96).to(device), "pending": deque()}
@@ -109,7 +118,7 @@ class EventQueries(Scenario):
         """Read what is done by now, and leave the rest for others to ask about."""
         self._submit(state)
         wrong = 0
-        for _ in range(_ASKED_MAX):
+        for _ in range(_ROUNDS):
             with contextlib.suppress(IndexError):  # others have taken them all
                 tensor, event, value = state["pending"].popleft()
                 if event.query():
@@ -133,9 +142,9 @@ class EventQueries(Scenario):
         start = float(current().thread_index * 100 + current().iteration)
         for number in range(3):
             event = streams.new_event(shift.device)
-            tensor = climb(start + number, shift, rows=48, steps=_STEPS)
+            tensor = climb(start + number, shift, rows=48, steps=2)
             streams.record(event)
-            state["pending"].append((tensor, event, start + number + _STEPS))
+            state["pending"].append((tensor, event, start + number + 2))
 
 
 class ElapsedTime(Scenario):
@@ -144,7 +153,7 @@ class ElapsedTime(Scenario):
     origin = ("pytorch#162872: Event.elapsed_time waits for ever after an explicit synchronisation",)
     rows: ClassVar[tuple[int, ...]] = (13,)
     requires = ("events",)
-    iterations = 20
+    iterations = 15
 
     def setup(self, device: torch.device) -> torch.Tensor:
         return shift_matrix(32).to(device)
@@ -153,14 +162,22 @@ class ElapsedTime(Scenario):
         device, step = state.device, current()
         start, end = (streams.new_event(device, timing=True) for _ in range(2))
         streams.record(start)
-        y = climb(float(step.iteration), state, rows=16, steps=_STEPS)
+        y = climb(float(step.iteration), state, rows=16, steps=1)
         streams.record(end)
-        if step.thread_index % 2:
+        if step.thread_index % 4 == 0:
             streams.synchronize(device)
         else:
             end.synchronize()
-        times_ms = [start.elapsed_time(end) for _ in range(2)]
         return {
-            "is a time": all(math.isfinite(time_ms) and time_ms >= 0.0 for time_ms in times_ms),
-            "wrong": count_wrong(y, float(step.iteration + _STEPS)),
+            "is a time": _is_time(start, end) and _is_time(start, end),
+            "wrong": count_wrong(y, float(step.iteration + 1)),
         }
+
+
+def _is_time(start: streams.Event, end: streams.Event) -> bool:
+    """Whether the two events, recorded in this order and done, have a time between them."""
+    try:
+        time_ms = start.elapsed_time(end)
+    except RuntimeError:  # "not recorded": somebody else's event, then
+        return False
+    return math.isfinite(time_ms) and time_ms >= 0.0

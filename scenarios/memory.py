@@ -25,36 +25,59 @@ _ORIGIN = (
 
 
 class AllocationChurn(Scenario):
-    """Threads fill, hold and drop tensors of a few sizes, and find in each what they wrote; one empties the cache."""
+    """Threads fill, hold and drop tensors of a few sizes, all of one size class or the next, and find what they wrote."""
 
     origin = _ORIGIN
+    rows: ClassVar[tuple[int, ...]] = (25,)
+    iterations = 8
+
+    def setup(self, device: torch.device) -> torch.Tensor:
+        return shift_matrix(64).to(device)
+
+    def step(self, state: torch.Tensor, x: None) -> int:
+        return _churn(state)
+
+
+class EmptyCacheInUse(Scenario):
+    """One thread frees the cached memory again and again while the others fill, hold and drop tensors."""
+
+    origin = (*_ORIGIN, "pytorch#181485: compiled graphs go with the cache; three allocate/free cycles")
     rows: ClassVar[tuple[int, ...]] = (21, 25)
-    iterations = 20
+    threads_min = 2
+    iterations = 6
 
     def setup(self, device: torch.device) -> torch.Tensor:
         return shift_matrix(64).to(device)
 
     def steps(self) -> Sequence[Callable[[Any, Any], Any]]:
-        return (self.churn_and_empty, *[self.churn] * max(0, self.threads - 1))
+        return (self.empty, *[self.churn] * (self.threads - 1))
 
-    def churn_and_empty(self, state: torch.Tensor, x: None) -> int:
-        wrong = self.churn(state, x)
-        _empty_cache(state.device)
-        return wrong + self.churn(state, x)
+    def empty(self, state: torch.Tensor, x: None) -> int:
+        wrong = 0
+        for _ in range(3):
+            _empty_cache(state.device)
+            wrong += int(count_wrong(climb(1.0, state, rows=8, steps=2), 3.0))
+        return wrong
 
     def churn(self, state: torch.Tensor, x: None) -> int:
+        return _churn(state)
+
+
+class ManyAtOnce(Scenario):
+    """Threads let single operators allocate many small tensors each, hold them for a while, and find what they wrote."""
+
+    origin = (*_ORIGIN, "optimisers allocate a tensor per parameter in one call")
+    rows: ClassVar[tuple[int, ...]] = (25,)
+    iterations = 12
+
+    def setup(self, device: torch.device) -> list[torch.Tensor]:
+        return [torch.zeros(16).to(device) for _ in range(48)]
+
+    def step(self, state: list[torch.Tensor], x: None) -> int:
         value = float(current().thread_index * 100 + current().iteration)
-        wrong = torch.zeros((), dtype=torch.int64, device=state.device)
-        held: deque[tuple[torch.Tensor, float]] = deque()
-        for number in range(16):
-            rows = (8, 16, 32)[number % 3]
-            # Through a chain whose intermediate tensors go at once, while the work on them is queued.
-            held.append((climb(value + number, state, rows=rows, steps=2), value + number + 2))
-            if len(held) > _HELD_MAX:
-                wrong += count_wrong(*held.popleft())
-        for one in held:
-            wrong += count_wrong(*one)
-        return int(wrong)
+        made = [torch._foreach_add(state, value + number) for number in range(4)]
+        counts = [count_wrong(torch.stack(one), value + number) for number, one in enumerate(made)]
+        return sum(int(count) for count in counts)
 
 
 class Neighbours(Scenario):
@@ -62,7 +85,7 @@ class Neighbours(Scenario):
 
     origin = (*_ORIGIN, "pytorch#187441: a buffer whose end belonged to another tensor")
     rows: ClassVar[tuple[int, ...]] = (25,)
-    iterations = 12
+    iterations = 8
 
     def setup(self, device: torch.device) -> torch.Tensor:
         return torch.ones(4096).to(device)
@@ -70,8 +93,8 @@ class Neighbours(Scenario):
     def step(self, state: torch.Tensor, x: None) -> int:
         value = float(current().thread_index * 100 + current().iteration)
         wrong = torch.zeros((), dtype=torch.int64, device=state.device)
-        for elements in (4096, 2048, 1024, 512, 256):
-            for _ in range(4):
+        for elements in (4096, 1024, 256):
+            for _ in range(3):
                 torch.neg(state[:elements])  # one that goes at once
             sizes = (elements, elements // 2, elements, elements // 2)
             made = [state[:size] * (value + number) for number, size in enumerate(sizes)]
@@ -135,6 +158,22 @@ class ImpossibleRequest(Scenario):
         except RuntimeError:
             return self.work(state, x), True
         return self.work(state, x), False
+
+
+def _churn(shift: torch.Tensor) -> int:
+    """Make tensors, hold a few of them for a while, and return how many elements do not hold what was written."""
+    value = float(current().thread_index * 100 + current().iteration)
+    wrong = torch.zeros((), dtype=torch.int64, device=shift.device)
+    held: deque[tuple[torch.Tensor, float]] = deque()
+    for number in range(12):
+        # Through a chain whose intermediate tensors go at once, while the work on them is queued.
+        made = climb(value + number, shift, rows=(8, 16, 32)[number % 3], steps=1)
+        held.append((made, value + number + 1))
+        if len(held) > _HELD_MAX:
+            wrong += count_wrong(*held.popleft())
+    for one in held:
+        wrong += count_wrong(*one)
+    return int(wrong)
 
 
 def _empty_cache(device: torch.device) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Sequence
 from typing import Any
 from typing import ClassVar
 
@@ -14,81 +14,70 @@ from stress import streams
 from stress.exact import climb
 from stress.exact import count_wrong
 from stress.exact import shift_matrix
+from stress.pairs import Pairs
 
 _ORIGIN = (
     "test_record_stream.mm of dropbox/dML: basic, several streams, cross-thread, freed buffers, 8 threads x 20",
     "pytorch#193464: Tensor.record_stream for MPS, and its lock order",
 )
+_ROUNDS = 5
 _ROWS = 64
 _OVERWRITTEN = -1.0
 
 
-class RecordedOnce(Scenario):
-    """Every thread makes a tensor on one stream, reads it late on another, drops it and allocates its size again."""
+class RecordedUses(Scenario):
+    """Every thread makes tensors on one stream, reads them late on others, drops them and allocates their size again."""
 
-    origin = _ORIGIN
+    origin = (*_ORIGIN, "suite row 12: basic, repeated on several streams, with allocation churn")
     rows: ClassVar[tuple[int, ...]] = (12,)
     requires = ("record_stream", "events", "streams")
-    sharing: ClassVar[str] = "per-thread"
-    iterations = 12
-
-    def setup(self, device: torch.device) -> dict[str, Any]:
-        return _setup(device, readers=1)
-
-    def step(self, state: dict[str, Any], x: None) -> int:
-        return _hand_over(state, reads=1)
-
-
-class RecordedOftenOnSeveralStreams(Scenario):
-    """The same with three reading streams and two reads on each, so that the first recorded use is not the last one."""
-
-    origin = (*_ORIGIN, "suite row 12: repeated on several streams")
-    rows: ClassVar[tuple[int, ...]] = (12,)
-    requires = ("record_stream", "events", "streams")
+    params = {"uses": ["one", "several", "several-streams"]}
     sharing: ClassVar[str] = "per-thread"
     iterations = 8
+    uses: str
 
     def setup(self, device: torch.device) -> dict[str, Any]:
-        return _setup(device, readers=3)
+        maker, *readers = (
+            streams.new_stream(device) for _ in range(4 if self.uses == "several-streams" else 2)
+        )
+        return {"shift": shift_matrix(128).to(device), "maker": maker, "readers": readers}
 
     def step(self, state: dict[str, Any], x: None) -> int:
-        return _hand_over(state, reads=2)
+        reads = 3 if self.uses == "several" else 1
+        counts = [count for number in range(_ROUNDS) for count in _hand_over(state, number, reads=reads)]
+        for stream in (state["maker"], *state["readers"]):
+            if stream is not None:
+                stream.synchronize()
+        return sum(int(count) for count in counts)
 
 
 class RecordedAcrossThreads(Scenario):
-    """Threads read tensors of other threads after an event, record the use, drop them, and allocate again at once."""
+    """In each pair of threads one makes tensors, the other reads them late, records the use and drops them."""
 
     origin = (*_ORIGIN, "suite row 12: cross-thread, 8 x 20 concurrent, with allocation churn")
     rows: ClassVar[tuple[int, ...]] = (11, 12)
-    requires = ("record_stream", "events")
-    iterations = 20
+    requires = ("record_stream", "events", "stream_ids")
+    threads_min = 2
+    iterations = 12
 
     def setup(self, device: torch.device) -> dict[str, Any]:
-        return {"shift": shift_matrix(96).to(device), "made": deque(), "users": [None] * self.threads}
+        pairs = Pairs(self.threads, capacity=2)
+        return {"shift": shift_matrix(128).to(device), "pairs": pairs, "users": [None] * self.threads}
 
     def step(self, state: dict[str, Any], x: None) -> int:
-        shift = state["shift"]
-        device = shift.device
-        own = streams.current_stream(device)
-        state["users"][current().thread_index] = own
-        start = float(current().thread_index * 100 + current().iteration)
-        wrong = torch.zeros((), dtype=torch.int64, device=device)
-        for _ in range(2):
-            tensor, event = climb(start, shift, rows=_ROWS, steps=2), streams.new_event(device)
-            streams.record(event)
-            for user in list(state["users"]):  # who reads it is not known yet: whoever takes it
-                streams.record_stream(tensor, user)
-            state["made"].append((tensor, event, start + 2))
-            del tensor
-            tensor, event, value = state["made"].pop()
-            streams.wait(event)
-            wrong += count_wrong(tensor, value)
-            streams.record_stream(tensor, own)
-            wrong += count_wrong(climb(start, shift, rows=_ROWS, steps=2), start + 2)
-            wrong += count_wrong(tensor, value)
-            del tensor  # here it goes, while the reads above are queued
-            torch.full((_ROWS, len(shift)), _OVERWRITTEN, device=device)
-        return int(wrong)
+        pairs, me = state["pairs"], current().thread_index
+        own = state["users"][me] = streams.current_stream(state["shift"].device)
+        counts = []
+        for number in range(_ROUNDS):
+            if pairs.makes(me):
+                pairs.put(me, _made(state, float(me * 100 + number)))
+            if pairs.takes(me):
+                counts += _read_late(state["shift"], own, *pairs.get(me), reads=1 + number % 2)
+        return sum(int(count) for count in counts)
+
+    def reference(self, device: torch.device, inputs: Sequence[Sequence[Any]]) -> list[list[int]]:
+        """Expect no wrong element: one thread alone would wait for its partner."""
+        return [[0 for _ in of_thread] for of_thread in inputs]
 
 
 class NothingToRecord(Scenario):
@@ -97,55 +86,77 @@ class NothingToRecord(Scenario):
     origin = (*_ORIGIN, "suite row 12: CPU tensor and freed tensor are safe no-ops")
     rows: ClassVar[tuple[int, ...]] = (12,)
     requires = ("record_stream",)
-    iterations = 20
+    iterations = 10
 
-    def setup(self, device: torch.device) -> dict[str, Any]:
-        return {"shift": shift_matrix(48).to(device)}
+    def setup(self, device: torch.device) -> torch.Tensor:
+        return shift_matrix(48).to(device)
 
-    def step(self, state: dict[str, Any], x: None) -> dict[str, Any]:
-        shift = state["shift"]
-        own = streams.current_stream(shift.device)
+    def step(self, state: torch.Tensor, x: None) -> dict[str, Any]:
+        own = streams.current_stream(state.device)
         start = float(current().thread_index)
-        y = climb(start, shift, rows=16, steps=2)
+        y = climb(start, state, rows=16, steps=2)
         freed = y.clone()
-        freed.data = torch.empty(0, device=shift.device)
-        for tensor in (torch.empty(0, device=shift.device), freed, y):
+        freed.data = torch.empty(0, device=state.device)
+        for tensor in (torch.empty(0, device=state.device), freed, y):
             streams.record_stream(tensor, own)
         return {"refuses the CPU's or ignores it": _is_harmless(own), "wrong": count_wrong(y, start + 2)}
 
 
-def _setup(device: torch.device, *, readers: int) -> dict[str, Any]:
-    maker, *others = (streams.new_stream(device) for _ in range(1 + readers))
-    return {"shift": shift_matrix(128).to(device), "maker": maker, "readers": others}
-
-
-def _hand_over(state: dict[str, Any], *, reads: int) -> int:
+def _hand_over(state: dict[str, Any], number: int, *, reads: int) -> list[torch.Tensor]:
     """Make a tensor on one stream, read it on others behind work of theirs, and let it go while they read."""
     shift, maker = state["shift"], state["maker"]
-    device = shift.device
-    start = float(current().thread_index * 100 + current().iteration)
-    event = streams.new_event(device)
+    value = float(current().thread_index * 100 + current().iteration * _ROUNDS + number)
+    event = streams.new_event(shift.device)
     with streams.use_stream(maker):
-        tensor = climb(start, shift, rows=_ROWS, steps=1)
+        tensor = torch.full((_ROWS, len(shift)), value, device=shift.device)
         streams.record(event)
     counts = []
     for reader in state["readers"]:
         with streams.use_stream(reader):
             streams.wait(event)
             for _ in range(reads):
-                busy = climb(start, shift, rows=_ROWS, steps=2)  # so that the read comes late
-                counts.append(count_wrong(tensor, start + 1))
+                climb(value, shift, rows=_ROWS, steps=3)  # so that the read comes late
+                counts.append(count_wrong(tensor, value))
                 streams.record_stream(tensor, reader)
-                counts.append(count_wrong(busy, start + 2))
     del tensor
     with streams.use_stream(maker):
         # Of the same size: where the use was forgotten, this is the memory that is still to be read.
-        overwritten = [torch.full((_ROWS, len(shift)), _OVERWRITTEN, device=device) for _ in range(2)]
-    for stream in (*state["readers"], maker):
-        if stream is not None:
-            stream.synchronize()
-    del overwritten
-    return sum(int(one) for one in counts)
+        torch.full((_ROWS, len(shift)), _OVERWRITTEN, device=shift.device)
+        streams.record(streams.new_event(shift.device))  # so that it is submitted, and not only encoded
+    return counts
+
+
+def _made(state: dict[str, Any], value: float) -> tuple[torch.Tensor, streams.Event, float]:
+    """Overwrite what memory of this size is free, and make a tensor for the other thread."""
+    shift = state["shift"]
+    torch.full((_ROWS, len(shift)), _OVERWRITTEN, device=shift.device)
+    tensor, event = (
+        torch.full((_ROWS, len(shift)), value, device=shift.device),
+        streams.new_event(shift.device),
+    )
+    streams.record(event)
+    for user in state["users"][::2]:  # makers, who do not use it: recording too much is allowed
+        streams.record_stream(tensor, user)
+    return tensor, event, value
+
+
+def _read_late(
+    shift: torch.Tensor,
+    own: torch.Stream | None,
+    tensor: torch.Tensor,
+    event: streams.Event,
+    value: float,
+    *,
+    reads: int,
+) -> list[torch.Tensor]:
+    """Read the tensor behind work of this thread's stream; it goes while the read is queued."""
+    streams.wait(event)
+    counts = []
+    for _ in range(reads):
+        climb(value, shift, rows=_ROWS, steps=3)
+        counts.append(count_wrong(tensor, value))
+        streams.record_stream(tensor, own)
+    return counts
 
 
 def _is_harmless(stream: torch.Stream | None) -> bool:

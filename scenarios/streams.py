@@ -204,7 +204,9 @@ class ReleasedSlots(Scenario):
         barrier.wait(_BARRIER_S_MAX)
         _release_slot(device)
         barrier.wait(_BARRIER_S_MAX)
-        torch.empty(1, device=device)  # takes the stream without Python's lock, which asking for it would hold
+        torch.empty(
+            1, device=device
+        )  # takes the stream without Python's lock, which asking for it would hold
         claims.claim(streams.current_stream_id(device))
         return wrong + _climb_checked(state["shift"])
 
