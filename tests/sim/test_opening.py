@@ -99,7 +99,7 @@ class TestOnAMac:
         settings = options.parse(pytester.parseconfig("--mps-threads=2", "--mps-device=sim"))
         monkeypatch.setattr(sys, "platform", "darwin")
         with pytest.raises(
-            pytest.UsageError, match="for Linux only. On macOS the real device has torch's MPS key"
+            pytest.UsageError, match=r"for Linux only\. On macOS the real device has torch's MPS key"
         ):
             opened.device(settings)
 
@@ -109,6 +109,6 @@ class TestOnAMac:
         settings = options.parse(pytester.parseconfig("--mps-threads=2", "--mps-sim-schedule=random"))
         monkeypatch.setattr(sys, "platform", "darwin")
         with pytest.raises(
-            pytest.UsageError, match="--mps-sim-schedule: .* not for mps .auto: this is macOS"
+            pytest.UsageError, match=r"--mps-sim-schedule: .* not for mps .auto: this is macOS"
         ):
             opened.device(settings)
