@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 COMPILERS = ("g++", "clang++")
+KEY_VARIABLE = "MPS_STRESS_SIM_KEY"
 _VERSION_TIMEOUT_S = 20.0
 _OTHER_ACCELERATORS = ("cuda", "hip", "xpu")
 _CXX11_SYMBOL = re.compile(rb"_ZN3c10\w*__cxx11")
@@ -34,6 +35,8 @@ class TorchInstall:
     git: str
     accelerators: tuple[str, ...]
     """Which of cuda, hip and xpu it was built with."""
+    spare_key: bool
+    """Whether to use the spare key although torch's MPS key is free."""
     cxx11_abi: bool
     library_bytes: int
     """Size of libtorch_cpu: two builds of one commit with local changes differ in it."""
@@ -44,7 +47,7 @@ class TorchInstall:
 
         With CUDA in the build, autograd refuses a second accelerator ("Cannot have both MPS and cuda").
         """
-        return "privateuseone" if self.accelerators else "mps"
+        return "privateuseone" if self.accelerators or self.spare_key else "mps"
 
     @property
     def include_folders(self) -> tuple[Path, ...]:
@@ -93,6 +96,7 @@ def read_torch(root: Path) -> TorchInstall:
         version=str(facts.get("__version__", "unknown")),
         git=str(facts.get("git_version", "")),
         accelerators=tuple(name for name in _OTHER_ACCELERATORS if facts.get(name)),
+        spare_key=_wants_spare_key(),
         # Which of libstdc++'s two string types torch was built with stands in libc10's symbols.
         cxx11_abi=_CXX11_SYMBOL.search(core) is not None,
         library_bytes=library_bytes,
@@ -118,6 +122,13 @@ def _version_facts(path: Path) -> dict[str, object]:
         if isinstance(value, ast.Constant):
             facts.update({target.id: value.value for target in targets if isinstance(target, ast.Name)})
     return facts
+
+
+def _wants_spare_key() -> bool:
+    given = os.environ.get(KEY_VARIABLE, "")
+    if given not in ("", "privateuseone"):
+        raise BuildError(f"{KEY_VARIABLE}={given}: only privateuseone can be asked for; unset it")
+    return bool(given)
 
 
 def find_compiler() -> Compiler:
