@@ -58,8 +58,11 @@ class TestTheWheel:
         assert {one.partition("/")[0].partition("-")[0] for one in names} == {"stress", "mps_stress"}
         assert not [one for one in names if "__pycache__" in one or "results/runs" in one or "tests" in one]
 
-    def test_registers_the_plugin(self, wheel: Path) -> None:
-        assert text(wheel, "entry_points.txt") == "[pytest11]\nstress.plugin = stress.plugin\n"
+    def test_registers_the_plugin_and_the_command(self, wheel: Path) -> None:
+        points = text(wheel, "entry_points.txt")
+        assert points == (
+            "[console_scripts]\nmps-stress = stress.cli:main\n\n[pytest11]\nstress.plugin = stress.plugin\n"
+        )
 
     def test_leaves_the_torch_that_is_there_alone(self, wheel: Path) -> None:
         requires = [
@@ -72,7 +75,12 @@ class TestARunFromTheWheel:
     CONFTEST = """
 import stress, stress.shipped
 def pytest_report_header():
-    return [f"from {stress.__file__}", f"scenarios {stress.shipped.shipped_scenarios()}"]
+    harness = stress.shipped.shipped("harness")
+    return [
+        f"from {stress.__file__}",
+        f"scenarios {stress.shipped.shipped_scenarios()}",
+        f"harness {harness} {len(list(harness.glob('*/*.cpp')))}",
+    ]
 """
 
     def test_runs_the_shipped_scenarios_in_an_empty_folder(self, wheel: Path, tmp_path: Path) -> None:
@@ -95,6 +103,9 @@ def pytest_report_header():
         )
         assert f"from {site / 'stress' / '__init__.py'}" in done.stdout, done.stdout + done.stderr
         assert f"scenarios {site / 'stress' / '_shipped' / 'scenarios'}" in done.stdout
+        # What the simulated device is built from.
+        sources = len(tracked("harness/torch/*.cpp", "harness/runtime/*.cpp"))
+        assert f"harness {site / 'stress' / '_shipped' / 'harness'} {sources}\n" in done.stdout
         assert done.returncode == 0, done.stdout
         assert "PASSED" in done.stdout
         assert (folder / "results" / "runs").is_dir()

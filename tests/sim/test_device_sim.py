@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from stress.sim.build import default_builder
+from stress.sim.toolchain import KEY_VARIABLE
 from tests.conftest import Ran
 from tests.conftest import RunStress
 from tests.conftest import run_in
@@ -275,6 +276,56 @@ class TestTheChoiceOfDevice:
         ran = run_stress(SUBJECT, "--mps-device=auto", "--mps-sim-faults=copy_torn")
         assert ran.result.ret == pytest.ExitCode.USAGE_ERROR
         assert "--mps-sim-faults: this is for the simulated device alone, not for cpu" in "\n".join(
+            ran.result.errlines
+        )
+
+
+class TestTheSpareKey:
+    SOURCE = """
+class Adds(Scenario):
+    iterations = 10
+    def make_input(self, generator):
+        return torch.randn(64, generator=generator)
+    def step(self, state, x):
+        assert x.device.type == "sim"
+        return x + torch.rand(64, device=x.device) * 0
+
+class Module(ProcessScenario):
+    def body(self, device):
+        assert device.type == "sim"
+        assert torch.sim.is_available() and torch.sim.device_count() == 1
+        assert not torch.backends.mps.is_available()
+        start, end = torch.sim.Event(enable_timing=True), torch.sim.Event(enable_timing=True)
+        start.record()
+        x = torch.ones(1000, device=device) * 2
+        end.record()
+        torch.sim.synchronize()
+        assert end.query() and start.elapsed_time(end) > 0
+        assert torch.sim.driver_allocated_memory() >= torch.sim.current_allocated_memory() >= 4000
+        drawn = []
+        for _ in range(2):
+            torch.manual_seed(7)
+            drawn.append(torch.rand(3, device=device).tolist())
+        assert drawn[0] == drawn[1]
+"""
+
+    def test_serves_where_torch_has_another_accelerator(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv(KEY_VARIABLE, "privateuseone")
+        default_builder().ensure(print)
+        ran = run_in(tmp_path, self.SOURCE, "--mps-attempts=1", SIM)
+        assert {name: one["verdict"] for name, one in ran.items.items()} == {
+            "Adds[t4]": "pass",
+            "Module[t4]": "pass",
+        }
+        assert ran.records[0]["sim"]["key"] == "privateuseone"
+
+    def test_is_the_only_one_to_ask_for(self, run_stress: RunStress, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv(KEY_VARIABLE, "cuda")
+        ran = run_stress(SUBJECT, SIM)
+        assert ran.result.ret == pytest.ExitCode.USAGE_ERROR
+        assert "MPS_STRESS_SIM_KEY=cuda: only privateuseone can be asked for" in "\n".join(
             ran.result.errlines
         )
 
