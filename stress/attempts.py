@@ -134,6 +134,17 @@ def end_fields(fields: Mapping[str, object], attempt: Attempt, run: ChildRun) ->
         "times": data.get("times", {}),
         "pid": run.pid,
         **({"device_order": data["device_order"]} if "device_order" in data else {}),
+        **({"strikes": _strikes(data["device_statistics"])} if "device_statistics" in data else {}),
+    }
+
+
+def _strikes(device_statistics: Mapping[str, int]) -> dict[str, int]:
+    """Return fault -> how often it struck, of the simulated device's counters."""
+    prefix = "faults_"
+    return {
+        name.removeprefix(prefix): count
+        for name, count in device_statistics.items()
+        if name.startswith(prefix) and count
     }
 
 

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seconds",
         metavar="SECONDS",
         default=str(SECONDS_DEFAULT),
-        help=f"wall time of the whole command, shared between the faults (default {SECONDS_DEFAULT})",
+        help=f"wall time of the whole measurement, shared between the faults (default {SECONDS_DEFAULT})",
     )
     parser.add_argument(
         "--threads", metavar="N", help="threads of every entry (default: as the allocation says)"

@@ -107,11 +107,11 @@ class Bench:
             deadline_s=self.deadline_s(what),
             stall_s=STALL_S,
         )
-        run, end, seconds = self._run(spec, subject, what, item, "crew", number)
+        _, end, seconds = self._run(spec, subject, what, item, "crew", number)
         outcome = classify(subject.fault, end, what.acceptable)
         if outcome.kind == Kind.CLEAN:
             self._pace_s[what.name].append(seconds)
-        return Attempted(outcome, seconds, strikes_of(run, subject), end)
+        return Attempted(outcome, seconds, strikes_of(end, subject), end)
 
     def deadline_s(self, what: Runnable) -> float:
         """Return how long an attempt may take: hangs cost it, so it follows what the entry really takes."""
@@ -157,7 +157,7 @@ class Bench:
     def _run(
         self, spec: ChildSpec, subject: Subject, what: Runnable, item: str, role: str, number: int
     ) -> tuple[ChildRun, dict[str, Any], float]:
-        identity = {"item": item, "role": role, "attempt": number, "entry": what.name}
+        identity = {"item": item, "role": role, "attempt": number, "entry": what.name, "simulated": True}
         identity |= subject.record_fields()
         start = {
             "scenario": what.ref.qualname,
@@ -175,12 +175,11 @@ class Bench:
         return run, end, time.monotonic() - clock
 
 
-def strikes_of(run: ChildRun, subject: Subject) -> int | None:
+def strikes_of(end: Mapping[str, Any], subject: Subject) -> int | None:
     """Return how often the fault struck; None where the child did not live to tell, or there is no fault."""
-    statistics_of_device = (run.result or {}).get("device_statistics")
-    if statistics_of_device is None or subject.fault is None:
+    if "strikes" not in end or subject.fault is None:
         return None
-    return int(statistics_of_device.get(f"faults_{subject.fault.name}", 0))
+    return int(end["strikes"].get(subject.fault.name, 0))
 
 
 def _perturb_mode(what: Runnable, number: int) -> str:

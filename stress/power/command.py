@@ -71,7 +71,7 @@ def _measure(
             measured.notes.append(f"design {design}: {missing} of {len(runnables)} entries cannot run there")
     status: int | None = None
     try:
-        _run(options, build, supervisor, writer, measured, started)
+        _run(options, build, supervisor, writer, measured)
         status = 1 if measured.alarms else 0
     except KeyboardInterrupt:
         measured.interrupted = True
@@ -91,7 +91,6 @@ def _run(
     supervisor: Supervisor,
     writer: RecordWriter,
     measured: Measured,
-    started: float,
 ) -> None:
     simulator = Simulator(str(build.library), build.key)
     peer = None
@@ -102,8 +101,8 @@ def _run(
             say(f"{peer.name}: looking for what it can run on design {design} while no fault is armed")
             measured.notes += [f"{peer.name}, {note}" for note in peer.calibrate(design, entries)]
     bench = Bench(supervisor.run, writer, simulator, options.seed)
-    left_s = options.seconds - (time.monotonic() - started)
-    Measurement(options, bench, Shares(left_s, weight_of(options)), measured, peer).run()
+    # Building the device, once, and opening it are no part of the measurement.
+    Measurement(options, bench, Shares(options.seconds, weight_of(options)), measured, peer).run()
 
 
 def _runnables(options: PowerOptions) -> list[Runnable]:

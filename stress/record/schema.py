@@ -138,6 +138,8 @@ class AttemptEnd(_Common):
     cpu_s: NotRequired[float | None]
     device_order: NotRequired[str]
     """Hash of all work in the order in which the simulated device ran it, where that order repeats by seed."""
+    strikes: NotRequired[dict[str, int]]
+    """Seeded fault of the simulated device -> how often it struck; absent where the child did not live to tell."""
     simulated: NotRequired[bool]
 
 
