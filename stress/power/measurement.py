@@ -64,6 +64,7 @@ class Measurement:
     shares: Shares
     measured: Measured
     peer: Peer | None
+    _twins_done: bool = False
 
     def run(self) -> None:
         options = self.options
@@ -82,16 +83,21 @@ class Measurement:
                 self._ours(Subject(fault.design, fault, probability=probability), weight=WEIGHTS["scale"])
 
     def _ours(self, subject: Subject, weight: float = WEIGHTS["fault"]) -> None:
-        watcher = self._watcher(subject)
+        share_s = self._share(weight)
+        watcher = self._watcher(subject, share_s)
         reference_s = sum(one.entry.reference_seconds for one in watcher.entries if not one.is_process)
-        rule = StopRule.for_share(self.shares.take(weight), reference_s)
+        rule = StopRule.for_share(share_s, reference_s)
         tally = watcher.watch(subject, rule)
         say(f"{self._left()} {told(tally)}")
+
+    def _share(self, weight: float) -> float:
+        """Return the seconds of the next measurement of a fault, with those of all twins kept back."""
+        return self.shares.take(weight, reserved=0.0 if self._twins_done else _twin_weight(self.options))
 
     def _theirs(self, subject: Subject) -> None:
         if self.peer is None:
             return
-        rule = StopRule.for_share(self.shares.take(WEIGHTS["fault"]), 0.0)
+        rule = StopRule.for_share(self._share(WEIGHTS["fault"]), 0.0)
         tally = self.peer.watch(subject, rule, lambda: self.shares.is_up)
         self.measured.peers[subject.label] = tally
         say(f"{self._left()} {self.peer.name}: {subject.label}: {tally.told}")
@@ -101,6 +107,7 @@ class Measurement:
         for design in self.measured.entries:
             with self._shared() as shared:
                 self._twins_of(design, probability, shared)
+        self._twins_done = True
 
     @contextlib.contextmanager
     def _shared(self) -> Iterator[dict[str, Reference]]:
@@ -168,8 +175,12 @@ def told(tally: Tally) -> str:
 def weight_of(options: PowerOptions) -> float:
     """Return the sum of the weights of everything that will take a share."""
     sides = 2 if options.against else 1
-    each = sides * WEIGHTS["fault"] + (WEIGHTS["twin"] if options.twins else 0.0)
-    return len(options.faults) * (each + (len(options.probabilities) - 1) * WEIGHTS["scale"])
+    each = sides * WEIGHTS["fault"] + (len(options.probabilities) - 1) * WEIGHTS["scale"]
+    return len(options.faults) * each + _twin_weight(options)
+
+
+def _twin_weight(options: PowerOptions) -> float:
+    return len(options.faults) * WEIGHTS["twin"] if options.twins else 0.0
 
 
 def usable(entries: Sequence[Runnable], capabilities: frozenset[str]) -> tuple[Runnable, ...]:

@@ -25,8 +25,13 @@ class Shares:
     def is_up(self) -> bool:
         return self.left_s <= 0
 
-    def take(self, weight: float) -> float:
-        """Return the seconds for the next measurement, which then no longer waits for any."""
-        fair = weight / max(self._weight_left, weight)
+    def take(self, weight: float, *, reserved: float = 0.0) -> float:
+        """Return the seconds for the next measurement, which then no longer waits for any.
+
+        `reserved` is the part of the weights still to come that keeps its fair share untouched: without it a
+        short run would spend everything on its first faults and never come to a twin.
+        """
+        others = max(self._weight_left - reserved, weight)
+        free_s = self.left_s * others / max(self._weight_left, others)
         self._weight_left -= weight
-        return self.left_s * min(1.0, OVERSUBSCRIPTION * fair)
+        return free_s * min(1.0, OVERSUBSCRIPTION * weight / others)

@@ -243,3 +243,8 @@ class TestShares:
         now = 101.0
         assert shares.left_s == 0.0
         assert shares.is_up
+
+    def test_what_is_reserved_keeps_its_fair_share(self) -> None:
+        shares = Shares(100.0, 10.0, lambda: 0.0)
+        assert shares.take(8.0, reserved=2.0) == pytest.approx(80.0)
+        assert shares.take(2.0) == pytest.approx(100.0)
