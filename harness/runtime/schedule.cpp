@@ -204,6 +204,7 @@ class Schedule {
       std::thread([this] { execute(); }).detach();
     }
     while (requested_ >= 0) changed_.wait(guard);
+    if (!streams_.is_runnable(stream)) return;  // Another thread had it run meanwhile.
     requested_ = stream;
     changed_.notify_all();
     while (requested_ == stream && !is_done_) changed_.wait(guard);
