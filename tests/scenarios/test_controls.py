@@ -74,6 +74,7 @@ MISSED_BY_DESIGN = {
     ("DefaultGenerator", "cross-talk"): "who gets which draw is chance; see 'repeated draw'",
     ("DefaultGenerator", "element"): "a draw may be any number; see 'skipped draw'",
     ("ArangeLinspace", "state"): "its state only names the device",
+    ("NativeLoop", "state"): "its state is a function",
     ("MemoryLevel", "state"): "it counts bytes, not contents; see 'leak'",
     **{
         (name, fault): "it returns what it counted, which is the same everywhere; see 'state'"
