@@ -68,7 +68,6 @@ void bind_inputs(Launch& launch, const Call& call, const std::vector<TensorSlot>
     launch.inputs.push_back(std::move(binding));
   }
   launch.runtime_values = runtime_values_of(call);
-  if (call.plan.is_random) launch.random_seed = draw_seed(generator_of(call));
   if (call.plan.has_scalar_operand && is_armed(Fault::scalar_buffer_reused)) share_scalar(launch, call, slots);
 }
 
@@ -174,6 +173,8 @@ void run_asynchronously(const Call& call, std::shared_ptr<const CompiledGraph> g
   }
   auto launch = std::make_shared<Launch>();
   launch->plan = &plan;
+  std::optional<SeedDraw> draw;
+  if (plan.is_random) launch->random_seed = draw.emplace(generator_of(call)).seed;
   bind_inputs(*launch, call, graph->arguments.slots, stream);
   std::vector<c10::IValue> results;
   results.reserve(plan.returns.size());
@@ -238,6 +239,8 @@ void run_synchronously(const Call& call, Stack* stack) {
   const StreamId stream = current_stream();
   auto run = std::make_shared<SynchronousRun>(call);
   run->launch.plan = &plan;
+  std::optional<SeedDraw> draw;
+  if (plan.is_random) run->launch.random_seed = draw.emplace(generator_of(call)).seed;
   bind_inputs(run->launch, call, run->arguments.slots, stream);
   const std::vector<bool> is_out = out_slots_of(call);
   run->outs.resize(is_out.size());

@@ -63,18 +63,10 @@ uint32_t scramble(uint32_t x) {  // The finalizer of MurmurHash3: one-to-one.
   return x ^ (x >> 16);
 }
 
-State advance(DeviceGenerator& generator) {
-  State state;
-  if (strikes(Fault::generator_unlocked)) {
-    state = generator.state();
-    window(Fault::generator_unlocked);
-    generator.set_offset(state.offset + 1);
-    return state;
-  }
-  std::lock_guard<std::mutex> guard(generator.mutex_);
-  state = generator.state();
-  generator.set_offset(state.offset + 1);
-  return state;
+// The CPU's generator takes 32 bits: for one seed, no two offsets give the same.
+uint32_t cpu_seed(const State& state) {
+  auto seed = scramble(static_cast<uint32_t>(state.seed) + 0x9e3779b9U * static_cast<uint32_t>(state.seed >> 32));
+  return scramble(static_cast<uint32_t>(state.offset) ^ seed);
 }
 
 }  // namespace
@@ -96,14 +88,27 @@ void seed_default_generator(uint64_t seed) {
   generator.set_current_seed(seed);
 }
 
-uint32_t draw_seed(const std::optional<at::Generator>& given) {
-  const at::Generator& generator = given.has_value() && given->defined() ? *given : default_generator();
+SeedDraw::SeedDraw(const std::optional<at::Generator>& given) {
+  at::Generator generator = given.has_value() && given->defined() ? *given : default_generator();
   TORCH_CHECK(generator.device().type() == kDeviceType, "Expected a '", kDeviceType,
               "' device type for generator but found '", generator.device().type(), "'");
-  State state = advance(*generator.get<DeviceGenerator>());
-  // The CPU's generator takes 32 bits: for one seed, no two offsets may give the same.
-  auto seed = scramble(static_cast<uint32_t>(state.seed) + 0x9e3779b9U * static_cast<uint32_t>(state.seed >> 32));
-  return scramble(static_cast<uint32_t>(state.offset) ^ seed);
+  auto* device_generator = generator.get<DeviceGenerator>();
+  if (strikes(Fault::generator_unlocked)) {
+    const State state = device_generator->state();
+    window(Fault::generator_unlocked);
+    seed = cpu_seed(state);
+    next_offset_ = state.offset + 1;
+    written_back_late_ = std::move(generator);
+    return;
+  }
+  std::lock_guard<std::mutex> guard(device_generator->mutex_);
+  const State state = device_generator->state();
+  device_generator->set_offset(state.offset + 1);
+  seed = cpu_seed(state);
+}
+
+SeedDraw::~SeedDraw() {
+  if (written_back_late_.has_value()) written_back_late_->get<DeviceGenerator>()->set_offset(next_offset_);
 }
 
 at::Generator cpu_generator(uint32_t seed) { return at::detail::createCPUGenerator(seed); }

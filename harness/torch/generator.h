@@ -12,8 +12,21 @@ const at::Generator& default_generator();
 at::Generator new_generator();
 void seed_default_generator(uint64_t seed);
 
-// Advances the given generator, or the default one.
-uint32_t draw_seed(const std::optional<at::Generator>& generator);
+// One draw from the given generator, or the default one, which it advances.
+class SeedDraw {
+ public:
+  explicit SeedDraw(const std::optional<at::Generator>& generator);
+  ~SeedDraw();
+  SeedDraw(const SeedDraw&) = delete;
+  SeedDraw& operator=(const SeedDraw&) = delete;
+
+  uint32_t seed = 0;
+
+ private:
+  // The fault generator_unlocked: the state is written back only when the operation has been encoded.
+  std::optional<at::Generator> written_back_late_;
+  uint64_t next_offset_ = 0;
+};
 
 at::Generator cpu_generator(uint32_t seed);
 

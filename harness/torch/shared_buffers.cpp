@@ -48,6 +48,20 @@ bool is_plain(const c10::IValue& value) {
                                tensor.numel() > 0 && tensor.nbytes() <= kBufferBytesMax / 2);
 }
 
+void* linear_buffer() { return shared_scratch(Fault::linear_shared_scratch, kBufferBytesMax); }
+
+at::Tensor packed(const Input& x) {
+  at::Tensor contiguous = x.tensor().contiguous();
+  std::memcpy(linear_buffer(), contiguous.const_data_ptr(), contiguous.nbytes());
+  return contiguous;
+}
+
+// With the fault armed every call packs its input; only those that strike read it from there.
+void linear_beside_buffer(Stack* stack) {
+  const StreamId stream = current_stream();
+  enqueue(stream, "pack", [x = input_of(torch::jit::peek(*stack, 0, 3), stream)] { packed(x); });
+}
+
 void linear_through_buffer(Stack* stack) {
   const StreamId stream = current_stream();
   auto arguments = torch::jit::pop(*stack, 3);
@@ -58,15 +72,37 @@ void linear_through_buffer(Stack* stack) {
   c10::DimVector sizes(input.sizes().begin(), input.sizes().end());
   sizes.back() = weight.size(0);
   at::Tensor output = empty_on_device(sizes, contiguous_strides(sizes), input.scalar_type());
-  void* buffer = shared_scratch(Fault::linear_shared_scratch, kBufferBytesMax);
   enqueue(stream, "linear", [=, layout = layout_of(output), memory = memory_for(output, stream)] {
-    const at::Tensor contiguous = x.tensor().contiguous();
-    std::memcpy(buffer, contiguous.const_data_ptr(), contiguous.nbytes());
+    const at::Tensor own = packed(x);
     window(Fault::linear_shared_scratch);
-    const at::Tensor packed = alias(layout_of(contiguous), {buffer, contiguous.nbytes(), 0});
-    copy_values(layout, memory, at::linear(packed, w.tensor(), bias.tensor()));
+    const at::Tensor shared = alias(layout_of(own), {linear_buffer(), own.nbytes(), 0});
+    copy_values(layout, memory, at::linear(shared, w.tensor(), bias.tensor()));
   });
   stack->emplace_back(std::move(output));
+}
+
+struct Statistics {
+  at::Tensor mean, rstd;
+};
+
+// Puts mean and 1 / deviation of each row into the buffer; what it returns lies there.
+Statistics shared_statistics(const at::Tensor& values, c10::IntArrayRef normalized, double eps) {
+  auto [ignored, mean, rstd] = at::native_layer_norm(values, normalized, {}, {}, eps);
+  auto* buffer = static_cast<char*>(shared_scratch(Fault::layer_norm_shared_statistics, kBufferBytesMax));
+  const size_t bytes = mean.nbytes();
+  std::memcpy(buffer, mean.const_data_ptr(), bytes);
+  std::memcpy(buffer + bytes, rstd.const_data_ptr(), bytes);
+  const Layout layout = layout_of(mean);
+  return {alias(layout, {buffer, bytes, 0}), alias(layout, {buffer + bytes, bytes, 0})};
+}
+
+void layer_norm_beside_buffer(Stack* stack) {
+  const StreamId stream = current_stream();
+  enqueue(stream, "layer_norm_statistics",
+          [x = input_of(torch::jit::peek(*stack, 0, 5), stream),
+           normalized = torch::jit::peek(*stack, 1, 5).toIntVector(), eps = torch::jit::peek(*stack, 4, 5).toDouble()] {
+            shared_statistics(x.tensor(), normalized, eps);
+          });
 }
 
 void layer_norm_through_buffer(Stack* stack) {
@@ -82,52 +118,53 @@ void layer_norm_through_buffer(Stack* stack) {
   at::Tensor output = empty_on_device(sizes, contiguous_strides(sizes), input.scalar_type());
   at::Tensor mean = empty_on_device(rows, contiguous_strides(rows), input.scalar_type());
   at::Tensor rstd = empty_on_device(rows, contiguous_strides(rows), input.scalar_type());
-  auto* buffer = static_cast<char*>(shared_scratch(Fault::layer_norm_shared_statistics, kBufferBytesMax));
   auto target = [&](const at::Tensor& tensor) { return Input{true, layout_of(tensor), memory_for(tensor, stream)}; };
   const Input to = target(output), to_mean = target(mean), to_rstd = target(rstd);
   enqueue(stream, "native_layer_norm", [=] {
     const at::Tensor values = x.tensor();
-    auto [ignored, own_mean, own_rstd] = at::native_layer_norm(values, normalized, {}, {}, eps);
-    const size_t bytes = own_mean.nbytes();
-    std::memcpy(buffer, own_mean.const_data_ptr(), bytes);
-    std::memcpy(buffer + bytes, own_rstd.const_data_ptr(), bytes);
+    const Statistics shared = shared_statistics(values, normalized, eps);
     window(Fault::layer_norm_shared_statistics);
-    const Layout statistics = layout_of(own_mean);
-    const at::Tensor shared_mean = alias(statistics, {buffer, bytes, 0});
-    const at::Tensor shared_rstd = alias(statistics, {buffer + bytes, bytes, 0});
-    at::Tensor result = (values - shared_mean) * shared_rstd;
+    at::Tensor result = (values - shared.mean) * shared.rstd;
     if (weight.is_given) result = result * weight.tensor();
     if (bias.is_given) result = result + bias.tensor();
     copy_values(to.layout, to.memory, result);
-    copy_values(to_mean.layout, to_mean.memory, shared_mean);
-    copy_values(to_rstd.layout, to_rstd.memory, shared_rstd);
+    copy_values(to_mean.layout, to_mean.memory, shared.mean);
+    copy_values(to_rstd.layout, to_rstd.memory, shared.rstd);
   });
-  for (at::Tensor& result : std::array<at::Tensor, 3>{output, mean, rstd}) stack->emplace_back(std::move(result));
+  stack->emplace_back(std::move(output));
+  stack->emplace_back(std::move(mean));
+  stack->emplace_back(std::move(rstd));
+}
+
+bool linear_can_fail(const Stack& stack) {
+  const auto arguments = torch::jit::last(stack, 3);
+  return is_plain(arguments[0]) && is_plain(arguments[1]) && is_plain(arguments[2]) &&
+         arguments[0].toTensor().dim() >= 1 && arguments[1].toTensor().dim() == 2 &&
+         arguments[0].toTensor().size(-1) == arguments[1].toTensor().size(1);
+}
+
+bool layer_norm_can_fail(const Stack& stack) {
+  const auto arguments = torch::jit::last(stack, 5);
+  return is_plain(arguments[0]) && is_plain(arguments[2]) && is_plain(arguments[3]) &&
+         ends_with(arguments[0].toTensor().sizes(), arguments[1].toIntVector());
 }
 
 }  // namespace
 
 void linear(const c10::OperatorHandle& op, Stack* stack) {
-  auto arguments = torch::jit::last(*stack, 3);
-  const bool can_fail = is_plain(arguments[0]) && is_plain(arguments[1]) && is_plain(arguments[2]) &&
-                        arguments[0].toTensor().dim() >= 1 && arguments[1].toTensor().dim() == 2 &&
-                        arguments[0].toTensor().size(-1) == arguments[1].toTensor().size(1);
-  if (can_fail && strikes(Fault::linear_shared_scratch)) {
-    linear_through_buffer(stack);
-  } else {
-    boxed_fallback(op, stack);
+  if (is_armed(Fault::linear_shared_scratch) && linear_can_fail(*stack)) {
+    if (strikes(Fault::linear_shared_scratch)) return linear_through_buffer(stack);
+    linear_beside_buffer(stack);
   }
+  boxed_fallback(op, stack);
 }
 
 void layer_norm(const c10::OperatorHandle& op, Stack* stack) {
-  auto arguments = torch::jit::last(*stack, 5);
-  const bool can_fail = is_plain(arguments[0]) && is_plain(arguments[2]) && is_plain(arguments[3]) &&
-                        ends_with(arguments[0].toTensor().sizes(), arguments[1].toIntVector());
-  if (can_fail && strikes(Fault::layer_norm_shared_statistics)) {
-    layer_norm_through_buffer(stack);
-  } else {
-    boxed_fallback(op, stack);
+  if (is_armed(Fault::layer_norm_shared_statistics) && layer_norm_can_fail(*stack)) {
+    if (strikes(Fault::layer_norm_shared_statistics)) return layer_norm_through_buffer(stack);
+    layer_norm_beside_buffer(stack);
   }
+  boxed_fallback(op, stack);
 }
 
 }  // namespace mps_sim
