@@ -99,7 +99,9 @@ def _run(
         peer = Peer(simulator, threads, options.seed, writer.folder.path)
         for design, entries in measured.entries.items():
             say(f"{peer.name}: looking for what it can run on design {design} while no fault is armed")
-            measured.notes += [f"{peer.name}, {note}" for note in peer.calibrate(design, entries)]
+            measured.notes += [
+                f"{peer.name}, design {design}, {note}" for note in peer.calibrate(design, entries)
+            ]
     bench = Bench(supervisor.run, writer, simulator, options.seed)
     # Building the device, once, and opening it are no part of the measurement.
     Measurement(options, bench, Shares(options.seconds, weight_of(options)), measured, peer).run()

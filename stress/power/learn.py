@@ -4,7 +4,8 @@ The aim is the number of faults that are killed, so what is maximised is the exp
 over the faults of the probability that a Poisson process with the fault's rate under this allocation reaches
 the kills that the stop rule wants, in time. That is flat for a fault far below the limit, so it is approached:
 first one kill is enough, then two, and so on up to a margin above what is needed. Each step moves along the
-gradient (multiplicatively, which keeps shares positive). Entries that hardly count are dropped in the end, as
+gradient (multiplicatively, which keeps shares positive). How large the margin should be, and so how many
+faults are given up for it, is tried out: what counts in the end is the expected score. Entries that hardly count are dropped in the end, as
 each costs a reference; the best entry of a fault that is not killed keeps a floor, for the next such bug.
 """
 
@@ -38,7 +39,7 @@ from stress.record import read_run
 from stress.sim.zoo import BY_NAME
 from stress.sim.zoo import PROBABILITY_DEFAULT
 
-KILLS_STAGES = (1, 2, 4, 8, KILLS_MIN, KILLS_MIN + 4, KILLS_MIN + 8)
+KILLS_STAGES = (1, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20)
 STEPS = 150
 _STEP_SIZE = 0.3
 SHARE_MIN = 0.005
@@ -120,20 +121,24 @@ class Learner:
     def __init__(self, entries: Sequence[Entry], seen: Mapping[str, Mapping[str, Seen]]) -> None:
         self.entries = list(entries)
         self.faults = [name for name, by_entry in seen.items() if any(one.kills for one in by_entry.values())]
+        runs = {(BY_NAME[fault].design, name) for fault, by_entry in seen.items() for name in by_entry}
         nothing = Seen()
-        rows = [[seen[fault].get(one.name, nothing) for one in self.entries] for fault in self.faults]
         # Per second of share: kills, and seconds that the attempts really take while the fault is there.
-        self._kills = [
-            [one.kill_share / entry.seconds for one, entry in zip(row, self.entries, strict=True)]
-            for row in rows
-        ]
-        self._costs = [
-            [
-                (one.seconds / one.attempts if one.attempts else entry.seconds) / entry.seconds
-                for one, entry in zip(row, self.entries, strict=True)
-            ]
-            for row in rows
-        ]
+        self._kills: list[list[float]] = []
+        self._costs: list[list[float]] = []
+        for fault in self.faults:
+            row = [seen[fault].get(one.name, nothing) for one in self.entries]
+            pairs = list(zip(row, self.entries, strict=True))
+            self._kills.append([one.kill_share / entry.seconds for one, entry in pairs])
+            self._costs.append(
+                [
+                    one.seconds / one.attempts / entry.seconds
+                    if one.attempts
+                    # What cannot run on this design leaves its seconds to the others.
+                    else float((BY_NAME[fault].design, entry.name) in runs)
+                    for one, entry in pairs
+                ]
+            )
 
     def rates(self, shares: Sequence[float]) -> list[float]:
         """Return the kill rate of each fault under these shares, references charged."""
@@ -152,12 +157,22 @@ class Learner:
         return KillRate(0, 0.0, used).charge
 
     def best(self) -> list[float]:
-        """Return the shares that kill most faults."""
+        """Return the shares with the highest expected score of all that lie on the way."""
         shares = [1.0 / len(self.entries)] * len(self.entries)
+        found = [shares]
         for kills in KILLS_STAGES:
             for _ in range(STEPS):
                 shares = self._step(shares, kills)
-        return shares
+            found.append(shares)
+        return max(found, key=self.expected_score)
+
+    def expected_score(self, shares: Sequence[float]) -> float:
+        """Return how many faults a measurement under these shares would find killed."""
+        horizon_s = seconds_to_decide(KILLS_MIN, 0.0)
+        return sum(
+            1.0 - sum(_poisson(count, horizon_s * rate) for count in range(KILLS_MIN))
+            for rate in self.rates(shares)
+        )
 
     def _step(self, shares: list[float], kills: int) -> list[float]:
         """Move along the gradient of the expected score, with `kills` kills wanted."""

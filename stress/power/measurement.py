@@ -20,6 +20,7 @@ from stress.power.runnable import Runnable
 from stress.power.shares import Shares
 from stress.power.subject import Subject
 from stress.power.tally import Tally
+from stress.power.watch import TimeIsUp
 from stress.power.watch import Watcher
 from stress.sim.zoo import FAULTS
 
@@ -97,8 +98,8 @@ class Measurement:
     def _theirs(self, subject: Subject) -> None:
         if self.peer is None:
             return
-        rule = StopRule.for_share(self._share(WEIGHTS["fault"]), 0.0)
-        tally = self.peer.watch(subject, rule, lambda: self.shares.is_up)
+        share_s = self._share(WEIGHTS["fault"])
+        tally = self.peer.watch(subject, StopRule.for_share(share_s, 0.0), self._until(share_s))
         self.measured.peers[subject.label] = tally
         say(f"{self._left()} {self.peer.name}: {subject.label}: {tally.told}")
 
@@ -147,14 +148,13 @@ class Measurement:
                         say(f"{self._left()} {told(tally)}")
 
     def _watcher(self, subject: Subject, share_s: float = math.inf) -> Watcher:
-        end_s = self.shares.left_s - share_s
-        return Watcher(
-            self.bench,
-            self.measured.entries[subject.design],
-            self.options.seed,
-            lambda: self.shares.left_s <= max(0.0, end_s),
-            self.measured.tallies,
-        )
+        entries = self.measured.entries[subject.design]
+        return Watcher(self.bench, entries, self.options.seed, self._until(share_s), self.measured.tallies)
+
+    def _until(self, share_s: float) -> TimeIsUp:
+        """Return what tells whether the share, or all of the seconds, are used up."""
+        end_s = max(0.0, self.shares.left_s - share_s)
+        return lambda: self.shares.left_s <= end_s
 
     def _left(self) -> str:
         return f"[{self.shares.left_s:5.0f} s left]"
