@@ -145,7 +145,8 @@ class Learner:
         charge = self._charge(shares)
         rates = []
         for kills, costs in zip(self._kills, self._costs, strict=True):
-            rates.append(charge * sum(map(mul, shares, kills)) / sum(map(mul, shares, costs)))
+            seconds = sum(map(mul, shares, costs))
+            rates.append(charge * sum(map(mul, shares, kills)) / seconds if seconds else 0.0)
         return rates
 
     def _charge(self, shares: Sequence[float]) -> float:
@@ -180,7 +181,7 @@ class Learner:
         gradient = [0.0] * len(shares)
         for row, costs, rate in zip(self._kills, self._costs, self.rates(shares), strict=True):
             # With N kills in T seconds: d P(N >= k) / d rate = T P(N = k - 1), and rate = kills / costs.
-            slope = horizon_s * _poisson(kills - 1, horizon_s * rate) / sum(map(mul, shares, costs))
+            slope = horizon_s * _poisson(kills - 1, horizon_s * rate) / (sum(map(mul, shares, costs)) or 1.0)
             for index, (gain, cost) in enumerate(zip(row, costs, strict=True)):
                 gradient[index] += slope * (gain - rate * cost)
         largest = max(map(abs, gradient)) or 1.0
@@ -199,7 +200,8 @@ def _poisson(count: int, mean: float) -> float:
 
 def choose(evidence: Evidence) -> tuple[list[Entry], dict[str, float]]:
     """Return the allocation and the kill rate that it promises for each fault."""
-    entries = list(evidence.timed().values())
+    killers = {name for by_entry in evidence.seen.values() for name, one in by_entry.items() if one.kills}
+    entries = [one for name, one in evidence.timed().items() if name in killers]
     learner = Learner(entries, evidence.seen)
     if not learner.faults:
         raise CommandError("--learn: no fault was killed in these runs, so there is nothing to learn from")
