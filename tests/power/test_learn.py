@@ -65,7 +65,8 @@ class TestChoose:
 
     def test_a_fault_beyond_reach_keeps_a_floor_and_pulls_no_more(self, run: Recorded) -> None:
         run.attempts(BROAD, ["mismatch"] * 20, fault="copy_torn")
-        run.attempts(NARROW, [*["pass"] * 399, "mismatch"], fault="pool_dangling_slot")
+        run.attempts(NARROW, [*["pass"] * 399, "mismatch"], fault="scalar_buffer_reused")
+        run.attempts(BROAD, ["pass"] * 20, fault="scalar_buffer_reused")
         chosen, rates = choose(evidence(run))
         shares = {one.name: one.share for one in chosen}
         assert shares[NARROW.name] >= 0.009
