@@ -46,6 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="run the fault-free twins (default)",
     )
     parser.add_argument(
+        "--blind",
+        action="store_true",
+        help="spread each fault's seconds over the whole allocation, as if nothing were known of the fault",
+    )
+    parser.add_argument(
         "--against", choices=PEERS, help="measure this tool too: same faults, seconds, device, run"
     )
     parser.add_argument(

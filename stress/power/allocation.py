@@ -1,6 +1,10 @@
-"""The fixed allocation: which entries are attempted, and how the seconds are shared between them. Plain data.
+"""The allocation: which entries are attempted, and how the seconds are shared between them. Plain data.
 
-An entry's share is of the seconds that fault-free attempts take. Attempts are dealt out by it, not seconds: an
+It holds two answers. Where the fault is known, as for the mutants of MC Mutants, each of which is run with the test made for it,
+the seconds go to the entries that earlier records show to kill it. Where nothing is known of it (`--blind`), every
+fault gets the same shares.
+
+A share is of the seconds that fault-free attempts take. Attempts are dealt out by it, not seconds: an
 entry that hangs on a fault would otherwise be the one that is attempted less because it has found something.
 """
 
@@ -19,6 +23,7 @@ from typing import Any
 
 from stress.isolate.spec import READBACKS
 from stress.perturb import MODES
+from stress.sim.zoo import BY_NAME
 
 DEFAULT_PATH = Path(__file__).with_name("allocation.toml")
 ROTATE = "rotate"
@@ -46,9 +51,12 @@ class Entry:
     level: str = "low"
     readback: str = "every"
     share: float = 1.0
+    """Of the seconds of every fault when nothing is known of it; 0 for an entry that is only for `faults`."""
     seconds: float = 0.25
     """What a fault-free attempt took when the allocation was learned: the median."""
     reference_seconds: float = 0.5
+    faults: tuple[str, ...] = ()
+    """The faults that records show this entry to kill most per second."""
 
     @property
     def name(self) -> str:
@@ -62,7 +70,7 @@ class Entry:
     @property
     def period_s(self) -> float:
         """Return how many seconds lie between two attempts of this entry, as long as nothing fails."""
-        return self.seconds / self.share
+        return self.seconds / self.share if self.share else math.inf
 
     def to_data(self) -> dict[str, object]:
         """Return what `load` reads."""
@@ -73,6 +81,8 @@ class Entry:
         if self.iterations is not None:
             data["iterations"] = self.iterations
         data |= {"perturb": self.perturb, "level": self.level, "readback": self.readback}
+        if self.faults:
+            data["faults"] = list(self.faults)
         return data | {
             "share": round(self.share, 4),
             "seconds": round(self.seconds, 3),
@@ -114,7 +124,12 @@ def _entry(row: Any) -> Entry:
     params = row.get("params", {})
     if not isinstance(params, Mapping):
         raise TypeError("params must be a table")
-    entry = Entry(**{**row, "params": tuple((str(key), str(value)) for key, value in params.items())})
+    faults = tuple(row.get("faults", ()))
+    strange = [one for one in faults if one not in BY_NAME]
+    if strange:
+        raise ValueError(f"faults names {strange[0]!r}, which the zoo does not have")
+    pairs = tuple((str(key), str(value)) for key, value in params.items())
+    entry = Entry(**{**row, "params": pairs, "faults": faults})
     file, separator, qualname = str(entry.scenario).partition("::")
     if not separator or not qualname or not file.endswith(".py") or "/" in file or file.startswith("."):
         raise ValueError(f"scenario {entry.scenario!r}: expected FILE.py::CLASS")
@@ -133,14 +148,25 @@ def _entry(row: Any) -> Entry:
         value = getattr(entry, name)
         if not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
             raise ValueError(f"{name} is {value!r}: expected a number of seconds, or a share")
-    if not entry.share or not entry.seconds:
-        raise ValueError("share and seconds must be above 0: leave the entry out instead")
+    if not entry.seconds or not (entry.share or entry.faults):
+        raise ValueError("seconds, and share or faults, must be given: leave the entry out instead")
     return entry
 
 
 def with_threads(entries: Sequence[Entry], threads: int) -> tuple[Entry, ...]:
     """Return the entries with the thread count that the user asked for."""
     return tuple(replace(one, threads=threads) for one in entries)
+
+
+def focused(entries: Sequence[Entry], fault: str) -> tuple[Entry, ...]:
+    """Return the entries that records name for this fault, with equal shares; all of them where there is none."""
+    own = [one for one in entries if fault in one.faults]
+    return tuple(replace(one, share=1.0 / len(own)) for one in own) if own else blind(entries)
+
+
+def blind(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """Return the entries that are attempted when nothing is known of the fault."""
+    return tuple(one for one in entries if one.share)
 
 
 def dump(entries: Sequence[Entry], comment: str) -> str:

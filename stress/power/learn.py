@@ -44,6 +44,8 @@ STEPS = 150
 _STEP_SIZE = 0.3
 SHARE_MIN = 0.005
 FLOOR = 0.01
+SECOND_MIN = 0.7
+"""A second entry is named for a fault when it kills at least this share of the first one's kills per second."""
 
 
 @dataclass
@@ -217,10 +219,35 @@ def choose(evidence: Evidence) -> tuple[list[Entry], dict[str, float]]:
             )
             kept[best.name] = max(kept.get(best.name, 0.0), FLOOR)
     total = sum(kept.values())
-    chosen = [replace(one, share=kept[one.name] / total) for one in entries if one.name in kept]
+    own = specialists(evidence)
+    chosen = [
+        replace(one, share=kept.get(one.name, 0.0) / total, faults=own.get(one.name, ()))
+        for one in entries
+        if one.name in kept or one.name in own
+    ]
     chosen.sort(key=lambda one: -one.share)
-    again = Learner(chosen, evidence.seen)
-    return chosen, dict(zip(again.faults, again.rates([one.share for one in chosen]), strict=True))
+    again = Learner([one for one in chosen if one.share], evidence.seen)
+    shares = [one.share for one in chosen if one.share]
+    return chosen, dict(zip(again.faults, again.rates(shares), strict=True))
+
+
+def specialists(evidence: Evidence) -> dict[str, tuple[str, ...]]:
+    """Return, for each entry, the faults that it kills most per second.
+
+    By the lower bound of its rate, so that two attempts with two kills do not beat a hundred with ninety. A
+    second entry is named where its rate is close: one entry alone may have been lucky.
+    """
+    found: dict[str, list[str]] = defaultdict(list)
+    for fault, by_entry in evidence.seen.items():
+        rates = {
+            name: KillRate(one.kills, one.seconds, 0.0).bounds_per_s[0]
+            for name, one in by_entry.items()
+            if one.kills
+        }
+        ranked = sorted(rates, key=lambda name: -rates[name])
+        for name in ranked[:1] + [one for one in ranked[1:2] if rates[one] > SECOND_MIN * rates[ranked[0]]]:
+            found[name].append(fault)
+    return {name: tuple(faults) for name, faults in found.items()}
 
 
 def learn(folders: Sequence[Path]) -> str:

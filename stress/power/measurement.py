@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import replace
 
+from stress.power.allocation import blind
+from stress.power.allocation import focused
 from stress.power.bench import Bench
 from stress.power.bench import Reference
 from stress.power.estimate import StopRule
@@ -148,8 +151,18 @@ class Measurement:
                         say(f"{self._left()} {told(tally)}")
 
     def _watcher(self, subject: Subject, share_s: float = math.inf) -> Watcher:
-        entries = self.measured.entries[subject.design]
+        entries = self._entries(subject)
         return Watcher(self.bench, entries, self.options.seed, self._until(share_s), self.measured.tallies)
+
+    def _entries(self, subject: Subject) -> tuple[Runnable, ...]:
+        """Return what to attempt, with the shares that hold for this subject."""
+        found = {one.name: one for one in self.measured.entries[subject.design]}
+        if self.options.explore:
+            return tuple(found.values())
+        entries = [one.entry for one in found.values()]
+        known = subject.fault is not None and not subject.twin and not self.options.blind
+        chosen = focused(entries, subject.fault.name) if known and subject.fault else blind(entries)
+        return tuple(replace(found[one.name], entry=one) for one in chosen)
 
     def _until(self, share_s: float) -> TimeIsUp:
         """Return what tells whether the share, or all of the seconds, are used up."""

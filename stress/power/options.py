@@ -30,6 +30,8 @@ class PowerOptions:
     seed: int
     probabilities: tuple[float, ...]
     twins: bool
+    blind: bool
+    """Every fault gets the same shares, as if nothing were known of it."""
     against: str | None
     results: Path
     json: bool
@@ -48,6 +50,7 @@ class PowerOptions:
             seed=_seed(given["seed"]),
             probabilities=_probabilities(given["probability"]),
             twins=given["twins"],
+            blind=given["blind"],
             against=given["against"],
             results=Path(given["results"]).resolve(),
             json=given["json"],
@@ -74,6 +77,7 @@ class PowerOptions:
             "threads": self.threads,
             "probabilities": list(self.probabilities),
             "twins": self.twins,
+            "blind": self.blind,
             "against": self.against,
             "explore": self.explore,
         }

@@ -98,6 +98,7 @@ def json_text(measured: Measured) -> str:
         "simulated": True,
         **main.to_data(),
         "score_95": score(measured, first, estimate.REPRODUCIBILITY_WEAK).share,
+        "blind": measured.options.blind,
         "reproducibility": estimate.REPRODUCIBILITY,
         "budget_s": estimate.BUDGET_S,
         "scores": {f"{one:g}": score(measured, one).to_data() for one in (first, *others)},
@@ -291,8 +292,13 @@ def _top(names: Counter[str]) -> str:
 def _score_lines(measured: Measured) -> list[str]:
     first, *others = measured.options.probabilities
     weak = score(measured, first, estimate.REPRODUCIBILITY_WEAK)
+    how = (
+        "the same allocation for every fault, as if nothing were known of it"
+        if measured.options.blind
+        else "each fault's seconds spent where earlier records say"
+    )
     lines = [
-        f"score, killed at 99.999 % in 64 s: {score(measured, first)}",
+        f"score, killed at 99.999 % in 64 s: {score(measured, first)}; {how}",
         f"killed at 95 % in 64 s:            {weak}",
     ]
     lines += [f"score at probability {one:g}: {score(measured, one)}" for one in others]

@@ -9,7 +9,9 @@ import pytest
 from stress.power.allocation import AllocationError
 from stress.power.allocation import Entry
 from stress.power.allocation import Turns
+from stress.power.allocation import blind
 from stress.power.allocation import dump
+from stress.power.allocation import focused
 from stress.power.allocation import load
 from stress.power.allocation import with_threads
 from stress.power.runnable import resolve
@@ -45,7 +47,7 @@ class TestFile:
             ("threads = 0", "threads is 0"),
             ("iterations = 1.5", "iterations is 1.5"),
             ("share = -1", "share is -1"),
-            ("share = 0", "must be above 0"),
+            ("share = 0", "must be given"),
             ("seconds = inf", "seconds is inf"),
             ("params = 3", "params must be a table"),
             ('thread = "8"', "unknown thread; known are"),
@@ -148,3 +150,20 @@ class TestEntriesOfTheRepository:
     def test_an_entry_that_does_not_fit_says_why(self, entry: Entry, message: str) -> None:
         with pytest.raises(AllocationError, match=message):
             resolve(entry)
+
+
+class TestFocus:
+    def test_a_known_fault_gets_the_entries_that_records_name_in_equal_shares(self) -> None:
+        entries = (
+            Entry("a.py::A", share=0.9),
+            Entry("b.py::B", share=0.1, faults=("copy_torn",)),
+            Entry("c.py::C", share=0.0, faults=("copy_torn", "commit_twice")),
+        )
+        assert [(one.scenario, one.share) for one in focused(entries, "copy_torn")] == [
+            ("b.py::B", 0.5),
+            ("c.py::C", 0.5),
+        ]
+
+    def test_a_fault_without_records_gets_what_is_attempted_when_nothing_is_known(self) -> None:
+        entries = (Entry("a.py::A", share=0.9), Entry("c.py::C", share=0.0, faults=("commit_twice",)))
+        assert focused(entries, "copy_torn") == blind(entries) == (entries[0],)

@@ -138,7 +138,8 @@ class TestWatching:
 def options(**changes: Any) -> PowerOptions:
     given: dict[str, Any] = {
         "faults": None, "seconds": "100000", "threads": None, "seed": "1", "probability": "0.01,0.1,0.001",
-        "twins": True, "against": None, "results": "nowhere", "json": False, "allocation": None,
+        "twins": True,
+        "blind": False, "against": None, "results": "nowhere", "json": False, "allocation": None,
         "explore": None, "learn": None,
     }  # fmt: skip
     return PowerOptions.parse({**given, **changes})
