@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 
 from stress import Scenario
 from stress import current
@@ -83,9 +84,11 @@ class ScalarChains(Scenario):
         return torch.randint(-99, 99, (16, 32), generator=generator).float()
 
     def step(self, state: None, x: torch.Tensor) -> torch.Tensor:
-        k = float(current().thread_index + 2)
+        k = current().thread_index + 2
         y = x
-        for _ in range(4):
-            y = torch.add(y * k, x, alpha=k + 1.0) - k
-            y = torch.clamp(y, min=-500.0 * k, max=500.0 * k) / 2.0
+        for _ in range(3):
+            # Scalars that a backend keeps in a buffer, and scalars that it compiles into a graph.
+            y = torch.add(y * float(k), x, alpha=k + 1.0) - float(k)
+            y = torch.clamp(y, min=-20.0 * k, max=20.0 * k) / 2.0
+            y = F.leaky_relu(y, negative_slope=0.25 * k).roll(k, dims=1)
         return y

@@ -18,6 +18,7 @@ from stress import streams
 from stress.exact import climb
 from stress.exact import count_wrong
 from stress.exact import shift_matrix
+from stress.exact import total
 from stress.pairs import Pairs
 
 _ROUNDS = 6
@@ -54,7 +55,7 @@ class EventAcrossThreads(Scenario):
                 streams.wait(event)
                 counts.append((count_wrong(tensor, value), tensor, event))
         # Read before the tensors go: their memory is their maker's stream's as soon as nobody holds them.
-        return sum(int(count) for count, _, _ in counts)
+        return total(count for count, _, _ in counts)
 
     def reference(self, device: torch.device, inputs: Sequence[Sequence[Any]]) -> list[list[int]]:
         """Expect no wrong element: one thread alone would wait for its partner."""
@@ -97,7 +98,7 @@ class EventBetweenStreams(Scenario):
         for event in events:
             streams.wait(event)
         counts = [count_wrong(one, start + _ROUNDS) for one, start in zip(tensors, starts, strict=True)]
-        return sum(int(count) for count in counts)
+        return total(counts)
 
 
 class EventQueries(Scenario):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import sys
 import threading
@@ -18,6 +19,8 @@ from stress.exact import climb
 from stress.exact import count_wrong
 from stress.exact import shift_matrix
 
+_LONG = 2
+_STEPS, _STEPS_LONG = 4, 120
 _alive: list[Any] = []
 """Tensors and threads that nobody lets go of before the interpreter ends."""
 
@@ -34,15 +37,20 @@ class ExitWithWork(ProcessScenario):
     ending: str
 
     def body(self, device: torch.device) -> None:
-        shift = shift_matrix(256).to(device)
+        gc.freeze()  # as servers do: collecting torch's modules takes a second, in which the work would be done
+        shift = shift_matrix(384).to(device)
         _alive.append(shift)
         if self.ending == "executor":
             pool = ThreadPoolExecutor(self.threads)
-            _alive.extend([pool, *(pool.submit(_queue_work, shift) for _ in range(2 * self.threads))])
+            _alive.extend(
+                [pool, *(pool.submit(_queue_work, shift, number) for number in range(self.threads))]
+            )
             return  # the interpreter waits for the pool's threads, not for the device
         threads = [
-            threading.Thread(target=_queue_work, args=(shift, self.ending == "threads-waiting"), daemon=True)
-            for _ in range(self.threads)
+            threading.Thread(
+                target=_queue_work, args=(shift, number, self.ending == "threads-waiting"), daemon=True
+            )
+            for number in range(self.threads)
         ]
         for one in threads:
             one.start()
@@ -55,9 +63,10 @@ class ExitWithWork(ProcessScenario):
 _queued = threading.Semaphore(0)
 
 
-def _queue_work(shift: torch.Tensor, stay: bool = False) -> None:
+def _queue_work(shift: torch.Tensor, number: int, stay: bool = False) -> None:
+    """Queue work; the first threads more than the interpreter's end takes, the others little, to leave it a core."""
     torch.set_num_threads(1)
-    _alive.append(climb(1.0, shift, rows=256, steps=24))
+    _alive.append(climb(1.0, shift, rows=1024, steps=_STEPS_LONG if number < _LONG else _STEPS))
     _queued.release()
     if stay:
         threading.Event().wait()

@@ -14,6 +14,7 @@ from stress import streams
 from stress.exact import climb
 from stress.exact import count_wrong
 from stress.exact import shift_matrix
+from stress.exact import total
 from stress.pairs import Pairs
 
 _ORIGIN = (
@@ -48,7 +49,7 @@ class RecordedUses(Scenario):
         for stream in (state["maker"], *state["readers"]):
             if stream is not None:
                 stream.synchronize()
-        return sum(int(count) for count in counts)
+        return total(counts)
 
 
 class RecordedAcrossThreads(Scenario):
@@ -73,7 +74,7 @@ class RecordedAcrossThreads(Scenario):
                 pairs.put(me, _made(state, float(me * 100 + number)))
             if pairs.takes(me):
                 counts += _read_late(state["shift"], own, *pairs.get(me), reads=1 + number % 2)
-        return sum(int(count) for count in counts)
+        return total(counts)
 
     def reference(self, device: torch.device, inputs: Sequence[Sequence[Any]]) -> list[list[int]]:
         """Expect no wrong element: one thread alone would wait for its partner."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
 from typing import ClassVar
@@ -15,34 +14,50 @@ from stress import streams
 from stress.exact import climb
 from stress.exact import count_wrong
 from stress.exact import shift_matrix
+from stress.exact import total
+from stress.pairs import Pairs
 
 _ORIGIN = (
     "Pool: Sync Active of dropbox/dML: synchronize() during use",
     "OpenNMT/CTranslate2#2077: synchronize_all and the work of other threads",
 )
-_STEPS = 4
+_ROUNDS = 4
+_STEPS, _STEPS_LONG = 1, 12
+_LONG_EVERY = 4
+"""One chain in four is a long one: were all alike, waiting for the others would be waiting for the one left out."""
 
 
 class SynchronizeAllInUse(Scenario):
-    """Every fourth thread waits for the device and reads what the others had submitted by then, with no other wait."""
+    """In each pair of threads one submits work, the other waits for the device and reads it, with no other wait."""
 
     origin = _ORIGIN
     rows: ClassVar[tuple[int, ...]] = (10, 11)
     threads_min = 2
-    iterations = 25
+    iterations = 10
 
     def setup(self, device: torch.device) -> dict[str, Any]:
-        return {"shift": shift_matrix(128).to(device), "submitted": [None] * self.threads}
+        pairs, asked = (Pairs(self.threads, capacity=1) for _ in range(2))
+        return {"shift": shift_matrix(128).to(device), "pairs": pairs, "asked": asked}
 
-    def steps(self) -> Sequence[Callable[[Any, Any], Any]]:
-        return (self.read, self.submit, self.submit, self.submit)
+    def step(self, state: dict[str, Any], x: None) -> int:
+        shift, pairs, asked, me = state["shift"], state["pairs"], state["asked"], current().thread_index
+        wrong = 0
+        for number in range(_ROUNDS):
+            # Submitted when asked for: what lay in the mailbox was waited for with the one before.
+            if pairs.takes(me):
+                asked.put(me, number)
+            if pairs.makes(me):
+                pairs.put(me, _submitted(shift, asked.get(me)))
+            if pairs.takes(me):
+                tensor, value = pairs.get(me)
+                streams.synchronize(shift.device)
+                # On this thread's stream, which no event orders after the other: the wait above is all there is.
+                wrong += total([count_wrong(tensor, value)])
+        return wrong
 
-    def submit(self, state: dict[str, Any], x: None) -> int:
-        _submit(state)
-        return 0
-
-    def read(self, state: dict[str, Any], x: None) -> int:
-        return _read(state)
+    def reference(self, device: torch.device, inputs: Sequence[Sequence[Any]]) -> list[list[int]]:
+        """Expect no wrong element: one thread alone would wait for its partner."""
+        return [[0 for _ in of_thread] for of_thread in inputs]
 
 
 class MainSynchronizes(Scenario):
@@ -50,34 +65,28 @@ class MainSynchronizes(Scenario):
 
     origin = _ORIGIN
     rows: ClassVar[tuple[int, ...]] = (10, 11)
-    iterations = 40
+    iterations = 25
 
     def setup(self, device: torch.device) -> dict[str, Any]:
         return {"shift": shift_matrix(128).to(device), "submitted": [None] * self.threads, "wrong": 0}
 
     def step(self, state: dict[str, Any], x: None) -> int:
-        _submit(state)
+        state["submitted"][current().thread_index] = _submitted(state["shift"], current().iteration)
         return 0
 
     def main_step(self, state: dict[str, Any]) -> None:
-        state["wrong"] += _read(state)
+        submitted = [one for one in state["submitted"] if one is not None]
+        streams.synchronize(state["shift"].device)
+        state["wrong"] += total(count_wrong(tensor, value) for tensor, value in submitted)
 
     def finish(self, state: dict[str, Any]) -> int:
         wrong: int = state["wrong"]
         return wrong
 
 
-def _submit(state: dict[str, Any]) -> None:
-    """Submit a chain of operators and show its result, which nobody has waited for, to the other threads."""
+def _submitted(shift: torch.Tensor, number: int) -> tuple[torch.Tensor, float]:
+    """Submit a chain of operators; return its result, which nobody has waited for, and what it will be."""
     step = current()
     start = float(step.thread_index * 100 + step.iteration)
-    made = climb(start, state["shift"], rows=64, steps=_STEPS)
-    state["submitted"][step.thread_index] = (made, start + _STEPS)
-
-
-def _read(state: dict[str, Any]) -> int:
-    """Wait for the device; return how many elements of what was submitted before are wrong."""
-    submitted = [one for one in state["submitted"] if one is not None]
-    streams.synchronize(state["shift"].device)
-    # On this thread's stream, which no event orders after the others: the wait above is all there is.
-    return sum(int(count_wrong(got, value)) for got, value in submitted)
+    steps = _STEPS_LONG if (step.thread_index // 2 + step.iteration + number) % _LONG_EVERY == 0 else _STEPS
+    return climb(start, shift, rows=64, steps=steps), start + steps

@@ -7,7 +7,11 @@ what its maker wrote, and return the number of wrong elements, which is 0 in eve
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
+
+COUNT_MAX = 1 << 40
 
 
 def shift_matrix(size: int) -> torch.Tensor:
@@ -30,3 +34,8 @@ def climb(start: float, shift: torch.Tensor, *, rows: int, steps: int) -> torch.
 def count_wrong(got: torch.Tensor, value: float) -> torch.Tensor:
     """Return the number of elements that are not `value`, as a tensor on the same device: nothing waits."""
     return (got != value).sum()
+
+
+def total(counts: Iterable[torch.Tensor]) -> int:
+    """Read counts back and add them up. Each is memory of the device, too, and may hold anything: none is huge."""
+    return sum(max(-COUNT_MAX, min(int(one), COUNT_MAX)) for one in counts)

@@ -42,6 +42,13 @@ bool needs_second_thread(Fault fault) {
   return fault != Fault::exit_static_destruction;
 }
 
+double draw_lot() {
+  if (ThreadState* thread = this_thread()) return thread->lots.uniform();
+  // The thread is being torn down. The main thread is, when exit handlers run.
+  static std::atomic<uint64_t> drawn{0};
+  return Random(mix(options().seed, ~drawn.fetch_add(1))).uniform();
+}
+
 }  // namespace
 
 bool is_armed(Fault fault) { return (armed.load(std::memory_order_relaxed) & bit(fault)) != 0; }
@@ -49,10 +56,8 @@ bool is_armed(Fault fault) { return (armed.load(std::memory_order_relaxed) & bit
 bool strikes(Fault fault) {
   if (!is_armed(fault)) return false;
   if (needs_second_thread(fault) && threads_in_use() < 2) return false;
-  ThreadState* thread = this_thread();
-  if (thread == nullptr) return false;
   Switch& one = switch_of(fault);
-  if (thread->lots.uniform() >= one.probability) return false;
+  if (draw_lot() >= one.probability) return false;
   one.count.fetch_add(1, std::memory_order_relaxed);
   return !one.is_twin;
 }
