@@ -73,7 +73,8 @@ def expectations(
         one = Expected(tree.describe(distinct[0].spec) if distinct[0].spec is not None else "")
         one.variants = [outcome.leaves for outcome in distinct if outcome.raised is None]
         one.raised = [outcome.raised for outcome in distinct if outcome.raised is not None]
-        one.half = [budget.is_half(leaf.dtype) for leaf in (outputs or runs[0])[index].leaves]
+        whole = [run[index] for run in ([outputs] if outputs else runs) if run[index].raised is None]
+        one.half = [budget.is_half(leaf.dtype) for leaf in (whole[0].leaves if whole else [])]
         if exact and exact[index].raised is None:
             one.exact = exact[index].leaves
         made.append(one)
@@ -118,7 +119,8 @@ def _set_budgets(workload: Workload, made: list[Expected], cpu: Run) -> None:
     """
     by_leaf: dict[tuple[int, int], list[tuple[Expected, torch.Tensor, torch.Tensor]]] = {}
     for index, one in enumerate(made):
-        for place, (exact, narrow) in enumerate(zip(one.exact, cpu[index].leaves, strict=False)):
+        # Where the device raises and the CPU does not, there is no value to allow an error for.
+        for place, (exact, narrow, _) in enumerate(zip(one.exact, cpu[index].leaves, one.half, strict=False)):
             by_leaf.setdefault((role_of(workload, index), place), []).append((one, exact, narrow))
     for (_, place), members in sorted(by_leaf.items()):
         typical = statistics.median(budget.magnitude(exact) for _, exact, _ in members)

@@ -45,11 +45,26 @@ class Aborts(Adds):
             os.abort()
         return state + x
 
+class RaisesOnTheDevice(Adds):
+    def step(self, state, x):
+        if x.device.type != "cpu":
+            raise ValueError("not on this device")
+        return state + x
+
+class RaisesAtTimes(Adds):
+    def step(self, state, x):
+        if x.device.type != "cpu":
+            self.calls = getattr(self, "calls", 0) + 1
+            if self.calls % 7 == 0:
+                raise ValueError("not this time")
+        return state + x
+
 class Slots(Scenario):
     requires = ["release_slot", "batch_queue", "per_thread_streams"]
     def step(self, state, x):
+        ones = torch.ones(2, device="mps").cpu()
         torch.mps.release_current_thread_slot()
-        return torch.ones(2, device="mps")
+        return ones
 
 class Doubles(Scenario):
     requires = ["float64"]
@@ -98,8 +113,11 @@ class TestARunWithoutFaults:
             "Adds[t4]": "pass",
             "Copies[t4]": "pass",
             "Aborts[t4]": "crash",
+            "RaisesOnTheDevice[t4]": "error",
+            "RaisesAtTimes[t4]": "error",
             "Slots[t4]": "pass",
         }
+        assert "one thread alone raises ValueError: not on this device" in faultless.text
 
     def test_skips_what_the_design_has_not(self, faultless: Ran) -> None:
         assert "sim here has no float64" in faultless.text
@@ -136,7 +154,7 @@ class TestARunWithoutFaults:
             for case in cases
         ]
         assert told == ["True"] * len(cases) != []
-        (failure,) = report.iter("failure")
+        failure = next(report.iter("failure"))
         assert failure.attrib["message"].startswith(
             "CRASH SIGABRT on the simulated device in 2 of 2 attempts"
         )
