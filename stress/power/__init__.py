@@ -19,11 +19,19 @@ killed at reproducibility r in budget b
 score
     Killed faults / all faults, at r = 99.999 % and b = 64 s. Also shown at r = 95 %.
 
-A detector does not know which fault is there. The seconds of every fault therefore go to one fixed allocation
-(`allocation.toml`), the same for all faults: it decides how often each entry (scenario, parameters, threads,
-iterations, perturbation, readback) is attempted, and is learned from the records of earlier runs (`learn`),
-never from the run that is being scored. Entries take turns from a random phase, so that the expected number
-of attempts of each is the same in any stretch of time and the rate of a fault is constant.
+What each fault's seconds are spent on (`allocation.toml`) is learned from the records of earlier runs (`learn`),
+never from the run that is being scored, and there are two questions, whose scores must not be mixed up:
+
+the score with records (the default)
+    Each fault gets the entries that earlier records show to kill it, as each mutant of MC Mutants is run with the
+    test made for it. This answers whether the framework *can* find such a bug at this reproducibility.
+the blind score (`--blind`)
+    A detector that looks for an unknown bug does not know which one is there: the seconds of every fault go to the
+    same entries in the same shares. This answers whether it *would*.
+
+With `--against`, both sides have the same knowledge: the other tool runs the tests of the entries that ours attempts.
+Entries take turns from a random phase, so that the expected number of attempts of each is the same in any stretch
+of time and the rate of a fault is constant.
 
 Watching a fault ends at a number of kills that is fixed beforehand, or at the end of its share of the seconds,
 or when even the upper bound is below what is needed; only the first can make it *killed*

@@ -102,7 +102,8 @@ class Measurement:
         if self.peer is None:
             return
         share_s = self._share(WEIGHTS["fault"])
-        tally = self.peer.watch(subject, StopRule.for_share(share_s, 0.0), self._until(share_s))
+        rule = StopRule.for_share(share_s, 0.0)
+        tally = self.peer.watch(subject, rule, self._until(share_s), self._entries(subject))
         self.measured.peers[subject.label] = tally
         say(f"{self._left()} {self.peer.name}: {subject.label}: {tally.told}")
 
@@ -155,13 +156,13 @@ class Measurement:
         return Watcher(self.bench, entries, self.options.seed, self._until(share_s), self.measured.tallies)
 
     def _entries(self, subject: Subject) -> tuple[Runnable, ...]:
-        """Return what to attempt, with the shares that hold for this subject."""
+        """Return what to attempt, with the shares that hold for this subject; a twin runs what its fault runs."""
         found = {one.name: one for one in self.measured.entries[subject.design]}
         if self.options.explore:
             return tuple(found.values())
         entries = [one.entry for one in found.values()]
-        known = subject.fault is not None and not subject.twin and not self.options.blind
-        chosen = focused(entries, subject.fault.name) if known and subject.fault else blind(entries)
+        known = subject.fault if not self.options.blind else None
+        chosen = focused(entries, known.name) if known is not None else blind(entries)
         return tuple(replace(found[one.name], entry=one) for one in chosen)
 
     def _until(self, share_s: float) -> TimeIsUp:

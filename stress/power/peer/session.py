@@ -34,8 +34,8 @@ from stress.verdict import Verdict
 
 ITERATIONS = 20
 """Per thread and test: about what the scenarios themselves do."""
-REPEATS = 3
-"""How often a session has every test, so that the start of its process weighs less."""
+TESTS_MIN = 40
+"""A session has every test so often that there are this many, and the start of its process weighs less."""
 TEST_TIMEOUT_S = 5
 """Of pytest-timeout, per test. Shorter than anybody would choose, in the peer's favour: a hang costs all of it."""
 SESSION_S_MAX = 300.0
@@ -64,11 +64,7 @@ class Peer:
             raise CommandError(
                 f"--against={self.name}: it is not installed: pip install {self.name} pytest-timeout"
             )
-        cases = {
-            f"{one.entry.scenario}[{'-'.join(value for _, value in one.entry.params)}]": one.ref
-            for one in entries
-            if not one.is_process
-        }
+        cases = {case_name(one): one.ref for one in entries if not one.is_process}
         left = {name: Case(name, ref) for name, ref in cases.items()}
         notes = []
         for number in range(CALIBRATIONS):
@@ -96,10 +92,19 @@ class Peer:
         del left[name]
         return f"{name}: left out ({first})"
 
-    def watch(self, subject: Subject, rule: StopRule, time_is_up: Callable[[], bool]) -> PeerTally:
-        """Run sessions with the fault armed until the rule ends it; each in another order of its tests."""
+    def watch(
+        self, subject: Subject, rule: StopRule, time_is_up: Callable[[], bool], entries: Sequence[Runnable]
+    ) -> PeerTally:
+        """Run sessions with the fault armed until the rule ends it; each in another order of its tests.
+
+        They have the tests of the entries that our side attempts: neither side knows more of the fault than
+        the other. Where none of these can be a test, all others are tried.
+        """
         tally = PeerTally(subject)
-        cases = REPEATS * list(self._cases[subject.design])
+        wanted = {case_name(one) for one in entries}
+        all_cases = self._cases[subject.design]
+        cases = [one for one in all_cases if one.name in wanted] or list(all_cases)
+        cases *= -(-TESTS_MIN // len(cases))
         while not rule.ends(tally.rate):
             if time_is_up():
                 tally.cut_short = True
@@ -174,6 +179,11 @@ class Peer:
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         return process.returncode, time.monotonic() - started
+
+
+def case_name(what: Runnable) -> str:
+    """Return the name of the test: entries that differ in threads or perturbation are the same one."""
+    return f"{what.entry.scenario}[{'-'.join(value for _, value in what.entry.params)}]"
 
 
 def result_of(code: int, lines: Sequence[dict[str, object]], seconds: float, text: str) -> SessionResult:
