@@ -7,12 +7,15 @@ holds no lock: what is unsafe for a few hundred nanoseconds is met thousands of 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 from typing import ClassVar
 
 import torch
 
 from stress import Scenario
+from stress import streams
 
 _ELEMENTS = 48
 _ORIGIN = (
@@ -53,6 +56,12 @@ def factories(x: torch.Tensor, rounds: int) -> torch.Tensor:
 _LOOPS = {"elementwise": (elementwise, 60), "host-reads": (host_reads, 30), "factories": (factories, 30)}
 
 
+def _scripted(function: Any) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit: nothing else loops without Python
+        return torch.jit.script(function)
+
+
 class NativeLoop(Scenario):
     """Every thread runs one scripted loop over its own input, on shared state of the backend only."""
 
@@ -63,12 +72,7 @@ class NativeLoop(Scenario):
     loop: str
 
     def setup(self, device: torch.device) -> Any:
-        function, _ = _LOOPS[self.loop]
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", DeprecationWarning
-            )  # of torch.jit: nothing else loops without Python
-            return torch.jit.script(function)
+        return _scripted(_LOOPS[self.loop][0])
 
     def make_input(self, generator: torch.Generator) -> torch.Tensor:
         return torch.randint(-8, 9, (_ELEMENTS,), generator=generator).float()
@@ -76,3 +80,34 @@ class NativeLoop(Scenario):
     def step(self, function: Any, x: torch.Tensor) -> torch.Tensor:
         total: torch.Tensor = function(x, _LOOPS[self.loop][1])
         return total
+
+
+class EventsBesideLoops(Scenario):
+    """Half of the threads record events as fast as they can, which commits each time, while the others queue operators."""
+
+    origin = (*_ORIGIN, "pytorch#194111: events recorded while other threads encode")
+    rows: ClassVar[tuple[int, ...]] = (1, 13)
+    requires = ("events",)
+    threads_min = 2
+    iterations = 10
+
+    def setup(self, device: torch.device) -> Any:
+        return {"loop": _scripted(elementwise), "device": device}
+
+    def make_input(self, generator: torch.Generator) -> torch.Tensor:
+        return torch.randint(-8, 9, (_ELEMENTS,), generator=generator).float()
+
+    def steps(self) -> Sequence[Callable[[Any, Any], Any]]:
+        return (self.queue, self.record)
+
+    def queue(self, state: dict[str, Any], x: torch.Tensor) -> torch.Tensor:
+        total: torch.Tensor = state["loop"](x, 60)
+        return total
+
+    def record(self, state: dict[str, Any], x: torch.Tensor) -> torch.Tensor:
+        event = streams.new_event(state["device"])
+        for turn in range(160):
+            if turn % 4 == 0:
+                x = x + 1.0
+            streams.record(event)
+        return x
