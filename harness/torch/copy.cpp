@@ -159,7 +159,7 @@ at::Tensor copy_from_and_resize(const at::Tensor& self, const at::Tensor& target
 }
 
 c10::Scalar local_scalar_dense(const at::Tensor& self) {
-  at::Tensor value = at::detail::empty_cpu({}, self.scalar_type());
+  at::Tensor value = at::detail::empty_cpu(self.sizes(), self.scalar_type());
   copy_(value, self, false);
   return value.item();
 }

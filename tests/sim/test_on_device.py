@@ -1,0 +1,64 @@
+"""Tensors, copies, streams, events, random numbers and errors of the simulated device.
+
+Loading it registers a device for the whole process, so that the checks run in children, one for each file.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stress.sim.build import default_builder
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+CHECKS = Path(__file__).parent / "on_device"
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the simulated device is for Linux")
+
+
+def names() -> list[tuple[str, str]]:
+    """Return (file, check) of every check, without importing torch."""
+    return [
+        (path.stem, node.name)
+        for path in sorted(CHECKS.glob("[a-z]*.py"))
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("check_")
+    ]
+
+
+@functools.cache
+def outcomes(file: str) -> dict[str, str]:
+    """Return the outcomes of one file's checks."""
+    build = default_builder().ensure(print)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-X",
+            "faulthandler",
+            "-m",
+            "tests.sim.on_device",
+            file,
+            str(build.library),
+            build.key,
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    ended: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
+    return ended
+
+
+@pytest.mark.parametrize(("file", "check"), names(), ids="-".join)
+def test_on_device(file: str, check: str) -> None:
+    outcome = outcomes(file)[check]
+    assert outcome == "ok", outcome
