@@ -62,23 +62,46 @@ class RecordedAcrossThreads(Scenario):
     iterations = 12
 
     def setup(self, device: torch.device) -> dict[str, Any]:
-        pairs = Pairs(self.threads, capacity=2)
-        return {"shift": shift_matrix(128).to(device), "pairs": pairs, "users": [None] * self.threads}
+        return {"shift": shift_matrix(128).to(device), "pairs": Pairs(self.threads, capacity=2)}
 
     def step(self, state: dict[str, Any], x: None) -> int:
-        pairs, me = state["pairs"], current().thread_index
-        own = state["users"][me] = streams.current_stream(state["shift"].device)
-        counts = []
+        shift, pairs, me = state["shift"], state["pairs"], current().thread_index
+        own, counts = streams.current_stream(shift.device), []
         for number in range(_ROUNDS):
             if pairs.makes(me):
-                pairs.put(me, _made(state, float(me * 100 + number)))
+                pairs.put(me, _made(shift, float(me * 100 + number)))
             if pairs.takes(me):
-                counts += _read_late(state["shift"], own, *pairs.get(me), reads=1 + number % 2)
+                counts += _read_late(shift, own, *pairs.get(me), reads=1 + number % 2)
         return total(counts)
 
     def reference(self, device: torch.device, inputs: Sequence[Sequence[Any]]) -> list[list[int]]:
         """Expect no wrong element: one thread alone would wait for its partner."""
         return [[0 for _ in of_thread] for of_thread in inputs]
+
+
+class RecordedOnAllStreams(Scenario):
+    """Every thread records its tensors on the streams of all threads, which go on submitting, and drops them."""
+
+    origin = (*_ORIGIN, "pytorch#193464: record_stream and a commit take two locks in opposite orders")
+    rows: ClassVar[tuple[int, ...]] = (12,)
+    requires = ("record_stream", "stream_ids")
+    threads_min = 2
+    iterations = 10
+
+    def setup(self, device: torch.device) -> dict[str, Any]:
+        return {"shift": shift_matrix(16).to(device), "users": [None] * self.threads}
+
+    def step(self, state: dict[str, Any], x: None) -> int:
+        shift, step = state["shift"], current()
+        state["users"][step.thread_index] = streams.current_stream(shift.device)
+        counts = []
+        for number in range(6):
+            value = float(step.thread_index * 100 + number)
+            tensor = climb(value, shift, rows=4, steps=1)
+            counts.append(count_wrong(tensor, value + 1))
+            for user in [*state["users"], *state["users"]]:
+                streams.record_stream(tensor, user)
+        return total(counts)
 
 
 class NothingToRecord(Scenario):
@@ -127,17 +150,14 @@ def _hand_over(state: dict[str, Any], number: int, *, reads: int) -> list[torch.
     return counts
 
 
-def _made(state: dict[str, Any], value: float) -> tuple[torch.Tensor, streams.Event, float]:
+def _made(shift: torch.Tensor, value: float) -> tuple[torch.Tensor, streams.Event, float]:
     """Overwrite what memory of this size is free, and make a tensor for the other thread."""
-    shift = state["shift"]
     torch.full((_ROWS, len(shift)), _OVERWRITTEN, device=shift.device)
     tensor, event = (
         torch.full((_ROWS, len(shift)), value, device=shift.device),
         streams.new_event(shift.device),
     )
     streams.record(event)
-    for user in state["users"][::2]:  # makers, who do not use it: recording too much is allowed
-        streams.record_stream(tensor, user)
     return tensor, event, value
 
 

@@ -84,6 +84,29 @@ class MainSynchronizes(Scenario):
         return wrong
 
 
+class ShortWaits(Scenario):
+    """Threads submit one to six small operators and wait for them, again and again: each wait must end, with the value."""
+
+    origin = (
+        "pytorch#141296, pytorch#140725: synchronize() never returns although the device is idle",
+        "suite rows 10 and 18: waits whose work ends while they begin",
+    )
+    rows: ClassVar[tuple[int, ...]] = (10, 18)
+    iterations = 8
+
+    def setup(self, device: torch.device) -> torch.Tensor:
+        return torch.ones(()).to(device)
+
+    def step(self, state: torch.Tensor, x: None) -> int:
+        wrong = 0
+        for number in range(36):
+            y, operators = state, 1 + number % 6
+            for _ in range(operators):
+                y = y + 1.0
+            wrong += y.item() != 1 + operators
+        return wrong
+
+
 def _submitted(shift: torch.Tensor, number: int) -> tuple[torch.Tensor, float]:
     """Submit a chain of operators; return its result, which nobody has waited for, and what it will be."""
     step = current()

@@ -59,6 +59,7 @@ COUNTS_ONLY = {
     "NothingToRecord",
     "PoolAtCapacity",
     "RecordedAcrossThreads",
+    "RecordedOnAllStreams",
     "RecordedUses",
     "ReleasedSlots",
     "StreamAssignment",
