@@ -52,12 +52,9 @@ def check_error_goes_to_the_thread_that_made_it() -> None:
 
 def check_an_operator_that_waits_keeps_the_type_of_its_error() -> None:
     def unpack() -> None:
-        torch.nn.functional.ctc_loss(
-            torch.zeros(2, 1, 3, device=DEVICE),
-            torch.ones(1, 1, dtype=torch.int64, device=DEVICE),
-            (9,),
-            (1,),
-        )
+        too_long, one = torch.tensor([9]), torch.tensor([1])
+        target = torch.ones(1, 1, dtype=torch.int64, device=DEVICE)
+        torch.nn.functional.ctc_loss(torch.zeros(2, 1, 3, device=DEVICE), target, too_long, one)
 
     assert "input_length" in raised(RuntimeError, unpack)
 
