@@ -72,12 +72,12 @@ class ManyAtOnce(Scenario):
     iterations = 12
 
     def setup(self, device: torch.device) -> list[torch.Tensor]:
-        return [torch.zeros(16).to(device) for _ in range(48)]
+        return [torch.ones(16).to(device) for _ in range(48)]
 
     def step(self, state: list[torch.Tensor], x: None) -> int:
         value = float(current().thread_index * 100 + current().iteration)
         made = [torch._foreach_add(state, value + number) for number in range(4)]
-        counts = [count_wrong(torch.stack(one), value + number) for number, one in enumerate(made)]
+        counts = [count_wrong(torch.stack(one), value + number + 1) for number, one in enumerate(made)]
         return total(counts)
 
 

@@ -23,7 +23,6 @@ _ORIGIN = (
 )
 _ROUNDS = 5
 _ROWS = 64
-_OVERWRITTEN = -1.0
 
 
 class RecordedUses(Scenario):
@@ -41,7 +40,7 @@ class RecordedUses(Scenario):
         maker, *readers = (
             streams.new_stream(device) for _ in range(4 if self.uses == "several-streams" else 2)
         )
-        return {"shift": shift_matrix(128).to(device), "maker": maker, "readers": readers}
+        return {**_tensors(device), "maker": maker, "readers": readers}
 
     def step(self, state: dict[str, Any], x: None) -> int:
         reads = 3 if self.uses == "several" else 1
@@ -62,14 +61,14 @@ class RecordedAcrossThreads(Scenario):
     iterations = 12
 
     def setup(self, device: torch.device) -> dict[str, Any]:
-        return {"shift": shift_matrix(128).to(device), "pairs": Pairs(self.threads, capacity=2)}
+        return {**_tensors(device), "pairs": Pairs(self.threads, capacity=2)}
 
     def step(self, state: dict[str, Any], x: None) -> int:
         shift, pairs, me = state["shift"], state["pairs"], current().thread_index
         own, counts = streams.current_stream(shift.device), []
         for number in range(_ROUNDS):
             if pairs.makes(me):
-                pairs.put(me, _made(shift, float(me * 100 + number)))
+                pairs.put(me, _made(state["ones"], float(me * 100 + number)))
             if pairs.takes(me):
                 counts += _read_late(shift, own, *pairs.get(me), reads=1 + number % 2)
         return total(counts)
@@ -126,13 +125,17 @@ class NothingToRecord(Scenario):
         return {"refuses the CPU's or ignores it": _is_harmless(own), "wrong": count_wrong(y, start + 2)}
 
 
+def _tensors(device: torch.device) -> dict[str, torch.Tensor]:
+    return {"ones": torch.ones(_ROWS, 128).to(device), "shift": shift_matrix(128).to(device)}
+
+
 def _hand_over(state: dict[str, Any], number: int, *, reads: int) -> list[torch.Tensor]:
     """Make a tensor on one stream, read it on others behind work of theirs, and let it go while they read."""
-    shift, maker = state["shift"], state["maker"]
+    ones, shift, maker = state["ones"], state["shift"], state["maker"]
     value = float(current().thread_index * 100 + current().iteration * _ROUNDS + number)
     event = streams.new_event(shift.device)
     with streams.use_stream(maker):
-        tensor = torch.full((_ROWS, len(shift)), value, device=shift.device)
+        tensor = ones * value
         streams.record(event)
     counts = []
     for reader in state["readers"]:
@@ -145,18 +148,15 @@ def _hand_over(state: dict[str, Any], number: int, *, reads: int) -> list[torch.
     del tensor
     with streams.use_stream(maker):
         # Of the same size: where the use was forgotten, this is the memory that is still to be read.
-        torch.full((_ROWS, len(shift)), _OVERWRITTEN, device=shift.device)
+        torch.neg(ones)
         streams.record(streams.new_event(shift.device))  # so that it is submitted, and not only encoded
     return counts
 
 
-def _made(shift: torch.Tensor, value: float) -> tuple[torch.Tensor, streams.Event, float]:
+def _made(ones: torch.Tensor, value: float) -> tuple[torch.Tensor, streams.Event, float]:
     """Overwrite what memory of this size is free, and make a tensor for the other thread."""
-    torch.full((_ROWS, len(shift)), _OVERWRITTEN, device=shift.device)
-    tensor, event = (
-        torch.full((_ROWS, len(shift)), value, device=shift.device),
-        streams.new_event(shift.device),
-    )
+    torch.neg(ones)
+    tensor, event = ones * value, streams.new_event(ones.device)
     streams.record(event)
     return tensor, event, value
 
