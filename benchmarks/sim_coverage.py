@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -143,8 +144,10 @@ def main() -> int:
         parser.error(f"no part {unknown[0]!r}: choose from {', '.join(PARTS)}")
     if options.child:
         device = load(options.child, options.key, configure="commit_every=4")
-        print(json.dumps(PARTS[options.parts[0]](device, options.names)))
-        return 0
+        print(json.dumps(PARTS[options.parts[0]](device, options.names)), flush=True)
+        # Not through the interpreter's end: autograd's thread may still be letting go of Python objects, and a thread
+        # that asks for Python's lock then takes the process down, on any device.
+        os._exit(0)
     figures = {}
     for part in options.parts:
         figures[part] = run_part(part, options)

@@ -28,11 +28,8 @@ UNINITIALISED = "returns memory as it finds it"
 NOT_COMPARABLE: Mapping[str, str] = {
     **dict.fromkeys(
         (
-            "bernoulli", "cauchy", "exponential", "geometric", "log_normal", "multinomial", "normal", "rand_like",
-            "randint", "randint_like", "randn", "randn_like", "uniform", "nn.functional.alpha_dropout",
-            "nn.functional.dropout", "nn.functional.dropout2d", "nn.functional.dropout3d",
-            "nn.functional.feature_alpha_dropout", "nn.functional.fractional_max_pool2d",
-            "nn.functional.fractional_max_pool3d", "nn.functional.rrelu", "svd_lowrank", "pca_lowrank",
+            "cauchy", "exponential", "geometric", "log_normal", "multinomial", "normal", "rand_like", "randint", "randint_like", "randn",
+            "randn_like", "uniform", "nn.functional.rrelu", "svd_lowrank", "pca_lowrank",
         ),
         RANDOM,
     ),
