@@ -208,7 +208,8 @@ def _tally_data(tally: Tally | None) -> dict[str, object]:
 def text(measured: Measured) -> str:
     """Return the table with everything that belongs to it."""
     if measured.options.explore:
-        return f"explored {len(measured.tallies)} subjects; learn from {measured.folder}"
+        interrupted = "INTERRUPTED: " if measured.interrupted else ""
+        return f"{interrupted}explored {len(measured.tallies)} subjects; learn from {measured.folder}"
     parts = [
         _table(measured),
         "",

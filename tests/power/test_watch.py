@@ -145,13 +145,21 @@ def options(**changes: Any) -> PowerOptions:
     return PowerOptions.parse({**given, **changes})
 
 
-def measure(bench: MadeUp, given: PowerOptions) -> Measured:
+def unmeasured(given: PowerOptions) -> Measured:
     designs = dict.fromkeys(one.design for one in given.faults)
-    measured = Measured(
-        given, "2.13.0", str(Path("nowhere")), dict.fromkeys(designs, (runnable("A"), runnable("B")))
-    )
+    entries = dict.fromkeys(designs, (runnable("A"), runnable("B")))
+    return Measured(given, "2.13.0", str(Path("nowhere")), entries)
+
+
+def run(bench: MadeUp, measured: Measured) -> None:
+    given = measured.options
     shares = Shares(given.seconds, weight_of(given), lambda: bench.now)
     Measurement(given, bench, shares, measured, None).run()
+
+
+def measure(bench: MadeUp, given: PowerOptions) -> Measured:
+    measured = unmeasured(given)
+    run(bench, measured)
     return measured
 
 
@@ -222,6 +230,23 @@ class TestMeasurement:
         measured = measure(MadeUp(only_faults), options(seconds="60", twins=False))
         assert score(measured, 0.01).undecided > 0
         assert "--seconds=60 was too little to decide" in text(measured)
+
+    def test_an_interrupt_leaves_what_was_measured_by_then(self) -> None:
+        def interrupted(subject: Subject, name: str, draw: random.Random) -> str:
+            if subject.fault == COPY:
+                raise KeyboardInterrupt
+            return only_faults(subject, name, draw)
+
+        given = options(faults="pool_counter_unlocked,copy_torn")
+        bench = MadeUp(interrupted)
+        measured = unmeasured(given)
+        with pytest.raises(KeyboardInterrupt):
+            run(bench, measured)
+        measured.interrupted = True
+        told = text(measured)
+        assert "1 of 2 = 50 %" in told
+        assert "\n copy_torn  " in told
+        assert "INTERRUPTED" in told
 
     def test_exploring_tries_every_entry_as_often_and_gives_no_score(self) -> None:
         bench = MadeUp(only_faults)
