@@ -147,7 +147,7 @@ def options(**changes: Any) -> PowerOptions:
 
 def unmeasured(given: PowerOptions) -> Measured:
     designs = dict.fromkeys(one.design for one in given.faults)
-    entries = dict.fromkeys(designs, (runnable("A"), runnable("B")))
+    entries: dict[str, tuple[Runnable, ...]] = dict.fromkeys(designs, (runnable("A"), runnable("B")))
     return Measured(given, "2.13.0", str(Path("nowhere")), entries)
 
 
