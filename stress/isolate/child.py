@@ -62,6 +62,8 @@ def result_of(spec: ChildSpec, *, join_deadline_s: float | None = None) -> Resul
         "probe": _probe,
     }
     try:
+        if spec.kind == "probe":
+            result["fingerprint"] = _fingerprint(spec)
         if spec.sim is not None:
             from stress.sim import loading
 
@@ -364,13 +366,19 @@ def _compile_findings(calls: list[int], torch: Any) -> list[Finding]:
     return [Finding(Verdict.INCONCLUSIVE, "not compiled", text)]
 
 
+def _fingerprint(spec: ChildSpec) -> dict[str, object]:
+    """Return what identifies the torch build, without what the simulated device adds to it or makes it say."""
+    from stress.record.torch_fingerprint import fingerprint
+
+    own = fingerprint()
+    return own if spec.sim is None else {**own, "mps_built": False, "mps_available": False}
+
+
 def _probe(spec: ChildSpec, result: Result) -> list[Finding]:
     """Look at the torch build and the device; the only child that may be asked about an absent one."""
     from stress.device import open_device
     from stress.device import visibility
-    from stress.record.torch_fingerprint import fingerprint
 
-    result["fingerprint"] = fingerprint()
     result["unavailable"] = visibility(spec.device)
     if result["unavailable"] is None:
         device = open_device(spec.device)

@@ -114,7 +114,7 @@ class ReferenceMaker:
         _check_structures(self.workload, runs[0])
         cpu, exact = self._cpu_runs(runs[0], reference)
         reference.elements_max = max(
-            (elements(leaf) for run in runs for one in run for leaf in one.leaves), default=0
+            (elements(leaf) for run in [*runs, cpu, exact] for one in run for leaf in one.leaves), default=0
         )
         sizes = {leaf.numel() * leaf.element_size() for one in runs[0] for leaf in one.leaves}
         reference.output_bytes = sorted(sizes - {0}, reverse=True)[:8]

@@ -9,9 +9,13 @@ import sys
 import xml.etree.ElementTree
 from pathlib import Path
 
+import psutil
 import pytest
 
+from stress.isolate.spec import ChildSpec
+from stress.isolate.supervisor import Supervisor
 from stress.sim.build import default_builder
+from stress.sim.settings import SimSettings
 from stress.sim.toolchain import KEY_VARIABLE
 from tests.conftest import Ran
 from tests.conftest import RunStress
@@ -135,6 +139,10 @@ class TestARunWithoutFaults:
         assert (sim["design"], sim["faults"], sim["schedule"]) == ("fork", [], "free")
         assert sim["key"] in ("mps", "privateuseone")
         assert len(sim["library_sha256"]) == 64
+        torch = run["torch"]  # of the build, which has no MPS
+        assert not torch["mps_built"]
+        assert not torch["mps_available"]
+        assert not torch["features"]["torch.mps.BatchQueue"]
 
     def test_says_simulated_where_a_failure_is_shown(self, faultless: Ran) -> None:
         block = faultless.text.partition("= FAILURES =")[2].partition("= mps-stress")[0]
@@ -346,6 +354,26 @@ class Module(ProcessScenario):
         assert "MPS_STRESS_SIM_KEY=cuda: only privateuseone can be asked for" in "\n".join(
             ran.result.errlines
         )
+
+
+class TestTheForkServer:
+    def test_has_one_thread_with_the_device_loaded(self, tmp_path: Path) -> None:
+        """A second one would not survive the fork, and what it holds stays held."""
+        sim = default_builder().ensure(print).spec(SimSettings())
+        supervisor = Supervisor(sim.library)
+        try:
+            spec = ChildSpec("probe", str(tmp_path), "probe", "sim", sys_path=tuple(sys.path), sim=sim)
+            run = supervisor.run(spec, 0)
+            assert run.result is not None
+            assert "events" in run.result["capabilities"]
+            (server,) = [
+                one
+                for one in psutil.Process().children()
+                if "stress.isolate.server" in " ".join(one.cmdline())
+            ]
+            assert server.num_threads() == 1
+        finally:
+            supervisor.close()
 
 
 class TestWorkers:
