@@ -66,7 +66,7 @@ const bool is_registered = [] {
 class Hooks final : public CommonHooks {
  public:
   Hooks() = default;
-  explicit Hooks(at::MPSHooksArgs) {}  // Before torch 2.12.
+  explicit Hooks(at::MPSHooksArgs) {}  // As torch 2.9 calls it.
   bool hasMPS() const override { return true; }
   bool isOnMacOSorNewer(unsigned, unsigned) const override { return true; }  // Nothing is left out for an old macOS.
   c10::Allocator* getMPSDeviceAllocator() const override { return device_allocator(); }

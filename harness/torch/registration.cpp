@@ -36,7 +36,9 @@ void prefer_cpu_kernels(torch::Library& library) {
     const bool is_composed = op->hasKernelForDispatchKey(c10::DispatchKey::CompositeExplicitAutogradNonFunctional) ||
                              op->hasKernelForDispatchKey(c10::DispatchKey::CompositeExplicitAutograd);
     if (!is_composed || !op->hasKernelForDispatchKey(c10::DispatchKey::CPU)) continue;
-    if (name.name == "aten::native_layer_norm" || name.name.rfind("aten::_foreach", 0) == 0) continue;
+    const bool is_left_out = name.name == "aten::native_layer_norm" || name.name == "aten::narrow_copy" ||
+                             name.name.rfind("aten::_foreach", 0) == 0;
+    if (is_left_out) continue;
     library.impl(toString(name).c_str(), fallback_function());
   }
 }
