@@ -30,8 +30,9 @@ at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::T
                           (query.requires_grad() || key.requires_grad() || value.requires_grad() ||
                            (has_mask && mask->requires_grad()));
   if (needs_grad || dropout_p > 0) {
-    return std::get<0>(at::_ops::_scaled_dot_product_attention_math::call(query, key, value, additive(mask, query.scalar_type()),
-                                                              dropout_p, is_causal, {}, scale, enable_gqa));
+    const auto added = additive(mask, query.scalar_type());
+    return std::get<0>(at::_ops::_scaled_dot_product_attention_math::call(query, key, value, added, dropout_p,
+                                                                          is_causal, {}, scale, enable_gqa));
   }
   at::AutoDispatchBelowAutograd below;
   return at::_ops::scaled_dot_product_attention::call(query, key, value, mask, dropout_p, is_causal, scale, enable_gqa);

@@ -20,8 +20,9 @@ void append(std::string& text, c10::IntArrayRef values) {
 Place place_of(const at::Tensor& tensor) {
   if (!tensor.defined()) return Place::undefined;
   if (is_on_device(tensor)) return Place::device;
-  TORCH_CHECK(tensor.device().is_cpu(), "Expected all tensors to be on the same device, but found at least two devices, ",
-              the_device(), " and ", tensor.device(), "!");
+  TORCH_CHECK(tensor.device().is_cpu(),
+              "Expected all tensors to be on the same device, but found at least two devices, ", the_device(), " and ",
+              tensor.device(), "!");
   return tensor.dim() == 0 ? Place::cpu_number : Place::cpu;
 }
 

@@ -50,9 +50,8 @@ at::Tensor efficient_zero_tensor(c10::IntArrayRef sizes, std::optional<c10::Scal
                                  std::optional<c10::Layout> layout, std::optional<c10::Device>,
                                  std::optional<bool> pin_memory) {
   static auto* const allocator = new ZeroTensorAllocator;
-  return at::detail::empty_generic(sizes, allocator,
-                                   c10::DispatchKeySet(kDispatchKey) | c10::DispatchKeySet(c10::DispatchKey::ZeroTensor),
-                                   checked_dtype(dtype, layout, pin_memory), std::nullopt);
+  const c10::DispatchKeySet keys({kDispatchKey, c10::DispatchKey::ZeroTensor});
+  return at::detail::empty_generic(sizes, allocator, keys, checked_dtype(dtype, layout, pin_memory), std::nullopt);
 }
 
 const at::Tensor& resize_(const at::Tensor& self, c10::IntArrayRef sizes,

@@ -203,8 +203,8 @@ struct SynchronousRun {
 
 at::Tensor to_device(const at::Tensor& result, StreamId stream) {
   if (!result.defined()) return result;
-  TORCH_CHECK_NOT_IMPLEMENTED(result.layout() == c10::kStrided, "simulated device: only dense tensors are supported, not ",
-                              result.layout());
+  TORCH_CHECK_NOT_IMPLEMENTED(result.layout() == c10::kStrided,
+                              "simulated device: only dense tensors are supported, not ", result.layout());
   Layout layout = layout_of(result);
   layout.is_conj = layout.is_neg = false;
   at::Tensor tensor = empty_on_device(layout.sizes, layout.strides, layout.dtype);

@@ -1,5 +1,5 @@
-// The compiled form of one call: what it needs besides the memory of its tensors. As an MPSGraph does, it contains every
-// argument that is no tensor; only numbers that change from call to call are inputs.
+// The compiled form of one call: what it needs besides the memory of its tensors. As an MPSGraph does, it contains
+// every argument that is no tensor; only numbers that change from call to call are inputs.
 #pragma once
 
 #include <ATen/core/Generator.h>

@@ -7,6 +7,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "device_allocator.h"
 #include "device_type.h"
 #include "generator.h"
@@ -50,7 +52,8 @@ class Hooks final : public CommonHooks {
  public:
   void resizePrivateUse1Bytes(const c10::Storage& storage, size_t bytes) const override {
     at::DataPtr grown = device_allocator()->allocate(bytes);
-    if (storage.nbytes() > 0) device_allocator()->copy_data(grown.get(), storage.data(), std::min(bytes, storage.nbytes()));
+    const size_t kept_bytes = std::min(bytes, storage.nbytes());
+    if (kept_bytes > 0) device_allocator()->copy_data(grown.get(), storage.data(), kept_bytes);
     storage.unsafeGetStorageImpl()->set_data_ptr_noswap(std::move(grown));
     storage.unsafeGetStorageImpl()->set_nbytes(bytes);
   }

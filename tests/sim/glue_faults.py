@@ -34,7 +34,7 @@ FAULTS = (
 THREADS = 8
 ITERATIONS = 40
 WIDTH = 64
-WINDOW_US = 300
+WINDOW_US = 2000
 
 
 def projected(x: Tensor) -> Tensor:
