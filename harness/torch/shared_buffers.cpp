@@ -30,7 +30,7 @@ Input input_of(const c10::IValue& value, StreamId stream) {
   return {true, layout_of(value.toTensor()), memory_for(value.toTensor(), stream)};
 }
 
-c10::DimVector contiguous_strides(c10::IntArrayRef sizes) {
+c10::DimVector packed_strides(c10::IntArrayRef sizes) {
   c10::DimVector strides(sizes.size(), 1);
   for (size_t i = sizes.size(); i-- > 1;) strides[i - 1] = strides[i] * sizes[i];
   return strides;
@@ -71,7 +71,7 @@ void linear_through_buffer(Stack* stack) {
               bias = input_of(arguments[2], stream);
   c10::DimVector sizes(input.sizes().begin(), input.sizes().end());
   sizes.back() = weight.size(0);
-  at::Tensor output = empty_on_device(sizes, contiguous_strides(sizes), input.scalar_type());
+  at::Tensor output = empty_on_device(sizes, packed_strides(sizes), input.scalar_type());
   enqueue(stream, "linear", [=, layout = layout_of(output), memory = memory_for(output, stream)] {
     const at::Tensor own = packed(x);
     window(Fault::linear_shared_scratch);
@@ -115,9 +115,9 @@ void layer_norm_through_buffer(Stack* stack) {
               bias = input_of(arguments[3], stream);
   c10::DimVector sizes(input.sizes().begin(), input.sizes().end()), rows = sizes;
   for (size_t i = sizes.size() - normalized.size(); i < sizes.size(); ++i) rows[i] = 1;
-  at::Tensor output = empty_on_device(sizes, contiguous_strides(sizes), input.scalar_type());
-  at::Tensor mean = empty_on_device(rows, contiguous_strides(rows), input.scalar_type());
-  at::Tensor rstd = empty_on_device(rows, contiguous_strides(rows), input.scalar_type());
+  at::Tensor output = empty_on_device(sizes, packed_strides(sizes), input.scalar_type());
+  at::Tensor mean = empty_on_device(rows, packed_strides(rows), input.scalar_type());
+  at::Tensor rstd = empty_on_device(rows, packed_strides(rows), input.scalar_type());
   auto target = [&](const at::Tensor& tensor) { return Input{true, layout_of(tensor), memory_for(tensor, stream)}; };
   const Input to = target(output), to_mean = target(mean), to_rstd = target(rstd);
   enqueue(stream, "native_layer_norm", [=] {
