@@ -6,7 +6,7 @@
 
 namespace mps_sim {
 
-// Attention is one operator without gradients, and torch's own sequence of operators with them.
+// Attention is one operator, or with dropout and for unusual shapes torch's own sequence of operators.
 at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                      const std::optional<at::Tensor>& mask, double dropout_p, bool is_causal,
                      std::optional<double> scale, bool enable_gqa);
