@@ -20,7 +20,7 @@ from stress.power.subject import Subject
 from stress.power.tally import Tally
 from stress.sim.zoo import Fault
 
-_WIDTH = 178
+_WIDTH = 220
 
 
 @dataclass(frozen=True)
