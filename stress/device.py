@@ -202,7 +202,8 @@ class Sim:
         ):
             found.add("streams")
         with contextlib.suppress(*unable):
-            found |= {"stream_ids"} if streams.streams_differ(self.torch_device) else set()
+            if hasattr(self._module, "current_stream") or streams.streams_differ(self.torch_device):
+                found.add("stream_ids")
         with contextlib.suppress(*unable):
             torch.empty(1).pin_memory()
             found.add("pinned_memory")

@@ -129,6 +129,17 @@ class Finalizer(Base):
         if threaded() and step.iteration == 0:
             Bad()
 
+class NeverArrives(Base):
+    # The device refuses one thread before the barrier, as a pool without a free stream does.
+    def setup(self, device):
+        from stress.crew import Crew
+        poison = Crew._poison
+        def refuse(crew):
+            if threading.current_thread().name == "crew-0-2":
+                raise RuntimeError("no stream is free")
+            poison(crew)
+        Crew._poison = refuse
+
 class Clean(Base):
     def main_step(self, state):
         pass
@@ -167,6 +178,7 @@ class TestStrictVerdicts:
             ("ReturnsCoroutine", "broken", ["returned a coroutine"]),
             ("MainStepFails", "race", ["main_step: OSError: the debugger thread fails"]),
             ("Finalizer", "race", ["ValueError: in a finaliser"]),
+            ("NeverArrives", "race", ["thread 2: RuntimeError: no stream is free"]),
             ("Clean", "pass", []),
         ],
     )
@@ -194,7 +206,7 @@ class TestStrictVerdicts:
         assert sum(one["name"] == "not-run" for one in end["findings"]) >= 1
 
     def test_items_that_are_not_green_fail_in_pytest(self, strict: Ran) -> None:
-        strict.result.assert_outcomes(passed=2, failed=19)
+        strict.result.assert_outcomes(passed=2, failed=20)
 
 
 API = """

@@ -1,0 +1,87 @@
+"""What scenarios build on: exact work, pairs of threads, and the streams of a device that has none."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import torch
+
+from stress import exact
+from stress import pairs
+from stress import streams
+
+CPU = torch.device("cpu")
+
+
+class TestExactWork:
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
+    def test_a_climb_ends_at_its_value_in_every_precision(self, dtype: torch.dtype) -> None:
+        top = exact.climb(3.0, exact.shift_matrix(16).to(dtype), rows=2, steps=5)
+        assert top.dtype == dtype
+        assert top.shape == (2, 16)
+        assert int(exact.count_wrong(top, 8.0)) == 0
+
+    def test_wrong_elements_are_counted(self) -> None:
+        assert int(exact.count_wrong(torch.tensor([1.0, 2.0, float("nan"), 1.0]), 1.0)) == 2
+
+    def test_a_count_that_holds_garbage_is_still_a_number_that_fits(self) -> None:
+        garbage = torch.tensor(torch.iinfo(torch.int64).max)
+        assert 0 < exact.total([garbage] * 9) < torch.iinfo(torch.int64).max
+
+
+class TestPairs:
+    def test_each_two_threads_have_a_maker_and_a_taker(self) -> None:
+        one = pairs.Pairs(4, capacity=1)
+        assert [(one.makes(i), one.takes(i)) for i in range(4)] == [(True, False), (False, True)] * 2
+
+    def test_a_thread_without_partner_hands_over_to_itself(self) -> None:
+        one = pairs.Pairs(3, capacity=1)
+        assert one.makes(2)
+        assert one.takes(2)
+        one.put(2, "made")
+        assert one.get(2) == "made"
+
+    def test_a_partner_that_does_nothing_ends_the_waiting_for_good(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(pairs, "WAIT_S_MAX", 0.01)
+        one = pairs.Pairs(2, capacity=1)
+        with pytest.raises(RuntimeError, match=r"did nothing for 0\.01 s"):
+            one.get(1)
+        with pytest.raises(RuntimeError, match="has failed"):
+            one.put(0, "too late")
+
+    def test_a_full_mailbox_ends_the_waiting_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(pairs, "WAIT_S_MAX", 0.01)
+        one = pairs.Pairs(2, capacity=1)
+        one.put(0, "first")
+        with pytest.raises(RuntimeError, match="did nothing"):
+            one.put(0, "second")
+
+
+class TestStreamsOfTheCpu:
+    def test_a_thread_is_its_own_stream(self) -> None:
+        told: list[int] = []
+        thread = threading.Thread(target=lambda: told.append(streams.current_stream_id(CPU)))
+        thread.start()
+        thread.join()
+        assert streams.current_stream_id(CPU) == 0
+        assert told[0] != 0
+        assert streams.streams_differ(CPU)
+
+    def test_there_is_none_to_choose_and_nothing_to_wait_for(self) -> None:
+        assert streams.new_stream(CPU) is None
+        assert streams.current_stream(CPU) is None
+        with streams.use_stream(None):
+            streams.record_stream(torch.ones(1), None)
+        streams.synchronize(CPU)
+
+    def test_events_are_done_when_recorded_and_have_a_time_between_them(self) -> None:
+        start, end = streams.new_event(CPU, timing=True), streams.new_event(CPU, timing=True)
+        streams.record(start)
+        streams.record(end)
+        streams.wait(end)
+        end.synchronize()
+        assert end.query()
+        assert start.elapsed_time(end) >= 0.0
