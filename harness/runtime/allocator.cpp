@@ -42,6 +42,7 @@ struct Block {
   StreamId stream;
   bool is_in_use = false;
   bool is_part = false;       // Of another block, by a fault: its memory is not its own to give back.
+  bool is_kept = false;       // By a fault others may still use its memory: never given back, so that values are wrong.
   Block* next_free = nullptr;
   std::vector<Use> uses{};    // By other streams.
 };
@@ -137,7 +138,7 @@ class Allocator {
       Block** link = &head;
       while (*link != nullptr) {
         Block* block = *link;
-        if (block->is_part || is_split(block)) {
+        if (block->is_part || block->is_kept || is_split(block)) {
           link = &block->next_free;
         } else {
           *link = block->next_free;
@@ -193,7 +194,7 @@ class Allocator {
     if (block == nullptr) return nullptr;
     window(Fault::allocator_free_list);
     *head = block->next_free;
-    block->is_in_use = true;
+    block->is_in_use = block->is_kept = true;
     return block;
   }
 
@@ -202,6 +203,7 @@ class Allocator {
       if (key.second != size || key.first == own || head == nullptr) continue;
       Block* block = head;
       head = block->next_free;
+      block->is_kept = true;
       return block;
     }
     return nullptr;
@@ -291,7 +293,7 @@ class Allocator {
       auto found = blocks_.find(pointer);
       if (found == blocks_.end() || found->second != block || !block->is_in_use) continue;
       auto* alias = new Block{block->pointer, block->size, block->stream};
-      alias->is_part = true;
+      alias->is_part = block->is_kept = true;
       put(alias, block->stream);
     }
   }
