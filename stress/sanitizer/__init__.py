@@ -1,0 +1,1 @@
+"""Code under ThreadSanitizer: toolchain, builds, runs, controls, reports and verdicts."""
