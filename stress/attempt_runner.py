@@ -21,6 +21,7 @@ from stress.isolate.supervisor import ChildRun
 from stress.isolate.verdicts import Judged
 from stress.isolate.verdicts import judge
 from stress.isolate.verdicts import judge_reference
+from stress.record.writer import serial_of
 
 _SCRATCH = ("spec.json", "result.json", "result.part", "blackbox")
 _EVIDENCE = ("stderr", "stdout", "stacks", "native")
@@ -53,11 +54,13 @@ class AttemptRunner:
         `identity` has item, role and attempt, and whatever else both records shall carry; `start` what the
         start record says beside that.
         """
+        identity = {**identity, "serial": serial_of(spec.name)}
         self._record("attempt_start", **identity, **start)
         run = self._run_child(spec, workers)
         role = identity["role"]
         judged = judge_reference(run) if role == "reference" else judge(run, self._reports(run))
         attempt = Attempt(role, identity["attempt"], judged, spec.seed, run.seconds)
+        attempt.serial = identity["serial"]
         attempt.perturbation, attempt.readback = spec.perturb_mode, spec.readback
         attempt.device_order = (run.result or {}).get("device_order", "")
         attempt.stderr, attempt.stacks = run.stderr, "\n".join(filter(None, (run.stacks, run.native_stacks)))

@@ -46,6 +46,8 @@ class Attempt:
     judged: Judged
     seed: int
     seconds: float
+    serial: int = 0
+    """Names the attempt within its run: RUN/17."""
     files: dict[str, str] = field(default_factory=dict)
     stderr: str = ""
     stacks: str = ""

@@ -111,7 +111,12 @@ class Run:
                 else RunFolder.open(self.folder_path)
             )
             folder.probe()
-            self._writer = RecordWriter(folder, on_lost=self._lost)
+            self._writer = RecordWriter(
+                folder,
+                on_lost=self._lost,
+                first_serial=_worker_number(worker) + 1,
+                serial_step=max(1, xdist_workers(self.config)),
+            )
             settings = {
                 key: value if not isinstance(value, Path) else str(value)
                 for key, value in asdict(self.settings).items()
@@ -183,6 +188,12 @@ class Run:
         """Return the fair share of the next item: what is left, divided by the items left."""
         left = self.budget_left_s()
         return None if left is None else max(0.0, left) / max(1, self.items_left)
+
+
+def _worker_number(worker: str | None) -> int:
+    """Return 3 for the pytest-xdist worker "gw3", 0 without one."""
+    digits = (worker or "").removeprefix("gw")
+    return int(digits) if digits.isdigit() else 0
 
 
 RUN_KEY = pytest.StashKey[Run]()

@@ -44,6 +44,10 @@ class _Base:
     canary: ClassVar[bool] = False
     """A planted fault: this scenario must fail, and passing is the failure."""
 
+    reducible: ClassVar[Sequence[str]] = ()
+    """Attributes that hold a list of JSON values, such as the operators of a sequence, of which `mps-stress minimise`
+    may leave out elements: it sets the shorter list as an attribute of the instance, after the parameters."""
+
     threads: int
     """The item's thread count; set by the framework before any method is called."""
 
@@ -149,11 +153,20 @@ def combinations(cls: type[_Base]) -> Iterator[tuple[tuple[int, ...], dict[str, 
         yield indices, {name: cls.params[name][i] for name, i in zip(names, indices, strict=True)}
 
 
-def bind(cls: type[_Base], indices: Sequence[int], *, threads: int, device_type: str) -> Any:
-    """Construct the scenario with the parameters at `indices` and the item's thread count."""
+def bind(
+    cls: type[_Base],
+    indices: Sequence[int],
+    *,
+    threads: int,
+    device_type: str,
+    overrides: Mapping[str, Any] | None = None,
+) -> Any:
+    """Construct the scenario with the parameters at `indices`, the item's thread count, and attributes that replace its own."""
     scenario = cls()
     for (name, values), index in zip(cls.params.items(), indices, strict=True):
         setattr(scenario, name, values[index])
+    for name, value in (overrides or {}).items():
+        setattr(scenario, name, value)
     scenario.threads = threads
     scenario.device_type = device_type
     return scenario

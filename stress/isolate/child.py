@@ -13,6 +13,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType
@@ -60,6 +61,7 @@ def result_of(spec: ChildSpec, *, join_deadline_s: float | None = None) -> Resul
         "reference": _reference,
         "crew": lambda one, into: _crew(one, into, join_deadline_s),
         "probe": _probe,
+        "throughput": _throughput,
     }
     try:
         if spec.kind == "probe":
@@ -93,9 +95,11 @@ def result_of(spec: ChildSpec, *, join_deadline_s: float | None = None) -> Resul
     return result
 
 
-def load_scenario(ref: ScenarioRef, *, threads: int, device_type: str) -> Any:
+def load_scenario(
+    ref: ScenarioRef, *, threads: int, device_type: str, overrides: Mapping[str, Any] | None = None
+) -> Any:
     """Import the author's file and bind the parameters."""
-    return bind(load_class(ref), ref.indices, threads=threads, device_type=device_type)
+    return bind(load_class(ref), ref.indices, threads=threads, device_type=device_type, overrides=overrides)
 
 
 def load_class(ref: ScenarioRef) -> Any:
@@ -140,12 +144,15 @@ def import_module(ref: ScenarioRef) -> ModuleType:
     return module
 
 
-def _workload(spec: ChildSpec) -> Workload:
+def workload_of(spec: ChildSpec) -> Workload:
+    """Return the scenario with its plan; raise `BrokenScenario` for one that cannot be run."""
     from stress.plan import Plan
     from stress.workload import Workload
 
     assert spec.scenario is not None
-    scenario = load_scenario(spec.scenario, threads=spec.threads, device_type=spec.device)
+    scenario = load_scenario(
+        spec.scenario, threads=spec.threads, device_type=spec.device, overrides=spec.overrides
+    )
     try:
         plan = Plan.make(waves_of(scenario, spec.iterations), scenario.batch)
     except ValueError as error:
@@ -163,7 +170,7 @@ def _reference(spec: ChildSpec, result: Result) -> list[Finding]:
     torch.set_num_threads(1)
     box = BlackBox(spec.file("blackbox"), 0)
     box.stage("import")
-    workload = _workload(spec)
+    workload = workload_of(spec)
     device = open_device(spec.device)
     box.stage("references")
     reference = ReferenceMaker(workload, device, device_only=spec.device_only).make()
@@ -212,7 +219,7 @@ def _crew(spec: ChildSpec, result: Result, join_deadline_s: float | None) -> lis
     torch.set_num_threads(1)
     clock = _Clock(result)
     compiles = _count_compilations()
-    workload = _workload(spec)
+    workload = workload_of(spec)
     box = BlackBox(spec.file("blackbox"), workload.plan.workers)
     device = open_device(spec.device)
     box.stage("setup")
@@ -384,6 +391,12 @@ def _probe(spec: ChildSpec, result: Result) -> list[Finding]:
         device = open_device(spec.device)
         result["capabilities"] = sorted(device.capabilities())
     return []
+
+
+def _throughput(spec: ChildSpec, result: Result) -> list[Finding]:
+    from stress.throughput import window
+
+    return window.run(spec, result)
 
 
 class _Clock:

@@ -66,7 +66,9 @@ def run_program(spec: ChildSpec) -> None:
             from stress.sim import loading
 
             loading.prepare(spec)
-        scenario = child.load_scenario(spec.scenario, threads=spec.threads, device_type=spec.device)
+        scenario = child.load_scenario(
+            spec.scenario, threads=spec.threads, device_type=spec.device, overrides=spec.overrides
+        )
     except BrokenScenario as error:
         result["findings"] = [broken("scenario", str(error)).to_data()]
         _write(spec, result)

@@ -37,11 +37,23 @@ class SimSpec:
 
 
 @dataclass(frozen=True)
+class WindowSpec:
+    """A stretch of time in which requests are counted: see `stress.throughput`."""
+
+    way: str
+    """"threads", "processes" or "batching"."""
+    count: int
+    """How many requests are served at once."""
+    seconds: float
+    warm_up_s: float
+
+
+@dataclass(frozen=True)
 class ChildSpec:
-    """One child process: a reference run, a crew, a process scenario or a look at the device."""
+    """One child process: a reference run, a crew, a process scenario, a look at the device or a throughput window."""
 
     kind: str
-    """"reference", "crew", "process" or "probe"."""
+    """"reference", "crew", "process", "probe" or "throughput"."""
     folder: str
     """Where the child's files go; `name` is their common stem."""
     name: str
@@ -49,6 +61,8 @@ class ChildSpec:
     scenario: ScenarioRef | None = None
     threads: int = 1
     iterations: int | None = None
+    overrides: dict[str, Any] = field(default_factory=dict)
+    """Attributes that the scenario gets after its parameters, as JSON values: a smaller version of it."""
     seed: int = 0
     attempt: int = 0
     one_thread: bool = False
@@ -70,6 +84,8 @@ class ChildSpec:
     env: dict[str, str] = field(default_factory=dict)
     sim: SimSpec | None = None
     """Given where `device` is "sim"."""
+    window: WindowSpec | None = None
+    """Given where `kind` is "throughput"."""
 
     def file(self, suffix: str) -> Path:
         return Path(self.folder) / f"{self.name}.{suffix}"
@@ -88,6 +104,8 @@ def load_spec(path: Path) -> ChildSpec:
         data["scenario"] = ScenarioRef(**{**scenario, "indices": tuple(scenario["indices"])})
     if data["sim"] is not None:
         data["sim"] = SimSpec(**data["sim"])
+    if data["window"] is not None:
+        data["window"] = WindowSpec(**data["window"])
     for name in ("trace_modules", "references", "sys_path"):
         data[name] = tuple(data[name])
     return ChildSpec(**data)

@@ -60,6 +60,9 @@ class RunReader(Iterator[schema.Record]):
         self.torn_lines = 0
         """Unterminated last lines, at most one per file: a writer that was killed, or is still writing."""
         self.unknown_kinds: Counter[str] = Counter()
+        self.file = ""
+        self.line = 0
+        """Where the record stands that was returned last."""
         self.unfinished: list[Unfinished] = []
         """The first `UNFINISHED_MAX` attempts without an end."""
         self._records = self._read(_record_files(folder))
@@ -93,6 +96,7 @@ class RunReader(Iterator[schema.Record]):
                 started[record["run"], record["item"], record["role"], record["attempt"]] = number
             elif record["kind"] == "attempt_end":
                 started.pop((record["run"], record["item"], record["role"], record["attempt"]), None)
+            self.file, self.line = name, number
             yield record
         for key, start in started.items():
             if len(self.unfinished) < UNFINISHED_MAX:

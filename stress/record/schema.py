@@ -88,6 +88,8 @@ class AttemptStart(_Common):
     role: Role
     attempt: int
     """Counts from 0 within item and role."""
+    serial: NotRequired[int]
+    """Counts from 1 through all children of the run, whatever they are for: RUN/17 names an attempt by it."""
     scenario: str
     params: dict[str, object]
     threads: int
@@ -110,6 +112,7 @@ class AttemptEnd(_Common):
     item: str
     role: Role
     attempt: int
+    serial: NotRequired[int]
     verdict: VerdictName
     seconds: float
     headline: str

@@ -53,10 +53,18 @@ _NUMBER_MAX = 2**64
 class RecordWriter:
     """Writes the records of one process; safe to use from several threads, refuses to work after fork."""
 
-    def __init__(self, folder: RunFolder, *, on_lost: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        *,
+        on_lost: Callable[[str], None] | None = None,
+        first_serial: int = 1,
+        serial_step: int = 1,
+    ) -> None:
         """Create this process's file in `folder`; raise `RecordError` when that is impossible.
 
-        `on_lost` is called once, with a sentence, when the first record cannot be written.
+        `on_lost` is called once, with a sentence, when the first record cannot be written. Processes of one run
+        that share a step and differ in their first serial name their attempts by different numbers.
         """
         self.folder = folder
         self.lost = 0
@@ -64,7 +72,7 @@ class RecordWriter:
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._torn = False
-        self._side_files = 0
+        self._next_serial, self._serial_step = first_serial, serial_step
         try:
             self._fd, self.name = _create(folder)
         except OSError as error:
@@ -105,10 +113,14 @@ class RecordWriter:
         return error is None
 
     def side_stem(self) -> str:
-        """Return a new name stem, unique in the run folder, for an attempt's side files: stem + ".stderr"."""
+        """Return a new name stem, unique in the run folder, for an attempt's side files: stem + ".stderr".
+
+        It ends with the attempt's serial, by which a person names the attempt: `mps-stress replay RUN/17`.
+        """
         with self._lock:
-            self._side_files += 1
-            return f"{self.name.removesuffix('.jsonl')}-{self._side_files}"
+            serial = self._next_serial
+            self._next_serial += self._serial_step
+            return f"{self.name.removesuffix('.jsonl')}-{serial}"
 
     def close(self) -> None:
         """Close the file; the writer must not be used afterwards."""
@@ -151,6 +163,11 @@ class RecordWriter:
             os.ftruncate(self._fd, before_bytes)
         except OSError:
             self._torn = self._torn or os.fstat(self._fd).st_size > before_bytes
+
+
+def serial_of(stem: str) -> int:
+    """Return the serial that a stem of `RecordWriter.side_stem` ends with."""
+    return int(stem.rpartition("-")[2])
 
 
 def _create(folder: RunFolder) -> tuple[int, str]:

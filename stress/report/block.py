@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from stress import stats
 from stress.diagnose import parse_stacks
 from stress.diagnose import summarise
+from stress.options import RESULTS_DEFAULT
 from stress.report.words import word_of
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ def failure_block(result: ItemResult, run: Run) -> str:
     lines += [f"  note: {note}" for note in result.notes]
     lines.append(f"  repeat: {result.command}")
     lines.append(f"          ({_promise(first, run)})")
+    if first is not None and first.serial and first.role != "reference":
+        lines.append(f"  replay: {_replay_command(first, run)}")
     if first is not None and first.files:
         lines.append(f"  files:  {run.folder_path}: {', '.join(sorted(first.files.values()))}")
     return "\n".join(lines)
@@ -44,6 +48,16 @@ def _simulated(run: Run) -> list[str]:
         return []
     faults = ", ".join(one.told for one in sim.settings.faults) or "no fault armed"
     return [f"  on the simulated device, not on Metal (design {sim.settings.design}; {faults})"]
+
+
+def _replay_command(first: Attempt, run: Run) -> str:
+    """Return the command that runs the attempt again, many times."""
+    folder, root = run.folder_path, run.config.rootpath
+    name = folder.name if folder.parent == root / RESULTS_DEFAULT else str(folder)
+    parts = ["mps-stress", "replay", f"{name}/{first.serial}"]
+    if run.config.invocation_params.dir != root:
+        parts.append(f"--rootdir={root}")
+    return shlex.join(parts)
 
 
 def _promise(first: Attempt | None, run: Run) -> str:
