@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from typing import NamedTuple
 
 import pytest
 from _pytest._code.code import ReprFileLocation  # only the message and place of the short summary
@@ -154,29 +155,43 @@ def make_items(collector: Any, name: str, cls: type[Any], threads: tuple[int, ..
     problem = class_problem(cls)
     if problem is not None:
         raise collector.CollectError(f"{collector.path}: {name}: {problem}")
+    for count in threads:
+        for one in variants(cls, name, count):
+            item = ScenarioItem.from_parent(
+                collector,
+                name=one.name,
+                # As a text: pytest 9.2 parses it into name and parameters, as it does with what --lf reads
+                # from the cache, and compares the two.
+                nodeid=f"{collector.nodeid}::{one.name}",
+                scenario_class=cls,
+                indices=one.indices,
+                params=one.params,
+                environment=one.environment,
+                threads=count,
+            )
+            item.add_marker("mps_stress")
+            yield item
+
+
+class Variant(NamedTuple):
+    """One item of a class: its name in node ids, and what it stands for."""
+
+    name: str
+    indices: tuple[int, ...]
+    params: dict[str, str]
+    environment: dict[str, str]
+
+
+def variants(cls: type[Any], name: str, threads: int) -> Iterator[Variant]:
+    """Yield the items of a scenario class that is called `name`, for one thread count."""
     ids = {key: distinct([value_id(value, key) for value in values]) for key, values in cls.params.items()}
     known = environments(cls)
     environment_ids = distinct(["-".join(f"{key}={value}" for key, value in one.items()) for one in known])
-    for count in threads:
-        for indices, _ in combinations(cls):
-            params = {key: ids[key][index] for key, index in zip(ids, indices, strict=True)}
-            for environment, environment_id in zip(known, environment_ids, strict=True):
-                parts = [*params.values(), environment_id, f"t{count}"]
-                item_name = f"{name}[{'-'.join(filter(None, parts))}]"
-                item = ScenarioItem.from_parent(
-                    collector,
-                    name=item_name,
-                    # As a text: pytest 9.2 parses it into name and parameters, as it does with what --lf reads
-                    # from the cache, and compares the two.
-                    nodeid=f"{collector.nodeid}::{item_name}",
-                    scenario_class=cls,
-                    indices=indices,
-                    params=params,
-                    environment=environment,
-                    threads=count,
-                )
-                item.add_marker("mps_stress")
-                yield item
+    for indices, _ in combinations(cls):
+        params = {key: ids[key][index] for key, index in zip(ids, indices, strict=True)}
+        for environment, environment_id in zip(known, environment_ids, strict=True):
+            parts = [*params.values(), environment_id, f"t{threads}"]
+            yield Variant(f"{name}[{'-'.join(filter(None, parts))}]", indices, params, environment)
 
 
 def class_problem(cls: type[Any]) -> str | None:
