@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from typing import Protocol
 
 import pytest
 
@@ -17,7 +18,6 @@ from stress.isolate.backend import IsolationError
 from stress.isolate.spec import ChildSpec
 from stress.isolate.spec import SimSpec
 from stress.isolate.supervisor import Supervisor
-from stress.options import Settings
 from stress.sim.build import Build
 from stress.sim.build import default_builder
 from stress.sim.settings import SimSettings
@@ -29,6 +29,15 @@ _NO_MPS_HERE = "auto: no MPS off macOS"
 Say = Callable[[str], None]
 OpenSupervisor = Callable[[str], Supervisor]
 """Given the library of the simulated device, or "": the supervisor whose children have it loaded."""
+
+
+class Wanted(Protocol):
+    """What the user asked for: the plugin's settings, or a command's options."""
+
+    @property
+    def device(self) -> str: ...
+    @property
+    def sim(self) -> SimSettings: ...
 
 
 @dataclass(frozen=True)
@@ -93,7 +102,7 @@ class _Unusable(Exception):
 
 
 def open_device(
-    settings: Settings, open_supervisor: OpenSupervisor, say: Say, given: list[str] | None
+    settings: Wanted, open_supervisor: OpenSupervisor, say: Say, given: list[str] | None
 ) -> DeviceInfo:
     """Choose the device and look at it in a child; raise `pytest.UsageError` when it cannot be used.
 
@@ -114,7 +123,7 @@ def open_device(
     return DeviceInfo(choice.name, choice.reason, result["fingerprint"], capabilities, sim)
 
 
-def _choose(settings: Settings, say: Say) -> _Choice:
+def _choose(settings: Wanted, say: Say) -> _Choice:
     """Return the device; an explicit one never falls back, and neither does `auto` on macOS."""
     wanted = settings.device
     if wanted == "sim":
@@ -162,7 +171,7 @@ def _fall_back(what: str, error: object, say: Say) -> _Choice:
     return _Choice("cpu", f"{_NO_MPS_HERE}; the simulated device cannot be {what}: {first}")
 
 
-def _without_sim(settings: Settings, choice: _Choice) -> _Choice:
+def _without_sim(settings: Wanted, choice: _Choice) -> _Choice:
     """Refuse to go on without the simulated device where the user set something that only it has."""
     sim = settings.sim
     if sim.faults or sim.schedule != "free":
@@ -174,7 +183,7 @@ def _without_sim(settings: Settings, choice: _Choice) -> _Choice:
 
 
 def _second_try(
-    settings: Settings, open_supervisor: OpenSupervisor, say: Say, why: str
+    settings: Wanted, open_supervisor: OpenSupervisor, say: Say, why: str
 ) -> tuple[_Choice, dict[str, Any]]:
     """Build the library again, once: it may belong to a torch that was replaced in its place."""
     say(f"the simulated device cannot be used: {why}")
@@ -197,7 +206,7 @@ def _second_try(
         raise pytest.UsageError(f"torch cannot be used in a child process: {error}") from error
 
 
-def _probe(choice: _Choice, settings: Settings, open_supervisor: OpenSupervisor) -> dict[str, Any]:
+def _probe(choice: _Choice, settings: Wanted, open_supervisor: OpenSupervisor) -> dict[str, Any]:
     """Return what a child says about torch and the device; raise `_Unusable` when it cannot say anything."""
     folder = Path(tempfile.mkdtemp(prefix="mps-stress-probe-"))
     spec = ChildSpec(

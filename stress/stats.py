@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from collections.abc import Sequence
 from statistics import NormalDist
 
 CONFIDENCE_DEFAULT = 0.95
@@ -72,6 +73,35 @@ def fisher_one_sided(a_fail: int, a_n: int, b_fail: int, b_n: int) -> float:
     )
     # Integers until here: a float of either number overflows at a few hundred attempts.
     return extreme / tables
+
+
+def median_interval(
+    values: Sequence[float], confidence: float = CONFIDENCE_DEFAULT
+) -> tuple[float, float] | None:
+    """Return the rank (sign test) interval of a distribution's median; None where so few values allow none.
+
+    Exact whatever the distribution is, if the values are independent: the k-th smallest of n lies above the median with
+    the probability that fewer than k of n coins show heads. 6 values are needed for 95 %.
+    """
+    _check(0, 0, confidence)
+    n = len(values)
+    # Integers until the comparison, so that no rounding decides at the edge.
+    tail, cut = 0, 0
+    for k in range(n // 2 + 1):
+        tail += math.comb(n, k)
+        if 2 * tail / 2**n > 1 - confidence + 1e-12:
+            break
+        cut = k + 1
+    if not cut:
+        return None
+    ordered = sorted(values)
+    return (ordered[cut - 1], ordered[n - cut])
+
+
+def values_needed(confidence: float = CONFIDENCE_DEFAULT) -> int:
+    """Return how many values `median_interval` needs at least."""
+    _check(0, 0, confidence)
+    return math.ceil(1 - math.log2(1 - confidence) - 1e-9)
 
 
 def poisson_rate_bounds(

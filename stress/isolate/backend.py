@@ -60,17 +60,17 @@ class Backend(Protocol):
     def close(self) -> None: ...
 
 
-def interpreter(module: str) -> list[str]:
+def interpreter(module: str, python: str = sys.executable) -> list[str]:
     """Return the command that runs `module`'s main() without putting the user's folder on the path."""
     code = f"import sys; sys.path.insert(0, {str(PACKAGE_ROOT)!r}); from {module} import main; main()"
-    return [sys.executable, "-P", "-c", code]
+    return [python, "-P", "-c", code]
 
 
 class ForkServer:
     """Children forked from a server process that is started once, with the simulated device loaded if there is one."""
 
-    def __init__(self, sim_library: str = "") -> None:
-        self._sim_library = sim_library
+    def __init__(self, sim_library: str = "", python: str = sys.executable) -> None:
+        self._sim_library, self._python = sim_library, python
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._log = tempfile.TemporaryFile(prefix="mps-stress-server-")  # noqa: SIM115
@@ -90,7 +90,7 @@ class ForkServer:
         with theirs:
             self._process = subprocess.Popen(
                 [
-                    *interpreter("stress.isolate.server"),
+                    *interpreter("stress.isolate.server", self._python),
                     str(theirs.fileno()),
                     str(os.getpid()),
                     self._sim_library,
@@ -220,8 +220,8 @@ class Spawner:
     cannot be given to anybody else.
     """
 
-    def __init__(self, sim_library: str = "") -> None:
-        self._sim_library = sim_library
+    def __init__(self, sim_library: str = "", python: str = sys.executable) -> None:
+        self._sim_library, self._python = sim_library, python
         self._spare: _SpawnedChild | None = None
         self._log = tempfile.NamedTemporaryFile(prefix="mps-stress-spawn-", suffix=".log")  # noqa: SIM115
 
@@ -230,13 +230,16 @@ class Spawner:
         if self._spare is None or self._spare.wait(0) is not None:
             self._drop_spare()
             os.truncate(self._log.name, 0)  # the spare before this one writes to its attempt's file by now
-            self._spare = _SpawnedChild(["--spare", self._sim_library], dict(os.environ), self._log.name)
+            self._spare = _SpawnedChild(
+                ["--spare", self._sim_library], dict(os.environ), self._log.name, python=self._python
+            )
 
     def start(self, spec: ChildSpec) -> Child:
         path = spec.dump()
         if spec.env or spec.kind == "process":
+            env = {**os.environ, **spec.env}
             return _SpawnedChild(
-                [str(path)], {**os.environ, **spec.env}, str(spec.file("stderr")), cwd=spec.cwd
+                [str(path)], env, str(spec.file("stderr")), cwd=spec.cwd, python=self._python
             )
         self.warm_up()
         child, self._spare = self._spare, None
@@ -255,14 +258,22 @@ class Spawner:
 
 
 class _SpawnedChild:
-    def __init__(self, arguments: list[str], env: Mapping[str, str], stderr: str, *, cwd: str = "") -> None:
+    def __init__(
+        self,
+        arguments: list[str],
+        env: Mapping[str, str],
+        stderr: str,
+        *,
+        cwd: str = "",
+        python: str = sys.executable,
+    ) -> None:
         self._guardian = subprocess.Popen(
             ["/bin/sh", "-c", "read -r line || kill -9 0"], stdin=subprocess.PIPE, process_group=0
         )
         with open(stderr, "ab") as errors:
             try:
                 self._process = subprocess.Popen(
-                    [*interpreter("stress.isolate.main"), *arguments, str(os.getpid())],
+                    [*interpreter("stress.isolate.main", python), *arguments, str(os.getpid())],
                     stdin=subprocess.PIPE,
                     stdout=errors,
                     stderr=errors,
@@ -272,7 +283,7 @@ class _SpawnedChild:
                 )
             except OSError as error:
                 self._guardian.kill()
-                raise IsolationError(f"cannot start {sys.executable}: {error}") from error
+                raise IsolationError(f"cannot start {python}: {error}") from error
         self.pid = self._process.pid
         self._log, self._stderr = Path(stderr), Path(stderr)
         self._exit: Exit | None = None

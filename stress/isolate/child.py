@@ -61,7 +61,7 @@ def result_of(spec: ChildSpec, *, join_deadline_s: float | None = None) -> Resul
         "reference": _reference,
         "crew": lambda one, into: _crew(one, into, join_deadline_s),
         "probe": _probe,
-        "throughput": _throughput,
+        "throughput": lambda one, into: importlib.import_module("stress.throughput.window").run(one, into),
     }
     try:
         if spec.kind == "probe":
@@ -391,12 +391,6 @@ def _probe(spec: ChildSpec, result: Result) -> list[Finding]:
         device = open_device(spec.device)
         result["capabilities"] = sorted(device.capabilities())
     return []
-
-
-def _throughput(spec: ChildSpec, result: Result) -> list[Finding]:
-    from stress.throughput import window
-
-    return window.run(spec, result)
 
 
 class _Clock:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +62,17 @@ class ChildRun:
 
 
 class Supervisor:
-    """Starts children and waits for them. One at a time: attempts must not disturb each other."""
+    """Starts children and waits for them. One at a time: attempts must not disturb each other.
 
-    def __init__(self, sim_library: str = "") -> None:
+    They are of this interpreter, or of `python`, another one, which imports from its own environment and this package
+    alone from here.
+    """
+
+    def __init__(self, sim_library: str = "", python: str = sys.executable) -> None:
         self._forks = can_fork()
-        self._server = ForkServer(sim_library)
-        self._spawner = Spawner(sim_library)
+        self._is_foreign = python != sys.executable
+        self._server = ForkServer(sim_library, python)
+        self._spawner = Spawner(sim_library, python)
 
     @property
     def start_method(self) -> str:
@@ -78,6 +84,8 @@ class Supervisor:
 
     def run(self, spec: ChildSpec, workers: int) -> ChildRun:
         """Run one child to its end or deadline; `workers` is the number of slots of its black box."""
+        if self._is_foreign:
+            spec = replace(spec, sys_path=())
         blackbox.BlackBox.create(spec.file("blackbox"), workers)
         fork = self._forks and not spec.env and spec.kind != "process"
         backend: Backend = self._server if fork else self._spawner

@@ -68,9 +68,9 @@ class Judge:
                     slot,
                 )
             else:
-                self._judge_one(index, outcome, slot)
+                self.judge_one(index, outcome, slot)
         for offset, outcome in enumerate(finished):
-            self._judge_one(len(self.plan.slots) + offset, outcome, None)
+            self.judge_one(len(self.plan.slots) + offset, outcome, None)
         if self.varies_alone:
             self.result.note("nondeterministic alone: one thread alone does not repeat bitwise")
         return self.result
@@ -89,7 +89,8 @@ class Judge:
         self.result.wrong += full
         return full
 
-    def _judge_one(self, index: int, outcome: Outcome, slot: Slot | None) -> None:
+    def judge_one(self, index: int, outcome: Outcome, slot: Slot | None) -> None:
+        """Judge one outcome against expectation `index`; what is found is in `result`."""
         self.result.judged += 1
         expected = [path[index] for path in self.references]
         if outcome.raised is not None:

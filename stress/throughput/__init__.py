@@ -1,0 +1,1 @@
+"""`mps-stress throughput`: requests per second and latencies, and which of them the noise lets one compare."""

@@ -1,0 +1,181 @@
+"""`mps-stress throughput`: open the builds, measure, print, and say by the exit status whether a number is void."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from datetime import UTC
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from stress.cli import EXIT_INTERRUPTED
+from stress.commands import CommandError
+from stress.isolate.backend import IsolationError
+from stress.isolate.supervisor import Supervisor
+from stress.opening import DeviceInfo
+from stress.opening import open_device
+from stress.record import RecordError
+from stress.record import RecordWriter
+from stress.record import RunFolder
+from stress.record import host_environment
+from stress.record import run_id
+from stress.throughput.bench import Bench
+from stress.throughput.bench import Build
+from stress.throughput.catalogue import OTHER_BUILD
+from stress.throughput.catalogue import THIS_BUILD
+from stress.throughput.catalogue import cells
+from stress.throughput.measurement import Measured
+from stress.throughput.measurement import measure
+from stress.throughput.options import ThroughputOptions
+from stress.throughput.report import Setting
+from stress.throughput.report import json_text
+from stress.throughput.report import text
+
+_ASK_VERSION_S_MAX = 60.0
+_PYTHON_MIN = (3, 11)
+
+
+def run(options: ThroughputOptions) -> int:
+    """Measure and print; 1 where a number is void, 130 after Ctrl-C."""
+    with contextlib.ExitStack() as stack:
+        try:
+            return _run(options, stack)
+        except (IsolationError, pytest.UsageError) as error:
+            # Opening a device is the plugin's work too, whose options have a prefix.
+            raise CommandError(str(error).replace("--mps-", "--")) from None
+        except RecordError as error:
+            raise CommandError(str(error).replace("--mps-results", "--results")) from None
+
+
+def _run(options: ThroughputOptions, stack: contextlib.ExitStack) -> int:
+    builds = _open_builds(options, stack)
+    this = builds[THIS_BUILD]
+    writer = _open_records(options, builds)
+    started = time.monotonic()
+    measured = Measured.of(
+        cells(options.workloads, options.ways, options.counts, against=OTHER_BUILD in builds)
+    )
+    benches = {name: Bench(build, writer, options) for name, build in builds.items()}
+    status: int | None = None
+    try:
+        measure(measured, benches, seconds=options.seconds, seed=options.seed, say=say)
+        status = EXIT_INTERRUPTED if measured.interrupted else int(bool(measured.void))
+    finally:
+        for bench in benches.values():
+            bench.close()
+        simulated = this.device.sim is not None
+        seconds = time.monotonic() - started
+        writer.write("run_end", seconds=seconds, exit_status=status, verdicts={}, simulated=simulated)
+        writer.close()
+    setting = _setting(builds, str(writer.folder.path))
+    columns = shutil.get_terminal_size().columns
+    told = (
+        json_text(measured, setting)
+        if options.json
+        else text(measured, setting, width=columns, color=sys.stdout.isatty())
+    )
+    print(told)
+    return status
+
+
+def _open_builds(options: ThroughputOptions, stack: contextlib.ExitStack) -> dict[str, Build]:
+    device, supervisor = _open(options, stack, sys.executable, None)
+    builds = {THIS_BUILD: Build(THIS_BUILD, supervisor, device)}
+    if options.against is None:
+        return builds
+    if device.sim is not None:
+        raise CommandError(
+            f"--against={options.against}: the simulated device is no part of a torch build, so two builds cannot be "
+            "compared on it: choose another device, as in --device=cpu"
+        )
+    _check_version(options.against)
+    given = [device.name, "as for this build"]
+    device, supervisor = _open(options, stack, str(options.against), given)
+    builds[OTHER_BUILD] = Build(OTHER_BUILD, supervisor, device)
+    return builds
+
+
+def _open(
+    options: ThroughputOptions, stack: contextlib.ExitStack, python: str, given: list[str] | None
+) -> tuple[DeviceInfo, Supervisor]:
+    """Return the device as a child of that interpreter sees it, and where its children come from."""
+    opened: list[Supervisor] = []
+
+    def open_supervisor(sim_library: str) -> Supervisor:
+        opened.append(Supervisor(sim_library, python=python))
+        stack.callback(opened[-1].close)
+        return opened[-1]
+
+    device = open_device(options, open_supervisor, say, given)
+    return device, opened[-1]
+
+
+def _check_version(python: Path) -> None:
+    """Raise `CommandError` unless the file is a Python that this package's children can run on."""
+    code = "import sys; print(*sys.version_info[:2])"
+    try:
+        done = subprocess.run(
+            [str(python), "-c", code], capture_output=True, text=True, timeout=_ASK_VERSION_S_MAX, check=True
+        )
+        version = tuple(map(int, done.stdout.split()))
+    except (OSError, ValueError, subprocess.SubprocessError):
+        raise CommandError(f"--against={python}: this is no Python interpreter") from None
+    if version < _PYTHON_MIN:
+        raise CommandError(
+            f"--against={python}: Python {'.'.join(map(str, version))}; the other build needs "
+            f"{'.'.join(map(str, _PYTHON_MIN))} or newer"
+        )
+
+
+def _open_records(options: ThroughputOptions, builds: dict[str, Build]) -> RecordWriter:
+    this, other = builds[THIS_BUILD].device, builds.get(OTHER_BUILD)
+    folder = RunFolder.create(options.results, run_id())
+    folder.probe()
+    writer = RecordWriter(folder, on_lost=say)
+    writer.write(
+        "run",
+        command="throughput",
+        argv=list(sys.argv[1:]),
+        rootdir=str(Path.cwd()),
+        seed=options.seed,
+        device=this.name,
+        device_reason=this.reason,
+        simulated=this.sim is not None,
+        sim=this.sim.to_data() if this.sim is not None else None,
+        settings=options.to_data(),
+        environment=host_environment(Path.cwd()),
+        torch=this.torch,
+        against=other.device.torch if other is not None else None,
+    )
+    return writer
+
+
+def _setting(builds: dict[str, Build], folder: str) -> Setting:
+    this, other = builds[THIS_BUILD].device, builds.get(OTHER_BUILD)
+    simulated = this.sim is not None
+    return Setting(
+        device=f"{this.name} (simulated, not Metal)" if simulated else this.name,
+        torch=this.torch_text,
+        other_torch=other.device.torch_text if other is not None else None,
+        machine=f"{platform.machine()}, {os.cpu_count()} cores, load {_load()}",
+        date=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        simulated=simulated,
+        folder=folder,
+    )
+
+
+def _load() -> str:
+    """Return the load average at the end, by which a reader sees whether the machine was busy with other things."""
+    return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
+
+
+def say(told: str) -> None:
+    """Tell how it goes; stdout is for the result alone."""
+    print(told, file=sys.stderr, flush=True)

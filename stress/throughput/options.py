@@ -1,0 +1,138 @@
+"""What the user may ask of `mps-stress throughput`, checked. Imports no torch."""
+
+from __future__ import annotations
+
+import math
+import os
+import secrets
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stress.options import DEVICES
+from stress.options import SECONDS_MAX
+from stress.sim.settings import SimSettings
+from stress.sim.settings import choose_design
+from stress.sim.settings import parse_faults
+from stress.throughput.catalogue import BY_NAME
+from stress.throughput.catalogue import WAYS
+
+SECONDS_DEFAULT = 600
+THREADS_DEFAULT = "1,2,4,8,16"
+THREADS_MAX = 256
+
+
+@dataclass(frozen=True)
+class ThroughputOptions:
+    """Validated options."""
+
+    device: str
+    sim: SimSettings
+    counts: tuple[int, ...]
+    workloads: tuple[str, ...]
+    ways: tuple[str, ...]
+    against: Path | None
+    """The interpreter of the other torch build."""
+    seconds: float
+    seed: int
+    results: Path
+    json: bool
+
+    @classmethod
+    def parse(cls, given: Mapping[str, Any]) -> ThroughputOptions:
+        """Return the options; raise `ValueError` with a sentence that names the option and the way out."""
+        return cls(
+            device=_choice(given["device"], "--device", DEVICES),
+            sim=_sim(given["sim_faults"], given["device"]),
+            counts=_counts(given["threads"]),
+            workloads=_names(given["workloads"], "--workloads", tuple(BY_NAME)),
+            ways=_names(given["ways"], "--ways", tuple(WAYS)),
+            against=_interpreter(given["against"]),
+            seconds=_seconds(given["seconds"]),
+            seed=_seed(given["seed"]),
+            results=Path(given["results"]).resolve(),
+            json=given["json"],
+        )
+
+    def to_data(self) -> dict[str, object]:
+        """Return what the run record says of them."""
+        return {
+            "threads": list(self.counts),
+            "workloads": list(self.workloads),
+            "ways": list(self.ways),
+            "against": str(self.against) if self.against else None,
+            "seconds": self.seconds,
+        }
+
+
+def _choice(text: str, option: str, choices: Sequence[str]) -> str:
+    if text not in choices:
+        raise ValueError(f"{option}={text}: choose one of {', '.join(choices)}")
+    return text
+
+
+def _sim(faults: str | None, device: str) -> SimSettings:
+    if faults is None:
+        return SimSettings()
+    if device not in ("auto", "sim"):
+        raise ValueError(f"--sim-faults={faults}: this is for the simulated device alone, not for {device}")
+    try:
+        armed = parse_faults(faults)
+        return SimSettings(choose_design(armed, None), armed)
+    except ValueError as error:
+        raise ValueError(f"--sim-faults={faults}: {error}") from None
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() and 1 <= int(part[:9]) <= THREADS_MAX for part in parts):
+        raise ValueError(
+            f"--threads={text}: expected whole numbers from 1 to {THREADS_MAX}, as in --threads={THREADS_DEFAULT}"
+        )
+    return tuple(sorted({int(part) for part in parts}))
+
+
+def _names(text: str | None, option: str, known: Sequence[str]) -> tuple[str, ...]:
+    if text is None:
+        return tuple(known)
+    names = [one.strip() for one in text.split(",")]
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{option}={text}: there is no {name!r}; known are {', '.join(known)}")
+    return tuple(one for one in known if one in names)
+
+
+def _interpreter(text: str | None) -> Path | None:
+    if text is None:
+        return None
+    path = Path(text)
+    if not (path.is_file() and os.access(path, os.X_OK)):
+        raise ValueError(
+            f"--against={text}: expected the Python interpreter of the other torch build, "
+            "as in --against=/path/to/venv/bin/python"
+        )
+    return path.absolute()  # not resolved: a virtual environment's interpreter is a link out of it
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= SECONDS_MAX:  # false for nan
+        raise ValueError(f"--seconds={text}: expected a positive number, at most {SECONDS_MAX:.0f}")
+    return seconds
+
+
+def _seed(text: str | None) -> int:
+    if text is None:
+        return secrets.randbits(32)
+    try:
+        seed = int(text, 0)
+    except ValueError:
+        seed = -1
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"--seed={text}: expected a whole number from 0 to 2**63-1 (0x... is allowed)")
+    return seed
