@@ -15,3 +15,6 @@ CAPABILITIES = {
     "accelerator": "a device that runs asynchronously to the host",
 }
 """Names for `Scenario.requires`, with what each means."""
+
+DEVICES = ("auto", "mps", "cuda", "cpu", "sim")
+"""What a user may ask for by `--mps-device`, or by the `--device` of a command."""

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import pytest
 
+from stress.capabilities import DEVICES
 from stress.sim import settings as sim_settings
 from stress.sim.settings import SimSettings
 from stress.sim.zoo import DESIGNS
@@ -26,7 +27,6 @@ PerturbLevel = Literal["off", "low", "high"]
 
 T = TypeVar("T")
 
-DEVICES = ("auto", "mps", "cuda", "cpu", "sim")
 STREAMS = ("auto", "shared", "per-thread")
 PERTURB_LEVELS = ("off", "low", "high")
 

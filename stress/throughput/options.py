@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stress.options import DEVICES
-from stress.options import SECONDS_MAX
+from stress.capabilities import DEVICES
 from stress.sim.settings import SimSettings
 from stress.sim.settings import choose_design
 from stress.sim.settings import parse_faults
@@ -22,6 +21,7 @@ from stress.throughput.catalogue import WAYS
 SECONDS_DEFAULT = 600
 THREADS_DEFAULT = "1,2,4,8,16"
 THREADS_MAX = 256
+SECONDS_MAX = 10.0**7
 
 
 @dataclass(frozen=True)
