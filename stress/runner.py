@@ -178,6 +178,7 @@ class ItemRunner:
             "env": dict(spec.env),
             "perturb": spec.perturb_mode,
             "readback": spec.readback,
+            **({"canary": True} if self.spec.scenario.canary else {}),
         }
         attempt, run, end = self._runner.run(spec, self._workers(spec), identity, start)
         self.run.pids[run.pid] = (run.started, end)
@@ -270,6 +271,10 @@ class ItemRunner:
                 control_attempts=len(result.controls),
                 control_failures=sum(one.judged.verdict.is_failure for one in result.controls),
                 headline=result.headline,
+                canary=bool(self.spec.scenario.canary),
+                origin=[str(one) for one in self.spec.scenario.origin],
+                acceptable={str(key): str(why) for key, why in self.spec.scenario.acceptable.items()},
+                notes=result.notes,
             )
 
 

@@ -14,6 +14,7 @@ from statistics import NormalDist
 
 CONFIDENCE_DEFAULT = 0.95
 
+_EXACT_MAX = 5_000  # Above, Fisher's test takes logarithms.
 _BISECTIONS = 100  # Halving [0, 1] this often is below one ulp of any rate worth printing.
 
 
@@ -67,12 +68,46 @@ def fisher_one_sided(a_fail: int, a_n: int, b_fail: int, b_n: int) -> float:
     _check(a_fail, a_n, 0.5)
     _check(b_fail, b_n, 0.5)
     failures = a_fail + b_fail
+    if a_n + b_n > _EXACT_MAX:
+        return _hypergeometric_tail(b_fail, b_n, failures, a_n + b_n)
     tables = math.comb(a_n + b_n, failures)
     extreme = sum(
         math.comb(b_n, k) * math.comb(a_n, failures - k) for k in range(b_fail, min(b_n, failures) + 1)
     )
     # Integers until here: a float of either number overflows at a few hundred attempts.
     return extreme / tables
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return Holm's step-down adjusted p-values, in the given order: rejecting those below alpha keeps the
+    probability of any wrong rejection among all of them below alpha."""
+    adjusted = [0.0] * len(p_values)
+    highest = 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = highest
+    return adjusted
+
+
+def attempts_to_tell_apart(low: float, high: float, alpha: float, power: float = 0.8) -> int:
+    """Return about how many attempts each side needs for Fisher's one-sided test to tell two rates apart.
+
+    `low` < `high` are the true rates, `alpha` the level of the test, `power` the wanted probability of seeing it.
+    Casagrande, Pike and Smith (1978): the sample size of the normal approximation with their correction for
+    Fisher's test being exact.
+    """
+    if not 0 <= low < high <= 1:
+        raise ValueError(f"rates {low} and {high}: expected 0 <= low < high <= 1")
+    _check(0, 0, alpha)
+    _check(0, 0, power)
+    mean = (low + high) / 2
+    difference = high - low
+    spread = NormalDist().inv_cdf(1 - alpha) * math.sqrt(2 * mean * (1 - mean))
+    spread += NormalDist().inv_cdf(power) * math.sqrt(low * (1 - low) + high * (1 - high))
+    uncorrected = spread * spread / (difference * difference)
+    if uncorrected <= 0:
+        return 1
+    return math.ceil(uncorrected / 4 * (1 + math.sqrt(1 + 4 / (uncorrected * difference))) ** 2)
 
 
 def median_interval(
@@ -154,6 +189,25 @@ def _check(failures: int, n: int, confidence: float) -> None:
         raise ValueError(f"{failures} failures of {n} attempts: expected 0 <= failures <= attempts")
     if not 0 < confidence < 1:
         raise ValueError(f"confidence {confidence} is not between 0 and 1")
+
+
+def _hypergeometric_tail(least: int, draws: int, marked: int, total: int) -> float:
+    """Return P(X >= least) for the marked ones among `draws` out of `total`, by logarithms: exact integers of
+    hundreds of thousands of bits take minutes."""
+    most = min(draws, marked)
+    start = max(least, draws + marked - total, 0)
+    if start > most:
+        return 0.0
+    all_tables = _log_comb(total, draws)
+    terms = (
+        math.exp(_log_comb(marked, k) + _log_comb(total - marked, draws - k) - all_tables)
+        for k in range(start, most + 1)
+    )
+    return min(1.0, math.fsum(terms))
+
+
+def _log_comb(n: int, k: int) -> float:
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
 
 
 def _gamma_cdf(x: float, shape: int) -> float:

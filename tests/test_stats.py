@@ -84,6 +84,69 @@ def test_large_counts_do_not_overflow() -> None:
     assert 0 < stats.fisher_one_sided(10, 5000, 40, 5000) < 1e-4
 
 
+class TestHolm:
+    def test_is_holms(self) -> None:
+        assert stats.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+        assert stats.holm([0.5, 0.9]) == [1.0, 1.0]
+        assert stats.holm([]) == []
+
+    def test_is_never_below_bonferronis_share_and_never_falls_with_p(self) -> None:
+        draw = random.Random(3)
+        p_values = [draw.random() ** 4 for _ in range(200)]
+        adjusted = stats.holm(p_values)
+        pairs = sorted(zip(p_values, adjusted, strict=True))
+        assert [one for _, one in pairs] == sorted(adjusted)
+        assert all(p <= one <= min(1.0, 200 * p) for p, one in pairs)
+
+
+class TestFisherWithManyAttempts:
+    @pytest.mark.parametrize(
+        "table",
+        [(3000, 60_000, 3200, 60_000), (0, 4000, 9, 4000), (900, 3000, 10, 3000), (5000, 5000, 1, 5000)],
+    )
+    def test_equals_scipys(self, table: tuple[int, int, int, int]) -> None:
+        fisher = pytest.importorskip("scipy.stats").fisher_exact
+        a_fail, a_n, b_fail, b_n = table
+        expected = fisher([[b_fail, b_n - b_fail], [a_fail, a_n - a_fail]], alternative="greater").pvalue
+        assert stats.fisher_one_sided(*table) == pytest.approx(expected, abs=1e-6)
+
+    def test_both_ways_of_computing_it_agree(self) -> None:
+        for a_fail, b_fail in ((0, 0), (3, 17), (17, 3), (200, 150), (0, 150)):
+            exact = stats.fisher_one_sided(a_fail, 200, b_fail, 150)
+            assert stats._hypergeometric_tail(b_fail, 150, a_fail + b_fail, 350) == pytest.approx(
+                exact, rel=1e-9
+            )
+
+
+class TestAttemptsToTellApart:
+    @pytest.mark.parametrize(
+        ("low", "high", "alpha"), [(0.0, 0.1, 0.05), (0.1, 0.5, 0.05), (0.02, 0.1, 0.01), (0.5, 0.9, 0.001)]
+    )
+    def test_that_many_have_about_the_promised_power(self, low: float, high: float, alpha: float) -> None:
+        """Add up the probability of every pair of counts that the test would reject."""
+        binom = pytest.importorskip("scipy.stats").binom
+        n = stats.attempts_to_tell_apart(low, high, alpha)
+        a = binom.pmf(range(n + 1), n, low)
+        b = binom.pmf(range(n + 1), n, high)
+        power = 0.0
+        for a_fail in range(n + 1):
+            if a[a_fail] < 1e-9:
+                continue
+            rejected = next(
+                (k for k in range(n + 1) if stats.fisher_one_sided(a_fail, n, k, n) <= alpha), n + 1
+            )
+            power += a[a_fail] * b[rejected:].sum()
+        assert 0.75 < power < 0.9
+
+    def test_rates_that_do_not_differ_are_refused(self) -> None:
+        for low, high in ((0.1, 0.1), (0.2, 0.1), (-0.1, 0.5)):
+            with pytest.raises(ValueError, match="low < high"):
+                stats.attempts_to_tell_apart(low, high, 0.05)
+
+    def test_the_largest_difference_needs_few(self) -> None:
+        assert 2 <= stats.attempts_to_tell_apart(0.0, 1.0, 0.05) <= 5
+
+
 @pytest.mark.parametrize(
     ("failures", "n", "sentence"),
     [

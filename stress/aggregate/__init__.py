@@ -1,0 +1,19 @@
+"""Any number of record folders as one set of counts, read in one pass with flat memory.
+
+What is never added together stands in groups of its own: simulated, virtual and real devices, unlike machines,
+unlike builds of torch, unlike settings. The unit of every count is an attempt. Every table of `compare`, `report`
+and `evidence` is made from this and from nothing else.
+"""
+
+from __future__ import annotations
+
+from stress.aggregate.cells import Cell
+from stress.aggregate.cells import Failure
+from stress.aggregate.folders import AggregateError
+from stress.aggregate.folders import read_folders
+from stress.aggregate.groups import Group
+from stress.aggregate.groups import Kind
+from stress.aggregate.runs import Aggregate
+from stress.aggregate.runs import RunInfo
+
+__all__ = ["Aggregate", "AggregateError", "Cell", "Failure", "Group", "Kind", "RunInfo", "read_folders"]

@@ -1,0 +1,197 @@
+"""The counts of one item in one group, and the failures that are kept to be shown."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+
+from stress.aggregate.groups import Group
+from stress.verdict import Verdict
+from stress.verdict import worst
+
+FAILURE_NAME_CHARS_MAX = 160
+FINDINGS_KEPT = 3
+TEXT_CHARS_KEPT = 2_000
+_NUMBER = re.compile(r"0x[0-9a-fA-F]+|\d+(?:\.\d+)?(?:e[+-]?\d+)?")
+_THREADS = re.compile(r"-?t\d+\]$")
+
+
+@dataclass
+class Failure:
+    """One failed attempt, with what is needed to show and to repeat it."""
+
+    name: str
+    """Signature, or what the failure is called where nobody has described it yet."""
+    is_known: bool
+    """Whether the name is a signature of `results/known`."""
+    run: str
+    folder: Path
+    file: str
+    line: int
+    start: dict[str, Any]
+    end: dict[str, Any]
+
+    @property
+    def verdict(self) -> str:
+        return str(self.end["verdict"])
+
+
+@dataclass
+class Cell:
+    """One item in one group."""
+
+    group: Group
+    item: str
+    threads: int
+    """0 where no attempt of the crew was started."""
+    verdicts: Counter[str] = field(default_factory=Counter)
+    """Of the crew's attempts; controls and references are counted apart."""
+    controls: Counter[str] = field(default_factory=Counter)
+    references: Counter[str] = field(default_factory=Counter)
+    names: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """(verdict, name of the failure) -> attempts."""
+    known: set[str] = field(default_factory=set)
+    by_run: dict[str, list[int]] = field(default_factory=dict)
+    """Run -> [attempts that count, failures among them]."""
+    seconds: float = 0.0
+    unfinished: int = 0
+    is_canary: bool = False
+    origin: tuple[str, ...] = ()
+    acceptable: dict[str, str] = field(default_factory=dict)
+    notes: set[str] = field(default_factory=set)
+
+    @property
+    def scenario(self) -> str:
+        """Return the item's name without its thread count: `scenarios/linear.py::SharedLinear[float32]`."""
+        return scenario_of(self.item)
+
+    @property
+    def attempts(self) -> int:
+        return self.verdicts.total()
+
+    @property
+    def counted(self) -> int:
+        return sum(n for verdict, n in self.verdicts.items() if Verdict(verdict).enters_rate)
+
+    @property
+    def failures(self) -> int:
+        return failures_in(self.verdicts)
+
+    @property
+    def control_counted(self) -> int:
+        return sum(n for verdict, n in self.controls.items() if Verdict(verdict).enters_rate)
+
+    @property
+    def control_failures(self) -> int:
+        return failures_in(self.controls)
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """Return the worst verdict of any attempt; None where none ended."""
+        seen = [Verdict(one) for one in self.verdicts] or [Verdict(one) for one in self.references]
+        return worst(seen) if seen else None
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether every verdict that is not green was declared acceptable by the scenario."""
+        return all(Verdict(one).is_green or one in self.acceptable for one in self.verdicts)
+
+
+def failures_in(verdicts: Mapping[str, int]) -> int:
+    return sum(n for verdict, n in verdicts.items() if Verdict(verdict).is_failure)
+
+
+def totals(cells: Iterable[Cell]) -> tuple[int, int]:
+    """Return (failures, counted) over cells; of one group, or the sum means nothing."""
+    failures = counted = 0
+    for cell in cells:
+        failures += cell.failures
+        counted += cell.counted
+    return failures, counted
+
+
+def scenario_of(item: str) -> str:
+    """Return an item's name without its thread count."""
+    cut = _THREADS.search(item)
+    if cut is None:
+        return item
+    head = item[: cut.start()]
+    return head.removesuffix("[") if head.endswith("[") else f"{head}]"
+
+
+def failure_name(end: Mapping[str, Any]) -> tuple[str, bool]:
+    """Return (what a failed attempt is called, whether that is a known signature).
+
+    Without a signature: the names of the wrong values, else the headline with its numbers taken out, so that the
+    same failure has the same name in every attempt.
+    """
+    signature = end.get("signature")
+    if isinstance(signature, str) and signature:
+        return signature[:FAILURE_NAME_CHARS_MAX], True
+    findings = [
+        one.get("name")
+        for one in end.get("findings") or ()
+        if one.get("verdict", "mismatch") == end["verdict"]
+    ]
+    names = sorted({one for one in findings if isinstance(one, str) and one})
+    if names:
+        return f"{end['verdict']}: {', '.join(names)}"[:FAILURE_NAME_CHARS_MAX], False
+    headline = _NUMBER.sub("#", " ".join(str(end["headline"]).split()))
+    told = headline or str(end.get("signal") or "no text")
+    return f"{end['verdict']}: {told}"[:FAILURE_NAME_CHARS_MAX], False
+
+
+def kept_start(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is kept of an `attempt_start`."""
+    names = (
+        "attempt",
+        "serial",
+        "role",
+        "scenario",
+        "threads",
+        "iterations",
+        "seed",
+        "command",
+        "perturb",
+        "readback",
+    )
+    return {name: _cut(record[name]) for name in names if name in record}
+
+
+def kept_end(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is kept of an `attempt_end`, shortened."""
+    names = ("verdict", "headline", "exit_status", "signal", "signature", "tainted", "stderr", "stacks", "amends", "seconds", "device_order")  # fmt: skip
+    kept = {name: _cut(record[name]) for name in names if record.get(name) is not None}
+    kept["findings"] = [_flat(one) for one in (record.get("findings") or [])[:FINDINGS_KEPT]]
+    kept["findings_total"] = len(record.get("findings") or [])
+    kept["stamps"] = [_flat(one) for one in (record.get("stamps") or [])[:64]]
+    kept["notes"] = [_cut(one) for one in (record.get("notes") or [])[:8]]
+    kept["reports"] = list(record.get("reports") or [])[:4]
+    return kept
+
+
+def _flat(data: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(_flat_items(data))
+
+
+def _flat_items(data: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in list(data.items())[:24]:
+        if value is None or isinstance(value, str | int | float):
+            yield name[:80], _cut(value)
+        elif (
+            isinstance(value, list) and len(value) <= 8 and all(isinstance(one, int | float) for one in value)
+        ):
+            yield name[:80], value
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, str) and len(value) > TEXT_CHARS_KEPT:
+        return f"{value[:TEXT_CHARS_KEPT]}... [{len(value)} characters]"
+    return value

@@ -1,0 +1,313 @@
+"""Read record folders into an `Aggregate`: one pass, flat memory, and nothing believed that a record cannot show.
+
+An attempt counts when it has a start and an end in the same file, after that run's own `run` record. An end that
+amends a counted one replaces it. What breaks these rules is told with its file and line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+from typing import NamedTuple
+
+from stress.aggregate.cells import Cell
+from stress.aggregate.cells import Failure
+from stress.aggregate.cells import failure_name
+from stress.aggregate.cells import kept_end
+from stress.aggregate.cells import kept_start
+from stress.aggregate.groups import Group
+from stress.aggregate.groups import group_of
+from stress.aggregate.runs import GROUPS_MAX
+from stress.aggregate.runs import RUNS_MAX
+from stress.aggregate.runs import Aggregate
+from stress.aggregate.runs import RunInfo
+from stress.record import RecordError
+from stress.record import RunReader
+from stress.record import read_run
+from stress.verdict import Verdict
+
+ITEM_CHARS_MAX = 500
+OPEN_STARTS_MAX = 10_000
+ENDED_MAX = 2_000_000
+"""Attempts of one file of which an amendment can still be understood: about 100 bytes each."""
+OTHERS_MAX = 10_000
+
+OnRecord = Callable[[Mapping[str, Any], RunInfo], None]
+
+
+class AggregateError(Exception):
+    """A folder cannot be used; the text says why and what to give instead."""
+
+
+class _Counted(NamedTuple):
+    """What an attempt has added, so that an amendment can take it back."""
+
+    verdict: str
+    name: str
+
+
+@dataclass
+class _File:
+    """State of one record file."""
+
+    name: str
+    runs: dict[str, tuple[RunInfo, Group]] = field(default_factory=dict)
+    """Runs whose `run` record this file has had: concatenated files have several."""
+    started: dict[tuple[str, str, str, int], Mapping[str, Any]] = field(default_factory=dict)
+    ended: dict[int, _Counted] = field(default_factory=dict)
+    """Hash of (run, item, role, attempt) -> what it has added."""
+
+
+def read_folders(paths: Sequence[Path], on_record: OnRecord | None = None) -> Aggregate:
+    """Return the counts of all runs at `paths`: run folders, or folders of run folders.
+
+    `on_record` sees every record of a power run, which is not counted here. Raise `AggregateError` for a path that
+    holds no records.
+    """
+    aggregate = Aggregate()
+    seen: set[tuple[str, str]] = set()
+    for path in paths:
+        for folder in run_folders(path):
+            _Reader(aggregate, folder, seen, on_record).read()
+    return aggregate
+
+
+def run_folders(path: Path) -> list[Path]:
+    """Return the run folders at or directly below `path`."""
+    try:
+        if not path.is_dir():
+            raise AggregateError(
+                f"{path}: there is no such folder; give run folders, such as results/runs/2026-..."
+            )
+        if _has_records(path):
+            return [path]
+        found = sorted(one for one in path.iterdir() if one.is_dir() and _has_records(one))
+    except OSError as error:
+        raise AggregateError(f"{path}: cannot read: {error.strerror}") from None
+    if not found:
+        raise AggregateError(f"{path}: no records (*.jsonl) in it or in the folders directly below it")
+    return found
+
+
+def _has_records(folder: Path) -> bool:
+    return any(one.name.endswith(".jsonl") for one in folder.iterdir())
+
+
+class _Reader:
+    """Reads one folder."""
+
+    def __init__(
+        self, aggregate: Aggregate, folder: Path, seen: set[tuple[str, str]], on_record: OnRecord | None
+    ) -> None:
+        self._all, self._folder, self._on_record = aggregate, folder, on_record
+        self._seen = seen
+        self._file = _File("")
+        self._skipped: set[tuple[str, str]] = set()
+        self._names: dict[_Counted, _Counted] = {}
+        """Every name once: a file may have as many attempts as it has lines."""
+
+    def read(self) -> None:
+        try:
+            reader = read_run(self._folder)
+        except RecordError as error:
+            raise AggregateError(str(error)) from None
+        for record in self._records(reader):
+            if reader.file != self._file.name:
+                self._close_file()
+                self._file = _File(reader.file)
+            self._add(record, reader.line)
+        self._close_file()
+        self._all.torn_lines += reader.torn_lines
+        self._all.unknown_kinds += reader.unknown_kinds
+        for problem in reader.problems:
+            self._all.problem(f"{self._folder.name}/{problem}")
+        self._all.problems_total += reader.problems_total - len(reader.problems)
+
+    def _records(self, reader: RunReader) -> Iterator[dict[str, Any]]:
+        try:
+            for record in reader:
+                self._all.records += 1
+                yield record  # type: ignore[misc]
+        except OSError as error:
+            self._all.problem(f"{self._folder.name}/{reader.file}: cannot read: {error.strerror}")
+
+    def _problem(self, line: int, text: str) -> None:
+        self._all.problem(f"{self._folder.name}/{self._file.name}:{line}: {text}")
+
+    def _add(self, record: dict[str, Any], line: int) -> None:
+        kind, run = record["kind"], record["run"]
+        if kind == "run":
+            self._open_run(record, line)
+            return
+        known = self._file.runs.get(run)
+        if known is None:
+            if (run, self._file.name) not in self._skipped:
+                self._problem(
+                    line, f"a {kind} record of run {run[:80]!r} before that run's own record: not counted"
+                )
+            return
+        info, group = known
+        if info.is_power:
+            if self._on_record is not None:
+                self._on_record(record, info)
+        elif kind == "attempt_start":
+            self._start(record, line)
+        elif kind == "attempt_end":
+            self._end(record, line, info, group)
+        elif kind == "item":
+            self._item(record, group)
+        elif kind == "run_end":
+            info.ended += 1
+            info.exit_status = record["exit_status"]
+            info.seconds = max(info.seconds, float(record["seconds"]))
+        elif kind != "journal":
+            kept = self._all.others.setdefault(kind, [])
+            if len(kept) < OTHERS_MAX:
+                kept.append(record)
+            else:
+                self._all.omitted[f"{kind} records"] += 1
+        info.lost = max(info.lost, record.get("lost", 0))
+
+    def _open_run(self, record: dict[str, Any], line: int) -> None:
+        run = record["run"]
+        key = (run, self._file.name)
+        if key in self._seen and run not in self._file.runs:
+            if key not in self._skipped:
+                self._problem(line, "these records were read already, from another folder: not counted twice")
+            self._skipped.add(key)
+            return
+        self._seen.add(key)
+        group = group_of(record)
+        info = self._all.runs.get(run)
+        if info is None:
+            too_many = len(self._all.runs) >= RUNS_MAX or len({one.group for one in self._all.runs.values()} | {group}) > GROUPS_MAX  # fmt: skip
+            if too_many:
+                self._all.omitted["runs"] += 1
+                self._skipped.add(key)
+                return
+            info = self._all.runs[run] = RunInfo(run, self._folder, group, record["time"], record)
+        elif info.group != group:
+            self._problem(
+                line, "another process of this run tells of another device, build or settings: kept apart"
+            )
+        info.processes += 1
+        self._file.runs[run] = (info, group)
+
+    def _start(self, record: dict[str, Any], line: int) -> None:
+        key = _key(record)
+        if len(record["item"]) > ITEM_CHARS_MAX:
+            self._problem(line, f"item of {len(record['item'])} characters: not counted")
+        elif len(self._file.started) < OPEN_STARTS_MAX:
+            self._file.started[key] = record
+        else:
+            self._all.omitted["attempts while too many others were open"] += 1
+
+    def _end(self, record: dict[str, Any], line: int, info: RunInfo, group: Group) -> None:
+        key = _key(record)
+        start = self._file.started.pop(key, None)
+        before = self._file.ended.get(hash(key))
+        if start is None and (before is None or not record.get("amends")):
+            self._problem(
+                line, f"attempt {record['role']} {record['attempt']} ends without a start: not counted"
+            )
+            return
+        if record.get("simulated") is True and not info.record["simulated"]:
+            self._problem(line, "a simulated attempt in a run that says it is not: not counted")
+            return
+        threads = start["threads"] if start is not None and record["role"] == "crew" else 0
+        cell = self._all.cell(group, record["item"], threads)
+        if cell is None:
+            return
+        if before is not None and start is None:
+            _count(cell, record["role"], before, info, -1)
+        name, is_known = failure_name(record) if Verdict(record["verdict"]).is_failure else ("", False)
+        now = self._interned(record["verdict"], name)
+        _count(cell, record["role"], now, info, 1)
+        cell.seconds += record["seconds"] if start is not None else 0.0
+        if len(self._file.ended) < ENDED_MAX:
+            self._file.ended[hash(key)] = now
+        if start is not None and start.get("canary") is True:
+            cell.is_canary = True
+        if name and record["role"] == "crew":
+            if is_known:
+                cell.known.add(name)
+            self._keep(record, start or {}, name, is_known, line, group)
+
+    def _interned(self, verdict: str, name: str) -> _Counted:
+        made = _Counted(verdict, name)
+        return self._names.setdefault(made, made)
+
+    def _keep(
+        self,
+        record: dict[str, Any],
+        start: Mapping[str, Any],
+        name: str,
+        is_known: bool,
+        line: int,
+        group: Group,
+    ) -> None:
+        failure = Failure(
+            name,
+            is_known,
+            record["run"],
+            self._folder,
+            self._file.name,
+            line,
+            kept_start(start),
+            kept_end(record),
+        )
+        failure.start["item"] = record["item"]
+        self._all.keep(failure, group, record["item"])
+
+    def _item(self, record: dict[str, Any], group: Group) -> None:
+        cell = self._all.cells.get((group, record["item"]))
+        if cell is None:
+            return
+        cell.is_canary = cell.is_canary or record.get("canary") is True
+        cell.origin = cell.origin or tuple(record.get("origin") or ())[:8]
+        cell.acceptable |= dict(list((record.get("acceptable") or {}).items())[:8])
+        if len(cell.notes) < 8:
+            cell.notes.update((record.get("notes") or [])[:8])
+
+    def _close_file(self) -> None:
+        """Count the starts that have no end: the machine or the parent died, or it still runs."""
+        for (run, item, role, _), start in self._file.started.items():
+            known = self._file.runs.get(run)
+            if known is None or role != "crew":
+                continue
+            info, group = known
+            info.unfinished += 1
+            cell = self._all.cell(group, item, start["threads"])
+            if cell is not None:
+                cell.unfinished += 1
+
+
+def _key(record: Mapping[str, Any]) -> tuple[str, str, str, int]:
+    return record["run"], record["item"], record["role"], record["attempt"]
+
+
+def _count(cell: Cell, role: str, counted: _Counted, info: RunInfo, sign: int) -> None:
+    """Add an attempt to the counts, or take it back."""
+    verdict, name = counted
+    tally = {"crew": cell.verdicts, "control": cell.controls}.get(role, cell.references)
+    tally[verdict] += sign
+    if not tally[verdict]:
+        del tally[verdict]
+    if role != "crew":
+        return
+    info.attempts += sign
+    if name:
+        cell.names[verdict, name] += sign
+        if not cell.names[verdict, name]:
+            del cell.names[verdict, name]
+    judged = Verdict(verdict)
+    if judged.enters_rate:
+        by_run = cell.by_run.setdefault(info.run, [0, 0])
+        by_run[0] += sign
+        by_run[1] += sign * judged.is_failure

@@ -1,0 +1,169 @@
+"""What may be added together: attempts of one kind of device, machine class, torch build and configuration.
+
+Everything here comes from a `run` record that a stranger may have written: texts are cut, types are checked, and
+what is missing is told as not known.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import NamedTuple
+
+TEXT_CHARS_MAX = 120
+SWITCHES_MAX = 30
+
+# A build out of somebody's tree: its commit does not tell what was changed since. A wheel from an index has a
+# plain version, one with the date of a nightly, or a local label such as +cpu.
+_LOCAL_BUILD = re.compile(r"\+git|a0\+|(?:^|[^.\d])a0$|\.post\d+\+g")
+_DEFAULTS = {"streams": "auto", "perturb": "low", "iterations": None}
+
+
+class Kind(StrEnum):
+    """Which device was behind it: numbers of two kinds are never added."""
+
+    REAL = "real"
+    VIRTUAL = "virtual"
+    UNTOLD = "virtual or not: not told"
+    CUDA = "cuda"
+    CPU = "cpu"
+    SIMULATED = "simulated"
+    NONE = "no device"
+
+    @property
+    def is_metal_evidence(self) -> bool:
+        """Whether its rates say anything about MPS on a Mac."""
+        return self is Kind.REAL
+
+
+KIND_TEXTS = {
+    Kind.REAL: "real Apple GPU",
+    Kind.VIRTUAL: "virtual Apple GPU: a smoke test, no evidence",
+    Kind.UNTOLD: "Apple GPU, but the record does not tell whether a virtual one",
+    Kind.CUDA: "CUDA: says nothing about MPS",
+    Kind.CPU: "CPU: says nothing about MPS",
+    Kind.SIMULATED: "simulated device: proves the detector, and says nothing about Metal or a real MPS backend",
+    Kind.NONE: "ordinary tests only: no device was opened",
+}
+
+
+class Build(NamedTuple):
+    """A torch build, told apart from every other one as far as a record allows."""
+
+    version: str
+    commit: str
+    file_key: str
+    """Size and time of the extension module, for builds out of a tree: one commit may have been built twice."""
+
+    @property
+    def label(self) -> str:
+        commit = f" ({self.commit[:10]})" if self.commit else " (commit not told)"
+        return f"torch {self.version}{commit}" + (f" built {self.file_key}" if self.file_key else "")
+
+
+class Group(NamedTuple):
+    """Attempts that may be added."""
+
+    kind: Kind
+    machine: str
+    """Class of the machine: chip, system, cores; not its name."""
+    build: Build
+    configuration: tuple[str, ...]
+    """Settings and switches other than the defaults, as NAME=VALUE."""
+
+    @property
+    def base(self) -> tuple[str, str, tuple[str, ...]]:
+        """Return all but the build: what two builds are compared on."""
+        return str(self.kind), self.machine, self.configuration
+
+    @property
+    def configuration_text(self) -> str:
+        return ", ".join(self.configuration) or "default settings"
+
+
+def group_of(record: Mapping[str, object]) -> Group:
+    """Return the group of the attempts of this `run` record."""
+    environment = _mapping(record.get("environment"))
+    return Group(
+        kind_of(record),
+        machine_of(environment),
+        build_of(record.get("torch")),
+        tuple(_configuration(record, _mapping(environment.get("env")))),
+    )
+
+
+def kind_of(record: Mapping[str, object]) -> Kind:
+    """Return the kind of device; whatever smells of simulation is simulated."""
+    device = record.get("device")
+    if record.get("simulated") is True or device == "sim":
+        return Kind.SIMULATED
+    if device == "mps":
+        is_virtual = _mapping(record.get("environment")).get("paravirtual")
+        return Kind.VIRTUAL if is_virtual is True else Kind.REAL if is_virtual is False else Kind.UNTOLD
+    return {"cuda": Kind.CUDA, "cpu": Kind.CPU}.get(str(device), Kind.NONE)
+
+
+def machine_of(environment: Mapping[str, object]) -> str:
+    """Return the class of the machine: chip, system with its version, usable cores."""
+    macos = _mapping(environment.get("macos"))
+    system = f"macOS {text(macos.get('version')) or '?'}" if macos else text(environment.get("system")) or "?"
+    cores = environment.get("cpu_count_usable") or environment.get("cpu_count")
+    told = f", {cores} cores" if isinstance(cores, int) and not isinstance(cores, bool) else ""
+    return f"{text(environment.get('chip')) or 'chip not told'}, {system}{told}"
+
+
+def build_of(torch: object) -> Build:
+    """Return the build that a fingerprint names."""
+    fingerprint = _mapping(torch)
+    version, commit = text(fingerprint.get("version")), text(fingerprint.get("git"))
+    if not version:
+        return Build("not told", "", "")
+    file_key = ""
+    if _LOCAL_BUILD.search(version) or not commit or commit == "Unknown":
+        extension = _mapping(fingerprint.get("extension"))
+        file_key = f"{text(extension.get('modified'))}/{text(extension.get('bytes'))}"
+    return Build(version + (" debug" if fingerprint.get("debug") is True else ""), commit, file_key)
+
+
+def _configuration(record: Mapping[str, object], env: Mapping[str, object]) -> Iterator[str]:
+    settings = _mapping(record.get("settings"))
+    for name, default in _DEFAULTS.items():
+        if settings.get(name, default) != default:
+            yield f"{name}={text(settings[name])}"
+    if settings.get("isolation") is False:
+        yield "no isolation"
+    sim = _mapping(record.get("sim"))
+    for name in ("design", "schedule"):
+        if name in sim and sim[name] != "free":
+            yield f"{name}={text(sim[name])}"
+    faults = sim.get("faults")
+    if isinstance(faults, list) and faults:
+        yield f"faults={text(', '.join(map(fault_text, faults[:SWITCHES_MAX])))}"
+    if record.get("torch_mismatches"):
+        yield "torch is not a build of the tree that was asked for"
+    switches = [
+        (text(name), text(value)) for name, value in env.items() if not name.startswith("MPS_STRESS_")
+    ]
+    yield from (f"{name}={value}" for name, value in sorted(switches)[:SWITCHES_MAX])
+
+
+def fault_text(fault: object) -> str:
+    """Return the name of a seeded fault as a record has it, with its probability."""
+    data = _mapping(fault)
+    if not data:
+        return text(fault)
+    twin = "/twin" if data.get("twin") is True else ""
+    return f"{text(data.get('name'))}{twin}:{text(data.get('probability'))}"
+
+
+def text(value: object) -> str:
+    """Return a short text of a scalar out of a record, "" for anything else."""
+    if isinstance(value, str):
+        return value if len(value) <= TEXT_CHARS_MAX else f"{value[:TEXT_CHARS_MAX]}..."
+    return str(value) if isinstance(value, int | float) else ""
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}

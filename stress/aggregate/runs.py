@@ -1,0 +1,116 @@
+"""All counts of all folders, and what could not be used."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+
+from stress.aggregate.cells import Cell
+from stress.aggregate.cells import Failure
+from stress.aggregate.groups import Group
+
+CELLS_MAX = 20_000
+RUNS_MAX = 5_000
+GROUPS_MAX = 500
+FAILURES_PER_NAME_MAX = 2
+FAILURES_MAX = 2_000
+PROBLEMS_MAX = 200
+
+
+@dataclass
+class RunInfo:
+    """One run, put together from all processes that wrote records of it."""
+
+    run: str
+    folder: Path
+    group: Group
+    time: float
+    record: dict[str, Any]
+    """The `run` record of the first process."""
+    processes: int = 0
+    ended: int = 0
+    exit_status: int | None = None
+    seconds: float = 0.0
+    attempts: int = 0
+    """Of the crew, whatever became of them."""
+    unfinished: int = 0
+    lost: int = 0
+
+    @property
+    def is_power(self) -> bool:
+        """Whether it measured the detector: its failures are wanted."""
+        return self.record.get("command") == "power"
+
+    @property
+    def was_killed(self) -> bool:
+        return self.ended < self.processes
+
+
+@dataclass
+class Aggregate:
+    """What any number of folders say."""
+
+    cells: dict[tuple[Group, str], Cell] = field(default_factory=dict)
+    runs: dict[str, RunInfo] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+    """Some of every name in every cell, the first ones that came."""
+    others: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """Kind of record that is not about attempts -> records, for whoever knows what they mean."""
+    problems: list[str] = field(default_factory=list)
+    """`file:line: reason`, the first `PROBLEMS_MAX`."""
+    problems_total: int = 0
+    torn_lines: int = 0
+    unknown_kinds: Counter[str] = field(default_factory=Counter)
+    records: int = 0
+    omitted: Counter[str] = field(default_factory=Counter)
+    """What was too much to keep -> how much of it."""
+    kept_by_name: Counter[tuple[Group, str, str]] = field(default_factory=Counter)
+
+    def problem(self, text: str) -> None:
+        self.problems_total += 1
+        if len(self.problems) < PROBLEMS_MAX:
+            self.problems.append(text)
+
+    def cell(self, group: Group, item: str, threads: int) -> Cell | None:
+        """Return the item's counts in this group; None, and counted, where there are too many."""
+        found = self.cells.get((group, item))
+        if found is None:
+            if len(self.cells) >= CELLS_MAX:
+                self.omitted["attempts of further items"] += 1
+                return None
+            found = self.cells[group, item] = Cell(group, item, threads)
+        if threads and not found.threads:
+            found.threads = threads
+        return found
+
+    def keep(self, failure: Failure, group: Group, item: str) -> None:
+        """Keep a failure to be shown, unless enough like it are kept."""
+        key = (group, item, failure.name)
+        if self.kept_by_name[key] >= FAILURES_PER_NAME_MAX:
+            return
+        if len(self.failures) >= FAILURES_MAX:
+            self.omitted["failures that could be shown"] += 1
+            return
+        self.kept_by_name[key] += 1
+        self.failures.append(failure)
+
+    @property
+    def groups(self) -> list[Group]:
+        """Return the groups that have attempts, real devices first."""
+        order = list(type(next(iter(self.cells))[0].kind)) if self.cells else []
+        found = {group for group, _ in self.cells}
+        return sorted(found, key=lambda one: (order.index(one.kind), one))
+
+    def of(self, group: Group) -> list[Cell]:
+        """Return the cells of one group, sorted by item and thread count."""
+        return sorted(
+            (cell for (its, _), cell in self.cells.items() if its == group),
+            key=lambda one: (one.scenario, one.threads, one.item),
+        )
+
+    def failures_of(self, group: Group) -> Iterator[Failure]:
+        return (one for one in self.failures if self.runs[one.run].group == group)
