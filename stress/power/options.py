@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stress import command_options
 from stress.sim.zoo import BY_NAME
 from stress.sim.zoo import FAULTS
 from stress.sim.zoo import Fault
 
 SECONDS_DEFAULT = 1200
-SECONDS_MAX = 10.0**7
 THREADS_MAX = 1024
 EXPLORE_MAX = 10**6
 PEERS = ("pytest-run-parallel",)
@@ -45,9 +44,9 @@ class PowerOptions:
         explore = given["explore"]
         options = cls(
             faults=_faults(given["faults"]),
-            seconds=_seconds(given["seconds"]),
-            threads=_count(given["threads"], "--threads", THREADS_MAX),
-            seed=_seed(given["seed"]),
+            seconds=command_options.seconds(given["seconds"]),
+            threads=command_options.count(given["threads"], "--threads", THREADS_MAX),
+            seed=command_options.seed(given["seed"]),
             probabilities=_probabilities(given["probability"]),
             twins=given["twins"],
             blind=given["blind"],
@@ -55,7 +54,7 @@ class PowerOptions:
             results=Path(given["results"]).resolve(),
             json=given["json"],
             allocation=Path(given["allocation"]) if given["allocation"] else None,
-            explore=_count(explore, "--explore", EXPLORE_MAX),
+            explore=command_options.count(explore, "--explore", EXPLORE_MAX),
             learn=tuple(map(Path, given["learn"] or ())),
         )
         if options.explore and options.against:
@@ -91,36 +90,6 @@ def _faults(text: str | None) -> tuple[Fault, ...]:
         if name not in BY_NAME:
             raise ValueError(f"--faults={text}: there is no fault {name!r}; known are {', '.join(BY_NAME)}")
     return tuple(BY_NAME[name] for name in dict.fromkeys(names))
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds <= SECONDS_MAX:  # false for nan
-        raise ValueError(f"--seconds={text}: expected a positive number, at most {SECONDS_MAX:.0f}")
-    return seconds
-
-
-def _count(text: str | None, option: str, most: int) -> int | None:
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:20]) <= most):
-        raise ValueError(f"{option}={text}: expected a whole number of at least 1 and at most {most}")
-    return int(text)
-
-
-def _seed(text: str | None) -> int:
-    if text is None:
-        return secrets.randbits(32)
-    try:
-        seed = int(text, 0)
-    except ValueError:
-        seed = -1
-    if not 0 <= seed < 2**63:
-        raise ValueError(f"--seed={text}: expected a whole number from 0 to 2**63-1 (0x... is allowed)")
-    return seed
 
 
 def _probabilities(text: str) -> tuple[float, ...]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import os
-import secrets
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stress import command_options
 from stress.capabilities import DEVICES
 from stress.sim.settings import SimSettings
 from stress.sim.settings import choose_design
@@ -21,7 +20,6 @@ from stress.throughput.catalogue import WAYS
 SECONDS_DEFAULT = 600
 THREADS_DEFAULT = "1,2,4,8,16"
 THREADS_MAX = 256
-SECONDS_MAX = 10.0**7
 
 
 @dataclass(frozen=True)
@@ -50,8 +48,8 @@ class ThroughputOptions:
             workloads=_names(given["workloads"], "--workloads", tuple(BY_NAME)),
             ways=_names(given["ways"], "--ways", tuple(WAYS)),
             against=_interpreter(given["against"]),
-            seconds=_seconds(given["seconds"]),
-            seed=_seed(given["seed"]),
+            seconds=command_options.seconds(given["seconds"]),
+            seed=command_options.seed(given["seed"]),
             results=Path(given["results"]).resolve(),
             json=given["json"],
         )
@@ -114,25 +112,3 @@ def _interpreter(text: str | None) -> Path | None:
             "as in --against=/path/to/venv/bin/python"
         )
     return path.absolute()  # not resolved: a virtual environment's interpreter is a link out of it
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds <= SECONDS_MAX:  # false for nan
-        raise ValueError(f"--seconds={text}: expected a positive number, at most {SECONDS_MAX:.0f}")
-    return seconds
-
-
-def _seed(text: str | None) -> int:
-    if text is None:
-        return secrets.randbits(32)
-    try:
-        seed = int(text, 0)
-    except ValueError:
-        seed = -1
-    if not 0 <= seed < 2**63:
-        raise ValueError(f"--seed={text}: expected a whole number from 0 to 2**63-1 (0x... is allowed)")
-    return seed

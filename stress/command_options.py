@@ -1,0 +1,41 @@
+"""Options that several commands have, checked: each raises `ValueError` with a sentence that names the way out."""
+
+from __future__ import annotations
+
+import math
+import secrets
+
+SECONDS_MAX = 10.0**7
+
+
+def seconds(text: str) -> float:
+    """Return the value of `--seconds`."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= SECONDS_MAX:  # false for nan
+        raise ValueError(f"--seconds={text}: expected a positive number, at most {SECONDS_MAX:.0f}")
+    return value
+
+
+def count(text: str | None, option: str, most: int) -> int | None:
+    """Return a whole number from 1 to `most`; None where the option was not given."""
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:20]) <= most):
+        raise ValueError(f"{option}={text}: expected a whole number of at least 1 and at most {most}")
+    return int(text)
+
+
+def seed(text: str | None) -> int:
+    """Return the value of `--seed`, drawn from the operating system where it was not given."""
+    if text is None:
+        return secrets.randbits(32)
+    try:
+        value = int(text, 0)
+    except ValueError:
+        value = -1
+    if not 0 <= value < 2**63:
+        raise ValueError(f"--seed={text}: expected a whole number from 0 to 2**63-1 (0x... is allowed)")
+    return value
