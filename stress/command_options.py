@@ -8,14 +8,14 @@ import secrets
 SECONDS_MAX = 10.0**7
 
 
-def seconds(text: str) -> float:
-    """Return the value of `--seconds`."""
+def seconds(text: str, option: str = "--seconds") -> float:
+    """Return the value of an option that is a time."""
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not 0 < value <= SECONDS_MAX:  # false for nan
-        raise ValueError(f"--seconds={text}: expected a positive number, at most {SECONDS_MAX:.0f}")
+        raise ValueError(f"{option}={text}: expected a positive number, at most {SECONDS_MAX:.0f}")
     return value
 
 
