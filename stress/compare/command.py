@@ -1,0 +1,46 @@
+"""From two folders to a comparison."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stress.aggregate import Aggregate
+from stress.aggregate import read_folders
+from stress.compare.judge import judge
+from stress.compare.names import names_of
+from stress.compare.pairs import left_out
+from stress.compare.pairs import sections_of
+from stress.compare.report import Compared
+from stress.report.plain import one_line
+
+PROBLEMS_SHOWN = 5
+
+
+def compare(base: Path, new: Path, *, any_settings: bool) -> Compared:
+    """Return the comparison; raise `AggregateError` or `CompareError` where there is none."""
+    sides = read_folders([base]), read_folders([new])
+    return compare_aggregates(*sides, any_settings=any_settings)
+
+
+def compare_aggregates(base: Aggregate, new: Aggregate, *, any_settings: bool = False) -> Compared:
+    sections = sections_of(base, new, any_settings=any_settings)
+    problems = [*problem_lines(base, "BASE"), *problem_lines(new, "NEW")]
+    return Compared(
+        sections,
+        judge(sections),
+        [names_of(section) for section in sections],
+        [one_line(one) for one in left_out(base, new, sections)],
+        problems,
+    )
+
+
+def problem_lines(side: Aggregate, name: str) -> list[str]:
+    """Return what of this side could not be used."""
+    lines = [f"{name}: {one_line(one)}" for one in side.problems[:PROBLEMS_SHOWN]]
+    if side.problems_total > PROBLEMS_SHOWN:
+        lines.append(f"{name}: {side.problems_total - PROBLEMS_SHOWN} more lines could not be used")
+    lines += [f"{name}: {count} {what} left out: too many" for what, count in side.omitted.items()]
+    unfinished = sum(one.unfinished for one in side.runs.values())
+    if unfinished:
+        lines.append(f"{name}: {unfinished} attempts have no end: not counted")
+    return lines

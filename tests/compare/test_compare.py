@@ -1,0 +1,208 @@
+"""`mps-stress compare`: worse, better, not to be told apart; new, gone and known failures."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stress import stats
+from stress.aggregate import read_folders
+from stress.compare.command import compare
+from stress.compare.judge import Answer
+from stress.compare.pairs import CompareError
+from stress.compare.report import Compared
+from stress.compare.report import text_of
+from tests.made_records import CRASH
+from tests.made_records import FORK
+from tests.made_records import MAC
+from tests.made_records import Made
+from tests.made_records import hostile_strings
+from tests.made_records import run_of
+from tests.made_records import simulated
+
+LINEAR = "scenarios/linear.py::SharedLinear[float32-t8]"
+NORM = "scenarios/layer_norm.py::SharedLayerNorm[t8]"
+POOL = "scenarios/streams.py::ThreadChurn[t8]"
+
+
+def compared(
+    tmp_path: Path, base: Mapping[str, Mapping[str, int]], new: Mapping[str, Mapping[str, int]], **fields: Any
+) -> Compared:
+    run_of(tmp_path / "base", base)
+    run_of(tmp_path / "new", new, **{"torch": FORK, **fields})
+    return compare(tmp_path / "base", tmp_path / "new", any_settings=False)
+
+
+def text(result: Compared) -> str:
+    return text_of(result, width=120, show_all=False)
+
+
+class TestAnswers:
+    def test_worse_better_and_not_to_be_told(self, tmp_path: Path) -> None:
+        result = compared(
+            tmp_path,
+            {
+                LINEAR: {"pass": 48, "crash": 2},
+                NORM: {"crash": 40, "pass": 10},
+                POOL: {"pass": 48, "hang": 2},
+            },
+            {LINEAR: {"pass": 20, "crash": 30}, NORM: {"pass": 50}, POOL: {"pass": 46, "hang": 4}},
+        )
+        answers = {row.item: row.answer for row in result.rows[0]}
+        assert answers == {LINEAR: Answer.WORSE, NORM: Answer.BETTER, POOL: Answer.UNTOLD}
+        assert result.exit_status == 1
+        told = text(result)
+        assert "WORSE (p below 0.0001)" in told
+        assert "cannot be told apart, needs about" in told
+
+    def test_the_p_values_are_fishers_with_holms_correction(self, tmp_path: Path) -> None:
+        scipy = pytest.importorskip("scipy.stats")
+        items = {f"a.py::S{number}[t8]": (number, 2 * number) for number in range(1, 8)}
+        result = compared(
+            tmp_path,
+            {name: {"crash": a, "pass": 30 - a} for name, (a, _) in items.items()},
+            {name: {"crash": b, "pass": 20 - b} for name, (_, b) in items.items()},
+        )
+        raw = [
+            scipy.fisher_exact([[b, 20 - b], [a, 30 - a]], alternative="greater").pvalue
+            for a, b in items.values()
+        ]
+        adjusted = stats.holm(raw)
+        assert [row.p_worse for row in result.rows[0]] == pytest.approx(adjusted, abs=1e-6)
+
+    def test_clean_items_take_no_share_of_the_level_and_tell_what_they_exclude(self, tmp_path: Path) -> None:
+        clean = {f"a.py::S{number}[t8]": {"pass": 20} for number in range(200)}
+        base = {LINEAR: {"pass": 20}, **clean}
+        result = compared(tmp_path, base, {LINEAR: {"pass": 12, "hang": 8}, **clean})
+        (worse,) = result.worse
+        assert worse.p_worse == pytest.approx(stats.fisher_one_sided(0, 20, 8, 20))
+        assert (
+            "200 items: no failure on either side; NEW's 20 attempts each exclude rates of 14 % and more"
+            in text(result)
+        )
+
+    def test_what_does_not_count_enters_no_test(self, tmp_path: Path) -> None:
+        result = compared(tmp_path, {LINEAR: {"pass": 5}}, {LINEAR: {"inconclusive": 5}})
+        assert [row.answer for row in result.rows[0]] == [Answer.EMPTY]
+        assert "none of 5 counts" in text(result)
+
+    def test_nothing_worse_is_not_told_as_no_difference(self, tmp_path: Path) -> None:
+        result = compared(tmp_path, {LINEAR: {"pass": 5}}, {LINEAR: {"pass": 5}})
+        assert result.exit_status == 0
+        assert "nothing shown to be worse at 95 %, which is no proof that nothing is" in text(result)
+
+    def test_needed_attempts_would_tell(self, tmp_path: Path) -> None:
+        result = compared(tmp_path, {LINEAR: {"pass": 18, "hang": 2}}, {LINEAR: {"pass": 20}})
+        (row,) = result.rows[0]
+        assert row.needed is not None
+        n = 20 + row.needed
+        assert stats.fisher_one_sided(0, n, round(0.1 * n), n) < 0.05
+        assert stats.fisher_one_sided(0, 30, 3, 30) > 0.05
+
+
+class TestCanaries:
+    def test_are_no_rows(self, tmp_path: Path) -> None:
+        for name, found in (("base", 5), ("new", 0)):
+            made = Made(tmp_path / name)
+            made.attempts("c.py::LostUpdate[t8]", {"race": found, "pass": 5 - found})
+            made.item("c.py::LostUpdate[t8]", "pass", 5, found, canary=True)
+            made.attempts(LINEAR, {"pass": 5})
+            made.end()
+        result = compare(tmp_path / "base", tmp_path / "new", any_settings=False)
+        assert [row.item for row in result.rows[0]] == [LINEAR]
+        assert "canaries found: BASE 1 of 1, NEW 0 of 1" in text(result)
+
+
+class TestNames:
+    def test_new_gone_and_known(self, tmp_path: Path) -> None:
+        base = Made(tmp_path / "base")
+        base.attempts(LINEAR, {"crash": 9}, signature="metal/encoder-overlap", headline=CRASH)
+        base.attempts(LINEAR, {"pass": 11})
+        new = Made(tmp_path / "new", torch=FORK)
+        new.attempts(LINEAR, {"mismatch": 1}, findings=[{"name": "torn", "verdict": "mismatch"}])
+        new.attempts(LINEAR, {"pass": 19})
+        result = compare(base.end().folder, new.end().folder, any_settings=False)
+        told = text(result)
+        assert (
+            "new (may be chance): mismatch: torn (not in results/known): BASE 0/20, NEW 1/20 in 1 item"
+            in told
+        )
+        assert "gone: metal/encoder-overlap (known): BASE 9/20, NEW 0/20 in 1 item" in told
+        assert [row.answer for row in result.rows[0]] == [Answer.BETTER]
+        assert result.exit_status == 1  # a failure that nobody has described
+
+
+class TestWhatCannotBeCompared:
+    def test_a_side_of_two_builds(self, tmp_path: Path) -> None:
+        run_of(tmp_path / "base" / "a", {LINEAR: {"pass": 1}})
+        run_of(tmp_path / "base" / "b", {LINEAR: {"pass": 1}}, torch=FORK)
+        run_of(tmp_path / "new", {LINEAR: {"pass": 1}})
+        with pytest.raises(CompareError, match=r"BASE has attempts of 2 builds .* never added"):
+            compare(tmp_path / "base", tmp_path / "new", any_settings=False)
+
+    def test_simulated_and_real(self, tmp_path: Path) -> None:
+        run_of(tmp_path / "base", {LINEAR: {"pass": 1}})
+        run_of(tmp_path / "new", {LINEAR: {"pass": 1}}, **simulated())
+        with pytest.raises(CompareError, match="nothing can be compared"):
+            compare(tmp_path / "base", tmp_path / "new", any_settings=True)
+
+    def test_unlike_switches_unless_asked_for(self, tmp_path: Path) -> None:
+        run_of(tmp_path / "base", {LINEAR: {"pass": 1}})
+        env = {**MAC, "env": {"MPS_FORCE_GRAPH_PATH": "1"}}
+        run_of(tmp_path / "new", {LINEAR: {"pass": 1}}, environment=env)
+        with pytest.raises(CompareError, match="--any-settings"):
+            compare(tmp_path / "base", tmp_path / "new", any_settings=False)
+        result = compare(tmp_path / "base", tmp_path / "new", any_settings=True)
+        assert "BASE: default settings; NEW: MPS_FORCE_GRAPH_PATH=1" in text(result)
+
+    def test_groups_without_a_partner_are_told(self, tmp_path: Path) -> None:
+        run_of(tmp_path / "base" / "a", {LINEAR: {"pass": 1}})
+        run_of(tmp_path / "base" / "b", {LINEAR: {"pass": 1}}, **simulated())
+        run_of(tmp_path / "new", {LINEAR: {"pass": 1}, NORM: {"pass": 1}})
+        told = text(compare(tmp_path / "base", tmp_path / "new", any_settings=False))
+        assert "only in BASE, not compared: simulated on AMD EPYC" in told
+        assert f"only in NEW: {NORM}" in told
+
+
+class TestCommand:
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "stress.cli", "compare", *arguments],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+    def test_prints_json(self, tmp_path: Path) -> None:
+        run_of(tmp_path / "base", {LINEAR: {"pass": 20}})
+        run_of(tmp_path / "new", {LINEAR: {"hang": 20}})
+        done = self.run(str(tmp_path / "base"), str(tmp_path / "new"), "--json")
+        assert done.returncode == 1
+        data = json.loads(done.stdout)
+        (row,) = data["sections"][0]["rows"]
+        assert (row["answer"], row["scenario"], row["threads"]) == (
+            "WORSE", "scenarios/linear.py::SharedLinear[float32]", 8,
+        )  # fmt: skip
+
+    def test_bad_input_is_one_sentence_and_status_2(self, tmp_path: Path) -> None:
+        run_of(tmp_path / "base", {LINEAR: {"pass": 1}})
+        done = self.run(str(tmp_path / "base"), str(tmp_path / "nothing"))
+        assert done.returncode == 2
+        assert done.stderr.count("\n") == 1
+        assert "there is no such folder" in done.stderr
+
+
+def test_hostile_texts_do_not_reach_the_terminal(tmp_path: Path) -> None:
+    for name in ("base", "new"):
+        made = Made(tmp_path / name, environment={**MAC, "chip": "\x1b[2Jchip"})
+        for hostile in hostile_strings():
+            made.attempts(f"a.py::S{hostile}[t8]", {"crash": 2}, headline=hostile)
+        made.end()
+    told = text(compare(tmp_path / "base", tmp_path / "new", any_settings=False))
+    assert all(character.isprintable() or character == "\n" for character in told)
+    assert "\\x1b" in told
+    assert not read_folders([tmp_path / "base"]).problems
