@@ -246,12 +246,13 @@ def parse_file(path: Path) -> Parsed:
         return parse_lines(text_lines(file))
 
 
-def text_lines(file: BinaryIO) -> Iterator[str]:
-    """Yield the lines of a binary stream as text; the rest of a line beyond `LINE_BYTES_MAX` is left out."""
-    while line := file.readline(LINE_BYTES_MAX):
-        if len(line) == LINE_BYTES_MAX and not line.endswith(b"\n"):
-            while (rest := file.readline(LINE_BYTES_MAX)) and not rest.endswith(b"\n"):
+def text_lines(file: BinaryIO, *, bytes_max: int = LINE_BYTES_MAX) -> Iterator[str]:
+    """Yield the lines of a binary stream as text; the rest of a line beyond `bytes_max` is left out."""
+    while line := file.readline(bytes_max):
+        if len(line) == bytes_max and not line.endswith(b"\n"):
+            while (rest := file.readline(bytes_max)) and not rest.endswith(b"\n"):
                 pass
+            line += b"\n"
         yield line.decode("utf-8", "replace")
 
 
