@@ -16,10 +16,27 @@ from stress import streams
 from stress.exact import climb
 from stress.exact import count_wrong
 from stress.exact import shift_matrix
+from stress.exact import total
 
 _WORKER_STREAMS = 31
 _BARRIER_S_MAX = 30.0
 _REFUSED_S_MAX = 10.0
+
+
+class _EndOfThread:
+    """Dies with the thread that has it as a thread-local: before the native thread, and so its stream's slot, ends."""
+
+    def __init__(self, owner: dict[int, threading.Thread], lock: threading.Lock) -> None:
+        self._owner, self._lock, self._thread = owner, lock, threading.current_thread()
+
+    def __del__(self) -> None:
+        _forget(self._owner, self._lock, self._thread)
+
+
+def _forget(owner: dict[int, threading.Thread], lock: threading.Lock, thread: threading.Thread) -> None:
+    with lock:
+        for stream in [one for one, of in owner.items() if of is thread]:
+            del owner[stream]
 
 
 class _Claims:
@@ -28,24 +45,25 @@ class _Claims:
     def __init__(self) -> None:
         self._owner: dict[int, threading.Thread] = {}
         self._lock = threading.Lock()
+        self._local = threading.local()
         self.shared = 0
         self.misplaced = 0
 
     def claim(self, stream: int) -> None:
         """Note that the calling thread is on `stream`."""
         me = threading.current_thread()
+        # Not by is_alive(): it is still true for a thread that has ended while another one is about to return from
+        # joining it (CPython 3.11: the joiner holds the lock that is_alive() tries).
+        if not hasattr(self._local, "end"):
+            self._local.end = _EndOfThread(self._owner, self._lock)
         with self._lock:
-            owner = self._owner.get(stream)
-            # A pool gets a thread's stream back when the native thread ends: not alive in Python by then.
-            self.shared += owner is not None and owner is not me and owner.is_alive()
+            self.shared += self._owner.get(stream, me) is not me
             self.misplaced += (stream == 0) != (me is threading.main_thread())
             self._owner[stream] = me
 
     def give_up(self) -> None:
         """Note that the calling thread is on no stream any more."""
-        me = threading.current_thread()
-        with self._lock:
-            self._owner = {stream: owner for stream, owner in self._owner.items() if owner is not me}
+        _forget(self._owner, self._lock, threading.current_thread())
 
     @property
     def counts(self) -> dict[str, int]:
@@ -161,9 +179,11 @@ class BeyondCapacity(Scenario):
     def step(self, state: torch.Tensor, x: None) -> int:
         # Threads of its own: those of a crew wait for each other with a stream each, and 31 are all there are.
         wrong: list[int] = []
+        all_live = threading.Barrier(self.live)
 
         def work() -> None:
             torch.set_num_threads(1)
+            all_live.wait(_BARRIER_S_MAX)
             _first_use(state.device)
             wrong.append(_climb_checked(state))
 
@@ -177,6 +197,46 @@ class BeyondCapacity(Scenario):
     def reference(self, device: torch.device, inputs: Sequence[Sequence[Any]]) -> list[list[int]]:
         """Expect no wrong element: a sequential run would start the same threads."""
         return [[0 for _ in of_thread] for of_thread in inputs]
+
+
+class ShortLivedThreads(Scenario):
+    """Two hundred threads one after another take a stream each and end, half of them with their work still queued."""
+
+    origin = ("Pool: Round Robin of dropbox/dML: 200 threads, each of which ends before the next one starts",)
+    rows: ClassVar[tuple[int, ...]] = (9,)
+    waves = ((1, 1),)
+
+    def setup(self, device: torch.device) -> torch.Tensor:
+        return shift_matrix(64).to(device)
+
+    def step(self, state: torch.Tensor, x: None) -> dict[str, int]:
+        left: list[tuple[torch.Tensor, float]] = []
+        seen: list[int] = []
+
+        def work(number: int) -> None:
+            torch.set_num_threads(1)
+            made = climb(float(number), state, rows=32, steps=3)
+            seen.append(streams.current_stream_id(state.device))
+            left.append((made, number + 3.0))
+            if number % 2:
+                count_wrong(*left[-1]).item()
+
+        for number in range(200):
+            thread = threading.Thread(target=work, args=(number,))
+            thread.start()
+            thread.join()
+        streams.synchronize(state.device)
+        return {
+            "wrong": total(count_wrong(made, value) for made, value in left),
+            "threads that took none": 200 - len(seen),
+            # All on the default stream, as without a pool for threads, or none of them.
+            "workers on the main thread's stream": seen.count(0) % 200,
+        }
+
+    def reference(self, device: torch.device, inputs: Sequence[Sequence[Any]]) -> list[list[dict[str, int]]]:
+        """Expect nothing wrong: a sequential run would start the same threads."""
+        right = {"wrong": 0, "threads that took none": 0, "workers on the main thread's stream": 0}
+        return [[right for _ in of_thread] for of_thread in inputs]
 
 
 class ReleasedSlots(Scenario):

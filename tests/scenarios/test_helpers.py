@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import threading
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -12,6 +15,46 @@ from stress import pairs
 from stress import streams
 
 CPU = torch.device("cpu")
+SCENARIOS = Path(__file__).parents[2] / "scenarios"
+
+
+def load(name: str) -> ModuleType:
+    """Return a scenario file as a module."""
+    spec = importlib.util.spec_from_file_location(f"scenarios_{name}", SCENARIOS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class TestClaimsOfStreams:
+    def test_a_stream_of_two_live_threads_is_counted(self) -> None:
+        claims = load("streams")._Claims()
+        claimed, may_end = threading.Event(), threading.Event()
+
+        def work() -> None:
+            claims.claim(5)
+            claimed.set()
+            may_end.wait()
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        claimed.wait()
+        claims.claim(5)
+        may_end.set()
+        thread.join()
+        assert claims.shared == 1
+
+    def test_a_stream_of_a_thread_that_has_ended_is_free_although_a_joiner_makes_it_look_alive(self) -> None:
+        claims = load("streams")._Claims()
+        thread = threading.Thread(target=claims.claim, args=(5,))
+        # What is_alive() says while another thread is about to return from join(): a twin failed by that.
+        thread.is_alive = lambda: True  # type: ignore[method-assign]
+        thread.start()
+        thread.join()
+        claims.claim(5)
+        assert claims.shared == 0
 
 
 class TestExactWork:
