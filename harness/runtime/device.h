@@ -76,7 +76,8 @@ struct GraphKey {
 std::shared_ptr<Graph> find_graph(const GraphKey& key, const std::function<std::shared_ptr<Graph>()>& compile);
 
 // ---- places for faults that live in kernels
-// A small device-global buffer, as an implementer of one stream would have it. Memory-safe: at most `bytes_max`.
+// A small device-global buffer, as an implementer of one stream would have it; a twin has one per thread. Memory-safe: at
+// most `bytes_max`.
 void* shared_scratch(Fault fault, size_t bytes_max);
 
 // ---- replayable mode (schedule=random|pct): see schedule.h

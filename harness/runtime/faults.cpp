@@ -53,6 +53,8 @@ double draw_lot() {
 
 bool is_armed(Fault fault) { return (armed.load(std::memory_order_relaxed) & bit(fault)) != 0; }
 
+bool is_twin(Fault fault) { return is_armed(fault) && switch_of(fault).is_twin; }
+
 bool strikes(Fault fault) {
   if (!is_armed(fault)) return false;
   if (needs_second_thread(fault) && threads_in_use() < 2) return false;

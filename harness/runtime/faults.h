@@ -78,6 +78,7 @@ void seed_faults(uint64_t seed);
 
 // Whether the switch is on, whatever the lot says (as a twin too): for the other half of a path that two threads share.
 bool is_armed(Fault fault);
+bool is_twin(Fault fault);  // Armed, and never to take the unsafe path.
 
 // How often the fault's lot said yes in this process (a twin counts too).
 uint64_t fault_count(Fault fault);

@@ -77,7 +77,11 @@ void CommandBuffer::complete() {
   for (auto& handler : handlers_) handler();
   handlers_.clear();
   work_.clear();
+  is_finished_.store(true);
+  is_finished_.notify_all();
 }
+
+void CommandBuffer::wait_until_completed() { is_finished_.wait(false); }
 
 bool CommandBuffer::is_empty() {
   std::lock_guard<std::mutex> guard(mutex_);

@@ -50,7 +50,9 @@ class CommandBuffer : public std::enable_shared_from_this<CommandBuffer> {
   Encoder* compute_encoder();
   void add_completed_handler(std::function<void()> handler);
   void commit();
-  void complete();
+  void complete();               // Runs the handlers, then lets go who waits.
+  void wait_until_completed();
+  Status status() const { return static_cast<Status>(status_.load()); }
 
   // Metal keeps its own memory safe under misuse, and so does this: the rules are checked, the vector is locked.
   std::vector<Work>& work() { return work_; }
@@ -60,7 +62,7 @@ class CommandBuffer : public std::enable_shared_from_this<CommandBuffer> {
   friend class Encoder;
   std::mutex mutex_;
   std::atomic<int> status_{not_enqueued};
-  std::atomic<bool> is_encoding_{false};
+  std::atomic<bool> is_encoding_{false}, is_finished_{false};
   std::vector<std::unique_ptr<Encoder>> encoders_;
   std::vector<Work> work_;
   std::vector<std::function<void()>> handlers_;

@@ -1,5 +1,7 @@
 #include "stream.h"
 
+#include <pthread.h>
+
 #include <chrono>
 #include <exception>
 #include <utility>
@@ -97,7 +99,7 @@ void Stream::commit_with_faults() {
     if (buffer == nullptr) return;
     window(Fault::commit_twice);
     buffer->commit();
-    push(buffer);
+    push(buffer->shared_from_this());
     queue_.sync([&] {
       if (buffer_ == buffer) buffer_ = nullptr;
     });
@@ -131,7 +133,7 @@ void Stream::commit() {
 void Stream::commit_buffer(CommandBuffer* buffer) {
   encoded_in_buffer_ = 0;
   buffer->commit();
-  push(buffer);
+  push(buffer->shared_from_this());
 }
 
 void Stream::end_encoding() {
@@ -147,11 +149,11 @@ CommandBuffer* Stream::current_buffer() {
   return buffer_;
 }
 
-void Stream::push(CommandBuffer* buffer) {
+void Stream::push(std::shared_ptr<CommandBuffer> buffer) {
   counters().commits.fetch_add(1, std::memory_order_relaxed);
   wait_for_room();
   std::lock_guard<std::mutex> guard(run_mutex_);
-  committed_.push_back(buffer->shared_from_this());
+  committed_.push_back(std::move(buffer));
   if (!schedule_is_free()) return;
   if (!has_thread_) {
     has_thread_ = true;
@@ -195,6 +197,9 @@ void Stream::wait_for_ticket(uint64_t ticket) {
 }
 
 void Stream::run_forever() {
+#ifdef __linux__
+  pthread_setname_np(pthread_self(), ("sim-stream-" + std::to_string(id_)).c_str());  // For debuggers and reports.
+#endif
   std::unique_lock<std::mutex> guard(run_mutex_);
   while (true) {
     work_ready_.wait(guard, [&] { return !committed_.empty(); });

@@ -31,6 +31,9 @@ class Stream {
   bool is_idle() const { return completed_.load() >= encoded_.load(); }
   bool has_completed(uint64_t ticket) const { return completed_.load() >= ticket; }
 
+  // Runs a committed buffer after those before it. Public for queues that are filled without a stream's encoding.
+  void push(std::shared_ptr<CommandBuffer> buffer);
+
   // The first error that the calling thread has to know of (its own, or of one that has ended); empty for none.
   std::string take_error();
 
@@ -52,7 +55,6 @@ class Stream {
   void commit_buffer(CommandBuffer* buffer);
   void end_encoding();
   CommandBuffer* current_buffer();
-  void push(CommandBuffer* buffer);
   void wait_for_room();
   void run_forever();
   void execute(Work& work);

@@ -1,0 +1,25 @@
+// What several cases do.
+#pragma once
+
+#include <string>
+
+#include "native/backend.h"
+#include "native/crew.h"
+#include "native/invariants.h"
+
+namespace harness {
+
+// Whether every byte of the buffer has this value, by a read on the host. The work must have been waited for.
+inline bool expect_filled(backend::Buffer buffer, uint8_t value, const char* invariant) {
+  for (uint8_t byte : backend::read(buffer)) {
+    if (byte == value) continue;
+    violation(invariant, "found " + std::to_string(byte) + " where only " + std::to_string(value) + " was written");
+    return false;
+  }
+  return true;
+}
+
+// Work that keeps a stream busy, so that what is queued behind it is still to come for a while.
+void keep_busy(int stream, int microseconds);
+
+}  // namespace harness

@@ -1,0 +1,107 @@
+#include "crew.h"
+
+#include <pthread.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <exception>
+#include <thread>
+#include <vector>
+
+#include "invariants.h"
+
+namespace harness {
+
+namespace {
+
+constexpr int kLooksPerStall = 20;
+constexpr double kIdleCpuShare = 0.05;  // The watchdog's own looks cost far less.
+
+std::atomic<uint64_t> operations{0};
+
+void name_thread(int index) {
+  std::string name = "mps-worker-" + std::to_string(index);
+#ifdef __APPLE__
+  pthread_setname_np(name.c_str());
+#else
+  pthread_setname_np(pthread_self(), name.c_str());
+#endif
+}
+
+double cpu_seconds() {
+  rusage used{};
+  getrusage(RUSAGE_SELF, &used);
+  auto seconds = [](const timeval& time) { return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec); };
+  return seconds(used.ru_utime) + seconds(used.ru_stime);
+}
+
+}  // namespace
+
+uint8_t Worker::byte(int iteration) const {
+  // 1 to 251: never 0, which fresh memory holds, and a prime, so that neighbours in time and index differ.
+  return static_cast<uint8_t>(1 + (index_ * 31 + iteration * 7) % 251);
+}
+
+void Worker::done() { operations.fetch_add(1, std::memory_order_relaxed); }
+
+void Rendezvous::arrive() {
+  __atomic_fetch_add(&arrived_, 1, __ATOMIC_RELAXED);
+  while (__atomic_load_n(&arrived_, __ATOMIC_RELAXED) < count_) std::this_thread::yield();
+}
+
+void run_crew(const Settings& settings, int threads, const std::function<void(Worker&)>& body,
+              const std::function<void()>& beside) {
+  Rendezvous start(threads);
+  std::vector<std::thread> crew;
+  for (int index = 0; index < threads; ++index) {
+    crew.emplace_back([&, index] {
+      name_thread(index);
+      Worker worker(index, threads, mps_sim::mix(settings.seed, static_cast<uint64_t>(index)));
+      start.arrive();
+      std::string error = error_of([&] { body(worker); });
+      if (!error.empty()) violation("exception", "thread " + std::to_string(index) + ": " + error);
+    });
+  }
+  if (beside) {
+    std::string error = error_of(beside);
+    if (!error.empty()) violation("exception", "main thread: " + error);
+  }
+  for (std::thread& one : crew) one.join();
+}
+
+uint64_t operations_done() { return operations.load(std::memory_order_relaxed); }
+
+std::string error_of(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const std::exception& error) {
+    return *error.what() != '\0' ? error.what() : "an exception without a text";
+  }
+  return "";
+}
+
+void start_watchdog(double stall_s, const std::function<void()>& last_words) {
+  std::thread([stall_s, last_words] {
+    uint64_t seen = operations_done();
+    double cpu = cpu_seconds();
+    int still = 0;
+    while (true) {
+      std::this_thread::sleep_for(std::chrono::duration<double>(stall_s / kLooksPerStall));
+      uint64_t now = operations_done();
+      double used = cpu_seconds();
+      // A machine that is merely slow still uses CPU time for us; a deadlock does not.
+      bool is_still = now == seen && used - cpu < kIdleCpuShare * stall_s / kLooksPerStall;
+      still = is_still ? still + 1 : 0;
+      seen = now;
+      cpu = used;
+      if (still < kLooksPerStall) continue;
+      violation("progress", "no operation ended and no CPU time was used for " + std::to_string(stall_s) + " s: the crew stands still");
+      last_words();
+      _exit(1);
+    }
+  }).detach();
+}
+
+}  // namespace harness
