@@ -30,7 +30,8 @@ CONDITIONS = ("signal-after-body", "report-after-exit-0", "sigkill-not-ours")
 
 _ID = re.compile(r"[a-z0-9-]{1,40}/[a-z0-9-]{1,60}")
 _REQUIRED = frozenset({"id", "meaning", "links"})
-_TEXTS = frozenset({"id", "meaning", "next", "pattern", "fault", "stacks", "condition"})
+_SINCE = re.compile(r"\d{4}(?:-\d{2}(?:-\d{2})?)?")
+_TEXTS = frozenset({"id", "meaning", "since", "next", "pattern", "fault", "stacks", "condition"})
 _LISTS = frozenset({"links", "signals", "frames"})
 _KEYS = _TEXTS | _LISTS | {"taints", "frames_depth"}
 _EVIDENCE = ("pattern", "frames", "stacks", "condition")
@@ -52,6 +53,8 @@ class Signature:
     """Usual signals. Text is matched whatever the signal: a crash handler turns SIGABRT into SIGSEGV."""
     next: str = ""
     """What to try."""
+    since: str = ""
+    """Date of the first public report that we have read, as far as it is known: "2025-11"."""
     taints: bool = False
     """Values computed after this text are not to be trusted, whatever the exit status."""
     pattern: re.Pattern[str] | None = None
@@ -227,6 +230,9 @@ def _signature(table: Mapping[str, object], where: str) -> Signature:
     condition = _text(table, "condition", where) or None
     if condition is not None and condition not in CONDITIONS:
         raise SignatureError(f"{where}: condition must be one of {', '.join(CONDITIONS)}")
+    since = _text(table, "since", where)
+    if since and not _SINCE.fullmatch(since):
+        raise SignatureError(f"{where}: since must be a date such as '2025-11', not {since!r}")
     taints = table.get("taints", False)
     if not isinstance(taints, bool):
         raise SignatureError(f"{where}: taints must be true or false")
@@ -239,6 +245,7 @@ def _signature(table: Mapping[str, object], where: str) -> Signature:
         links=links,
         signals=signals,
         next=_text(table, "next", where),
+        since=since,
         taints=taints,
         pattern=_pattern(table, "pattern", where),
         frames=tuple(_compile(text, "frames", where) for text in _texts(table, "frames", where)),
