@@ -127,6 +127,11 @@ def read(found: Found) -> Recorded:
             f"{found.name} is a reference run, which the attempts of its item are compared with; those are {crew}"
         )
     settings = _Reader(_mapping(run, "settings"), found.run_place)
+    if settings.record.get("operators"):
+        raise CommandError(
+            f"{found.name} ran with operators of torch replaced (--mps-operator), which name code, and no code is taken "
+            f"from a record; its command was {shown(found.start['command'], 500)}"
+        )
     iterations = settings.record.get("iterations")
     modules = settings.record.get("trace_modules") or ()
     return Recorded(

@@ -1,0 +1,67 @@
+"""Make a recorded failure smaller: threads, iterations, perturbation, ... and write a script that shows it.
+
+A smaller configuration is kept only when a sequential test has shown that it fails at least half as often as the
+recorded one. Prints what was tried, then writes a script that needs torch alone, runs it, and says how often it
+fails. The exit status is 0 with such a script, 1 without one, 2 for an attempt that cannot be run here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+
+from stress.commands import CommandError
+from stress.commands.replay import add_places
+from stress.commands.replay import places
+
+SECONDS_DEFAULT = 240
+SECONDS_MAX = 10.0**6
+SHARE_DEFAULT = "0.5"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("attempt", metavar="RUN/17", help="the attempt, as the failure block names it")
+    parser.add_argument(
+        "--seconds",
+        metavar="SECONDS",
+        default=str(SECONDS_DEFAULT),
+        help=f"wall time of all of it, the script's runs included (default {SECONDS_DEFAULT})",
+    )
+    parser.add_argument(
+        "--share",
+        metavar="SHARE",
+        default=SHARE_DEFAULT,
+        help=f"share of the recorded failure rate that has to be left (default {SHARE_DEFAULT})",
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="where the script goes (default: into the new run's folder)"
+    )
+    add_places(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check the options, then search."""
+    seconds = _number(args.seconds, "--seconds", SECONDS_MAX)
+    share = _number(args.share, "--share", 0.95)
+    rootdir, results = places(args)
+    from stress.minimise.command import minimise
+
+    return minimise(
+        args.attempt,
+        seconds=seconds,
+        share=share,
+        rootdir=rootdir,
+        results=results,
+        output=Path(args.output) if args.output else None,
+    )
+
+
+def _number(text: str, option: str, most: float) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= most:  # false for nan
+        raise CommandError(f"{option}={text}: expected a number above 0 and at most {most:g}")
+    return value

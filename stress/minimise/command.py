@@ -1,0 +1,133 @@
+"""`mps-stress minimise`: measure, make smaller, write a script, and measure that too."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from stress.cli import EXIT_INTERRUPTED
+from stress.commands import CommandError
+from stress.errors import BrokenScenario
+from stress.export.files import script
+from stress.export.recorded import subject_of
+from stress.minimise import report
+from stress.minimise.scripts import Measured
+from stress.minimise.scripts import measure
+from stress.minimise.search import Search
+from stress.minimise.search import Trial
+from stress.record import host_environment
+from stress.replay.bench import Bench
+from stress.replay.bench import Case
+from stress.replay.bench import differences
+from stress.replay.bench import opened
+from stress.replay.bench import say
+from stress.replay.command import prepare
+from stress.replay.command import results_folder
+from stress.replay.find import shown
+from stress.replay.kind import Kind
+from stress.replay.recorded import Recorded
+from stress.replay.report import heading
+
+SEARCH_SHARE = 0.55
+"""Of the seconds; the rest is for running scripts, each of which starts an interpreter and imports torch."""
+
+
+def minimise(
+    name: str, *, seconds: float, share: float, rootdir: Path, results: Path | None, output: Path | None
+) -> int:
+    """Make an attempt smaller; 0 with a script that was shown to fail often enough, else 1."""
+    started = time.monotonic()
+    recorded, what, notes = prepare(name, rootdir, results)
+    wanted = _wanted(recorded)
+    with opened(
+        recorded, what, "minimise", results=results_folder(rootdir, results), rootdir=rootdir
+    ) as bench:
+        notes += differences(recorded, bench.device, host_environment(rootdir))
+        print(heading(recorded, bench.device.header_lines, notes, 1).rpartition("\n")[0], flush=True)
+        case = Case.recorded(recorded, what)
+        search = Search(bench, wanted, case, started + SEARCH_SHARE * seconds, _tell, share)
+        try:
+            return _minimise(search, bench, started + seconds, output)
+        except BrokenScenario as error:
+            raise CommandError(f"{recorded.name}: {shown(error)}") from None
+        except KeyboardInterrupt:
+            if search.trials:
+                print(report.table(search.trials))
+            return EXIT_INTERRUPTED
+
+
+def _wanted(recorded: Recorded) -> Kind:
+    if recorded.end is None:
+        raise CommandError(
+            f"{recorded.name} has no end: what it failed as is not known; mps-stress replay {recorded.name} "
+            "runs it again"
+        )
+    wanted = Kind.of(recorded.end)
+    if not wanted.is_failure:
+        raise CommandError(
+            f"{recorded.name} {wanted}: only a failure can be made smaller; mps-stress export writes a test of it"
+        )
+    return wanted
+
+
+def _minimise(search: Search, bench: Bench, until: float, output: Path | None) -> int:
+    parent = search.measure_parent()
+    if not parent.failures:
+        print(f"0 of {parent.n} attempts failed as recorded ({search.wanted}): nothing to make smaller")
+        print(report.others(search) or "longer: --seconds")
+        return 1
+    search.run()
+    print(report.table(search.trials))
+    print(report.rules(search))
+    print(report.smallest(search, bench))
+    if text := report.others(search):
+        print(text)
+    path = output or bench.folder / f"minimised_{bench.what.cls.__name__}.py"
+    shown_to_fail = _write_script(search, bench, until, path)
+    print(f"records: {bench.folder}")
+    return 0 if shown_to_fail else 1
+
+
+def _write_script(search: Search, bench: Bench, until: float, path: Path) -> bool:
+    """Write the script of the smallest configuration whose script fails often enough by itself."""
+    best: tuple[Trial, Measured] | None = None
+    for trial in _retreat(search.kept):
+        if best is not None and time.monotonic() >= until:
+            break
+        text = script(subject_of(bench.recorded, bench.what, trial.case, bench.device))
+        measured = measure(text, search.wanted.verdict, search.rates, until, say)
+        if best is None or _rate(measured) > _rate(best[1]):
+            best = trial, measured
+        if measured.decision:
+            best = trial, measured
+            break
+        say(f"the script of '{trial.text}' does not fail often enough by itself: back to a larger one")
+    assert best is not None, "the recorded configuration is always kept"
+    trial, measured = best
+    lines = report.heading(trial.case, bench, measured, search.parent)
+    path.write_text(script(subject_of(bench.recorded, bench.what, trial.case, bench.device), lines))
+    print(f"script: {path}")
+    print(report.script_sentence(measured, search.parent))
+    if trial is not search.kept[-1]:
+        print(f"  (of '{trial.text}': the scripts of smaller ones failed too seldom)")
+    if not measured.decision:
+        word = "was not shown" if measured.decision is None else "does not seem"
+        print(f"  it {word} to fail at least {search.share:g} times as often as the recorded configuration")
+    return bool(measured.decision)
+
+
+def _retreat(kept: list[Trial]) -> list[Trial]:
+    """Return the smallest configuration, the one in the middle of the way, and the recorded one."""
+    return list(dict.fromkeys([len(kept) - 1, (len(kept) - 1) // 2, 0])) and [
+        kept[index] for index in dict.fromkeys([len(kept) - 1, (len(kept) - 1) // 2, 0])
+    ]
+
+
+def _rate(measured: Measured) -> float:
+    return measured.failures / measured.n if measured.n else 0.0
+
+
+def _tell(trial: Trial) -> None:
+    if sys.stderr.isatty():
+        say(report.trial_line(trial))
