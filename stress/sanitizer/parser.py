@@ -47,8 +47,8 @@ _REGISTERS = re.compile(
 _INFRASTRUCTURE = re.compile(
     r"FATAL: ThreadSanitizer|ThreadSanitizer CHECK failed|ThreadSanitizer: CHECK failed|"
     r"ERROR: ThreadSanitizer|ThreadSanitizer: failed to|ThreadSanitizer: starting new threads|"
-    r"==\d{1,10}==(?:ERROR|WARNING|FATAL): |ERROR: Unknown value for |ERROR: expected |"
-    r"ThreadSanitizer: failed to read suppressions|ThreadSanitizer: memory limit|Interceptors are not working"
+    r"==\d{1,10}==(?:ERROR|WARNING|FATAL): |ERROR: (?:Unknown|Invalid) value for |ERROR: expected |"
+    r"ThreadSanitizer: ERROR: |ThreadSanitizer: memory limit|Interceptors are not working"
 )
 _KNOWN_NOISE = re.compile(
     r"ThreadSanitizer:DEADLYSIGNAL|ThreadSanitizer can not provide additional info|"
