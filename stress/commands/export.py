@@ -9,9 +9,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from stress.command_options import count
 from stress.commands.replay import add_places
+from stress.commands.replay import checked
 from stress.commands.replay import places
-from stress.commands.replay import whole_number
 
 KINDS = ("unittest", "script")
 DEVICES = ("mps", "cuda", "cpu", "sim")
@@ -40,8 +41,8 @@ def run(args: argparse.Namespace) -> int:
     from stress.options import COUNT_MAX
     from stress.options import THREADS_MAX
 
-    threads = whole_number(args.threads, "--threads", THREADS_MAX) if args.threads else None
-    iterations = whole_number(args.iterations, "--iterations", COUNT_MAX) if args.iterations else None
+    threads = checked(lambda: count(args.threads, "--threads", THREADS_MAX))
+    iterations = checked(lambda: count(args.iterations, "--iterations", COUNT_MAX))
     rootdir, results = places(args)
     from stress.export.command import export
 

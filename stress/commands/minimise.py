@@ -11,13 +11,15 @@ import argparse
 import math
 from pathlib import Path
 
+from stress.command_options import seconds
 from stress.commands import CommandError
 from stress.commands.replay import add_places
+from stress.commands.replay import checked
 from stress.commands.replay import places
 
 SECONDS_DEFAULT = 240
-SECONDS_MAX = 10.0**6
 SHARE_DEFAULT = "0.5"
+SHARE_MAX = 0.95
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,14 +44,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check the options, then search."""
-    seconds = _number(args.seconds, "--seconds", SECONDS_MAX)
-    share = _number(args.share, "--share", 0.95)
+    time_s = checked(lambda: seconds(args.seconds))
+    share = _share(args.share)
     rootdir, results = places(args)
     from stress.minimise.command import minimise
 
     return minimise(
         args.attempt,
-        seconds=seconds,
+        seconds=time_s,
         share=share,
         rootdir=rootdir,
         results=results,
@@ -57,11 +59,11 @@ def run(args: argparse.Namespace) -> int:
     )
 
 
-def _number(text: str, option: str, most: float) -> float:
+def _share(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0 < value <= most:  # false for nan
-        raise CommandError(f"{option}={text}: expected a number above 0 and at most {most:g}")
+    if not 0 < value <= SHARE_MAX:  # false for nan
+        raise CommandError(f"--share={text}: expected a number above 0 and at most {SHARE_MAX:g}")
     return value

@@ -9,9 +9,14 @@ once, 1 when it did not, 2 for an attempt that cannot be run here. RUN is a fold
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
+from stress.command_options import count
 from stress.commands import CommandError
+
+T = TypeVar("T")
 
 ATTEMPTS_DEFAULT = 20
 ATTEMPTS_MAX = 100_000
@@ -22,7 +27,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--attempts",
         metavar="N",
-        default=str(ATTEMPTS_DEFAULT),
         help=f"how often (default {ATTEMPTS_DEFAULT})",
     )
     add_places(parser)
@@ -43,17 +47,18 @@ def places(args: argparse.Namespace) -> tuple[Path, Path | None]:
     return Path(args.rootdir), None if args.results is None else Path(args.results).resolve()
 
 
-def whole_number(text: str, option: str, most: int) -> int:
-    """Return the number; raise `CommandError` for what is none, or too large."""
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:20]) <= most):
-        raise CommandError(f"{option}={text}: expected a whole number of at least 1 and at most {most}")
-    return int(text)
+def checked(read: Callable[[], T]) -> T:
+    """Return an option's value; its `ValueError` becomes a `CommandError`."""
+    try:
+        return read()
+    except ValueError as error:
+        raise CommandError(str(error)) from None
 
 
 def run(args: argparse.Namespace) -> int:
     """Check the options, then run the attempt again."""
-    attempts = whole_number(args.attempts, "--attempts", ATTEMPTS_MAX)
+    attempts = checked(lambda: count(args.attempts, "--attempts", ATTEMPTS_MAX))
     from stress.replay.command import replay
 
     rootdir, results = places(args)
-    return replay(args.attempt, attempts, rootdir, results)
+    return replay(args.attempt, attempts or ATTEMPTS_DEFAULT, rootdir, results)

@@ -119,9 +119,8 @@ def _write_script(search: Search, bench: Bench, until: float, path: Path) -> boo
 
 def _retreat(kept: list[Trial]) -> list[Trial]:
     """Return the smallest configuration, the one in the middle of the way, and the recorded one."""
-    return list(dict.fromkeys([len(kept) - 1, (len(kept) - 1) // 2, 0])) and [
-        kept[index] for index in dict.fromkeys([len(kept) - 1, (len(kept) - 1) // 2, 0])
-    ]
+    last = len(kept) - 1
+    return [kept[index] for index in dict.fromkeys((last, last // 2, 0))]
 
 
 def _rate(measured: Measured) -> float:

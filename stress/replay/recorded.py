@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 from typing import TypeVar
 
+from stress.capabilities import DEVICES
 from stress.commands import CommandError
 from stress.isolate.spec import READBACKS
 from stress.options import COUNT_MAX
 from stress.options import DEADLINE_S_DEFAULT
-from stress.options import DEVICES
 from stress.options import PERTURB_LEVELS
 from stress.options import SECONDS_MAX
 from stress.options import STREAMS
