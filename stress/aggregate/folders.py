@@ -36,9 +36,10 @@ ITEM_CHARS_MAX = 500
 OPEN_STARTS_MAX = 10_000
 ENDED_MAX = 2_000_000
 """Attempts of one file of which an amendment can still be understood: about 100 bytes each."""
-OTHERS_MAX = 10_000
 
-OnRecord = Callable[[Mapping[str, Any], RunInfo], None]
+Collect = Callable[[Mapping[str, Any], RunInfo], None]
+Collectors = Mapping[str, Collect]
+"""Command (`power`, `throughput`, ...) -> who takes the records of its runs. They enter no rate of a scenario."""
 
 
 class AggregateError(Exception):
@@ -64,17 +65,17 @@ class _File:
     """Hash of (run, item, role, attempt) -> what it has added."""
 
 
-def read_folders(paths: Sequence[Path], on_record: OnRecord | None = None) -> Aggregate:
+def read_folders(paths: Sequence[Path], collectors: Collectors | None = None) -> Aggregate:
     """Return the counts of all runs at `paths`: run folders, or folders of run folders.
 
-    `on_record` sees every record of a power run, which is not counted here. Raise `AggregateError` for a path that
-    holds no records.
+    Runs of commands that measure something else, or that repeat what was chosen because it failed, are not counted
+    here; `collectors` see their records. Raise `AggregateError` for a path that holds no records.
     """
     aggregate = Aggregate()
     seen: set[tuple[str, str]] = set()
     for path in paths:
         for folder in run_folders(path):
-            _Reader(aggregate, folder, seen, on_record).read()
+            _Reader(aggregate, folder, seen, collectors or {}).read()
     return aggregate
 
 
@@ -103,9 +104,9 @@ class _Reader:
     """Reads one folder."""
 
     def __init__(
-        self, aggregate: Aggregate, folder: Path, seen: set[tuple[str, str]], on_record: OnRecord | None
+        self, aggregate: Aggregate, folder: Path, seen: set[tuple[str, str]], collectors: Collectors
     ) -> None:
-        self._all, self._folder, self._on_record = aggregate, folder, on_record
+        self._all, self._folder, self._collectors = aggregate, folder, collectors
         self._seen = seen
         self._file = _File("")
         self._skipped: set[tuple[str, str]] = set()
@@ -153,25 +154,19 @@ class _Reader:
                 )
             return
         info, group = known
-        if info.is_power:
-            if self._on_record is not None:
-                self._on_record(record, info)
+        if kind == "run_end":
+            info.ended += 1
+            info.exit_status = record["exit_status"]
+            info.seconds = max(info.seconds, float(record["seconds"]))
+        elif info.is_apart:
+            if info.command in self._collectors:
+                self._collectors[info.command](record, info)
         elif kind == "attempt_start":
             self._start(record, line)
         elif kind == "attempt_end":
             self._end(record, line, info, group)
         elif kind == "item":
             self._item(record, group)
-        elif kind == "run_end":
-            info.ended += 1
-            info.exit_status = record["exit_status"]
-            info.seconds = max(info.seconds, float(record["seconds"]))
-        elif kind != "journal":
-            kept = self._all.others.setdefault(kind, [])
-            if len(kept) < OTHERS_MAX:
-                kept.append(record)
-            else:
-                self._all.omitted[f"{kind} records"] += 1
         info.lost = max(info.lost, record.get("lost", 0))
 
     def _open_run(self, record: dict[str, Any], line: int) -> None:

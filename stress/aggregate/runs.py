@@ -19,6 +19,8 @@ GROUPS_MAX = 500
 FAILURES_PER_NAME_MAX = 2
 FAILURES_MAX = 2_000
 PROBLEMS_MAX = 200
+COUNTED_COMMANDS = ("", "campaign")
+"""Commands whose attempts are a sample of their scenarios; "" is pytest."""
 
 
 @dataclass
@@ -41,9 +43,15 @@ class RunInfo:
     lost: int = 0
 
     @property
-    def is_power(self) -> bool:
-        """Whether it measured the detector: its failures are wanted."""
-        return self.record.get("command") == "power"
+    def command(self) -> str:
+        """Return the `mps-stress` command that made it; "" for pytest."""
+        command = self.record.get("command")
+        return command if isinstance(command, str) else ""
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether its attempts are no sample of the scenarios: a seeded fault, a timing, a repetition of a failure."""
+        return self.command not in COUNTED_COMMANDS
 
     @property
     def was_killed(self) -> bool:
@@ -58,8 +66,6 @@ class Aggregate:
     runs: dict[str, RunInfo] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     """Some of every name in every cell, the first ones that came."""
-    others: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    """Kind of record that is not about attempts -> records, for whoever knows what they mean."""
     problems: list[str] = field(default_factory=list)
     """`file:line: reason`, the first `PROBLEMS_MAX`."""
     problems_total: int = 0

@@ -12,6 +12,7 @@ from stress.capabilities import CAPABILITIES
 from stress.doctor.line import Line
 from stress.doctor.line import Status
 from stress.doctor.line import mac_only
+from stress.doctor.torch_probe import openmp_of
 from stress.record.torch_fingerprint import check_source
 
 SECTION = "torch"
@@ -117,7 +118,7 @@ def openmp_line(loaded: Sequence[str], installed: Sequence[str]) -> Line:
     here = f"torch loads {Path(loaded[0]).name}" if loaded else "torch loads none"
     if loaded and others:
         return Line(
-            SECTION, "OpenMP", Status.WARNING, f"{here}; a second one would come with {', '.join(others)}",
+            SECTION, "OpenMP", Status.WARNING, f"{here}; another one would come with {', '.join(others)}",
             "do not import that package in a scenario (pytorch#193520), or use builds that share one runtime",
         )  # fmt: skip
     return Line(SECTION, "OpenMP", Status.OK, here)
@@ -125,4 +126,5 @@ def openmp_line(loaded: Sequence[str], installed: Sequence[str]) -> Line:
 
 def installed_openmp(packages: Path) -> list[str]:
     """Return the OpenMP runtimes that packages of this environment carry."""
-    return sorted({str(path.resolve()) for pattern in _OPENMP_GLOBS for path in packages.glob(pattern)})
+    found = (str(path) for pattern in _OPENMP_GLOBS for path in packages.glob(pattern))
+    return openmp_of(list(found))

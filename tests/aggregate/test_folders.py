@@ -243,13 +243,17 @@ class TestWhatIsRefused:
             read_folders([tmp_path / name])
 
 
-def test_power_runs_are_seen_and_not_counted(tmp_path: Path) -> None:
-    made = Made(tmp_path / "run", command="power", **simulated())
+@pytest.mark.parametrize("command", ["power", "throughput", "replay", "something of tomorrow"])
+def test_runs_of_other_commands_are_seen_and_not_counted(tmp_path: Path, command: str) -> None:
+    made = Made(tmp_path / "run", command=command, **simulated())
     made.attempts(LINEAR, {"crash": 3})
     seen: list[str] = []
-    whole = read_folders([made.end().folder], lambda record, info: seen.append(str(record["kind"])))
+    whole = read_folders(
+        [made.end().folder], {command: lambda record, info: seen.append(str(record["kind"]))}
+    )
     assert not whole.cells
     assert seen.count("attempt_end") == 3
+    assert not whole.runs["run"].was_killed
 
 
 def test_failures_are_kept_with_their_place_some_of_each_name(tmp_path: Path) -> None:

@@ -1,0 +1,40 @@
+"""The page's style: readable on a phone, light and dark, and never by colour alone."""
+
+from __future__ import annotations
+
+STYLE = """
+:root{color-scheme:light dark;--bg:#fff;--fg:#1b1f24;--dim:#57606a;--line:#d0d7de;--soft:#f6f8fa;
+--green:#116329;--teal:#0550ae;--red:#b3141d;--amber:#7d4e00;--bar:#0969da;--warn:#fff8c5}
+@media(prefers-color-scheme:dark){:root{--bg:#0d1117;--fg:#e6edf3;--dim:#9aa4af;--line:#30363d;--soft:#161b22;
+--green:#56d364;--teal:#79c0ff;--red:#ff8078;--amber:#e3b341;--bar:#58a6ff;--warn:#2d2609}}
+*{box-sizing:border-box}
+body{margin:0 auto;padding:1rem;max-width:76rem;background:var(--bg);color:var(--fg);
+font:16px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif;overflow-wrap:anywhere}
+h1{font-size:1.5rem;margin:.2rem 0 .6rem}h2{font-size:1.2rem;margin:2rem 0 .5rem;border-bottom:1px solid var(--line)}
+h3{font-size:1rem;margin:1.2rem 0 .4rem}
+p{margin:.4rem 0}.dim,caption,small{color:var(--dim)}small{font-size:.85em}
+.note{background:var(--warn);border:1px solid var(--line);border-radius:6px;padding:.5rem .8rem;margin:.6rem 0}
+.scroll{overflow-x:auto;margin:.4rem 0}
+table{border-collapse:collapse;font-size:.9rem}
+th,td{text-align:left;padding:.25rem .6rem;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:normal}
+thead th{background:var(--soft);white-space:nowrap}tbody th{font-weight:400}
+.matrix td{white-space:nowrap;font-variant-numeric:tabular-nums}
+.matrix tbody th,.rates tbody th{font-family:ui-monospace,Menlo,Consolas,monospace;font-size:.85em;min-width:11rem;
+max-width:26rem;overflow-wrap:anywhere}
+.pass{color:var(--green)}.interesting{color:var(--teal)}.bad{color:var(--red);font-weight:600}.unsure{color:var(--amber)}
+pre{background:var(--soft);border:1px solid var(--line);border-radius:6px;padding:.6rem;overflow-x:auto;
+font:.8rem/1.4 ui-monospace,Menlo,Consolas,monospace;margin:.4rem 0}
+code{font:.85em ui-monospace,Menlo,Consolas,monospace;background:var(--soft);padding:.05rem .25rem;border-radius:4px}
+details{border:1px solid var(--line);border-radius:6px;padding:.4rem .8rem;margin:.5rem 0}
+summary{cursor:pointer;font-weight:600}
+svg{display:block;max-width:none}svg text{fill:var(--dim);font:11px system-ui,sans-serif}
+svg .axis{stroke:var(--line);stroke-width:1}svg .whisker{stroke:var(--bar);stroke-width:2;fill:none}
+svg .dot{fill:var(--bar)}svg .dots{stroke:var(--bar);stroke-width:5;stroke-linecap:round;fill:none}
+svg .zero{stroke:var(--green);stroke-width:5;stroke-linecap:round;fill:none}
+.s0{stroke:var(--bar);fill:var(--bar)}.s1{stroke:var(--red);fill:var(--red)}.s2{stroke:var(--amber);fill:var(--amber)}
+.s3{stroke:var(--green);fill:var(--green)}.curve{fill:none;stroke-width:2}
+ul{margin:.4rem 0;padding-left:1.2rem}
+a{color:var(--teal)}
+@media(max-width:40rem){body{padding:.6rem}h1{font-size:1.25rem}th,td{padding:.2rem .4rem}}
+@media print{details{break-inside:avoid}}
+"""
