@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import time
+from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
 from typing import ClassVar
@@ -9,11 +12,14 @@ from typing import ClassVar
 import torch
 
 from stress import Scenario
+from stress import current
 
 _EMBEDDING = 32
 _FAILING = 2
 """Which of the requests of one step fails."""
 _DRAINED_S_MAX = 10.0
+_REQUESTS_MAX = 4000
+"""More than any thread can submit before the queue is stopped, which it is after a few."""
 
 
 class ThroughBatchQueue(Scenario):
@@ -64,6 +70,59 @@ class ThroughBatchQueue(Scenario):
         return outputs, [{"drained": True, "refuses": True}]
 
 
+class StopWhileSubmitting(Scenario):
+    """One thread stops the queue while the others submit: what was taken is answered, and the rest is refused clearly."""
+
+    origin = (
+        "test_batch_inference.py of dropbox/dML: stop drains, and a request after it is an error",
+        "suite row 24: a request that is taken and never answered blocks a server's thread for ever",
+    )
+    rows: ClassVar[tuple[int, ...]] = (24,)
+    requires = ("batch_queue",)
+    threads_min = 2
+    iterations = 1
+
+    def setup(self, device: torch.device) -> dict[str, Any]:
+        return {"weight": torch.eye(_EMBEDDING).to(device), "queue": _started_queue(device, 2), "taken": 0}
+
+    def steps(self) -> Sequence[Callable[[Any, Any], Any]]:
+        return (self.stop, *[self.submit] * (self.threads - 1))
+
+    def stop(self, state: dict[str, Any], x: None) -> dict[str, int]:
+        """Wait until some requests were taken: stopped before them, the queue would only refuse."""
+        deadline_s = time.monotonic() + _DRAINED_S_MAX
+        while state["taken"] < 2 * self.threads and time.monotonic() < deadline_s:
+            time.sleep(0.0002)
+        state["queue"].stop()
+        return {"wrong": 0, "unanswered": 0, "unclear": 0, "refused": 1}
+
+    def submit(self, state: dict[str, Any], x: None) -> dict[str, int]:
+        """Submit until the queue refuses, then look at every answer."""
+        weight, queue = state["weight"], state["queue"]
+        me, taken, unclear, refused = current().thread_index, [], 0, 0
+        for number in range(_REQUESTS_MAX):
+            value = float(1000 * me + number)
+            part = torch.full((2, _EMBEDDING), value, device=weight.device)
+            try:
+                taken.append((queue.submit(part, lambda one: one @ weight), value))
+            except RuntimeError as error:
+                unclear, refused = int(not _is_clear(error)), 1
+                break
+            state["taken"] += 1
+        wrong = unanswered = 0
+        for future, value in taken:
+            try:
+                wrong += int((future.result(_DRAINED_S_MAX) != value).sum())
+            except TimeoutError:
+                unanswered += 1
+        return {"wrong": wrong, "unanswered": unanswered, "unclear": unclear, "refused": refused}
+
+    def reference(self, device: torch.device, inputs: Sequence[Sequence[Any]]) -> list[list[dict[str, int]]]:
+        """Expect nothing wrong: one thread alone would wait for the one that stops the queue."""
+        right = {"wrong": 0, "unanswered": 0, "unclear": 0, "refused": 1}
+        return [[right for _ in of_thread] for of_thread in inputs]
+
+
 def _block() -> torch.nn.Module:
     return torch.nn.TransformerEncoderLayer(_EMBEDDING, 2, 64, dropout=0.0, batch_first=True).eval()
 
@@ -94,12 +153,17 @@ def _started_queue(device: torch.device, num_workers: int) -> Any:
 
 
 def _refuses(queue: Any) -> bool:
-    """Whether a stopped queue raises instead of taking a request that nobody will answer."""
+    """Whether a stopped queue raises, saying so, instead of taking a request that nobody will answer."""
     try:
         queue.submit(torch.zeros(1), lambda one: one)
-    except RuntimeError:
-        return True
+    except RuntimeError as error:
+        return _is_clear(error)
     return False
+
+
+def _is_clear(error: RuntimeError) -> bool:
+    """Whether a person would know from the text that it is the queue that does not run."""
+    return re.search(r"stop|start|run|clos|shut", str(error), re.IGNORECASE) is not None
 
 
 def _answer(future: Any) -> Any:

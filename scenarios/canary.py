@@ -9,14 +9,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 from typing import ClassVar
 
 import torch
 
 from stress import Scenario
+from stress import current
+from stress.exact import climb
+from stress.exact import count_wrong
+from stress.exact import shift_matrix
+from stress.pairs import Pairs
 
 _HAND_OVER_S_MAX = 0.25
+_LONG_STEPS = 40
 
 
 def _hand_over(until: Callable[[], bool]) -> None:
@@ -107,3 +114,32 @@ class NotReentrant(Scenario):
         _hand_over(lambda: state["refused"] != before)
         state["is_taken"] = False
         return x * 2
+
+
+class WithoutEvent(Scenario):
+    """In each pair of threads one makes a tensor on its stream, the other reads it on its own one without any event."""
+
+    origin = (
+        "planted: a consumer that does not wait for its producer; with the event it is EventAcrossThreads",
+        "Cross-Stream Tensor of dropbox/dML (test_cross_stream_tensor.py)",
+    )
+    rows: ClassVar[tuple[int, ...]] = (11,)
+    canary: ClassVar[bool] = True
+    requires = ("per_thread_streams", "simulated")  # on a real device it is luck whether it is seen
+    threads_min = 2
+    iterations = 2
+
+    def setup(self, device: torch.device) -> dict[str, Any]:
+        return {"shift": shift_matrix(256).to(device), "pairs": Pairs(self.threads, capacity=1)}
+
+    def step(self, state: dict[str, Any], x: None) -> int:
+        shift, pairs, me = state["shift"], state["pairs"], current().thread_index
+        if pairs.makes(me):
+            # Far more than reading takes; another value in each iteration, so that old memory is wrong as well.
+            start = 100.0 * current().iteration
+            pairs.put(me, (climb(start, shift, rows=256, steps=_LONG_STEPS), start + _LONG_STEPS))
+        return int(count_wrong(*pairs.get(me))) if pairs.takes(me) else 0
+
+    def reference(self, device: torch.device, inputs: Sequence[Sequence[Any]]) -> list[list[int]]:
+        """Expect no wrong element: one thread alone would wait for its partner."""
+        return [[0 for _ in of_thread] for of_thread in inputs]

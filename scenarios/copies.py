@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
+from typing import Any
 from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
+from torch.utils.data import DataLoader
+from torch.utils.data import TensorDataset
 
 from stress import Scenario
 from stress import current
 from stress.exact import climb
 from stress.exact import count_wrong
 from stress.exact import shift_matrix
+from stress.exact import total
 
 
 class NonBlockingToDevice(Scenario):
@@ -43,6 +49,82 @@ class NonBlockingToDevice(Scenario):
         for number, copied in enumerate(copies):
             wrong += count_wrong(copied, start + number)
         return int(wrong)
+
+
+class PinnedReuse(Scenario):
+    """Threads copy from pinned memory without waiting, drop it at once, and fill new pinned memory of the same size."""
+
+    origin = (
+        "pytorch#189512, pytorch#188804: a pinned source that is freed and given out again while it is copied",
+        "pytorch#193819: pinned memory that queued work of a freed tensor still writes to",
+        "karpathy/nanoGPT#656: a segmentation fault while pinned tensors are made",
+    )
+    rows: ClassVar[tuple[int, ...]] = (19,)
+    requires = ("pinned_memory",)
+    params = {"elements": [1024, 65536]}
+    iterations = 8
+    rounds = 4
+    elements: int
+
+    def setup(self, device: torch.device) -> torch.Tensor:
+        return shift_matrix(128).to(device)
+
+    def step(self, state: torch.Tensor, x: None) -> int:
+        device = state.device
+        start = float(current().thread_index * 100 + current().iteration)
+        counts, on_host = [], 0
+        for number in range(self.rounds):
+            busy = climb(start, state, rows=64, steps=2)  # the copy queues up behind this
+            freed = torch.zeros(self.elements, device=device).add_(1.0)
+            del freed  # the work on it is still queued when the pinned memory is made
+            source = torch.full((self.elements,), start + number).pin_memory()
+            copied = source.to(device, non_blocking=True)
+            on_host += int((source != start + number).sum())
+            del source
+            other = torch.full((self.elements,), -1.0).pin_memory()
+            counts += [count_wrong(busy, start + 2), count_wrong(copied, start + number)]
+            on_host += int((other != -1.0).sum())
+        return total(counts) + on_host
+
+    def reference(self, device: torch.device, inputs: Sequence[Sequence[Any]]) -> list[list[int]]:
+        """Expect no wrong element: the CPU alone has no pinned memory to run this with."""
+        return [[0 for _ in of_thread] for of_thread in inputs]
+
+
+class LargePinnedReuse(PinnedReuse):
+    """The same with 30 MB, a size that allocators treat apart."""
+
+    params = {"elements": [30 * 1000 * 1000 // 4]}
+    iterations = 1
+    rounds = 2
+    attempts_quick: ClassVar[int | None] = 1
+
+
+class PinnedLoader(Scenario):
+    """Every thread trains on the batches of a DataLoader of its own that pins them, and copies them without waiting."""
+
+    origin = (
+        "pytorch#181720: pin_memory=True makes a second thread use the MPS allocator",
+        "suite row 19: DataLoader with pin_memory",
+    )
+    rows: ClassVar[tuple[int, ...]] = (19,)
+    requires = ("pinned_memory",)
+    iterations = 3
+
+    def setup(self, device: torch.device) -> torch.Tensor:
+        return torch.randn(32, 8).to(device)
+
+    def make_input(self, generator: torch.Generator) -> torch.Tensor:
+        return torch.randn(24, 32, generator=generator)
+
+    def step(self, state: torch.Tensor, x: torch.Tensor) -> list[torch.Tensor]:
+        rows = TensorDataset(x.cpu())
+        with warnings.catch_warnings():
+            # Said by torch builds that leave the pinning out on MPS: the copies are driven all the same.
+            warnings.filterwarnings("ignore", message=".*pin_memory.*")
+            loader = DataLoader(rows, batch_size=4, pin_memory=x.device.type != "cpu")
+            batches = [batch.to(x.device, non_blocking=True) for (batch,) in loader]
+        return [torch.tanh(batch @ state) for batch in batches]
 
 
 class CopyChains(Scenario):

@@ -7,6 +7,7 @@ import gc
 import os
 import sys
 import threading
+import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -21,6 +22,7 @@ from stress.exact import shift_matrix
 
 _LONG = 2
 _STEPS, _STEPS_LONG = 4, 120
+_PIECES, _PIECE_S = 4, 0.02
 _alive: list[Any] = []
 """Tensors and threads that nobody lets go of before the interpreter ends."""
 
@@ -33,7 +35,10 @@ class ExitWithWork(ProcessScenario):
         "pytorch#188812, pytorch#100635: crashes while the interpreter ends",
     )
     rows: ClassVar[tuple[int, ...]] = (23,)
-    params = {"ending": ["threads-ended", "threads-waiting", "executor", "atexit"]}
+    params = {
+        "ending": ["threads-ended", "threads-waiting", "threads-running", "executor", "backward", "atexit"]
+    }
+    attempts_quick: ClassVar[int | None] = 1
     ending: str
 
     def body(self, device: torch.device) -> None:
@@ -46,10 +51,15 @@ class ExitWithWork(ProcessScenario):
                 [pool, *(pool.submit(_queue_work, shift, number) for number in range(self.threads))]
             )
             return  # the interpreter waits for the pool's threads, not for the device
+        if (
+            self.ending == "threads-running"
+        ):  # the interpreter waits for them, too, while they go on submitting
+            for number in range(self.threads):
+                threading.Thread(target=_queue_slowly, args=(shift, number)).start()
+            return
+        work = _queue_backward if self.ending == "backward" else _queue_work
         threads = [
-            threading.Thread(
-                target=_queue_work, args=(shift, number, self.ending == "threads-waiting"), daemon=True
-            )
+            threading.Thread(target=work, args=(shift, number, self.ending == "threads-waiting"), daemon=True)
             for number in range(self.threads)
         ]
         for one in threads:
@@ -70,6 +80,22 @@ def _queue_work(shift: torch.Tensor, number: int, stay: bool = False) -> None:
     _queued.release()
     if stay:
         threading.Event().wait()
+
+
+def _queue_slowly(shift: torch.Tensor, number: int) -> None:
+    """Queue work piece by piece; the last pieces when the main thread has ended."""
+    for _ in range(_PIECES):
+        _queue_work(shift, number)
+        time.sleep(_PIECE_S)
+
+
+def _queue_backward(shift: torch.Tensor, number: int, stay: bool) -> None:
+    """Differentiate, so that autograd has started the device's thread, and leave work in flight."""
+    torch.set_num_threads(1)
+    weight = torch.ones(len(shift), device=shift.device, requires_grad=True)
+    (climb(1.0, shift, rows=64, steps=_STEPS) * weight).sum().backward()
+    _alive.append(weight)
+    _queue_work(shift, number, stay)
 
 
 def _check(shift: torch.Tensor) -> None:

@@ -1,10 +1,11 @@
-"""Forking while threads work: the child must be refused the device, and the parent must not notice."""
+"""New processes while threads work: a forked child must be refused the device, a spawned one computes; neither disturbs."""
 
 from __future__ import annotations
 
 import os
 import select
 import signal
+import threading
 import time
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -15,18 +16,34 @@ import psutil
 import torch
 
 from stress import Scenario
+from stress import offspring
 from stress.exact import climb
 from stress.exact import count_wrong
 from stress.exact import shift_matrix
 
 _STARTED, _REFUSED, _COMPUTED, _BAD_ERROR = b"s", b"r", b"c", b"e"
 _ANSWER_S_MAX = 20.0
-_ASLEEP_S_MAX = 2.0
-"""A child that has slept this long since it started waits for something that its process does not have."""
+_ASLEEP_S_MAX = 0.4
+"""A child that was asleep at every look for so long waits for something that its process does not have.
+
+Being refused takes no sleep at all, and a child that only lacks a core is runnable, not asleep.
+"""
+_LOOK_EVERY_S = 0.02
+_PAUSE_S = 0.002
+"""Between two rounds of those who work while a process starts, which takes seconds: they would take all cores."""
 _OUTCOMES = {_REFUSED: "refused", _COMPUTED: "computed", _BAD_ERROR: "other error", b"": "no answer"}
 
 
-class ForkWhileActive(Scenario):
+class _Parent(Scenario):
+    """One thread starts a process, and all others compute meanwhile."""
+
+    threads_min = 2
+
+    def setup(self, device: torch.device) -> dict[str, Any]:
+        return {"shift": shift_matrix(96).to(device), "silent": 0, "is over": threading.Event()}
+
+
+class ForkWhileActive(_Parent):
     """One thread forks while the others compute: the child is refused the device at once, with an error that says so."""
 
     origin = (
@@ -35,18 +52,13 @@ class ForkWhileActive(Scenario):
     )
     rows: ClassVar[tuple[int, ...]] = (22,)
     requires = ("accelerator",)
-    threads_min = 2
     iterations = 6
-
-    def setup(self, device: torch.device) -> dict[str, Any]:
-        return {"shift": shift_matrix(96).to(device), "silent": 0}
 
     def steps(self) -> Sequence[Callable[[Any, Any], Any]]:
         return (self.fork, *[self.work] * (self.threads - 1))
 
     def work(self, state: dict[str, Any], x: None) -> dict[str, int]:
-        wrong = sum(int(count_wrong(climb(1.0, state["shift"], rows=48, steps=4), 5.0)) for _ in range(3))
-        return {"wrong": wrong, "children not refused": 0}
+        return {"wrong": _wrong_elements(state["shift"]), "children not refused": 0}
 
     def fork(self, state: dict[str, Any], x: None) -> dict[str, int]:
         worked = self.work(state, x)  # so that this thread, too, has used the device
@@ -59,6 +71,42 @@ class ForkWhileActive(Scenario):
     def reference(self, device: torch.device, inputs: Sequence[Sequence[Any]]) -> list[list[dict[str, int]]]:
         """Expect what is right whatever a sequential run does: a device may take a fork for a good one there, too."""
         return [[{"wrong": 0, "children not refused": 0} for _ in of_thread] for of_thread in inputs]
+
+
+class SpawnWhileActive(_Parent):
+    """One thread spawns a process that computes on the device, while the others compute until it has answered."""
+
+    origin = (
+        "Fork: MP Spawn of dropbox/dML, which never spawned a child",
+        "pytorch#87688: tensors of the device cannot cross processes, so that the child's answer is a number",
+    )
+    rows: ClassVar[tuple[int, ...]] = (22,)
+    iterations = 1
+    attempts_quick: ClassVar[int | None] = 1
+
+    def steps(self) -> Sequence[Callable[[Any, Any], Any]]:
+        return (self.spawn, *[self.work] * (self.threads - 1))
+
+    def work(self, state: dict[str, Any], x: None) -> dict[str, int]:
+        wrong = _wrong_elements(state["shift"])
+        while not state["is over"].wait(_PAUSE_S):
+            wrong += _wrong_elements(state["shift"])
+        return {"wrong": wrong, "child's exit status": 0}
+
+    def spawn(self, state: dict[str, Any], x: None) -> dict[str, int]:
+        try:
+            answer = offspring.compute(state["shift"].device)
+        finally:
+            state["is over"].set()
+        return {"wrong": answer.wrong + _wrong_elements(state["shift"]), "child's exit status": answer.status}
+
+    def reference(self, device: torch.device, inputs: Sequence[Sequence[Any]]) -> list[list[dict[str, int]]]:
+        """Expect what is right: one thread alone would wait for the end of a process that it has not started."""
+        return [[{"wrong": 0, "child's exit status": 0} for _ in of_thread] for of_thread in inputs]
+
+
+def _wrong_elements(shift: torch.Tensor) -> int:
+    return sum(int(count_wrong(climb(1.0, shift, rows=48, steps=4), 5.0)) for _ in range(3))
 
 
 def _fork_and_use(device: torch.device) -> str:
@@ -94,7 +142,7 @@ def _answer(reader: int, pid: int) -> bytes:
     """Wait for the child's answer; b"" when it died, sleeps, or takes too long."""
     started_s = awake_s = time.monotonic()
     while time.monotonic() - started_s < _ANSWER_S_MAX:
-        if select.select([reader], [], [], 0.05)[0]:
+        if select.select([reader], [], [], _LOOK_EVERY_S)[0]:
             said = os.read(reader, 1)
             if said != _STARTED:
                 return said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -11,22 +12,27 @@ import torch.nn.functional as F
 from stress import Scenario
 from stress import current
 
+_THREADS = 16
+"""At least: what compiles at once decides, so that these scenarios have more threads than they are asked for."""
 _ORIGIN = (
     "Graph Compilation Stress of dropbox/dML (run_all_tests.sh, test 15): called flaky there and retried until green",
 )
 
 
 class UniqueShapes(Scenario):
-    """Every thread compiles and runs the same operators for a width that only it uses (64 + 7 * thread)."""
+    """Sixteen threads compile and run the same operators, each for a width that only it uses (64 + 7 * thread)."""
 
     origin = _ORIGIN
     rows: ClassVar[tuple[int, ...]] = (4,)
     fresh_process = True
-    iterations = 12
+
+    @property
+    def waves(self) -> Sequence[tuple[int, int]]:  # type: ignore[override]
+        return ((max(_THREADS, self.threads), 5),)
 
     @property
     def _width_max(self) -> int:
-        return 64 + 7 * (self.threads - 1)
+        return 64 + 7 * (max(_THREADS, self.threads) - 1)
 
     def setup(self, device: torch.device) -> torch.Tensor:
         return torch.randn(self._width_max, self._width_max).to(device)
@@ -41,12 +47,15 @@ class UniqueShapes(Scenario):
 
 
 class SameShape(Scenario):
-    """All threads compile and run the same operators for one shape (128 x 128) at the same moment."""
+    """Sixteen threads compile and run the same operators for one shape (128 x 128) at the same moment."""
 
     origin = _ORIGIN
     rows: ClassVar[tuple[int, ...]] = (4,)
     fresh_process = True
-    iterations = 5
+
+    @property
+    def waves(self) -> Sequence[tuple[int, int]]:  # type: ignore[override]
+        return ((max(_THREADS, self.threads), 3),)
 
     def setup(self, device: torch.device) -> torch.Tensor:
         return torch.randn(128, 128).to(device)
@@ -80,19 +89,22 @@ MIXED: tuple[Callable[[torch.Tensor], torch.Tensor], ...] = (
 
 
 class MixedOps(Scenario):
-    """Every thread compiles another of twelve operators at each turn, so that unlike graphs are built at once."""
+    """Twelve threads compile another of twelve operators at each turn, so that unlike graphs are built at once."""
 
     origin = _ORIGIN
     rows: ClassVar[tuple[int, ...]] = (4,)
     fresh_process = True
-    iterations = 18
+
+    @property
+    def waves(self) -> Sequence[tuple[int, int]]:  # type: ignore[override]
+        return ((max(len(MIXED), self.threads), len(MIXED)),)
 
     def make_input(self, generator: torch.Generator) -> torch.Tensor:
         return torch.randn(16, 24, generator=generator)
 
     def step(self, state: None, x: torch.Tensor) -> torch.Tensor:
         step = current()
-        return MIXED[(step.thread_index + step.iteration * self.threads) % len(MIXED)](x)
+        return MIXED[(step.thread_index + step.iteration) % len(MIXED)](x)
 
 
 class GrowingCaches(Scenario):

@@ -51,6 +51,18 @@ class PerThreadLayerNorm(SharedLayerNorm):
     sharing: ClassVar[str] = "per-thread"
 
 
+class GraphPathLayerNorm(SharedLayerNorm):
+    """Every thread calls one shared nn.LayerNorm that is forced to take the graph path."""
+
+    env: ClassVar[Mapping[str, str]] = {"MPS_FORCE_GRAPH_PATH": "1"}
+    attempts_quick: ClassVar[int | None] = 0
+
+    @property
+    def reference_envs(self) -> Sequence[Mapping[str, str]]:  # type: ignore[override]
+        """Take the reference of the item's own path alone."""
+        return []
+
+
 class LayerNormAgreement(Scenario):
     """All threads normalise the same tensor, and an arbiter counts the results that disagree with the first."""
 

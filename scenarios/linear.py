@@ -45,3 +45,16 @@ class PerThreadLinear(SharedLinear):
 
     params = {"dtype": [torch.float32, torch.float16]}
     sharing: ClassVar[str] = "per-thread"
+
+
+class GraphPathLinear(SharedLinear):
+    """Every thread calls one shared nn.Linear that is forced to take the graph path."""
+
+    origin = ("dropbox/dML: MPS_FORCE_GRAPH_PATH=1 sends nn.Linear and nn.LayerNorm to MPSGraph",)
+    env: ClassVar[Mapping[str, str]] = {"MPS_FORCE_GRAPH_PATH": "1"}
+    attempts_quick: ClassVar[int | None] = 0
+
+    @property
+    def reference_envs(self) -> Sequence[Mapping[str, str]]:  # type: ignore[override]
+        """Take the reference of the item's own path alone: a value of the other one would show that it was taken."""
+        return []

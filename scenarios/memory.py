@@ -8,17 +8,23 @@ from collections.abc import Sequence
 from typing import Any
 from typing import ClassVar
 
+import psutil
 import torch
 
 from stress import Scenario
 from stress import current
+from stress import limits
+from stress import streams
 from stress.exact import climb
 from stress.exact import count_wrong
 from stress.exact import shift_matrix
 from stress.exact import total
+from stress.trend import grows
 
 _HELD_MAX = 6
-_IMPOSSIBLE_BYTES = 1 << 50
+_ROUNDS = 24
+_PROCESS_BYTES_MIN = 256.0 * 1024
+"""The process's memory holds Python's and the framework's own too: less growth than this per round is theirs."""
 _ORIGIN = (
     "pytorch#86119: the MPS allocator and threads",
     "dropbox/dML: allocator with a free list per stream, events and a double check",
@@ -56,7 +62,7 @@ class EmptyCacheInUse(Scenario):
     def empty(self, state: torch.Tensor, x: None) -> int:
         wrong = 0
         for _ in range(3):
-            _empty_cache(state.device)
+            limits.empty_cache(state.device)
             wrong += int(count_wrong(climb(1.0, state, rows=8, steps=2), 3.0))
         return wrong
 
@@ -121,7 +127,7 @@ class MemoryLevel(Scenario):
     def step(self, state: dict[str, Any], x: None) -> int:
         tensors = state["tensors"]
         if current().wave == 0:  # one thread by itself, once
-            state["level"] = _allocated_bytes(tensors[0].device)
+            state["level"] = limits.allocated_bytes(tensors[0].device)
             return 0
         for _ in range(8):
             torch._foreach_add(
@@ -130,35 +136,56 @@ class MemoryLevel(Scenario):
         return 0
 
     def finish(self, state: dict[str, Any]) -> int:
-        return _allocated_bytes(state["tensors"][0].device) - int(state["level"])
+        return limits.allocated_bytes(state["tensors"][0].device) - int(state["level"])
 
 
-class ImpossibleRequest(Scenario):
-    """One thread asks for a petabyte again and again: it alone is refused, with an error, and all others stay right."""
+class MemorySlope(Scenario):
+    """Round after round threads compute on shapes seen before, and memory is taken in between: it must not grow."""
 
-    origin = ("OOM Recovery of dropbox/dML: seven workers and one impossible request",)
-    rows: ClassVar[tuple[int, ...]] = (20, 21)
-    threads_min = 2
-    iterations = 15
+    origin = (
+        *_ORIGIN,
+        "pytorch#181485: 9 MB became 13.7 GB of driver memory in one epoch",
+        "suite row 25: driver and process memory by a statistical test, where a warning was all there was",
+    )
+    rows: ClassVar[tuple[int, ...]] = (4, 25)
 
-    def setup(self, device: torch.device) -> torch.Tensor:
-        return torch.randn(48, 48).to(device)
+    @property
+    def waves(self) -> Sequence[tuple[int, int]]:  # type: ignore[override]
+        """Alternate rounds of work with one thread that measures, when no other has anything in flight."""
+        return ((self.threads, 2), (1, 1)) * _ROUNDS
+
+    def setup(self, device: torch.device) -> dict[str, Any]:
+        layer = torch.nn.Linear(48, 32).to(device)
+        return {"layer": layer, "memory": {"allocated": [], "of the driver": [], "of the process": []}}
 
     def make_input(self, generator: torch.Generator) -> torch.Tensor:
-        return torch.randn(16, 48, generator=generator)
+        return torch.randn(24, 48, generator=generator)
 
-    def steps(self) -> Sequence[Callable[[Any, Any], Any]]:
-        return (self.ask, *[self.work] * (self.threads - 1))
+    def step(self, state: dict[str, Any], x: torch.Tensor) -> torch.Tensor:
+        step = current()
+        if step.wave % 2:
+            self._measure(state["memory"], x.device)
+            return torch.zeros(1)
+        rows = 4 + 4 * ((step.thread_index + step.wave // 2) % 6)  # every shape comes in every sixth round
+        with torch.no_grad():
+            y: torch.Tensor = torch.softmax(state["layer"](x[:rows]), dim=-1).sum(dim=0)
+        return y.cpu()  # outputs are kept until they are judged, and must not count
 
-    def work(self, state: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        return torch.softmax(torch.tanh(x @ state) @ state, dim=-1)
+    @staticmethod
+    def _measure(memory: dict[str, list[int]], device: torch.device) -> None:
+        streams.synchronize(device)
+        limits.empty_cache(device)  # what each stream keeps for reuse grows until all have seen all sizes
+        memory["allocated"].append(limits.allocated_bytes(device))
+        memory["of the driver"].append(limits.driver_bytes(device))
+        memory["of the process"].append(psutil.Process().memory_info().rss)
 
-    def ask(self, state: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, bool]:
-        try:
-            torch.empty(_IMPOSSIBLE_BYTES, dtype=torch.uint8, device=x.device)
-        except RuntimeError:
-            return self.work(state, x), True
-        return self.work(state, x), False
+    def finish(self, state: dict[str, Any]) -> dict[str, bool]:
+        """Leave the first third out, in which caches fill."""
+        least = {"allocated": 1.0, "of the driver": 1.0, "of the process": _PROCESS_BYTES_MIN}
+        return {
+            name: grows(values[len(values) // 3 :], slope_min=least[name])
+            for name, values in state["memory"].items()
+        }
 
 
 def _churn(shift: torch.Tensor) -> int:
@@ -175,19 +202,3 @@ def _churn(shift: torch.Tensor) -> int:
     for one in held:
         wrong += count_wrong(*one)
     return int(wrong)
-
-
-def _empty_cache(device: torch.device) -> None:
-    if device.type != "cpu":
-        getattr(getattr(torch, device.type, None), "empty_cache", torch.accelerator.empty_cache)()
-
-
-def _allocated_bytes(device: torch.device) -> int:
-    """Return the bytes that live tensors take, by the device's own count; 0 on the CPU, which keeps none."""
-    if device.type == "cpu":
-        return 0
-    module = getattr(torch, device.type, None)
-    for name in ("current_allocated_memory", "memory_allocated"):
-        if hasattr(module, name):
-            return int(getattr(module, name)())
-    return int(torch.accelerator.memory_allocated())

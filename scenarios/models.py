@@ -1,8 +1,9 @@
-"""Real models from N threads: one shared instance, inference and gradients."""
+"""Real models from N threads: shared and private instances, inference, gradients, and training steps."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 from typing import ClassVar
 
 import torch
@@ -16,7 +17,10 @@ _ORIGIN = (
     "dropbox/dML, known limitation: MultiheadAttention and TransformerEncoderLayer give wrong outputs (off by about "
     "0.3) at 8 threads",
     "vectorize-io/hindsight#4412: overlapping predict calls of one shared model kill the process",
+    "open-webui/open-webui#29722: 16 searches at once call one shared reranker, and the process dies without a word",
 )
+_VOCABULARY = 29
+_PADDING = 0
 
 
 class Residual(nn.Module):
@@ -32,16 +36,16 @@ class Residual(nn.Module):
         return y
 
 
-class LastOfLstm(nn.Module):
-    """An LSTM over two layers with a head on all its outputs."""
+class Recurrent(nn.Module):
+    """An LSTM or GRU over two layers with a head on all its outputs."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: type[nn.LSTM | nn.GRU]) -> None:
         super().__init__()
-        self.lstm = nn.LSTM(12, 16, num_layers=2, batch_first=True)
+        self.layers = kind(12, 16, num_layers=2, batch_first=True)
         self.head = nn.Linear(16, 5)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        outputs, _ = self.lstm(x)
+        outputs, _ = self.layers(x)
         y: torch.Tensor = self.head(outputs)
         return y
 
@@ -63,14 +67,14 @@ class SmallGpt(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.tokens = nn.Embedding(29, 32)
+        self.tokens = nn.Embedding(_VOCABULARY, 32)
         self.positions = nn.Embedding(10, 32)
         self.before_attention = nn.LayerNorm(32)
         self.packed = nn.Linear(32, 96)
         self.projection = nn.Linear(32, 32)
         self.before_mlp = nn.LayerNorm(32)
         self.mlp = nn.Sequential(nn.Linear(32, 64), nn.GELU(), nn.Linear(64, 32))
-        self.head = nn.Linear(32, 29)
+        self.head = nn.Linear(32, _VOCABULARY)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.tokens(x) + self.positions.weight[: x.shape[1]]
@@ -83,6 +87,42 @@ class SmallGpt(nn.Module):
         y = y + self.mlp(self.before_mlp(y))
         logits: torch.Tensor = self.head(y)
         return logits
+
+
+class TextEncoder(nn.Module):
+    """What embedding models and rerankers share: tokens and positions, and a layer that leaves the padding out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens = nn.Embedding(_VOCABULARY, 32, padding_idx=_PADDING)
+        self.positions = nn.Embedding(12, 32)
+        self.layer = nn.TransformerEncoderLayer(32, 4, 64, dropout=0.0, batch_first=True)
+
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.tokens(x) + self.positions.weight[: x.shape[1]]
+        encoded: torch.Tensor = self.layer(y, src_key_padding_mask=x == _PADDING)
+        return encoded
+
+
+class EmbeddingModel(TextEncoder):
+    """A sentence's embedding: the mean over its tokens, of length one."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        is_token = (x != _PADDING).unsqueeze(-1)
+        encoded = self.encode(x) * is_token
+        return F.normalize(encoded.sum(dim=1) / is_token.sum(dim=1), dim=-1)
+
+
+class Reranker(TextEncoder):
+    """A batch of pairs of texts, as one sequence each: the first position's state becomes the score."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Sequential(nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        score: torch.Tensor = self.head(self.encode(x)[:, 0])
+        return score
 
 
 def _conv2d_batchnorm() -> nn.Module:
@@ -116,15 +156,19 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         (2, 4, 24),
     ),
     "conv2d_batchnorm": (_conv2d_batchnorm, (2, 3, 10, 10)),
-    "lstm": (LastOfLstm, (2, 6, 12)),
+    "lstm": (lambda: Recurrent(nn.LSTM), (2, 6, 12)),
+    "gru": (lambda: Recurrent(nn.GRU), (2, 6, 12)),
     "attention": (SelfAttention, (2, 8, 32)),
     "encoder_layer": (
         lambda: nn.TransformerEncoderLayer(32, 4, 64, dropout=0.0, batch_first=True),
         (2, 8, 32),
     ),
     "gpt": (SmallGpt, (2, 10)),
+    "embedding": (EmbeddingModel, (4, 12)),
+    "reranker": (Reranker, (6, 12)),
 }
 """Name -> (constructor, shape of one input)."""
+_OF_TOKENS = ("gpt", "embedding", "reranker")
 
 
 class _Model(Scenario):
@@ -134,15 +178,19 @@ class _Model(Scenario):
     rows: ClassVar[tuple[int, ...]] = (5,)
     params = {"model": list(MODELS)}
     model: str
+    dtype: torch.dtype = torch.float32
 
     def setup(self, device: torch.device) -> nn.Module:
-        return MODELS[self.model][0]().eval().to(device)
+        return MODELS[self.model][0]().eval().to(self.dtype).to(device)
 
     def make_input(self, generator: torch.Generator) -> torch.Tensor:
         shape = MODELS[self.model][1]
-        if self.model == "gpt":
-            return torch.randint(0, 29, shape, generator=generator)
-        return torch.randn(shape, generator=generator)
+        if self.model not in _OF_TOKENS:
+            return torch.randn(shape, generator=generator).to(self.dtype)
+        tokens = torch.randint(1, _VOCABULARY, shape, generator=generator)
+        # Texts of several lengths, as a server's batches are; each has a first token.
+        lengths = torch.randint(3, shape[1] + 1, shape[:1], generator=generator)
+        return tokens.masked_fill(torch.arange(shape[1]) >= lengths.unsqueeze(1), _PADDING)
 
 
 class SharedInference(_Model):
@@ -154,6 +202,24 @@ class SharedInference(_Model):
         with torch.no_grad():
             y: torch.Tensor = state(x)
         return y
+
+
+class PerThreadInference(SharedInference):
+    """Every thread runs a model of its own in eval mode: what is still shared is the backend's."""
+
+    params = {"model": ["conv1d", "gru", "attention", "gpt", "reranker"]}
+    sharing: ClassVar[str] = "per-thread"
+    attempts_quick: ClassVar[int | None] = 0
+
+
+class HalfInference(SharedInference):
+    """Every thread runs one shared model in half precision."""
+
+    params = {
+        "model": ["mlp", "conv2d_batchnorm", "lstm", "encoder_layer", "gpt", "reranker"],
+        "dtype": [torch.float16, torch.bfloat16],
+    }
+    attempts_quick: ClassVar[int | None] = 0
 
 
 class SharedTraining(_Model):
@@ -171,6 +237,37 @@ class SharedTraining(_Model):
     def step(self, state: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         loss = state(x).square().mean()
         return (loss, *torch.autograd.grad(loss, list(state.parameters())))
+
+
+class HalfTraining(SharedTraining):
+    """Every thread runs one shared model forward and backward in half precision."""
+
+    params = {
+        "model": ["conv1d", "lstm", "attention"],
+        "dtype": [torch.float16, torch.bfloat16],
+    }
+    attempts_quick: ClassVar[int | None] = 0
+
+
+class TrainingSteps(_Model):
+    """Every thread trains a model of its own with an optimiser of its own: forward, backward, step."""
+
+    params = {"model": ["mlp", "conv1d", "gru", "gpt", "embedding"]}
+    sharing: ClassVar[str] = "per-thread"
+    iterations = 6
+    attempts_quick: ClassVar[int | None] = 0
+
+    def setup(self, device: torch.device) -> Any:
+        model = super().setup(device).train()
+        # Plain momentum: an adaptive step would make a large one of a gradient that is zero but for roundings.
+        return {"model": model, "optimiser": torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)}
+
+    def step(self, state: dict[str, Any], x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        state["optimiser"].zero_grad()
+        loss = state["model"](x).square().mean()
+        loss.backward()
+        state["optimiser"].step()
+        return (loss, *state["model"].parameters())
 
 
 class PerThreadBatchNorm(_Model):

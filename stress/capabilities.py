@@ -11,8 +11,11 @@ CAPABILITIES = {
     "batch_queue": "torch.mps.BatchQueue (the fork's)",
     "release_slot": "torch.mps.release_current_thread_slot (the fork's)",
     "pinned_memory": "pinned host memory",
+    "memory_limit": "a limit on the device's memory that this process can set",
+    "inductor": "torch.compile's own code generator for this device",
     "float64": "double precision",
     "accelerator": "a device that runs asynchronously to the host",
+    "simulated": "the simulated device, on which what is luck elsewhere can be relied on",
 }
 """Names for `Scenario.requires`, with what each means."""
 

@@ -207,7 +207,12 @@ def class_problem(cls: type[Any]) -> str | None:
     ]
     if required:
         return f"its __init__ needs {required[0]!r}: a scenario is made without arguments; use params"
-    return _params_problem(cls, base) or _names_problem(cls) or _environment_problem(cls)
+    return (
+        _params_problem(cls, base)
+        or _names_problem(cls)
+        or _environment_problem(cls)
+        or _attempts_problem(cls)
+    )
 
 
 def _params_problem(cls: type[Any], base: type[Any]) -> str | None:
@@ -234,6 +239,13 @@ def _names_problem(cls: type[Any]) -> str | None:
     for name in cls.acceptable:
         if name not in _ACCEPTABLE:
             return f"acceptable names {name!r}; what can be acceptable is {', '.join(_ACCEPTABLE)}"
+    return None
+
+
+def _attempts_problem(cls: type[Any]) -> str | None:
+    quick = cls.attempts_quick
+    if quick is not None and not (isinstance(quick, int) and quick >= 0):
+        return f"attempts_quick is {quick!r}: expected a number of attempts, or 0 for the full profile alone"
     return None
 
 

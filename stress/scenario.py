@@ -41,6 +41,12 @@ class _Base:
     acceptable: ClassVar[Mapping[str, str]] = {}
     """Verdict -> the reason why it is fine here. Anything undeclared fails."""
 
+    rows: ClassVar[Sequence[int]] = ()
+    """Rows of this project's coverage table (`mps-stress coverage`) that the subject belongs to; others need none."""
+
+    attempts_quick: ClassVar[int | None] = None
+    """Attempts in the quick profile, where the usual number would take too long; 0 leaves the items out of it."""
+
     canary: ClassVar[bool] = False
     """A planted fault: this scenario must fail, and passing is the failure."""
 

@@ -58,6 +58,11 @@ def _pool_wait() -> str:
     return f";pool_wait_ms={given}" if given else ""
 
 
+def is_prepared() -> bool:
+    """Whether this process uses the simulated device."""
+    return _Prepared.sim is not None
+
+
 def prepared() -> SimSpec:
     """Return what `prepare` was told."""
     if _Prepared.sim is None:

@@ -72,6 +72,7 @@ BAD_VALUES = [
 TWINS = {
     "threads": "3,5",
     "attempts": "7",
+    "profile": "full",
     "iterations": "11",
     "seconds": "13.5",
     "deadline": "17",
@@ -181,6 +182,8 @@ class TestTheIniFile:
             torch_source=pytester.path,
             allow_torch_mismatch=True,
             sim=SimSettings(design="fork-free-list"),
+            profile="full",
+            attempts_asked=True,
         )
 
     def test_loses_against_the_command_line(self, pytester: pytest.Pytester) -> None:

@@ -22,6 +22,7 @@ import torch
 
 from stress import ProcessScenario
 from stress import current
+from stress import offspring
 from stress.oracle import tree
 from stress.oracle.state import state_tensors
 
@@ -352,6 +353,61 @@ def _wrong_source(base: Any) -> Any:
 _leaked: list[torch.Tensor] = []
 
 
+def _growing(base: Any) -> Any:
+    """Each measurement finds a megabyte more than the one before it."""
+
+    class Subject(base):
+        @staticmethod
+        def _measure(memory: Any, device: torch.device) -> None:
+            _leaked.append(torch.ones(1 << 18, device=device))
+            base._measure(memory, device)
+
+    return Subject
+
+
+def _bytes_left(base: Any) -> Any:
+    """What one thread allocated while memory was short is never freed."""
+
+    class Subject(base):
+        def step(self, state: Any, x: Any) -> Any:
+            value = super().step(state, x)
+            if is_target():
+                _leaked.append(state["small"] * 2)
+            return value
+
+    return Subject
+
+
+def _child_that(wrong: int, status: int) -> Callable[[Any], Any]:
+    """The spawned process computes something else, or ends otherwise. None is started."""
+
+    def plant(base: Any) -> Any:
+        class Subject(base):
+            def spawn(self, state: Any, x: Any) -> Any:
+                before = offspring.compute
+                offspring.compute = lambda _device: offspring.Answer(wrong, status)
+                try:
+                    return super().spawn(state, x)
+                finally:
+                    offspring.compute = before
+
+        return Subject
+
+    return plant
+
+
+def _weight_changed(base: Any) -> Any:
+    """What requests compute with changes while they wait in the queue."""
+
+    class Subject(base):
+        def stop(self, state: Any, x: Any) -> Any:
+            if current().iteration == 0:
+                state["weight"].neg_()
+            return super().stop(state, x)
+
+    return Subject
+
+
 def _leak(base: Any) -> Any:
     """A tensor made in the second wave, after the level was taken, is never freed."""
 
@@ -403,12 +459,16 @@ OWN: dict[str, dict[str, Callable[[Any], Any]]] = {
     "ImpossibleRequest": {"granted": _granted},
     "LateErrors": {"late error swallowed": _late_error_swallowed},
     "MemoryLevel": {"leak": _leak},
+    "MemorySlope": {"growing": _growing},
     "NonBlockingToDevice": {"wrong source": _wrong_source},
     "OneOffender": {"swallowed error": _swallowed_error, "foreign error": _foreign_error},
     "PoolAtCapacity": {"shared stream": _shared_stream},
+    "PressureAndRecovery": {"bytes left": _bytes_left},
     "PrintingDebugger": {"wrong print": _wrong_print},
     "ReleasedSlots": {"shared stream": _shared_stream},
     "SharedDropout": {"nothing dropped": _nothing_dropped},
     "SharedGradient": {"lost gradient": _lost_gradient},
+    "SpawnWhileActive": {"wrong child": _child_that(3, 0), "dying child": _child_that(0, -11)},
+    "StopWhileSubmitting": {"weight changed": _weight_changed},
     "StreamAssignment": {"shared stream": _shared_stream},
 }

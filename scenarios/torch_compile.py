@@ -1,0 +1,59 @@
+"""torch.compile from N threads, which torch documents as not thread-safe: what holds is shown, the rest is declared."""
+
+from __future__ import annotations
+
+from typing import Any
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+
+from stress import Scenario
+
+_ORIGIN = (
+    "pytorch#136833, pytorch#168042: torch.compile is not thread-safe, and that is 'not on the roadmap'",
+    "pytorch#191976: Inductor's LayerNorm on MPS was silently wrong",
+)
+
+
+class _Compiled(Scenario):
+    """A network that all threads call through one compiled function, compiled by whoever comes first."""
+
+    origin = _ORIGIN
+    rows: ClassVar[tuple[int, ...]] = (30,)
+    iterations = 10
+    backend: str
+
+    def setup(self, device: torch.device) -> Any:
+        network = torch.nn.Sequential(torch.nn.Linear(24, 32), torch.nn.LayerNorm(32), torch.nn.Linear(32, 8))
+        network = network.eval().to(device)
+        return {"network": network, "compiled": torch.compile(_forward, backend=self.backend)}
+
+    def make_input(self, generator: torch.Generator) -> torch.Tensor:
+        return torch.randn(6, 24, generator=generator)
+
+    def step(self, state: dict[str, Any], x: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            y: torch.Tensor = state["compiled"](state["network"], x)
+        return y
+
+
+class CompiledEager(_Compiled):
+    """Every thread calls one function compiled with backend "eager": Dynamo's part, whose graphs run as they are."""
+
+    backend = "eager"
+
+
+class CompiledInductor(_Compiled):
+    """Every thread calls one function compiled by Inductor, which makes kernels of its own for the device."""
+
+    requires = ("inductor",)
+    backend = "inductor"
+    acceptable = {
+        "race": "torch.compile is documented as not thread-safe (pytorch#136833): errors of the compiler are declared"
+    }
+    attempts_quick: ClassVar[int | None] = 0
+
+
+def _forward(network: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+    return torch.softmax(F.gelu(network(x)), dim=-1) + x.mean()

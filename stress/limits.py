@@ -1,0 +1,58 @@
+"""A limit on the device's memory, for scenarios that use it up. Child processes only.
+
+Nothing that runs a machine out of memory may run without one: a scenario that does requires "memory_limit",
+which is a device where it can be set, and is skipped elsewhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import torch
+
+_VICTIM = Path("/proc/self/oom_score_adj")
+
+
+def limit_memory(device: torch.device, limit_bytes: int) -> None:
+    """Let no more than `limit_bytes` be allocated on the device, and make this process the kernel's first victim.
+
+    Nothing on the CPU, where torch has no limit: only references are made there.
+    """
+    if device.type == "cpu":
+        return
+    with contextlib.suppress(OSError):  # Linux alone has it
+        _VICTIM.write_text("1000")
+    module: Any = getattr(torch, device.type)
+    if hasattr(module, "recommended_max_memory"):
+        whole = module.recommended_max_memory()
+    else:
+        whole = module.mem_get_info()[1]
+    module.set_per_process_memory_fraction(limit_bytes / whole)
+
+
+def empty_cache(device: torch.device) -> None:
+    """Give the memory that no tensor uses back to the system."""
+    if device.type != "cpu":
+        getattr(getattr(torch, device.type, None), "empty_cache", torch.accelerator.empty_cache)()
+
+
+def allocated_bytes(device: torch.device) -> int:
+    """Return the bytes that live tensors take, by the device's own count; 0 on the CPU, which keeps none."""
+    return _asked(device, "current_allocated_memory", "memory_allocated")
+
+
+def driver_bytes(device: torch.device) -> int:
+    """Return the bytes that the process holds of the device, caches included; 0 on the CPU."""
+    return _asked(device, "driver_allocated_memory", "memory_reserved")
+
+
+def _asked(device: torch.device, *names: str) -> int:
+    if device.type == "cpu":
+        return 0
+    module = getattr(torch, device.type, None)
+    for name in names:
+        if hasattr(module, name):
+            return int(getattr(module, name)())
+    return int(getattr(torch.accelerator, names[-1])())

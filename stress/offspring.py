@@ -1,0 +1,83 @@
+"""A process that a scenario's step spawns, as user code does, and that computes on the same device. Child processes only.
+
+`multiprocessing`'s own spawn: a fresh interpreter that imports torch anew. The function that it runs has to be
+importable there, which a scenario file need not be.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
+
+from stress.isolate.spec import ChildSpec
+from stress.isolate.spec import SimSpec
+
+if TYPE_CHECKING:
+    import torch
+
+ANSWER_S_MAX = 40.0
+_ROUNDS = 8
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the spawned process said."""
+
+    wrong: int
+    """Elements of its own computation that were wrong; -1 where it did not answer."""
+    status: int
+    """Its exit status; negative for a signal."""
+
+
+def compute(device: torch.device) -> Answer:
+    """Spawn a process that computes on `device`, and wait for its answer and its end."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_child, args=(theirs, device.type, _simulated(device)), daemon=True)
+    process.start()
+    theirs.close()
+    wrong = -1
+    try:
+        if ours.poll(ANSWER_S_MAX):
+            wrong = ours.recv()
+    except EOFError:  # it died
+        pass
+    finally:
+        ours.close()
+        process.join(ANSWER_S_MAX)
+        if process.is_alive():
+            process.kill()
+            process.join()
+    return Answer(wrong, process.exitcode or 0)
+
+
+def _simulated(device: torch.device) -> SimSpec | None:
+    """Return how the simulated device behaves here, which a spawned process has to load by itself."""
+    from stress.sim import loading
+
+    if device.type == "cpu" or not loading.is_prepared():
+        return None
+    return loading.prepared()
+
+
+def _child(connection: Connection, device_type: str, sim: SimSpec | None) -> None:
+    """Compute what has one right value, and send how many elements differ from it."""
+    import torch
+
+    from stress.exact import climb
+    from stress.exact import count_wrong
+    from stress.exact import shift_matrix
+
+    torch.set_num_threads(1)
+    if sim is not None:
+        from stress.sim import loading
+
+        loading.prepare(ChildSpec("crew", "", "", "sim", sim=sim))
+    shift = shift_matrix(64).to(device_type)
+    wrong = sum(
+        int(count_wrong(climb(float(turn), shift, rows=32, steps=4), turn + 4)) for turn in range(_ROUNDS)
+    )
+    connection.send(wrong)
+    connection.close()

@@ -1,0 +1,113 @@
+"""The profiles: what quick leaves out and what it shortens, and how to ask for it all the same."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stress import options
+from stress import scenario
+
+SOURCE = """
+from stress import Scenario
+import torch
+
+class _One(Scenario):
+    iterations = 1
+    def step(self, state, x):
+        return torch.ones(2)
+
+class Usual(_One):
+    pass
+
+class Long(_One):
+    attempts_quick = 2
+
+class Nightly(_One):
+    attempts_quick = 0
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., str]:
+    """Return a function: run pytest on the three scenarios and return what it printed."""
+    (tmp_path / "scenarios").mkdir()
+    (tmp_path / "scenarios" / "subject.py").write_text(SOURCE)
+
+    def run(*args: str) -> str:
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "no:cacheprovider",
+            "--mps-device=cpu",
+            "--mps-threads=2",
+        ]
+        done = subprocess.run(
+            [*command, *args], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        )
+        return done.stdout
+
+    return run
+
+
+class TestTheQuickProfile:
+    def test_leaves_out_what_belongs_to_the_full_one_and_says_so(self, run: Callable[..., str]) -> None:
+        text = run("--collect-only")
+        assert "Usual[t2]" in text
+        assert "Nightly[t2]" not in text
+        assert "mps: 1 item is left to --mps-profile=full" in text
+
+    def test_runs_what_an_argument_names(self, run: Callable[..., str]) -> None:
+        assert "Nightly[t2]" in run("--collect-only", "scenarios/subject.py::Nightly")
+
+    def test_makes_fewer_attempts_where_a_scenario_says_so(self, run: Callable[..., str]) -> None:
+        text = run("-v")
+        assert " Long[t2]   PASSED           0/2 " in text
+        assert " Usual[t2]  PASSED           0/5 " in text
+
+
+class TestTheFullProfile:
+    def test_leaves_nothing_out(self, run: Callable[..., str]) -> None:
+        text = run("--collect-only", "--mps-profile=full")
+        assert "Nightly[t2]" in text
+        assert "left to" not in text
+
+
+class _Long(scenario.Scenario):
+    attempts_quick = 2
+
+
+class _Usual(scenario.Scenario):
+    pass
+
+
+class TestAttempts:
+    def test_are_twenty_in_the_full_profile(self, pytester: pytest.Pytester) -> None:
+        config = pytester.parseconfigure("--mps-threads=8", "--mps-profile=full")
+        settings = options.parse(config)
+        assert (settings.attempts_of(_Usual), settings.attempts_of(_Long)) == (20, 20)
+
+    def test_are_those_that_the_user_names(self, pytester: pytest.Pytester) -> None:
+        settings = options.parse(pytester.parseconfigure("--mps-threads=8", "--mps-attempts=7"))
+        assert (settings.attempts_of(_Usual), settings.attempts_of(_Long)) == (7, 7)
+
+    def test_are_never_more_than_usual(self, pytester: pytest.Pytester) -> None:
+        settings = options.parse(pytester.parseconfigure("--mps-threads=8"))
+        assert (settings.attempts_of(_Usual), settings.attempts_of(_Long)) == (5, 2)
+
+    def test_must_be_a_number(self) -> None:
+        from stress.items import class_problem
+
+        class Wrong(scenario.Scenario):
+            attempts_quick = "few"  # type: ignore[assignment]
+
+            def step(self, state: object, x: object) -> int:
+                return 0
+
+        assert "attempts_quick is 'few'" in (class_problem(Wrong) or "")
