@@ -166,4 +166,6 @@ def command_line(run: Run, spec: ItemSpec) -> str:
     parts.append(f"--mps-perturb={settings.perturb}")
     if settings.deadline_s != 60.0:
         parts.append(f"--mps-deadline={settings.deadline_s:g}")
+    if settings.operators:
+        parts.append("--mps-operator=" + ",".join(map(str, settings.operators)))
     return shlex.join(parts)

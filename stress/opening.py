@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
@@ -14,10 +15,12 @@ from typing import Protocol
 
 import pytest
 
+from stress import operators
 from stress.isolate.backend import IsolationError
 from stress.isolate.spec import ChildSpec
 from stress.isolate.spec import SimSpec
 from stress.isolate.supervisor import Supervisor
+from stress.operators import Operator
 from stress.sim.build import Build
 from stress.sim.build import default_builder
 from stress.sim.settings import SimSettings
@@ -40,6 +43,8 @@ class Wanted(Protocol):
     def sim(self) -> SimSettings: ...
 
 
+    @property
+    def operators(self) -> tuple[Operator, ...]: ...
 @dataclass(frozen=True)
 class SimDevice:
     """The simulated device of a run: how it behaves, and the build that is used."""
@@ -210,8 +215,9 @@ def _probe(choice: _Choice, settings: Wanted, open_supervisor: OpenSupervisor) -
     """Return what a child says about torch and the device; raise `_Unusable` when it cannot say anything."""
     folder = Path(tempfile.mkdtemp(prefix="mps-stress-probe-"))
     spec = ChildSpec(
-        "probe", str(folder), "probe", choice.name, deadline_s=PROBE_DEADLINE_S, sys_path=tuple(sys.path)
-    )
+        "probe", str(folder), "probe", choice.name, deadline_s=PROBE_DEADLINE_S, sys_path=tuple(sys.path),
+        cwd=os.getcwd(), operators=operators.texts(settings.operators),
+    )  # fmt: skip
     library = ""
     if choice.build is not None:
         library = str(choice.build.library)
@@ -224,6 +230,9 @@ def _probe(choice: _Choice, settings: Wanted, open_supervisor: OpenSupervisor) -
         shutil.rmtree(folder, ignore_errors=True)
     if run.result is None:
         raise _Unusable(run.stderr.strip()[-2000:] or f"it ended with {run.exit}")
-    if run.result["findings"]:
-        raise _Unusable(run.result["findings"][0]["text"])
+    first = next(iter(run.result["findings"]), None)
+    if first is not None and first["name"] == operators.FINDING:
+        raise pytest.UsageError(f"--mps-operator={first['text']}")
+    if first is not None:
+        raise _Unusable(first["text"])
     return run.result

@@ -17,7 +17,11 @@ from typing import TypeVar
 import pytest
 
 from stress.capabilities import DEVICES
+from stress import operators
 from stress.sim import settings as sim_settings
+from stress.operators import Operator
+from stress.sanitizer.python.usage import conflict as tsan_conflict
+from stress.scenario import AnyScenario
 from stress.sim.settings import SimSettings
 from stress.sim.zoo import DESIGNS
 
@@ -62,6 +66,9 @@ class Settings:
     sim: SimSettings = field(default_factory=SimSettings)
     """Used where the device is, or turns out to be, the simulated one."""
 
+    operators: tuple[Operator, ...] = ()
+    tsan: bool = False
+    """Whether children run under ThreadSanitizer; the device is "sim" then."""
 
 # (name, metavar, ini type, help). The ini twin is `mps_<name>` with underscores.
 _VALUED: tuple[tuple[str, str, Literal["string", "args"], str], ...] = (
@@ -141,6 +148,13 @@ _FLAGS: tuple[tuple[str, str], ...] = (
     (
         "no-isolation",
         "Run in the pytest process: a crash ends pytest, a hang is not caught (implied by --pdb)",
+    (
+        "operator",
+        "NAME=MODULE:FUNCTION|MODULE:FUNCTION[,...]",
+        "string",
+        "Replace an operator of torch in the child processes, as in linalg.svd=mypkg:svd, or call a function that "
+        "patches torch",
+    ),
     ),
     ("share-device", "Allow pytest-xdist workers to share one accelerator, which changes the experiment"),
     ("allow-torch-mismatch", "Run although torch is not a build of --mps-torch-source; the record says so"),
@@ -255,6 +269,8 @@ def _threads(given: _Given | None) -> tuple[int, ...]:
         counts = []
     if not counts or min(counts) < 1:
         raise given.refuse(
+        operators=_checked(_given(config, "operator"), operators.parse),
+        tsan=_flag(config, "tsan"),
             "expected positive whole numbers or 'auto', as in --mps-threads=8 or --mps-threads=1,2,4,8"
         )
     if max(counts) > THREADS_MAX:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from stress import operators
 from stress import perturb
 from stress import seeds
 from stress.attempt_runner import AttemptRunner
@@ -161,6 +162,7 @@ class ItemRunner:
             perturb_level=settings.perturb,
             trace_modules=settings.trace_modules,
             deadline_s=settings.deadline_s,
+            operators=operators.texts(settings.operators),
             sys_path=self._sys_path,
             cwd=os.getcwd(),
             sim=device.sim.spec if device.sim is not None else None,

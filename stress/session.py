@@ -136,6 +136,9 @@ class StressPlugin:
         if isinstance(item, ScenarioItem):
             if call.when == "call" and item.result is not None:
                 report.mps = report_data(item.result)  # type: ignore[attr-defined]
+        if run.tsan is not None:
+            lines.append(tsan.header_line(run.tsan))
+        lines += [f"mps: {one.told} in all scenarios" for one in settings.operators]
             elif report.skipped and isinstance(report.longrepr, tuple):
                 path, line, _ = item.location
                 report.longrepr = (path, (line or 0) + 1, report.longrepr[2])

@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seconds",
         metavar="SECONDS",
         default=str(SECONDS_DEFAULT),
-        help=f"wall time of all rounds (default {SECONDS_DEFAULT})",
+        help=f"wall time of all rounds, of which there is at least one (default {SECONDS_DEFAULT})",
     )
     parser.add_argument(
         "--seed", metavar="SEED", help="root seed, decimal or 0x... (default: drawn and recorded)"

@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 from typing import Any
 
+from stress import operators
 from stress.errors import BrokenScenario
 from stress.errors import Inconclusive
 from stress.errors import LibraryError
@@ -73,9 +74,12 @@ def result_of(spec: ChildSpec, *, join_deadline_s: float | None = None) -> Resul
         findings = body[spec.kind](spec, result)
     except LibraryError as error:
         findings = [Finding(Verdict.ERROR, "library", f"the simulated device cannot be loaded: {error}")]
+        operators.apply(spec.operators, spec.device)
     except BrokenScenario as error:
         findings = [broken("scenario", str(error))]
     except Inconclusive as error:
+    except operators.OperatorError as error:
+        findings = [broken(operators.FINDING, str(error))]
         findings = [Finding(Verdict.INCONCLUSIVE, "inconclusive", str(error))]
     except MemoryError as error:
         findings = [Finding(Verdict.OOM, "out-of-memory", f"while preparing: {error}")]

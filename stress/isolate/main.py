@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from stress import operators
 from stress.isolate import process
 from stress.isolate.spec import ChildSpec
 from stress.isolate.spec import load_spec
@@ -66,6 +67,7 @@ def run_program(spec: ChildSpec) -> None:
             from stress.sim import loading
 
             loading.prepare(spec)
+        operators.apply(spec.operators, spec.device)
         scenario = child.load_scenario(
             spec.scenario, threads=spec.threads, device_type=spec.device, overrides=spec.overrides
         )

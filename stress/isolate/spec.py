@@ -84,6 +84,8 @@ class ChildSpec:
     env: dict[str, str] = field(default_factory=dict)
     sim: SimSpec | None = None
     """Given where `device` is "sim"."""
+    operators: tuple[str, ...] = ()
+    """Operators to replace before the scenario's file is imported: see `stress.operators`."""
     window: WindowSpec | None = None
     """Given where `kind` is "throughput"."""
 
@@ -106,6 +108,6 @@ def load_spec(path: Path) -> ChildSpec:
         data["sim"] = SimSpec(**data["sim"])
     if data["window"] is not None:
         data["window"] = WindowSpec(**data["window"])
-    for name in ("trace_modules", "references", "sys_path"):
+    for name in ("trace_modules", "references", "sys_path", "operators"):
         data[name] = tuple(data[name])
     return ChildSpec(**data)

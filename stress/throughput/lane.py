@@ -83,12 +83,11 @@ class Lane:
             [(number + one) * INPUTS_EACH + turn for one in range(batch)] for turn in range(INPUTS_EACH)
         ]
         self._number = number
-        # Answers that were found right, by request. A batch may take another kernel than a single request.
-        self._right = {
-            index: [variant[0] for variant in model.reference.full[index].variants]
+        # Whole answers that were found right, by turn: one comparison each, since it takes time from the requests.
+        self._right = [
+            [torch.cat([model.reference.full[index].variants[0][0] for index in turn])]
             for turn in self._turns
-            for index in turn
-        }
+        ]
         self.tally = Tally()
 
     def warm_up(self, seconds: float) -> None:
@@ -108,13 +107,13 @@ class Lane:
         tally, done = self.tally, 0
         try:
             while not is_over(done):
-                indices = self._turns[done % len(self._turns)]
+                turn = done % len(self._turns)
+                indices = self._turns[turn]
                 start = time.perf_counter()
                 y = self._model.answer(indices)
                 end = time.perf_counter()
-                for index, part in zip(indices, y.chunk(len(indices)), strict=True):
-                    if not any(torch.equal(part, right) for right in self._right[index]):
-                        self._examine(index, part)
+                if not any(torch.equal(y, right) for right in self._right[turn]):
+                    self._examine(turn, y)
                 tally.checking_s += time.perf_counter() - end
                 tally.latencies_s.append(end - start)
                 tally.requests += len(indices)
@@ -124,8 +123,23 @@ class Lane:
             verdict = Verdict.OOM if raised.is_oom else Verdict.RACE
             self._add(Finding(verdict, "exception", str(raised), thread=self._number, trace=raised.trace))
 
-    def _examine(self, index: int, part: torch.Tensor) -> None:
-        """Judge an answer with other bits than expected: near enough it is right from now on."""
+    def _examine(self, turn: int, y: torch.Tensor) -> None:
+        """Judge an answer with other bits than expected, request by request: near enough, it is right from now on.
+
+        A batch may take another kernel than a single request.
+        """
+        indices = self._turns[turn]
+        found = [
+            finding
+            for index, part in zip(indices, y.chunk(len(indices)), strict=True)
+            for finding in self._judged(index, part)
+        ]
+        for finding in found:
+            self._add(finding)
+        if not found:
+            self._right[turn].append(y.clone())
+
+    def _judged(self, index: int, part: torch.Tensor) -> list[Finding]:
         model = self._model
         judge = Judge(
             model.workload.scenario,
@@ -135,10 +149,7 @@ class Lane:
         )
         outcome = Outcome(*tree.flatten(part, "the workload"))
         judge.judge_one(index, outcome, model.workload.plan.slots[index])
-        if judge.result.findings:
-            self._add(judge.result.findings[0])
-        else:
-            self._right[index].append(part.clone())
+        return judge.result.findings
 
     def _add(self, finding: Finding) -> None:
         self.tally.wrong += 1

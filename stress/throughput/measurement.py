@@ -65,9 +65,9 @@ def measure(
     say: Callable[[str], None],
 ) -> None:
     """Fill `measured`; Ctrl-C ends it early, with what there is. Raise `IsolationError` where nothing can run."""
-    started = time.monotonic()
     try:
         _references(measured, benches, say)
+        started = time.monotonic()
         while any(_runs(data) for data in measured.data.values()):
             _round(measured, benches, seed, lambda: time.monotonic() - started > seconds)
             left_s = seconds - (time.monotonic() - started)
@@ -93,12 +93,12 @@ def _references(measured: Measured, benches: Mapping[str, Bench], say: Callable[
 
 
 def _round(measured: Measured, benches: Mapping[str, Bench], seed: int, is_over: Callable[[], bool]) -> None:
-    """Run one round; it may end early, since comparisons use the rounds that both sides have."""
+    """Run one round; all but the first may end early, since comparisons use the rounds that both sides have."""
     cells = [cell for cell in measured.cells if _runs(measured.data[cell])]
     random.Random(seeds.derive(seed, "round", measured.rounds)).shuffle(cells)
     measured.rounds += 1
     for cell in cells:
-        if is_over():
+        if measured.rounds > 1 and is_over():
             return
         _take(measured, cell, benches[cell.build].window(cell, measured.rounds - 1))
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from stress import command_options
 from stress.capabilities import DEVICES
+from stress.operators import Operator
 from stress.sim.settings import SimSettings
 from stress.sim.settings import choose_design
 from stress.sim.settings import parse_faults
@@ -37,6 +38,7 @@ class ThroughputOptions:
     seed: int
     results: Path
     json: bool
+    operators: tuple[Operator, ...] = ()
 
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> ThroughputOptions:

@@ -167,7 +167,7 @@ def _sentences(lines: Sequence[Line], compared: Sequence[Comparison]) -> Iterabl
         ):
             yield f"  {_efficiency_sentence(line.efficiency)}"
     for one in compared:
-        if one.ratio is not None:
+        if one.ratio is not None and one.ratio.interval is not None:  # the head says that rounds are too few
             yield f"  {_comparison_sentence(one)}"
     yield ""
 
@@ -184,8 +184,7 @@ def _efficiency_sentence(efficiency: Estimate | None) -> str:
 def _comparison_sentence(one: Comparison) -> str:
     assert one.ratio is not None
     left, right = (_side(cell, one) for cell in (one.left, one.right))
-    interval = _interval(one.ratio, lambda value: f"{value:.3f}") or "too few rounds for an interval"
-    told = f"{one.ratio.median:.3f} times, {interval}"
+    told = f"{one.ratio.median:.3f} times, {_interval(one.ratio, lambda value: f'{value:.3f}')}"
     if one.order == 0:
         return f"{left} and {right} cannot be told apart ({left} {told})"
     return f"{left} is {'faster' if one.order > 0 else 'slower'} than {right} ({told})"
