@@ -25,14 +25,17 @@ from stress.aggregate.groups import Group
 from stress.aggregate.groups import group_of
 from stress.aggregate.runs import GROUPS_MAX
 from stress.aggregate.runs import RUNS_MAX
+from stress.aggregate.runs import SENTENCES_MAX
 from stress.aggregate.runs import Aggregate
 from stress.aggregate.runs import RunInfo
+from stress.aggregate.runs import Sentence
 from stress.record import RecordError
 from stress.record import RunReader
 from stress.record import read_run
 from stress.verdict import Verdict
 
 ITEM_CHARS_MAX = 500
+SENTENCE_CHARS_MAX = 600
 OPEN_STARTS_MAX = 10_000
 ENDED_MAX = 2_000_000
 """Attempts of one file of which an amendment can still be understood: about 100 bytes each."""
@@ -154,6 +157,8 @@ class _Reader:
                 )
             return
         info, group = known
+        if kind == "item" and isinstance(record.get("sentence"), str):
+            self._sentence(record)
         if kind == "run_end":
             info.ended += 1
             info.exit_status = record["exit_status"]
@@ -271,6 +276,13 @@ class _Reader:
         cell.acceptable |= dict(list((record.get("acceptable") or {}).items())[:8])
         if len(cell.notes) < 8:
             cell.notes.update((record.get("notes") or [])[:8])
+
+    def _sentence(self, record: Mapping[str, Any]) -> None:
+        if len(self._all.sentences) < SENTENCES_MAX:
+            text = record["sentence"][:SENTENCE_CHARS_MAX]
+            self._all.sentences.append(Sentence(record["run"], record["item"], record["verdict"], text))
+        else:
+            self._all.omitted["sentences of ThreadSanitizer's cases"] += 1
 
     def _close_file(self) -> None:
         """Count the starts that have no end: the machine or the parent died, or it still runs."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from collections.abc import Mapping
+from datetime import UTC
+from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -123,7 +125,7 @@ def build_of(torch: object) -> Build:
     file_key = ""
     if _LOCAL_BUILD.search(version) or not commit or commit == "Unknown":
         extension = _mapping(fingerprint.get("extension"))
-        file_key = f"{text(extension.get('modified'))}/{text(extension.get('bytes'))}"
+        file_key = f"{_date(extension.get('modified'))}, {text(extension.get('bytes'))} bytes"
     return Build(version + (" debug" if fingerprint.get("debug") is True else ""), commit, file_key)
 
 
@@ -147,6 +149,16 @@ def _configuration(record: Mapping[str, object], env: Mapping[str, object]) -> I
         (text(name), text(value)) for name, value in env.items() if not name.startswith("MPS_STRESS_")
     ]
     yield from (f"{name}={value}" for name, value in sorted(switches)[:SWITCHES_MAX])
+
+
+def _date(time_s: object) -> str:
+    """Return a file's time to the millisecond: a build is told apart from the next one by it."""
+    if not isinstance(time_s, int | float):
+        return "time not told"
+    try:
+        return f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3]
+    except (OverflowError, OSError, ValueError):
+        return text(time_s)
 
 
 def fault_text(fault: object) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
 from typing import Any
+from typing import NamedTuple
 
 from stress.aggregate.cells import Cell
 from stress.aggregate.cells import Failure
@@ -19,6 +20,7 @@ GROUPS_MAX = 500
 FAILURES_PER_NAME_MAX = 2
 FAILURES_MAX = 2_000
 PROBLEMS_MAX = 200
+SENTENCES_MAX = 500
 COUNTED_COMMANDS = ("", "campaign")
 """Commands whose attempts are a sample of their scenarios; "" is pytest."""
 
@@ -58,6 +60,15 @@ class RunInfo:
         return self.ended < self.processes
 
 
+class Sentence(NamedTuple):
+    """An item that says in one line what was found and what that is worth."""
+
+    run: str
+    item: str
+    verdict: str
+    text: str
+
+
 @dataclass
 class Aggregate:
     """What any number of folders say."""
@@ -66,6 +77,8 @@ class Aggregate:
     runs: dict[str, RunInfo] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     """Some of every name in every cell, the first ones that came."""
+    sentences: list[Sentence] = field(default_factory=list)
+    """What ThreadSanitizer's cases say of themselves, the first ones."""
     problems: list[str] = field(default_factory=list)
     """`file:line: reason`, the first `PROBLEMS_MAX`."""
     problems_total: int = 0

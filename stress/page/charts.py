@@ -12,7 +12,7 @@ from stress.page.html import tag
 
 BAR_WIDTH = 260
 _BAR_HEIGHT = 18
-_STEP = 8
+_STEP_MIN, _STEP_MAX = 8, 32
 _TREND_HEIGHT = 44
 CURVE_WIDTH, CURVE_HEIGHT = 420, 220
 _MARGIN = 44
@@ -50,23 +50,31 @@ def percent(rate: float) -> str:
     return f"{100 * rate:.2g} %" if rate < 0.1 else f"{100 * rate:.0f} %"
 
 
-def trend(points: Sequence[tuple[int, int] | None], scale: float) -> Markup:
+def trend(points: Sequence[tuple[int, int] | None], scale: float, marks: Sequence[int] = ()) -> Markup:
     """Return rates over runs, oldest first, each with its interval: (counted, failures), None where it did not run.
 
-    Two paths for all points keep it small: 100 runs take 3 kB.
+    `marks` are the points before which a line stands. A path for each kind of mark keeps it small: 100 runs take 3 kB.
     """
-    whiskers, dots, zeros = [], [], []
+    step = max(_STEP_MIN, min(_STEP_MAX, BAR_WIDTH // max(1, len(points))))
+    whiskers: list[str] = []
+    dots: list[str] = []
+    zeros: list[str] = []
     for number, point in enumerate(points):
         if point is None or not point[0]:
             continue
         counted, failures = point
-        x = number * _STEP + 6
+        x = number * step + 6
         low, high = stats.wilson(failures, counted)
         whiskers.append(f"M{x} {_y(low, scale)}V{_y(high, scale)}")
         (dots if failures else zeros).append(f"M{x} {_y(failures / counted, scale)}h0")
-    width = max(len(points), 1) * _STEP + 8
+    width = max(len(points), 1) * step + 8
     parts = [
         tag("line", x1=0, y1=_TREND_HEIGHT - 4, x2=width, y2=_TREND_HEIGHT - 4, class_="axis"),
+        tag(
+            "path",
+            d="".join(f"M{one * step + 6 - step / 2:g} 0V{_TREND_HEIGHT}" for one in marks),
+            class_="mark",
+        ),
         tag("path", d="".join(whiskers), class_="whisker", stroke_opacity="0.35"),
         tag("path", d="".join(zeros), class_="zero"),
         tag("path", d="".join(dots), class_="dots"),

@@ -42,7 +42,8 @@ def failures(whole: Aggregate, group: Group) -> Markup:
             by_name[one.start["item"], one.name].append(one)
     ordered = sorted(by_name, key=lambda key: (-_count(cells[key[0]], key[1]), key))
     blocks, left_out = within(
-        (_block(by_name[key][0], cells[key[0]], known.get(key[1])) for key in ordered), BYTES_MAX
+        (_block(by_name[key][0], cells[key[0]], known.get(key[1]), key == ordered[0]) for key in ordered),
+        BYTES_MAX,
     )
     if not blocks:
         return tag("p", "No attempt failed.")
@@ -54,7 +55,7 @@ def _count(cell: Cell, name: str) -> int:
     return sum(count for (_, its), count in cell.names.items() if its == name)
 
 
-def _block(one: Failure, cell: Cell, signature: Signature | None) -> Markup:
+def _block(one: Failure, cell: Cell, signature: Signature | None, is_first: bool) -> Markup:
     count = _count(cell, one.name)
     low, high = stats.wilson(count, cell.counted)
     often = f"{count} of {cell.counted} attempts ({percent(count / cell.counted)}, 95 % interval {percent(low)} to {percent(high)})"
@@ -75,6 +76,7 @@ def _block(one: Failure, cell: Cell, signature: Signature | None) -> Markup:
         _stamps(one.end),
         _files(one),
         _replay(one),
+        open_="" if is_first else None,
     )
 
 

@@ -10,7 +10,6 @@ from stress import stats
 from stress.aggregate import Cell
 from stress.page.charts import interval_bar
 from stress.page.charts import percent
-from stress.page.charts import trend
 from stress.page.html import Markup
 from stress.page.html import join
 from stress.page.html import tag
@@ -19,7 +18,6 @@ from stress.verdict import Verdict
 
 MATRIX_BYTES_MAX = 450_000
 RATES_BYTES_MAX = 150_000
-TREND_BYTES_MAX = 250_000
 THREAD_COLUMNS_MAX = 24
 _CLASSES = {Verdict.PASS: "pass", Verdict.INTERESTING: "interesting"}
 
@@ -124,33 +122,4 @@ def _rate_row(cell: Cell, scale: float) -> Markup:
         ),
         tag("td", interval_bar(cell.failures, cell.counted, scale)),
         tag("td", control),
-    )
-
-
-def trends(cells: Sequence[Cell], runs: Sequence[str]) -> Markup | None:
-    """Return the rates of failing items over the runs that ran them, oldest first; None with fewer than two runs."""
-    failing = [cell for cell in cells if cell.failures and not cell.is_canary and len(cell.by_run) > 1]
-    if not failing:
-        return None
-    rows, left_out = within((_trend_row(cell, runs) for cell in failing), TREND_BYTES_MAX)
-    rest = tag("p", f"{left_out} more items do not fit here.", class_="dim") if left_out else None
-    return join([_table_of(rows), rest])
-
-
-def _table_of(rows: Sequence[Markup]) -> Markup:
-    head = tag(
-        "thead", tag("tr", [tag("th", one, scope="col") for one in ("item", "rate by run, oldest first")])
-    )
-    return tag("div", tag("table", head, tag("tbody", rows), class_="rates"), class_="scroll")
-
-
-def _trend_row(cell: Cell, runs: Sequence[str]) -> Markup:
-    own = [run for run in runs if run in cell.by_run]
-    points = [(cell.by_run[run][0], cell.by_run[run][1]) for run in own]
-    scale = max((failures / counted for counted, failures in points if counted), default=1.0) or 1.0
-    seen = f"{len(own)} runs, up to {percent(scale)}"
-    return tag(
-        "tr",
-        tag("th", cell.item, tag("br"), tag("small", seen), scope="row"),
-        tag("td", trend(points, scale)),
     )

@@ -22,6 +22,7 @@ from stress.page.html import join
 from stress.page.html import table
 from stress.page.html import tag
 from stress.page.html import within
+from stress.report.plain import count
 
 RUNS_BYTES_MAX = 200_000
 
@@ -42,7 +43,11 @@ def _group_line(group: Group, cells: Sequence[Cell]) -> Markup:
     failures, counted = totals(real)
     failing = sum(cell.failures > 0 and not cell.is_accepted for cell in real)
     sentence = stats.confidence_sentence(failures, counted)
-    where = f"{failing} of {len(real)} items fail" if failing else f"no item of {len(real)} fails"
+    where = (
+        f"{failing} of {count(len(real), 'item')} {'fails' if failing == 1 else 'fail'}"
+        if failing
+        else f"none of {count(len(real), 'item')} fails"
+    )
     return tag(
         "p",
         tag("strong", KIND_TEXTS[group.kind]),
@@ -63,7 +68,7 @@ def canary_sentence(cells: Iterable[Cell]) -> str:
         return (
             f"Only {found} of {len(canaries)} canaries were found: the green results here are worth nothing."
         )
-    return f"All {found} canaries (planted faults) were found."
+    return f"{'The canary' if found == 1 else f'All {found} canaries'} (planted faults) {'was' if found == 1 else 'were'} found."
 
 
 def hardware_matrix(whole: Aggregate) -> Markup:
@@ -94,7 +99,10 @@ def _square(whole: Aggregate, groups: Sequence[Group]) -> Markup:
         [
             tag("span", f"{failures} of {counted} failed", class_="bad" if failures else "pass"),
             tag("br"),
-            tag("small", f"{told}; {len(cells)} items, {runs} runs, {len(hosts)} machines"),
+            tag(
+                "small",
+                f"{told}; {count(len(cells), 'item')}, {count(runs, 'run')}, {count(len(hosts), 'machine')}",
+            ),
         ]
     )
 
@@ -130,7 +138,7 @@ def ending(one: RunInfo) -> str:
     elif one.exit_status is not None:
         parts.append(f"exit status {one.exit_status}, {one.seconds:.0f} s")
     if one.unfinished:
-        parts.append(f"{one.unfinished} attempts without an end")
+        parts.append(f"{count(one.unfinished, 'attempt')} without an end")
     if one.lost:
         parts.append(f"{one.lost} records lost: disk full")
     return "; ".join(parts)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from stress.aggregate import Aggregate
 from stress.aggregate import Group
+from stress.aggregate import Kind
 from stress.aggregate import read_folders
 from stress.aggregate.groups import KIND_TEXTS
 from stress.page import overview
@@ -17,13 +19,14 @@ from stress.page.html import tag
 from stress.page.matrix import MATRIX_BYTES_MAX
 from stress.page.matrix import matrix
 from stress.page.matrix import rates
-from stress.page.matrix import trends
 from stress.page.shown import environments
 from stress.page.shown import not_shown
 from stress.page.shown import problems
 from stress.page.style import STYLE
 from stress.page.throughput import Throughput
 from stress.page.throughput import throughput
+from stress.page.trend import trends
+from stress.verdict import Verdict
 
 # Even if an escape were forgotten somewhere: nothing may be fetched, and no script may run.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -47,6 +50,8 @@ def render(whole: Aggregate, collected: Throughput, made: str) -> str:
         _section("Not shown by these records", _not_shown(whole, len(groups))),
         _section("Machines and builds", _machines(whole)),
         *(_group(whole, group, MATRIX_BYTES_MAX // max(1, len(groups))) for group in groups),
+        _section("Trend over runs", trends(whole)),
+        _section("ThreadSanitizer", _sanitizer(whole)),
         _section("Throughput", throughput(collected)),
         _section("Runs", overview.run_table(whole)),
         _section("Environment", environments(whole)),
@@ -78,6 +83,23 @@ def _not_shown(whole: Aggregate, groups: int) -> Markup:
     return tag("ul", [tag("li", one) for one in sentences])
 
 
+def _sanitizer(whole: Aggregate) -> Markup:
+    if not whole.sentences:
+        return tag("p", "Not shown: no run of mps-stress tsan is among these records.")
+    seen = Counter(
+        (one.item, one.text, one.verdict, whole.runs[one.run].group.kind) for one in whole.sentences
+    )
+    return tag("ul", [
+        tag("li", f"{item}: ", tag("span", text, class_="pass" if Verdict(verdict).is_green else "bad"), _where(kind),
+            f" ({runs} runs)" if runs > 1 else "")
+        for (item, text, verdict, kind), runs in seen.items()
+    ])  # fmt: skip
+
+
+def _where(kind: Kind) -> str:
+    return " (on the simulated device, not on Metal)" if kind is Kind.SIMULATED else ""
+
+
 def _machines(whole: Aggregate) -> Markup:
     return join([
         tag("p", "Attempts are added within a square and never between two: unlike builds, machines, settings and kinds "
@@ -88,9 +110,6 @@ def _machines(whole: Aggregate) -> Markup:
 
 def _group(whole: Aggregate, group: Group, matrix_bytes_max: int) -> Markup:
     cells = whole.of(group)
-    own = {run for cell in cells for run in cell.by_run}
-    runs = [one.run for one in sorted(whole.runs.values(), key=lambda one: one.time) if one.run in own]
-    over_runs = trends(cells, runs)
     return _section(
         f"{group.kind}: {group.machine}",
         join([
@@ -100,7 +119,6 @@ def _group(whole: Aggregate, group: Group, matrix_bytes_max: int) -> Markup:
             matrix(cells, matrix_bytes_max),
             tag("h3", "Failure rates"),
             rates(cells),
-            *([tag("h3", "Trend"), over_runs] if over_runs is not None else []),
             tag("h3", "Failures"),
             failures(whole, group),
         ]),

@@ -13,6 +13,7 @@ from stress.page.html import join
 from stress.page.html import preformatted
 from stress.page.html import tag
 from stress.page.html import within
+from stress.report.plain import count
 
 ENVIRONMENT_BYTES_MAX = 150_000
 PROBLEMS_SHOWN = 40
@@ -30,21 +31,21 @@ def not_shown(whole: Aggregate) -> Iterator[str]:
             yield f"that planted faults are found on {name}: no canary ran"
         nothing = sum(not cell.counted for cell in cells)
         if nothing:
-            yield f"anything about {nothing} items on {name}: none of their attempts counts"
+            yield f"anything about {count(nothing, 'item')} on {name}: no attempt of theirs counts"
         uncontrolled = sum(cell.failures > 0 and not cell.controls and not cell.is_canary for cell in cells)
         if uncontrolled:
-            yield f"that {uncontrolled} failing items on {name} need several threads: no one-thread control ran"
+            yield f"that {count(uncontrolled, 'failing item')} on {name} would pass on one thread: no control ran"
     killed = [one for one in whole.runs.values() if one.was_killed]
     if killed:
-        yield f"how {len(killed)} runs ended: they were killed or still run ({', '.join(one.run for one in killed[:4])})"
+        yield f"how {count(len(killed), 'run')} ended: killed, or still running ({', '.join(one.run for one in killed[:4])})"
     unfinished = sum(one.unfinished for one in whole.runs.values())
     if unfinished:
-        yield f"how {unfinished} attempts ended: the machine or pytest died first (they enter no rate)"
+        yield f"how {count(unfinished, 'attempt')} ended: the machine or pytest died first (they enter no rate)"
     lost = sum(one.lost for one in whole.runs.values())
     if lost:
         yield f"{lost} records that a full disk lost"
-    for what, count in whole.omitted.items():
-        yield f"{count} {what}: too many for one page"
+    for what, number in whole.omitted.items():
+        yield f"{number} {what}: too many for one page"
 
 
 def problems(whole: Aggregate) -> Markup | None:
@@ -53,7 +54,7 @@ def problems(whole: Aggregate) -> Markup | None:
     if whole.torn_lines:
         parts.append(tag("p", f"{whole.torn_lines} torn last lines: a process was killed while it wrote."))
     if whole.unknown_kinds:
-        kinds = ", ".join(f"{kind} ({count})" for kind, count in whole.unknown_kinds.most_common(10))
+        kinds = ", ".join(f"{kind} ({number})" for kind, number in whole.unknown_kinds.most_common(10))
         parts.append(tag("p", f"Records of kinds that this version does not know: {kinds}"))
     if whole.problems_total:
         parts.append(tag("p", f"{whole.problems_total} lines could not be used:"))

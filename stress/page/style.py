@@ -19,8 +19,8 @@ table{border-collapse:collapse;font-size:.9rem}
 th,td{text-align:left;padding:.25rem .6rem;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:normal}
 thead th{background:var(--soft);white-space:nowrap}tbody th{font-weight:400}
 .matrix td{white-space:nowrap;font-variant-numeric:tabular-nums}
-.matrix tbody th,.rates tbody th{font-family:ui-monospace,Menlo,Consolas,monospace;font-size:.85em;min-width:11rem;
-max-width:26rem;overflow-wrap:anywhere}
+.matrix tbody th,.rates tbody th{font-family:ui-monospace,Menlo,Consolas,monospace;font-size:.85em;min-width:24rem;
+max-width:36rem;overflow-wrap:anywhere}
 .pass{color:var(--green)}.interesting{color:var(--teal)}.bad{color:var(--red);font-weight:600}.unsure{color:var(--amber)}
 pre{background:var(--soft);border:1px solid var(--line);border-radius:6px;padding:.6rem;overflow-x:auto;
 font:.8rem/1.4 ui-monospace,Menlo,Consolas,monospace;margin:.4rem 0}
@@ -29,12 +29,12 @@ details{border:1px solid var(--line);border-radius:6px;padding:.4rem .8rem;margi
 summary{cursor:pointer;font-weight:600}
 svg{display:block;max-width:none}svg text{fill:var(--dim);font:11px system-ui,sans-serif}
 svg .axis{stroke:var(--line);stroke-width:1}svg .whisker{stroke:var(--bar);stroke-width:2;fill:none}
-svg .dot{fill:var(--bar)}svg .dots{stroke:var(--bar);stroke-width:5;stroke-linecap:round;fill:none}
+svg .mark{stroke:var(--amber);stroke-width:1;stroke-dasharray:3 2;fill:none}svg .dot{fill:var(--bar)}svg .dots{stroke:var(--bar);stroke-width:5;stroke-linecap:round;fill:none}
 svg .zero{stroke:var(--green);stroke-width:5;stroke-linecap:round;fill:none}
-.s0{stroke:var(--bar);fill:var(--bar)}.s1{stroke:var(--red);fill:var(--red)}.s2{stroke:var(--amber);fill:var(--amber)}
-.s3{stroke:var(--green);fill:var(--green)}.curve{fill:none;stroke-width:2}
+.s0{color:var(--bar);stroke:var(--bar);fill:var(--bar)}.s1{color:var(--red);stroke:var(--red);fill:var(--red)}.s2{color:var(--amber);stroke:var(--amber);fill:var(--amber)}
+.s3{color:var(--green);stroke:var(--green);fill:var(--green)}.curve{fill:none;stroke-width:2}
 ul{margin:.4rem 0;padding-left:1.2rem}
 a{color:var(--teal)}
-@media(max-width:40rem){body{padding:.6rem}h1{font-size:1.25rem}th,td{padding:.2rem .4rem}}
+@media(max-width:40rem){.matrix tbody th,.rates tbody th{min-width:11rem;max-width:13rem}body{padding:.6rem}h1{font-size:1.25rem}th,td{padding:.2rem .4rem}}
 @media print{details{break-inside:avoid}}
 """

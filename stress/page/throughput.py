@@ -14,6 +14,7 @@ from stress.aggregate import RunInfo
 from stress.page.charts import Series
 from stress.page.charts import curves
 from stress.page.charts import short
+from stress.page.html import Child
 from stress.page.html import Markup
 from stress.page.html import join
 from stress.page.html import table
@@ -62,7 +63,8 @@ def throughput(collected: Throughput) -> Markup:
 
 
 def _chart(own: dict[Key, dict[int, list[float]]], collected: Throughput, run: str) -> Markup:
-    series, rows = [], []
+    series: list[Series] = []
+    rows: list[list[Child]] = []
     for (_, build, workload, way), counts in own.items():
         # Item names as the command writes them; one wrong answer makes all numbers of its item worthless.
         good = {
@@ -75,8 +77,9 @@ def _chart(own: dict[Key, dict[int, list[float]]], collected: Throughput, run: s
             (float(count), statistics.median(rates), *_interval(rates)) for count, rates in good.items()
         ]
         series.append(Series(name, points))
-        rows += [[name, count, f"{short(median)}/s", f"{short(low)} to {short(high)}", len(good[int(count)])]
-                 for count, median, low, high in ((int(c), m, lo, hi) for c, m, lo, hi in points)]  # fmt: skip
+        for (count, rates), (_, median, low, high) in zip(good.items(), points, strict=True):
+            interval = f"{short(low)} to {short(high)}"
+            rows.append([name, count, f"{short(median)}/s", interval, len(rates)])
     legend = join(tag("span", "■ ", tag("span", one.name + "  ", class_="dim"), class_=f"s{number % 4}")
                   for number, one in enumerate(series))  # fmt: skip
     return join([

@@ -21,6 +21,11 @@ def _visible(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
+def count(number: int, noun: str) -> str:
+    """Return "1 run", "2 runs"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def lines(text: str, lines_max: int, chars_max: int = LINE_CHARS_MAX) -> list[str]:
     """Return the lines of `text`, the last `lines_max` of them, each made safe; tabs become spaces."""
     split = text.replace("\t", "    ").splitlines()

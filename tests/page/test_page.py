@@ -1,0 +1,336 @@
+"""The page: what stands on it, that nothing hostile gets through, that it stays small, and how a browser shows it."""
+
+from __future__ import annotations
+
+import html
+import html.parser
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stress.page.html import escape
+from stress.page.html import tag
+from stress.page.page import page_of
+from tests.made_records import MAC
+from tests.made_records import Made
+from tests.made_records import hostile_strings
+from tests.made_records import run_of
+from tests.made_records import simulated
+from tests.page.made_page import write_runs
+
+PAGE_BYTES_MAX = 2_000_000
+LINEAR = "scenarios/linear.py::SharedLinear[float32-t8]"
+ELEMENTS = frozenset(
+    [
+        "html",
+        "head",
+        "meta",
+        "title",
+        "style",
+        "body",
+        "h1",
+        "h2",
+        "h3",
+        "p",
+        "span",
+        "strong",
+        "br",
+        "small",
+        "section",
+        "ul",
+        "li",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "div",
+        "details",
+        "summary",
+        "pre",
+        "code",
+        "a",
+        "svg",
+        "line",
+        "path",
+        "circle",
+        "text",
+    ]
+)
+ATTRIBUTES = frozenset(
+    [
+        "lang",
+        "charset",
+        "http-equiv",
+        "content",
+        "name",
+        "class",
+        "scope",
+        "href",
+        "rel",
+        "open",
+        "width",
+        "height",
+        "role",
+        "aria-label",
+        "x1",
+        "y1",
+        "x2",
+        "y2",
+        "cx",
+        "cy",
+        "r",
+        "x",
+        "y",
+        "d",
+        "text-anchor",
+        "stroke-opacity",
+    ]
+)
+
+
+class Checked(html.parser.HTMLParser):
+    """Collects the visible text, and fails on any element, attribute or link that the page has no use for."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.text: list[str] = []
+        self.links: list[str] = []
+        self.styles = 0
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag in ELEMENTS, tag
+        self.styles += tag == "style"
+        for name, value in attrs:
+            assert name in ATTRIBUTES, (tag, name)
+            if name == "href":
+                self.links.append(value or "")
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return page_of([write_runs(tmp_path_factory.mktemp("runs"))], "made now")[0]
+
+
+@pytest.fixture(scope="module")
+def text(page: str) -> str:
+    return " ".join("".join(Checked(page).text).split())
+
+
+class TestWhatStandsOnIt:
+    @pytest.mark.parametrize(
+        "shown",
+        [
+            "6 runs, ",
+            "real Apple GPU",
+            "simulated device: proves the detector, and says nothing about Metal",
+            "Apple M4, macOS 15.5",
+            "CRASH 3/80",
+            "CANARY FOUND 10/10",
+            "metal/encoder-overlap",
+            "failed assertion `A command encoder is already encoding",
+            "one thread, same total work: 0 of 7 failed",
+            "thread 3: running iteration 4, phase step, op aten::linear",
+            "cross-talk: thread 1 iteration 9: 12 of 64 elements are thread 3's; largest error 0.31, allowed 1e-05",
+            "Again: pytest '",
+            "pool 8 x 50: 0 races in 3 runs; canary found",
+            "answers per second",
+            '"chip": "Apple M2 Pro"',
+        ],
+    )
+    def test_is_shown(self, text: str, shown: str) -> None:
+        assert shown in text
+
+    def test_builds_are_never_added(self, text: str) -> None:
+        assert "17 of 646 failed" in text  # two nights of one build
+        assert "5 of 323 failed" in text  # the night of the other one
+        assert "22 of 969" not in text
+
+    def test_what_is_not_shown_is_told(self, text: str) -> None:
+        assert "that planted faults are found on simulated, AMD EPYC, Linux, 2 cores" in text
+        assert "would pass on one thread: no control ran" in text
+
+    def test_links_lead_to_where_a_signature_was_reported_and_nowhere_else(self, page: str) -> None:
+        links = Checked(page).links
+        assert links
+        assert all(one.startswith("https://github.com/") for one in links)
+
+    def test_a_clean_simulated_run_is_no_evidence_for_metal(self, tmp_path: Path) -> None:
+        run_of(tmp_path / "run", {LINEAR: {"pass": 5}}, **simulated())
+        told = "".join(Checked(page_of([tmp_path], "")[0]).text)
+        assert "anything about a real Apple GPU: no attempt here ran on one" in told
+        assert "real Apple GPU · " not in told
+
+    def test_a_canary_that_was_missed_takes_the_worth_of_green(self, tmp_path: Path) -> None:
+        made = Made(tmp_path / "run")
+        made.attempts(LINEAR, {"pass": 5})
+        made.item(LINEAR, "inconclusive", 5, 0, canary=True)
+        told = "".join(Checked(page_of([made.end().folder], "")[0]).text)
+        assert "Only 0 of 1 canaries were found: the green results here are worth nothing." in told
+        assert "CANARY MISSED" in told
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("hostile")
+    for number, bad in enumerate(hostile_strings()):
+        made = Made(
+            folder / f"run{number}", torch={"version": bad, "git": bad}, device_reason=bad, argv=[bad],
+            environment={**MAC, "chip": bad, "host": bad, "env": {bad: bad}}, settings={"streams": bad},
+        )  # fmt: skip
+        item = f"a.py::S{bad}[t8]"
+        finding = {
+            "name": bad,
+            "verdict": "crash",
+            "text": bad,
+            "thread": bad,
+            "error_max": bad,
+            "x" * 99: bad,
+        }
+        made.attempts(
+            item, {"crash": 1}, headline=bad, signature=bad, signal=bad, notes=[bad], findings=[finding],
+            stamps=[{"worker": bad, "op": bad, "status": bad}], stderr=f"run{number}.stderr", stacks=f"run{number}.stacks",
+        )  # fmt: skip
+        (made.folder / f"run{number}.stderr").write_text(bad)
+        (made.folder / f"run{number}.stacks").write_text(bad)
+        made.item(item, "crash", 1, 1, origin=[bad], notes=[bad], acceptable={"oom": bad}, sentence=bad)
+        made.end()
+    return page_of([folder], "made now")[0]
+
+
+class TestHostileRecords:
+    def test_nothing_becomes_markup(self, hostile: str) -> None:
+        checked = Checked(hostile)
+        assert checked.styles == 1
+        assert all(link.startswith("https://github.com/") for link in checked.links)
+        assert "<script>alert(1)</script>" in "".join(checked.text)
+
+    def test_control_characters_are_visible(self, hostile: str) -> None:
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", hostile)
+        assert "\\x1b" in hostile
+        assert "\\u202e" in hostile
+
+    def test_a_side_file_that_is_a_link_or_a_pipe_is_not_read(self, tmp_path: Path) -> None:
+        import os
+
+        secret = tmp_path / "secret"
+        secret.write_text("what is none of the page's business")
+        made = Made(tmp_path / "run")
+        made.attempts(LINEAR, {"crash": 1}, stderr="a.stderr", stacks="a.stacks")
+        (made.folder / "a.stderr").symlink_to(secret)
+        os.mkfifo(made.folder / "a.stacks")
+        page = page_of([made.end().folder], "")[0]
+        assert "none of the page" not in page
+        assert "Not beside the record: a.stderr, a.stacks" in page
+
+    def test_long_texts_are_cut(self, tmp_path: Path) -> None:
+        made = Made(tmp_path / "run", device_reason="x" * 60_000)
+        for number in range(300):
+            made.attempts(f"a.py::S{number}[t8]", {"crash": 1}, headline=f"{number} " + "y" * 16_000)
+        assert len(page_of([made.end().folder], "")[0].encode()) < PAGE_BYTES_MAX
+
+
+class TestSize:
+    def test_a_page_of_many_runs_and_builds_stays_below_2_mb(self, tmp_path: Path) -> None:
+        for number in range(100):
+            verdicts = {
+                f"scenarios/some_subject.py::Scenario{one}[float32-t8]": {"pass": 1, "crash": 1}
+                for one in range(60)
+            }
+            torch = {"version": f"2.16.0.dev{number // 10}", "git": f"{number // 10:040x}"}
+            run_of(
+                tmp_path / f"2026-11-01T{number:04}Z-host-0000", verdicts, torch=torch, time=1000.0 + number
+            )
+        page, whole = page_of([tmp_path], "")
+        assert len(whole.runs) == 100
+        assert len(page.encode()) < PAGE_BYTES_MAX
+
+
+class TestCommand:
+    def test_writes_the_page_and_says_what_it_read(self, tmp_path: Path) -> None:
+        run_of(tmp_path / "run", {LINEAR: {"pass": 5}})
+        target = tmp_path / "page.html"
+        done = subprocess.run(
+            [sys.executable, "-m", "stress.cli", "report", str(tmp_path / "run"), "-o", str(target)],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith(f"{target}: 1 runs, 12 records")
+        assert target.read_text().startswith("<!doctype html>")
+
+    def test_bad_input_is_one_sentence_and_status_2(self, tmp_path: Path) -> None:
+        run_of(tmp_path / "run", {LINEAR: {"pass": 1}})
+        for arguments in (["/nothing", "-o", "x.html"], [str(tmp_path / "run"), "-o", "/nothing/x.html"]):
+            done = subprocess.run(
+                [sys.executable, "-m", "stress.cli", "report", *arguments],
+                capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
+            )  # fmt: skip
+            assert done.returncode == 2
+            assert done.stderr.count("\n") == 1
+
+
+def test_escaping_cannot_be_left_out() -> None:
+    assert tag("p", "<b>", title='"x') == '<p title="&quot;x">&lt;b&gt;</p>'
+    assert escape("a\nb") == "a\\nb"
+
+
+MEASURE = """<!doctype html><html><body style="margin:0"><iframe id="f" style="border:0;width:100%;height:400px"></iframe>
+<pre id="out"></pre><script>
+const f = document.getElementById("f");
+f.onload = () => {{
+  const root = f.contentDocument.documentElement, style = f.contentWindow.getComputedStyle(f.contentDocument.body);
+  document.getElementById("out").textContent = JSON.stringify({{scroll: root.scrollWidth, client: root.clientWidth,
+    font: parseFloat(style.fontSize), background: style.backgroundColor}});
+}};
+f.srcdoc = {page};
+</script></body></html>"""
+
+
+@pytest.mark.parametrize("width", [500, 1200])
+def test_a_real_browser_shows_it_without_scrolling_sideways(page: str, tmp_path: Path, width: int) -> None:
+    """Chromium makes no window narrower than 500; phones are narrower, so the body is measured at 390 too."""
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium here (Debian: apt-get install chromium)")
+    frame = tmp_path / "frame.html"
+    narrow = MEASURE.replace("width:100%", "width:390px") if width == 500 else MEASURE
+    frame.write_text(narrow.format(page=json.dumps(page).replace("</", "<\\/")))
+    common = [
+        browser,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={tmp_path / 'profile'}",
+    ]
+    dumped = subprocess.run(
+        [*common, f"--window-size={width},900", "--virtual-time-budget=3000", "--dump-dom", frame.as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
+    ).stdout  # fmt: skip
+    found = re.search(r'<pre id="out">(\{.*?\})</pre>', dumped)
+    assert found is not None, dumped[-2000:]
+    measured = json.loads(html.unescape(found[1]))
+    wide = 390 if width == 500 else width
+    assert wide - 20 <= measured["client"] <= wide  # a scroll bar takes some
+    assert measured["scroll"] <= measured["client"]
+    assert measured["font"] >= 14
+    target = tmp_path / "page.html"
+    target.write_text(page)
+    picture = tmp_path / "page.png"
+    subprocess.run(
+        [*common, f"--window-size={width},2000", f"--screenshot={picture}", target.as_uri()],
+        capture_output=True, timeout=120, check=True,
+    )  # fmt: skip
+    header = picture.read_bytes()[:24]
+    assert int.from_bytes(header[16:20]) == width
+    assert len(set(picture.read_bytes())) > 100  # something was painted
