@@ -41,6 +41,9 @@ def pytest_configure(config: pytest.Config) -> None:
     session = StressPlugin(config, settings)
     config.pluginmanager.register(session, "mps-stress-session")
     register(config, settings, session.run.journal)
+    from stress.sanitizer.suite import SuitePlugin
+
+    config.pluginmanager.register(SuitePlugin(config, settings, session.run), "mps-stress-tsan")
     if config.pluginmanager.hasplugin("xdist"):
         from stress.session import XdistBridge
 

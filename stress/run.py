@@ -42,6 +42,8 @@ class Run:
     items_left: int = 0
     pids: dict[int, tuple[float, dict[str, Any]]] = field(default_factory=dict)
     """Child pid -> (start, identity of its attempt): late crash reports are matched by them."""
+    native: dict[str, Any] | None = None
+    """The native program that runs under ThreadSanitizer, if one does: `Harness.to_data`."""
     _supervisor: Supervisor | None = None
     _writer: RecordWriter | None = None
 
@@ -127,16 +129,28 @@ class Run:
                 rootdir=str(self.config.rootpath),
                 seed=self.settings.seed,
                 device=device.name if device is not None else "none",
-                device_reason=device.reason if device is not None else "ordinary tests only: no scenario ran",
+                device_reason=device.reason if device is not None else self._no_device_reason,
                 sim=device.sim.to_data() if device is not None and device.sim is not None else None,
                 settings=settings,
                 environment=host_environment(self.config.rootpath),
                 torch=device.torch if device is not None else None,
                 torch_mismatches=self.torch_mismatches,
                 worker=worker,
+                **({"harness": self.native} if self.native is not None else {}),
             )
         except RecordError as error:
             raise pytest.UsageError(str(error)) from error
+
+    @property
+    def _is_simulated(self) -> bool:
+        native = self.native is not None and self.native["platform"] == "simulated"
+        return native or (self.device is not None and self.device.sim is not None)
+
+    @property
+    def _no_device_reason(self) -> str:
+        if self.native is not None:
+            return "the native harness uses no torch device"
+        return "ordinary tests only: no scenario ran"
 
     def journal(self, nodeid: str) -> None:
         """Write down which ordinary test is about to run: it runs in this process, which it may kill."""
@@ -153,7 +167,7 @@ class Run:
         self._write(kind, **fields)
 
     def _write(self, kind: Any, **fields: object) -> None:
-        simulated = self.device is not None and self.device.sim is not None
+        simulated = self._is_simulated
         if simulated or kind == "run":
             fields["simulated"] = simulated
         self.writer.write(kind, **fields)

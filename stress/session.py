@@ -22,6 +22,7 @@ from stress.report.table import sentences
 from stress.report.words import report_data
 from stress.run import RUN_KEY
 from stress.run import Run
+from stress.sanitizer.arguments import only_native
 from stress.shipped import shipped_scenarios
 
 _NOTHING_TESTED = "every scenario was skipped: nothing was tested"
@@ -94,7 +95,7 @@ class StressPlugin:
 
     def pytest_sessionstart(self) -> None:
         self.config.pluginmanager.register(Words(), "mps-stress-words")
-        if not self.dry and not self.settings.all_tests:
+        if not self.dry and not self.settings.all_tests and not only_native(self.config):
             self._open_device()
 
     def _open_device(self) -> None:

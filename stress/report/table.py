@@ -109,8 +109,12 @@ def sentences(rows: Sequence[dict[str, Any]]) -> list[str]:
     failures = sum(row["failures"] for row in real)
     canaries = [row for row in rows if row["canary"]]
     found = sum(Verdict(row["verdict"]).is_green for row in canaries)
+    # Cases of a native harness share theirs, which are no items.
+    native = {row["canaries"]["runs"]: row["canaries"] for row in rows if "canaries" in row}
+    found += sum(one["found"] for one in native.values())
+    planted = len(canaries) + sum(one["planted"] for one in native.values())
     simulated = [SIMULATED_SENTENCE] if any(row["simulated"] for row in rows) else []
-    told = f"canaries found: {found} of {len(canaries)}" if canaries else "no canary ran"
+    told = f"canaries found: {found} of {planted}" if planted else "no canary ran"
     if len(real) > 1:
         lines.append(
             f"all {_items(len(real))} together: {stats.confidence_sentence(failures, counted)}; {told}"

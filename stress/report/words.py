@@ -10,7 +10,7 @@ from stress.verdict import Verdict
 if TYPE_CHECKING:
     from stress.attempts import ItemResult
 
-_LETTERS = {
+LETTERS = {
     Verdict.PASS: ".",
     Verdict.INTERESTING: "i",
     Verdict.MISMATCH: "M",
@@ -38,7 +38,7 @@ def report_data(result: ItemResult) -> dict[str, Any]:
     """Return what travels on the pytest report (also from an xdist worker): plain data only."""
     return {
         "word": word_of(result),
-        "letter": _LETTERS[result.verdict],
+        "letter": LETTERS[result.verdict],
         "verdict": str(result.verdict),
         "canary": bool(result.spec.scenario.canary),
         "simulated": result.simulated,

@@ -10,12 +10,6 @@ files apart, 80 s of CPU time; in three groups, 25 s). Two compilers run at a ti
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import shlex
-import shutil
-import subprocess
-import time
 from collections.abc import Callable
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -37,8 +31,7 @@ LIBRARY = "libmps_stress_sim.so"
 GROUPS = {"torch": 2, "runtime": 1}
 """Folder of sources -> into how many groups its files are put."""
 COMPILERS_AT_ONCE = 2
-LOG_LINES_SHOWN = 12
-_FLAGS = ("-std=c++20", "-O2", "-g1", "-fPIC", "-pthread")
+FLAGS = ("-std=c++20", "-O2", "-g1", "-fPIC", "-pthread")
 _LIBRARIES = ("-ltorch_cpu", "-lc10")
 _KEY_CHARS = 16
 
@@ -72,6 +65,9 @@ class Builder:
     torch: TorchInstall
     compiler: Compiler
     cache: Path
+    flags: tuple[str, ...] = FLAGS
+    about: str = "about 20 s, once"
+    """What to expect, as the first use says it."""
 
     @cached_property
     def groups(self) -> list[list[Path]]:
@@ -95,7 +91,8 @@ class Builder:
             str(self.torch.cxx11_abi),
             self.torch.key,
             self.compiler.version,
-            " ".join(_FLAGS),
+            *self.compiler.command[1:],
+            " ".join(self.flags),
             *self._source_hashes(),
         ]
         digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:_KEY_CHARS]
@@ -123,50 +120,29 @@ class Builder:
 
     def ensure(self, say: Say, *, again: bool = False) -> Build:
         """Return the build, made now if need be, or with `again` in any case; raise `BuildError` without one."""
-        found = None if again else self.find()
-        if found is not None:
-            return found
-        try:
-            self.cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock = self.cache / f"{self.folder.name}.lock"
-            before = _identity(self.folder)
-            with cache.locked(
-                lock, lambda: say("another process builds the simulated device: waiting for it")
-            ):
-                # Whoever held the lock has made it; also when it was to be made again, which once is enough.
-                found = self.find() if not again or _identity(self.folder) != before else None
-                return found or self._make(say)
-        except OSError as error:
-            raise cache.unwritable(self.cache, error) from error
+        manifest = cache.ensure(
+            self.folder,
+            LIBRARY,
+            lambda work: self._make(work, say),
+            waiting=lambda: say("another process builds the simulated device: waiting for it"),
+            again=again,
+        )
+        return Build(self.folder / LIBRARY, manifest["sha256"], self.torch.key)
 
-    def _make(self, say: Say) -> Build:
+    def _make(self, work: Path, say: Say) -> dict[str, object]:
         kind = "damaged or unusable, building it again" if self.folder.exists() else "building it"
         say(
-            f"simulated device: {kind} for torch {self.torch.version} (about 20 s, once; {self.compiler.version}) "
+            f"simulated device: {kind} for torch {self.torch.version} ({self.about}; {self.compiler.version}) "
             f"in {self.folder}"
         )
-        started = time.monotonic()
-        work = self.cache / f"{self.folder.name}.building"
-        shutil.rmtree(work, ignore_errors=True)  # of a process that was killed: we hold the lock
-        work.mkdir()
-        try:
-            self._compile(work)
-            digest = cache.file_hash(work / LIBRARY)
-            manifest = {
-                "sha256": digest,
-                "torch": self.torch.version,
-                "torch_git": self.torch.git,
-                "key": self.torch.key,
-                "compiler": self.compiler.version,
-                "flags": self._compile_flags(),
-                "seconds": round(time.monotonic() - started, 1),
-            }
-            (work / cache.MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-            cache.publish(work, self.folder)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-        cache.remove_old(self.cache, keep=self.folder)
-        return Build(self.folder / LIBRARY, digest, self.torch.key)
+        self._compile(work)
+        return {
+            "torch": self.torch.version,
+            "torch_git": self.torch.git,
+            "key": self.torch.key,
+            "compiler": self.compiler.version,
+            "flags": self._compile_flags(),
+        }
 
     def _compile(self, work: Path) -> None:
         """Compile every group and link; the log of a failed command stays in the cache folder."""
@@ -190,39 +166,10 @@ class Builder:
         key = ["-DMPS_SIM_PRIVATEUSE1"] if self.torch.key == "privateuseone" else []
         includes = [f"-I{folder}" for folder in self.torch.include_folders]
         own = [argument for name in ("", *GROUPS) for argument in ("-iquote", str(self.sources / name))]
-        return [*_FLAGS, f"-D_GLIBCXX_USE_CXX11_ABI={int(self.torch.cxx11_abi)}", *key, *includes, *own]
+        return [*self.flags, f"-D_GLIBCXX_USE_CXX11_ABI={int(self.torch.cxx11_abi)}", *key, *includes, *own]
 
     def _run(self, command: Sequence[str]) -> None:
-        try:
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                check=False,
-                env={**os.environ, "LC_ALL": "C"},
-            )
-        except OSError as error:
-            raise BuildError(f"the C++ compiler {command[0]} cannot be started ({error})") from error
-        if not done.returncode:
-            return
-        text = done.stdout.decode(errors="replace").strip()
-        log = self.cache / f"{self.folder.name}.log"
-        log.write_text(f"{shlex.join(command)}\n\n{text}\n", encoding="utf-8")
-        shown = "\n".join(text.splitlines()[-LOG_LINES_SHOWN:]) or f"exit status {done.returncode}"
-        raise BuildError(
-            f"the C++ compiler failed (all of its text: {log}); is {self.compiler.version} old, or the disk full?\n"
-            f"{shown}"
-        )
-
-
-def _identity(folder: Path) -> tuple[int, int] | None:
-    """Return what changes when a build is replaced."""
-    try:
-        status = (folder / LIBRARY).stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns
+        cache.run_compiler(command, self.cache / f"{self.folder.name}.log", self.compiler.version)
 
 
 def default_builder() -> Builder:

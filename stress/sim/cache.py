@@ -6,11 +6,14 @@ import fcntl
 import hashlib
 import json
 import os
+import shlex
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import contextmanager
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +26,7 @@ MANIFEST = "manifest.json"
 BUILDS_KEPT = 8
 """Older builds are removed, once nobody has used them for `_UNUSED_S`: each takes some megabytes."""
 _UNUSED_S = 24 * 3600.0
+LOG_LINES_SHOWN = 12
 
 
 def cache_folder() -> Path:
@@ -59,6 +63,89 @@ def read_valid(folder: Path, file_name: str) -> dict[str, Any] | None:
         return manifest if manifest["sha256"] == file_hash(folder / file_name) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def ensure(
+    folder: Path,
+    file_name: str,
+    make: Callable[[Path], dict[str, Any]],
+    *,
+    waiting: Callable[[], None],
+    again: bool = False,
+) -> dict[str, Any]:
+    """Return the manifest of the build in `folder`, made now if need be, or with `again` in any case.
+
+    `make(work)` puts `file_name` into the folder `work` and returns what the manifest shall say beside its hash.
+    Raise `BuildError` where nothing can be written. One process builds at a time, the others wait for it.
+    """
+    found = None if again else read_valid(folder, file_name)
+    if found is not None:
+        note_use(folder)
+        return found
+    cache = folder.parent
+    try:
+        cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+        before = _identity(folder / file_name)
+        with locked(cache / f"{folder.name}.lock", waiting):
+            # Whoever held the lock has made it; also when it was to be made again, which once is enough.
+            if not again or _identity(folder / file_name) != before:
+                found = read_valid(folder, file_name)
+            return found or make_locked(folder, file_name, make)
+    except OSError as error:
+        raise unwritable(cache, error) from error
+
+
+def make_locked(folder: Path, file_name: str, make: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+    """Make the build and publish it, as `ensure` does. The caller holds the lock."""
+    work = folder.with_name(f"{folder.name}.building")
+    shutil.rmtree(work, ignore_errors=True)  # of a process that was killed: we hold the lock
+    work.mkdir()
+    try:
+        started = time.monotonic()
+        facts = make(work)
+        manifest = {
+            "sha256": file_hash(work / file_name),
+            **facts,
+            "seconds": round(time.monotonic() - started, 1),
+        }
+        (work / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        publish(work, folder)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    remove_old(folder.parent, keep=folder)
+    return manifest
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    """Return what changes when a build is replaced."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
+def run_compiler(command: Sequence[str], log: Path, version: str) -> None:
+    """Run a compiler; raise `BuildError` with the end of its text, all of which is then in the file `log`."""
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+    except OSError as error:
+        raise BuildError(f"the C++ compiler {command[0]} cannot be started ({error})") from error
+    if not done.returncode:
+        return
+    text = done.stdout.decode(errors="replace").strip()
+    log.write_text(f"{shlex.join(command)}\n\n{text}\n", encoding="utf-8")
+    shown = "\n".join(text.splitlines()[-LOG_LINES_SHOWN:]) or f"exit status {done.returncode}"
+    raise BuildError(
+        f"the C++ compiler failed (all of its text: {log}); is {version} old, or the disk full?\n{shown}"
+    )
 
 
 @contextmanager

@@ -1,0 +1,163 @@
+"""Build a recipe's program, with or without ThreadSanitizer, by calling the compiler, and keep it.
+
+A build is found again by the hash of everything that goes into it: sources, headers, flags and compiler.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from stress.sanitizer import instrumentation
+from stress.sanitizer.instrumentation import Marks
+from stress.sanitizer.recipe import Recipe
+from stress.sanitizer.recipe import Unit
+from stress.sanitizer.toolchain import Toolchain
+from stress.sim import cache
+from stress.sim.toolchain import BuildError
+
+COMPILERS_AT_ONCE = 2
+_FLAGS = ("-O1", "-g", "-fno-omit-frame-pointer", "-fblocks", "-pthread")
+_TSAN = "-fsanitize=thread"
+_OBJECTIVE_C_LINUX = ("-fobjc-exceptions",)
+_OBJECTIVE_C_APPLE = ("-fno-objc-arc",)
+_LINK_LINUX = ("-lobjc", "-lBlocksRuntime")
+_LINK_APPLE = ("-lobjc",)
+_KEY_CHARS = 16
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program that is there, and what is instrumented in it."""
+
+    path: Path
+    recipe: Recipe
+    tsan: bool
+    """Whether it was built to be instrumented; whether it is, `marks` and `units` say."""
+    units: Mapping[str, Marks]
+    """Name of each translation unit that is to be instrumented -> what its object file says."""
+    constructors: int
+    """How many `tsan.module_ctor` the linked program has."""
+    opted_out: tuple[str, ...]
+    """Places in the sources that ask the compiler not to instrument them."""
+    compiler: str
+    sha256: str
+
+    @property
+    def missing(self) -> list[str]:
+        """Return the units that should be instrumented and are not."""
+        return [name for name, marks in self.units.items() if not (marks.constructors and marks.hooks)]
+
+
+@dataclass(frozen=True)
+class Builder:
+    """Builds one recipe with one toolchain."""
+
+    recipe: Recipe
+    toolchain: Toolchain
+    tsan: bool = True
+    cache: Path | None = None
+
+    @cached_property
+    def folder(self) -> Path:
+        """Return the folder of this build in the cache; its name is the key of everything that goes into it."""
+        recipe = self.recipe
+        sources = {one.source for one in recipe.units}
+        parts = [
+            self.toolchain.version,
+            str(self.toolchain.clangxx),
+            str(self.toolchain.runtime_library),
+            *(f"{one.name} {one.instrumented} {self._compile_flags(one)}" for one in recipe.units),
+            *recipe.link,
+            *(f"{path} {cache.file_hash(path)}" for path in sorted({*sources, *recipe.headers})),
+        ]
+        digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:_KEY_CHARS]
+        kind = "tsan" if self.tsan else "plain"
+        return (self.cache or cache.cache_folder()) / f"{recipe.name}-{kind}-{digest}"
+
+    def ensure(self, say: Say, *, again: bool = False) -> Program:
+        """Return the program, built now if need be; raise `BuildError`."""
+        name = self.recipe.name
+        try:
+            manifest = cache.ensure(
+                self.folder,
+                name,
+                lambda work: self._make(work, say),
+                waiting=lambda: say(f"another process builds {name}: waiting for it"),
+                again=again,
+            )
+        except instrumentation.CountError as error:
+            raise BuildError(f"{name}: what is instrumented cannot be counted: {error}") from error
+        return Program(
+            self.folder / name,
+            self.recipe,
+            self.tsan,
+            {unit: Marks(*counts) for unit, counts in manifest["units"].items()},
+            manifest["constructors"],
+            tuple(manifest["opted_out"]),
+            self.toolchain.version,
+            manifest["sha256"],
+        )
+
+    def _make(self, work: Path, say: Say) -> dict[str, object]:
+        recipe, kind = self.recipe, "under ThreadSanitizer" if self.tsan else "without ThreadSanitizer"
+        say(f"{recipe.name}: building {len(recipe.units)} files {kind} ({self.toolchain.version})")
+        with ThreadPoolExecutor(COMPILERS_AT_ONCE) as pool:
+            objects = list(pool.map(lambda unit: self._compile(unit, work), recipe.units))
+        self._run(
+            [
+                *self._compiler,
+                *([_TSAN] if self.tsan else []),
+                *(str(path) for path, _ in objects),
+                "-o",
+                str(work / recipe.name),
+                "-pthread",
+                *recipe.link,
+                *(_LINK_APPLE if self.toolchain.is_apple else _LINK_LINUX),
+            ]
+        )
+        for path, _ in objects:
+            path.unlink()
+        own = {one.source for one in recipe.units if one.instrumented}
+        return {
+            "compiler": self.toolchain.version,
+            "units": {
+                unit.name: [marks.constructors, marks.hooks]
+                for unit, (_, marks) in zip(recipe.units, objects, strict=True)
+                if unit.instrumented
+            },
+            "constructors": instrumentation.marks_of(work / recipe.name, self.toolchain).constructors,
+            "opted_out": instrumentation.opted_out(sorted({*own, *recipe.headers}), recipe.root),
+        }
+
+    def _compile(self, unit: Unit, work: Path) -> tuple[Path, Marks]:
+        target = work / f"{unit.name.replace('/', '-')}.o"
+        self._run([*self._compiler, *self._compile_flags(unit), "-c", str(unit.source), "-o", str(target)])
+        return target, instrumentation.marks_of(target, self.toolchain)
+
+    @property
+    def _compiler(self) -> list[str]:
+        return [str(self.toolchain.clangxx)]
+
+    def _compile_flags(self, unit: Unit) -> list[str]:
+        headers = self.toolchain.objective_c_headers
+        return [
+            *_FLAGS,
+            *self.recipe.flags,
+            *(argument for folder in self.recipe.includes for argument in ("-I", str(folder))),
+            # Not -I: GCC's own headers beside them must not replace clang's.
+            *(["-idirafter", str(headers)] if headers is not None else []),
+            *((_OBJECTIVE_C_APPLE if headers is None else _OBJECTIVE_C_LINUX) if unit.is_objective_c else ()),
+            *([_TSAN] if self.tsan and unit.instrumented else []),
+        ]
+
+    def _run(self, command: list[str]) -> None:
+        log = self.folder.with_name(f"{self.folder.name}.log")
+        cache.run_compiler(command, log, self.toolchain.version)

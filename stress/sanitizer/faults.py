@@ -1,0 +1,217 @@
+"""How good the harness is at what it is for: every seeded fault, its twin, and every clean case, some runs each.
+
+A fault declares its detector before any run: ThreadSanitizer, an assertion of Metal's, or an invariant of the harness.
+Only that one counts; what the others saw stands beside it. Twins and clean cases must be silent in every run.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
+from io import StringIO
+
+from rich.console import Console
+from rich.table import Table
+
+from stress import stats
+from stress.sanitizer.bench import Bench
+from stress.sanitizer.listing import DETECTORS
+from stress.sanitizer.listing import Case
+from stress.sanitizer.listing import Fault
+from stress.sanitizer.result import CaseResult
+from stress.verdict import Verdict
+
+_WIDTH = 160
+
+
+@dataclass(frozen=True)
+class FaultRow:
+    """One seeded fault at one number of threads and iterations."""
+
+    fault: Fault
+    armed: CaseResult
+    twin: CaseResult
+
+    @property
+    def found(self) -> Counter[str]:
+        """Return detector -> number of runs in which it found something."""
+        return Counter(name for run in self.armed.runs for name in run.detectors)
+
+    @property
+    def kills(self) -> int:
+        """Runs in which the declared detector found the fault."""
+        return self.found[self.fault.detector]
+
+    @property
+    def struck(self) -> int:
+        """Runs that lived to say that the fault took its unsafe path."""
+        return sum(run.told.struck > 0 for run in self.armed.runs)
+
+    @property
+    def is_as_declared(self) -> bool:
+        return (
+            self.kills == len(self.armed.runs) and not self.armed.amiss and self.twin.verdict == Verdict.PASS
+        )
+
+    def to_data(self) -> dict[str, object]:
+        return {
+            "fault": self.fault.name,
+            "case": self.fault.case,
+            "detector": self.fault.detector,
+            "runs": len(self.armed.runs),
+            "kills": self.kills,
+            "found": {name: self.found[name] for name in DETECTORS},
+            "struck": self.struck,
+            "verdicts": dict(Counter(str(one.verdict) for one in self.armed.runs)),
+            "seconds": [run.ran.seconds for run in self.armed.runs],
+            "twin_runs": len(self.twin.runs),
+            "twin_silent": _silent(self.twin),
+            "twin_headline": self.twin.headline,
+        }
+
+
+@dataclass
+class FaultTable:
+    """All rows at one number of threads and iterations."""
+
+    threads: int
+    iterations: int
+    simulated: bool
+    faults: list[FaultRow] = field(default_factory=list)
+    clean: list[CaseResult] = field(default_factory=list)
+
+    @property
+    def is_as_declared(self) -> bool:
+        return all(one.is_as_declared for one in self.faults) and all(
+            one.verdict == Verdict.PASS for one in self.clean
+        )
+
+    @property
+    def is_inconclusive(self) -> bool:
+        """Whether the controls failed, so that neither silence nor a miss means anything."""
+        return any(one.amiss for one in self.clean) or any(one.armed.amiss for one in self.faults)
+
+    def to_data(self) -> dict[str, object]:
+        return {
+            "threads": self.threads,
+            "iterations": self.iterations,
+            "faults": [one.to_data() for one in self.faults],
+            "clean": [
+                {
+                    "case": one.case,
+                    "verdict": str(one.verdict),
+                    "runs": len(one.runs),
+                    "silent": _silent(one),
+                    "seconds": [run.ran.seconds for run in one.runs],
+                    "memory_bytes_max": max(run.ran.memory_bytes_max for run in one.runs),
+                    "headline": one.headline,
+                }
+                for one in self.clean
+            ],
+        }
+
+
+def measure(
+    bench: Bench,
+    cases: Sequence[Case],
+    faults: Sequence[Fault],
+    threads: int,
+    iterations: int,
+    runs: int,
+    say: Callable[[str], None],
+) -> FaultTable:
+    """Run everything; `faults` are those of `cases`."""
+    table = FaultTable(threads, iterations, bench.harness.simulated)
+    for case in cases:
+        say(f"{case.name}, clean, {threads} x {iterations}")
+        table.clean.append(bench.case(case.name, threads, iterations, runs))
+    for fault in faults:
+        say(f"{fault.case} with {fault.name}, {threads} x {iterations}")
+        armed = bench.case(fault.case, threads, iterations, runs, fault=fault.name)
+        twin = bench.case(fault.case, threads, iterations, runs, fault=f"{fault.name}/twin")
+        table.faults.append(FaultRow(fault, armed, twin))
+    return table
+
+
+def text(table: FaultTable) -> str:
+    """Return the table and what it comes to."""
+    buffer = StringIO()
+    console = Console(file=buffer, width=_WIDTH, highlight=False)
+    metal = "simulated Metal" if table.simulated else "Metal"
+    console.print(f"{table.threads} x {table.iterations}, on {metal}", style="bold")
+    console.print(_faults(table))
+    console.print(_clean(table))
+    lines = [line.rstrip() for line in buffer.getvalue().splitlines()]
+    return "\n".join([*lines, *summary(table)])
+
+
+def _faults(table: FaultTable) -> Table:
+    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("fault", "case", "declared"):
+        shown.add_column(name)
+    for name in ("found", *DETECTORS, "struck", "s median", "twin silent"):
+        shown.add_column(name, justify="right")
+    for row in table.faults:
+        runs = len(row.armed.runs)
+        shown.add_row(
+            row.fault.name,
+            row.fault.case,
+            row.fault.detector,
+            f"{row.kills}/{runs}",
+            *(str(row.found[name]) for name in DETECTORS),
+            str(row.struck),
+            f"{statistics.median(run.ran.seconds for run in row.armed.runs):.2f}",
+            f"{_silent(row.twin)}/{len(row.twin.runs)}",
+        )
+    return shown
+
+
+def _clean(table: FaultTable) -> Table:
+    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    shown.add_column("clean case")
+    for name in ("silent", "s median", "s max", "MB max"):
+        shown.add_column(name, justify="right")
+    for one in table.clean:
+        seconds = [run.ran.seconds for run in one.runs]
+        shown.add_row(
+            one.case,
+            f"{_silent(one)}/{len(one.runs)}",
+            f"{statistics.median(seconds):.2f}",
+            f"{max(seconds):.2f}",
+            f"{max(run.ran.memory_bytes_max for run in one.runs) / 2**20:.0f}",
+        )
+    return shown
+
+
+def summary(table: FaultTable) -> list[str]:
+    """Return the sentences under the table: what each detector found, and every exception."""
+    lines = []
+    for detector in DETECTORS:
+        rows = [one for one in table.faults if one.fault.detector == detector]
+        if rows:
+            whole = sum(one.kills == len(one.armed.runs) for one in rows)
+            kills, runs = sum(one.kills for one in rows), sum(len(one.armed.runs) for one in rows)
+            lines.append(
+                f"{detector}: {whole} of {len(rows)} faults found in every run ({kills} of {runs} runs)"
+            )
+    quiet = [*table.clean, *(one.twin for one in table.faults)]
+    silent, runs = sum(map(_silent, quiet)), sum(len(one.runs) for one in quiet)
+    lines.append(
+        f"clean cases and twins: {silent} of {runs} runs silent; {stats.confidence_sentence(runs - silent, runs)}"
+    )
+    lines += [f"not silent: {one.name}: {one.headline}" for one in quiet if one.verdict != Verdict.PASS]
+    lines += [
+        f"missed: {one.fault.name} ({one.fault.detector}) in {len(one.armed.runs) - one.kills} of "
+        f"{len(one.armed.runs)} runs: {one.armed.headline or 'nothing was found'}"
+        for one in table.faults
+        if one.kills < len(one.armed.runs)
+    ]
+    return lines
+
+
+def _silent(result: CaseResult) -> int:
+    return sum(one.verdict == Verdict.PASS for one in result.runs)

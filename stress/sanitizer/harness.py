@@ -1,0 +1,123 @@
+"""One harness, opened: toolchain found, program built, options fixed, list read, audit made."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from stress.sanitizer import controls
+from stress.sanitizer.build import Builder
+from stress.sanitizer.build import Program
+from stress.sanitizer.controls import Audit
+from stress.sanitizer.listing import Listing
+from stress.sanitizer.listing import ListingError
+from stress.sanitizer.listing import read_listing
+from stress.sanitizer.options import VARIABLE
+from stress.sanitizer.options import OptionsError
+from stress.sanitizer.options import TsanOptions
+from stress.sanitizer.recipe import Recipe
+from stress.sanitizer.recipe import RecipeError
+from stress.sanitizer.toolchain import Toolchain
+from stress.sanitizer.toolchain import ToolchainError
+from stress.sanitizer.toolchain import find_toolchain
+from stress.shipped import shipped
+from stress.sim.toolchain import BuildError
+
+LIST_TIMEOUT_S = 30.0
+_LISTING_OPTIONS = "report_bugs=0"
+"""For `--list` alone, which runs nothing: whatever else is wrong with the options shows in the controls."""
+
+Say = Callable[[str], None]
+
+
+class HarnessError(Exception):
+    """The harness cannot be used; the text says why and names the way out."""
+
+
+class NoToolchainError(HarnessError):
+    """There is no compiler for it: a reason to skip, not a mistake."""
+
+
+def default_recipe() -> Path:
+    """Return the recipe of the harness that comes with the package."""
+    return shipped("tsan", "harness.toml")
+
+
+@dataclass(frozen=True)
+class Harness:
+    """All that is the same for every run of one program."""
+
+    program: Program
+    toolchain: Toolchain
+    options: TsanOptions
+    listing: Listing
+    audit: Audit
+    env: Mapping[str, str]
+
+    @classmethod
+    def open(cls, recipe_path: Path, say: Say) -> Harness:
+        """Build the recipe's program if need be and look at it; raise `HarnessError`."""
+        try:
+            recipe = Recipe.load(recipe_path)
+            toolchain = find_toolchain()
+            options = TsanOptions.make(toolchain, recipe.suppressions, os.environ.get(VARIABLE, ""))
+            program = Builder(recipe, toolchain).ensure(say)
+            return cls.of(program, toolchain, options)
+        except ToolchainError as error:
+            raise NoToolchainError(str(error)) from None
+        except (RecipeError, OptionsError, ListingError) as error:
+            raise HarnessError(str(error)) from None
+        except BuildError as error:
+            raise HarnessError(f"{recipe_path.name} cannot be built: {error}") from None
+
+    @classmethod
+    def of(cls, program: Program, toolchain: Toolchain, options: TsanOptions) -> Harness:
+        """Look at a program that is there; raise `ListingError` where it cannot say what it offers."""
+        env = controls.clean_environment()
+        listing = read_listing(_list(program.path, env))
+        return cls(
+            program, toolchain, options, listing, controls.audit(program, toolchain, options, env), env
+        )
+
+    @property
+    def platform(self) -> str:
+        """Return what Metal is here: real on a Mac, simulated elsewhere."""
+        return "metal" if self.toolchain.is_apple else "simulated"
+
+    @property
+    def simulated(self) -> bool:
+        return self.platform == "simulated"
+
+    def to_data(self) -> dict[str, object]:
+        """Return what the run record keeps."""
+        return {
+            "program": self.program.recipe.name,
+            "sha256": self.program.sha256,
+            "compiler": self.program.compiler,
+            "options": dict(self.options.values),
+            "options_given": dict(self.options.given),
+            "platform": self.platform,
+            **self.audit.to_data(),
+        }
+
+
+def _list(program: Path, env: Mapping[str, str]) -> str:
+    try:
+        done = subprocess.run(
+            [program, "--list"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=LIST_TIMEOUT_S,
+            check=False,
+            env={**env, VARIABLE: _LISTING_OPTIONS},
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ListingError(f"{program.name} --list does not run ({error})") from error
+    if done.returncode:
+        text = done.stderr.decode(errors="replace").strip()[-500:] or "no text on stderr"
+        raise ListingError(f"{program.name} --list ended with status {done.returncode}: {text}")
+    return done.stdout.decode(errors="replace")

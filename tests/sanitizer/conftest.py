@@ -1,0 +1,91 @@
+"""A small harness, really built under ThreadSanitizer: the subject of the ways in which "0 races" can be false."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stress.sanitizer.bench import Bench
+from stress.sanitizer.build import Builder
+from stress.sanitizer.build import Program
+from stress.sanitizer.harness import Harness
+from stress.sanitizer.options import TsanOptions
+from stress.sanitizer.recipe import Recipe
+from stress.sanitizer.toolchain import Toolchain
+from stress.sanitizer.toolchain import ToolchainError
+from stress.sanitizer.toolchain import find_toolchain
+
+PROGRAMS = Path(__file__).parent / "programs"
+SMALL = PROGRAMS / "small.toml"
+
+
+@pytest.fixture(scope="session")
+def toolchain() -> Toolchain:
+    try:
+        return find_toolchain()
+    except ToolchainError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def small_program(toolchain: Toolchain, build_cache: Path) -> Program:
+    """The small harness, built once for all tests of the session."""
+    return Builder(Recipe.load(SMALL), toolchain).ensure(print)
+
+
+@dataclass
+class Opened:
+    """A bench whose records are kept in a list."""
+
+    bench: Bench
+    records: list[dict[str, Any]] = field(default_factory=list)
+
+
+Open = Callable[..., Opened]
+
+
+@pytest.fixture
+def open_bench(tmp_path: Path) -> Open:
+    """Return a function: a bench of this program, with these TSAN_OPTIONS of the user's."""
+
+    def opened(
+        program: Program,
+        toolchain: Toolchain,
+        given: str = "",
+        deadline_s: float = 60.0,
+        env: Mapping[str, str] | None = None,
+    ) -> Opened:
+        options = TsanOptions.make(toolchain, program.recipe.suppressions, given)
+        harness = Harness.of(program, toolchain, options)
+        if env is not None:
+            harness = Harness(**{**vars(harness), "env": {**harness.env, **env}})
+        records: list[dict[str, Any]] = []
+        stems = iter(range(10**6))
+        bench = Bench(
+            harness,
+            lambda kind, **fields: records.append({"kind": kind, **fields}),
+            lambda: f"run{next(stems)}",
+            tmp_path,
+            "small.toml",
+            1,
+            deadline_s,
+        )
+        return Opened(bench, records)
+
+    return opened
+
+
+@pytest.fixture
+def small(open_bench: Open, small_program: Program, toolchain: Toolchain) -> Callable[..., Opened]:
+    """Return a function: a bench of the small harness."""
+
+    def opened(given: str = "", deadline_s: float = 60.0) -> Opened:
+        return open_bench(small_program, toolchain, given, deadline_s)
+
+    return opened
