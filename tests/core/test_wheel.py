@@ -50,7 +50,10 @@ class TestTheWheel:
     def test_carries_the_package_and_its_data(self, names: set[str]) -> None:
         assert "stress/py.typed" in names
         assert tracked("stress/*.py") <= names
-        data = tracked("scenarios/*.py", "results/known/*.toml", "harness/*.cpp", "harness/*.h")
+        data = tracked(
+            "scenarios/*.py", "results/known/*.toml", "tsan/*.toml", "tsan/*.txt",
+            "harness/*.cpp", "harness/*.mm", "harness/*.h",
+        )  # fmt: skip
         assert len(data) > 10
         assert {f"stress/_shipped/{one}" for one in data} <= names
 
