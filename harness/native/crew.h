@@ -53,7 +53,9 @@ uint64_t operations_done();
 // What a throwing call said; empty when it did not throw. Objective-C++ files cannot catch C++ exceptions everywhere.
 std::string error_of(const std::function<void()>& call);
 
-// Ends the process with the invariant "progress" once nothing has been done and no CPU time used for `stall_s` seconds.
+// Ends the process with the invariant "progress" once nothing has been done and no CPU time used for `stall_s` seconds,
+// or nothing done for four times as long. It watches until `stop_watchdog`: the process's end can hang, too.
 void start_watchdog(double stall_s, const std::function<void()>& last_words);
+void stop_watchdog();
 
 }  // namespace harness

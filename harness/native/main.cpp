@@ -24,7 +24,7 @@ namespace {
 
 constexpr int kThreadsMax = 1024;
 constexpr int kIterationsMax = 10'000'000;
-constexpr double kStall_s = 1.0;
+constexpr double kStallSeconds = 1.0;
 
 struct Arguments {
   Settings settings;
@@ -114,6 +114,28 @@ uint64_t times_struck(const ArmedFault& armed) {
   return armed.fault->is_of_case ? case_fault_count() : backend::struck(armed.fault->name);
 }
 
+// What the end line tells, also when the watchdog ends the process.
+struct Run {
+  const Settings* settings;
+  ArmedFault armed;
+  std::chrono::steady_clock::time_point started;
+};
+Run the_run;
+
+void print_end() {
+  double milliseconds = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - the_run.started).count();
+  char spent[32];
+  std::snprintf(spent, sizeof spent, "%.1f", milliseconds);
+  print_line("{\"kind\":\"end\"," + field("case", the_run.settings->case_name) + "," + field("operations", operations_done()) + "," +
+             field("handlers", handlers_run()) + "," + field("violations", violation_count()) + "," +
+             field("struck", times_struck(the_run.armed)) + ",\"milliseconds\":" + spent + "}");
+}
+
+void end_run() {
+  stop_watchdog();
+  print_end();
+}
+
 int run(const Arguments& arguments) {
   const Settings& settings = arguments.settings;
   const Case* one = find_case(settings.case_name);
@@ -136,19 +158,11 @@ int run(const Arguments& arguments) {
     throw std::invalid_argument(std::string("the fault ") + armed.fault->name + " belongs to --case=" + armed.fault->case_name);
   }
   print_start(settings, arguments.fault);
-  auto started = std::chrono::steady_clock::now();
-  auto print_end = [&settings, armed, started] {
-    double milliseconds = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - started).count();
-    char spent[32];
-    std::snprintf(spent, sizeof spent, "%.1f", milliseconds);
-    print_line("{\"kind\":\"end\"," + field("case", settings.case_name) + "," + field("operations", operations_done()) + "," +
-               field("handlers", handlers_run()) + "," + field("violations", violation_count()) + "," +
-               field("struck", times_struck(armed)) + ",\"milliseconds\":" + spent + "}");
-  };
-  start_watchdog(kStall_s, print_end);
+  the_run = {&settings, armed, std::chrono::steady_clock::now()};
+  std::atexit(end_run);  // After the device's own handler, which is registered later: a hang there is a hang of the run.
+  start_watchdog(kStallSeconds, print_end);
   std::string error = error_of([&] { one != nullptr ? one->run(settings) : control->run(settings); });
   if (!error.empty()) violation("exception", "main thread: " + error);
-  print_end();
   if (violation_count() > 0) return 1;
   return operations_done() == 0 ? 3 : 0;
 }
@@ -159,7 +173,7 @@ int run(const Arguments& arguments) {
 
 int main(int count, char** words) {
   try {
-    harness::Arguments arguments = harness::parse(count, words);
+    static const harness::Arguments arguments = harness::parse(count, words);  // Exit handlers still look at it.
     if (!arguments.is_list) return harness::run(arguments);
     harness::print_list();
     return 0;

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <stdexcept>
+#include <thread>
 
 #include "options.h"
 #include "random.h"
@@ -14,6 +15,8 @@ namespace mps_sim {
 namespace {
 
 constexpr int kCount = static_cast<int>(Fault::count);
+// Shorter windows spin, since a sleep takes 60 us whatever is asked; spinning for longer would keep the other threads out.
+constexpr int kSleepingWindowUs = 1000;
 static_assert(kCount <= 64, "the armed faults are kept in one word");
 
 const char* const kNames[] = {
@@ -72,8 +75,12 @@ void window(Fault fault) {
   int window_us = switch_of(fault).window_us;
   ThreadState* thread = this_thread();
   if (window_us <= 0 || thread == nullptr) return;
-  // Spinning, since a sleep takes 60 us whatever is asked.
-  auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(thread->lots.below(window_us) + 1);
+  auto pause = std::chrono::microseconds(thread->lots.below(static_cast<uint64_t>(window_us)) + 1);
+  if (window_us >= kSleepingWindowUs) {
+    std::this_thread::sleep_for(pause);
+    return;
+  }
+  auto until = std::chrono::steady_clock::now() + pause;
   while (std::chrono::steady_clock::now() < until) {
   }
 }

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <mutex>
+#include <thread>
 #include <utility>
 
 #include "locks.h"
@@ -22,7 +23,9 @@ thread_local std::shared_ptr<Pipeline> found_pipeline;
 
 void pay_compile_cost() {
   compiles.fetch_add(1, std::memory_order_relaxed);
-  auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(options().compile_us);
+  auto cost = std::chrono::microseconds(options().compile_us);
+  if (schedule_is_free() && cost >= std::chrono::milliseconds(1)) std::this_thread::sleep_for(cost);
+  auto until = std::chrono::steady_clock::now() + (cost < std::chrono::milliseconds(1) ? cost : std::chrono::microseconds(0));
   while (schedule_is_free() && std::chrono::steady_clock::now() < until) {
   }
   schedule_yield();

@@ -65,7 +65,7 @@ void run_allocator(const Settings& settings) {
       if (iteration % kEmptyEvery == kEmptyEvery - 1) {
         backend::synchronize(stream);
         for (const Held& one : held) expect_filled(one.buffer, one.value, "contents_kept");
-        if (worker.index() == 0) backend::empty_cache();
+        backend::empty_cache();
       }
       if (held.size() > kLive) let_go(worker.random().below(held.size()));
       worker.done();

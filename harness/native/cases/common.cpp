@@ -1,15 +1,18 @@
 #include "common.h"
 
 #include <chrono>
+#include <thread>
 
 namespace harness {
 
 void keep_busy(int stream, int microseconds) {
-  backend::call(stream, [microseconds] {
-    auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(microseconds);
-    while (std::chrono::steady_clock::now() < until) {
-    }
-  });
+  backend::call(stream, [microseconds] { std::this_thread::sleep_for(std::chrono::microseconds(microseconds)); });
+}
+
+int other_stream(int own) {
+  // Round-robin over more than one stream: the second is another one at the latest.
+  int stream = backend::new_stream();
+  return stream != own ? stream : backend::new_stream();
 }
 
 }  // namespace harness

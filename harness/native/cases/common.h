@@ -19,7 +19,11 @@ inline bool expect_filled(backend::Buffer buffer, uint8_t value, const char* inv
   return true;
 }
 
-// Work that keeps a stream busy, so that what is queued behind it is still to come for a while.
+// Work that keeps a stream busy, so that what is queued behind it is still to come for a while. It sleeps, as the host does
+// while a GPU works.
 void keep_busy(int stream, int microseconds);
+
+// An explicit stream that is not `own`.
+int other_stream(int own);
 
 }  // namespace harness

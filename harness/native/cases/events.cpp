@@ -16,7 +16,7 @@ constexpr int kBusyUs = 20;
 void run_event_pool(const Settings& settings) {
   std::vector<std::atomic<int>> holders(kEventsMax);
   run_crew(settings, settings.threads, [&](Worker& worker) {
-    int producer = backend::current_stream(), consumer = backend::new_stream();
+    int producer = backend::current_stream(), consumer = other_stream(producer);
     for (int iteration = 0; iteration < settings.iterations; ++iteration) {
       backend::Buffer from = backend::allocate(kBytes, producer), to = backend::allocate(kBytes, consumer);
       uint32_t event = backend::event_acquire(false);
@@ -28,6 +28,7 @@ void run_event_pool(const Settings& settings) {
       backend::event_record(event, producer);
       backend::event_wait(event, consumer);
       backend::copy(consumer, from, to);
+      backend::commit(consumer);  // From here on it may run: before the fill, if it does not wait.
       backend::event_synchronize(event);
       expect(backend::event_query(event), "event_done_after_synchronize", "an event that was waited for is not done");
       holder.fetch_sub(1, std::memory_order_relaxed);

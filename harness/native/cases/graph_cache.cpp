@@ -1,4 +1,5 @@
 // Compiled graphs: first use from all threads at once, the same shapes with other constants, clearing while in use.
+#include <deque>
 #include <string>
 
 #include "common.h"
@@ -12,16 +13,33 @@ constexpr int kShapes = 5;
 constexpr size_t kBytes = 256;
 constexpr int kClearEvery = 4;
 constexpr int kBusyUs = 20;
+constexpr int kTogether = 20;     // Iterations that all threads begin at the same moment.
+constexpr int kBusyColdUs = 300;  // What comes before a graph's run, so that it is in use for a while.
 
-void look_up(Worker& worker, int stream, int iteration, bool is_cold) {
-  // Cold: everybody compiles the same graph at the same time. Otherwise: known shapes, a constant of one's own.
-  auto constant = static_cast<uint8_t>(is_cold ? 1 + iteration % 250 : worker.byte(iteration));
-  std::string shape = (is_cold ? "cold" : "shape") + std::to_string(is_cold ? iteration : iteration % kShapes);
+// Two threads at a time, so that the first report is not cut off by the crash of a third thread.
+bool is_of_pair(const Worker& worker, int round) {
+  return worker.index() == round % worker.count() || worker.index() == (round + 1) % worker.count();
+}
+
+// A shape that nobody has used before, by two threads at the same moment.
+void look_up_cold(Worker& worker, int stream, int round) {
+  auto constant = static_cast<uint8_t>(1 + round % 250);
   backend::Buffer buffer = backend::allocate(kBytes, stream);
-  keep_busy(stream, kBusyUs);
-  backend::run_graph(stream, shape, constant, buffer);
+  keep_busy(stream, kBusyColdUs);
+  backend::run_graph(stream, "cold" + std::to_string(round), constant, buffer);
   backend::synchronize(stream);
   expect_filled(buffer, constant, "graph_has_its_constant");
+  backend::deallocate(buffer);
+  worker.done();
+}
+
+// A shape that all threads use, with a constant of one's own.
+void look_up_warm(Worker& worker, int stream, int iteration) {
+  backend::Buffer buffer = backend::allocate(kBytes, stream);
+  keep_busy(stream, kBusyUs);
+  backend::run_graph(stream, "shape" + std::to_string(iteration % kShapes), worker.byte(0), buffer);
+  backend::synchronize(stream);
+  expect_filled(buffer, worker.byte(0), "graph_has_its_constant");
   backend::deallocate(buffer);
   worker.done();
 }
@@ -29,10 +47,19 @@ void look_up(Worker& worker, int stream, int iteration, bool is_cold) {
 }  // namespace
 
 void run_graph_cache(const Settings& settings) {
+  std::deque<Rendezvous> together;
+  for (int one = 0; one < kTogether; ++one) together.emplace_back(settings.threads);
   run_crew(settings, settings.threads, [&](Worker& worker) {
     int stream = backend::new_stream();
     backend::use_stream(stream);
-    for (int iteration = 0; iteration < settings.iterations; ++iteration) look_up(worker, stream, iteration, iteration % 2 == 0);
+    for (int iteration = 0; iteration < settings.iterations; ++iteration) {
+      if (iteration < kTogether) together[static_cast<size_t>(iteration)].arrive();
+      if (iteration < kTogether && is_of_pair(worker, iteration)) {
+        look_up_cold(worker, stream, iteration);
+      } else {
+        look_up_warm(worker, stream, iteration);
+      }
+    }
   });
   expect(backend::compile_count() > 0, "something_was_compiled", "no graph was compiled");
 }
@@ -43,7 +70,7 @@ void run_graph_cache_clear(const Settings& settings) {
     backend::use_stream(stream);
     for (int iteration = 0; iteration < settings.iterations; ++iteration) {
       if (worker.index() == 0 && iteration % kClearEvery == 0) backend::empty_cache();
-      look_up(worker, stream, iteration % (2 * kShapes), false);
+      look_up_warm(worker, stream, iteration);
     }
   });
 }

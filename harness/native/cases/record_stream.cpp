@@ -60,7 +60,7 @@ struct Mailbox {
 void run_record_stream(const Settings& settings) {
   std::vector<Mailbox> mailboxes(static_cast<size_t>(settings.threads));
   run_crew(settings, settings.threads, [&](Worker& worker) {
-    int own = backend::current_stream(), other = backend::new_stream(), third = backend::new_stream();
+    int own = backend::current_stream(), other = other_stream(own), third = other_stream(own);
     for (int iteration = 0; iteration < settings.iterations; ++iteration) {
       Result result{};
       switch (iteration % 5) {

@@ -1,6 +1,7 @@
 // One thread waits for everything while the others go on: what was encoded before the wait is there after it.
 #include <atomic>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "common.h"
@@ -11,13 +12,22 @@ namespace harness {
 namespace {
 
 constexpr size_t kBytes = 64;
-constexpr int kBusyUs = 10;
+constexpr int kBusyUs = 1000;
+constexpr int kBusyEvery = 8;
+constexpr int kLooksMax = 100000;
+constexpr int kTurnsMax = 1000;
 
 struct Row {
   std::vector<backend::Buffer> buffers;
   std::atomic<int> encoded{0};
   int checked = 0;
 };
+
+// Gives the waiting thread a chance while something is under way, without ordering the two.
+void await_look(const std::atomic<int>& looks) {
+  int before = looks.load(std::memory_order_relaxed);
+  for (int turn = 0; turn < kTurnsMax && looks.load(std::memory_order_relaxed) == before; ++turn) std::this_thread::yield();
+}
 
 }  // namespace
 
@@ -29,6 +39,7 @@ void run_synchronize_all(const Settings& settings) {
       rows.back()->buffers.push_back(backend::allocate(kBytes, 0));
     }
   }
+  std::atomic<int> looks{0};
   auto value = [](int thread, int iteration) { return static_cast<uint8_t>(1 + (thread * 31 + iteration) % 251); };
   auto check_encoded = [&] {
     std::vector<int> encoded;
@@ -48,14 +59,20 @@ void run_synchronize_all(const Settings& settings) {
         int stream = backend::current_stream();
         Row& row = *rows[static_cast<size_t>(worker.index())];
         for (int iteration = 0; iteration < settings.iterations; ++iteration) {
-          if (iteration % 4 == 0) keep_busy(stream, kBusyUs);
+          if (iteration % kBusyEvery == 0) keep_busy(stream, kBusyUs);
           backend::fill(stream, row.buffers[static_cast<size_t>(iteration)], value(worker.index(), iteration));
           row.encoded.store(iteration + 1, std::memory_order_release);
           worker.done();
+          if (iteration % kBusyEvery == 0) await_look(looks);
         }
       },
       [&] {
-        for (int look = 0; look < settings.iterations; ++look) check_encoded();
+        // For as long as the crew is at work, but not for ever.
+        auto all = static_cast<uint64_t>(settings.threads) * static_cast<uint64_t>(settings.iterations);
+        for (int look = 0; look < kLooksMax && operations_done() < all; ++look) {
+          check_encoded();
+          looks.fetch_add(1, std::memory_order_relaxed);
+        }
       });
   check_encoded();
   for (auto& row : rows) {

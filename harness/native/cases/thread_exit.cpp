@@ -9,6 +9,7 @@ namespace harness {
 namespace {
 constexpr size_t kBytes = 256;
 constexpr int kBusyUs = 50;
+constexpr int kBusyAtExitUs = 2000;
 constexpr int kGraphs = 3;
 }  // namespace
 
@@ -41,7 +42,7 @@ void run_thread_exit(const Settings& settings) {
     int stream = backend::current_stream();
     backend::Buffer buffer = backend::allocate(kBytes, stream);
     for (int one = 0; one < kGraphs; ++one) {
-      keep_busy(stream, kBusyUs);
+      keep_busy(stream, kBusyAtExitUs);
       backend::fill(stream, buffer, worker.byte(one));
     }
     backend::commit(stream);

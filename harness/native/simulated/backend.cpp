@@ -21,8 +21,9 @@ const char* platform() { return "simulated"; }
 std::vector<std::string> designs() { return {"fork", "fork-free-list", "upstream"}; }
 
 void use_design(const std::string& design) {
-  // With more workers than streams, free slots are waited for: that is what the design promises.
-  mps_sim::configure("design=" + design + ";pool_wait_ms=-1;compile_us=5");
+  // With more workers than streams, free slots are waited for: that is what the design promises. Compiling takes as long as
+  // it must for two threads to be at it at the same time on a busy machine.
+  mps_sim::configure("design=" + design + ";pool_wait_ms=-1;compile_us=2000");
 }
 
 int stream_count() { return mps_sim::stream_count(); }
