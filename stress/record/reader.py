@@ -144,11 +144,13 @@ class RunReader(Iterator[schema.Record]):
 
 
 def read_run(folder: Path) -> RunReader:
-    """Return an iterator over the records of one run; raise `RecordError` when there is no such folder."""
+    """Return an iterator over the records of one run, or of one file of it; raise `RecordError` without either."""
     return RunReader(folder)
 
 
 def _record_files(folder: Path) -> list[Path]:
+    if folder.is_file():
+        return [folder]
     try:
         return sorted(path for path in folder.iterdir() if path.name.endswith(".jsonl"))
     except OSError as error:

@@ -45,10 +45,10 @@ _REGISTERS = re.compile(
     r"(?:\s*(?:r[a-z0-9]{1,3}|x\[?\d{1,2}\]?|x\d{1,2}|fp|lr|sp|pc|e[a-z]{2}) ?= ?0x[0-9a-f]{1,16}\s*)+$"
 )
 _INFRASTRUCTURE = re.compile(
-    r"FATAL: ThreadSanitizer|ThreadSanitizer CHECK failed|ThreadSanitizer: CHECK failed|"
-    r"ERROR: ThreadSanitizer|ThreadSanitizer: failed to|ThreadSanitizer: starting new threads|"
-    r"==\d{1,10}==(?:ERROR|WARNING|FATAL): |ERROR: (?:Unknown|Invalid) value for |ERROR: expected |"
-    r"ThreadSanitizer: ERROR: |ThreadSanitizer: memory limit|Interceptors are not working"
+    r"FATAL: ThreadSanitizer|ThreadSanitizer:? CHECK failed|ERROR: ThreadSanitizer|ThreadSanitizer: ERROR: |"
+    r"ThreadSanitizer: failed to|ThreadSanitizer: starting new threads|ThreadSanitizer: memory limit|"
+    r"==\d{1,10}==(?:ERROR|WARNING|FATAL): (?!\w*(?:Address|Leak|Memory|Type)Sanitizer)|"
+    r"ERROR: (?:Unknown|Invalid) value for \w+ option|Interceptors are not working"
 )
 _KNOWN_NOISE = re.compile(
     r"ThreadSanitizer:DEADLYSIGNAL|ThreadSanitizer can not provide additional info|"
