@@ -1,0 +1,96 @@
+"""The native harness under ThreadSanitizer: build times, walls of clean runs, and every seeded fault with its detector.
+
+    python -m benchmarks.native_harness [RUNS]
+
+RUNS (20) processes per fault, twin and clean case, at 8 threads x 50 iterations and at 31 x 100.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from stress.sanitizer import faults
+from stress.sanitizer.bench import Bench
+from stress.sanitizer.build import Builder
+from stress.sanitizer.harness import Harness
+from stress.sanitizer.harness import HarnessError
+from stress.sanitizer.harness import default_recipe
+from stress.sanitizer.recipe import Recipe
+from stress.sanitizer.toolchain import find_toolchain
+
+RUNS = 20
+SIZES = ((8, 50), (31, 100))
+COLD_BUILDS = 3
+CACHED_BUILDS = 20
+DEADLINE_S = 60.0
+
+
+def main() -> None:
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else RUNS
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        try:
+            harness = Harness.open(default_recipe(), lambda text: print(text, file=sys.stderr))
+        except HarnessError as error:
+            print(f"not measured: {error}")
+            return
+        builds(folder)
+        for threads, iterations in SIZES:
+            bench = open_bench(harness, folder)
+            table = faults.measure(
+                bench,
+                [one for one in harness.listing.cases.values() if harness.platform in one.platforms],
+                list(harness.listing.faults.values()),
+                threads,
+                iterations,
+                runs,
+                lambda text: print(text, file=sys.stderr),
+            )
+            print(f"\n{faults.text(table)}")
+            seconds = [run.ran.seconds for one in table.clean for run in one.runs]
+            show(f"wall of a clean run, {threads} x {iterations}", seconds, "s", "under 0.2")
+
+
+def builds(folder: Path) -> None:
+    """Print what a build costs, from nothing and from the cache."""
+    cold = [build_s(folder / f"cache{number}") for number in range(COLD_BUILDS)]
+    cached = [build_s(folder / "cache0") for _ in range(CACHED_BUILDS)]
+    show("build from nothing", cold, "s", "under 15")
+    show("build from the cache, with finding the compiler", cached, "s", "under 0.1")
+
+
+def build_s(cache: Path) -> float:
+    started = time.perf_counter()
+    Builder(Recipe.load(default_recipe()), find_toolchain(), cache=cache).ensure(lambda _: None)
+    return time.perf_counter() - started
+
+
+def open_bench(harness: Harness, folder: Path) -> Bench:
+    """Return a bench that keeps its records in one file, since nobody reads them."""
+    log = (folder / "records.jsonl").open("a")
+    stems = iter(range(10**9))
+    return Bench(
+        harness,
+        lambda kind, **fields: log.write(json.dumps({"kind": kind, **fields}) + "\n"),
+        lambda: f"run{next(stems)}",
+        folder,
+        "benchmark",
+        1,
+        DEADLINE_S,
+    )
+
+
+def show(what: str, values: list[float], unit: str, goal: str) -> None:
+    print(
+        f"{what}: median {statistics.median(values):.3f} {unit} ({min(values):.3f}-{max(values):.3f}, "
+        f"{len(values)} times; goal: {goal})"
+    )
+
+
+if __name__ == "__main__":
+    main()
