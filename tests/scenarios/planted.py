@@ -402,7 +402,7 @@ def _weight_changed(base: Any) -> Any:
     class Subject(base):
         def stop(self, state: Any, x: Any) -> Any:
             if current().iteration == 0:
-                state["weight"].neg_()
+                state["weight"].neg_().sum().item()  # done, and not only encoded
             return super().stop(state, x)
 
     return Subject
