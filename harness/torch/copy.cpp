@@ -25,7 +25,7 @@ Side side_of(const at::Tensor& tensor, StreamId stream) { return {layout_of(tens
 
 void submit_copy(StreamId stream, const char* name, Side to, Side from) {
   enqueue(stream, name, [to = std::move(to), from = std::move(from)] {
-    copy_values(to.layout, to.memory, alias(from.layout, from.memory));
+    copy_values(to.layout, to.memory, read_alias(from.layout, from.memory));
   });
 }
 
@@ -93,6 +93,7 @@ void copy_to_device(const at::Tensor& self, const at::Tensor& source, bool non_b
   if (strikes(Fault::copy_source_freed)) {
     enqueue(stream, "copy_to_device", [to = std::move(to), layout, from] {
       window(Fault::copy_source_freed);
+      announce_read(layout, from);
       const std::vector<char> bytes = read_possibly_freed(from.base, from.bytes);
       if (bytes.empty()) return;
       MemoryRange read = from;
@@ -102,7 +103,7 @@ void copy_to_device(const at::Tensor& self, const at::Tensor& source, bool non_b
     return;
   }
   enqueue(stream, "copy_to_device", [to = std::move(to), layout, from, kept = retain(source.storage())] {
-    copy_values(to.layout, to.memory, alias(layout, from));
+    copy_values(to.layout, to.memory, read_alias(layout, from));
   });
 }
 
@@ -112,7 +113,7 @@ void copy_to_cpu(const at::Tensor& self, const at::Tensor& source, bool non_bloc
   const Layout layout = layout_of(self);
   const MemoryRange to = memory_of(self);
   enqueue(stream, "copy_to_cpu", [layout, to, from = std::move(from), kept = retain(self.storage())] {
-    copy_values(layout, to, alias(from.layout, from.memory));
+    copy_values(layout, to, read_alias(from.layout, from.memory));
   });
   if (!non_blocking) wait_for(stream);
 }
@@ -120,6 +121,7 @@ void copy_to_cpu(const at::Tensor& self, const at::Tensor& source, bool non_bloc
 }  // namespace
 
 at::Tensor& copy_(at::Tensor& self, const at::Tensor& source, bool non_blocking) {
+  MPS_SIM_CALL_FRAME("aten::copy_");
   translated([] { check_not_forked(); });
   release_retained();
   if (self.is_same(source)) return self;

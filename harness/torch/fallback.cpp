@@ -40,6 +40,7 @@ void share_scalar(Launch& launch, const Call& call, const std::vector<TensorSlot
   for (size_t i = 0; i < slots.size(); ++i) {
     if (!is_number(slots[i])) continue;
     auto* buffer = static_cast<double*>(shared_scratch(Fault::scalar_buffer_reused, sizeof(double)));
+    announce_bytes(buffer, sizeof *buffer, true);
     __atomic_store_n(reinterpret_cast<int64_t*>(buffer), c10::bit_cast<int64_t>(call.tensors[i]->item().toDouble()),
                      __ATOMIC_RELAXED);
     if (strikes(Fault::scalar_buffer_reused)) {
@@ -81,11 +82,13 @@ class CpuInputs {
     const Binding& binding = launch_.inputs[index];
     if (slot.place != Place::device) {
       if (launch_.shared_scalar != nullptr && is_number(slot)) {
+        announce_bytes(launch_.shared_scalar, sizeof *launch_.shared_scalar, false);
         int64_t bits = __atomic_load_n(reinterpret_cast<int64_t*>(launch_.shared_scalar), __ATOMIC_RELAXED);
         binding.cpu.fill_(c10::bit_cast<double>(bits));
       }
       return binding.cpu;
     }
+    (slot.is_written ? announce_write : announce_read)(slot.layout, binding.memory);
     at::Tensor tensor = alias(slot.layout, binding.memory, storage(binding.memory));
     if (slot.is_wrapped_number) tensor.unsafeGetTensorImpl()->set_wrapped_number(true);
     return tensor;
@@ -321,6 +324,7 @@ void run_view(const Call& call, Stack* stack) {
 void boxed_fallback(const c10::OperatorHandle& op, Stack* stack) {
   translated([] { check_not_forked(); });
   const Call call(plan_for(op), *stack);
+  MPS_SIM_CALL_FRAME(call.plan.name.c_str());
   if (call.plan.is_view) {
     run_view(call, stack);
     return;

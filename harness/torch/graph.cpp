@@ -16,7 +16,7 @@ ArgumentTemplate::Kind ArgumentTemplate::kind_of(const c10::IValue& value, bool 
 }
 
 ArgumentTemplate::ArgumentTemplate(const Call& call) {
-  size_t tensors = 0;
+  std::vector<bool> is_written;  // By tensor.
   for (size_t index = 0; index < call.arguments.size(); ++index) {
     const c10::IValue& value = call.arguments[index];
     Argument argument{kind_of(value, call.plan.arguments[index].is_runtime_value)};
@@ -28,18 +28,20 @@ ArgumentTemplate::ArgumentTemplate(const Call& call) {
     if (argument.kind == Kind::tensor_list || argument.kind == Kind::optional_tensor_list) {
       argument.count = value.toListRef().size();
     }
-    tensors += argument.count;
+    is_written.insert(is_written.end(), argument.count, call.plan.arguments[index].is_written);
     arguments_.push_back(std::move(argument));
   }
-  for (const at::Tensor* tensor : call.tensors) {
+  TORCH_INTERNAL_ASSERT(call.tensors.size() == is_written.size(), call.plan.name);
+  for (size_t index = 0; index < call.tensors.size(); ++index) {
+    const at::Tensor* tensor = call.tensors[index];
     TensorSlot slot{place_of(*tensor)};
+    slot.is_written = is_written[index];
     if (slot.place != Place::undefined) {
       slot.is_wrapped_number = tensor->unsafeGetTensorImpl()->is_wrapped_number();
       slot.layout = layout_of(*tensor);
     }
     slots.push_back(std::move(slot));
   }
-  TORCH_INTERNAL_ASSERT(slots.size() == tensors, call.plan.name);
 }
 
 std::vector<c10::IValue> runtime_values_of(const Call& call) {

@@ -15,6 +15,7 @@ namespace mps_sim {
 struct TensorSlot {
   Place place;
   bool is_wrapped_number = false;
+  bool is_written = false;
   Layout layout{};
 };
 

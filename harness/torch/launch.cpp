@@ -70,7 +70,7 @@ void release_retained() {
     storages.swap(retained().storages);
     retained().is_any.store(false, std::memory_order_release);
   }
-  for (c10::Storage* storage : storages) delete storage;
+  for (c10::Storage* storage : storages) put_down(storage);
 }
 
 }  // namespace mps_sim

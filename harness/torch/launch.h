@@ -7,6 +7,7 @@
 #include <memory>
 #include <utility>
 
+#include "announce.h"
 #include "errors.h"
 #include "runtime/device.h"
 
@@ -18,7 +19,9 @@ void run_on_stream_thread(const std::function<void()>& kernel);
 template <typename Function>
 void enqueue(StreamId stream, const char* name, Function kernel) {
   translated([&] {
-    submit(stream, name, [kernel = std::move(kernel)]() mutable { run_on_stream_thread(std::ref(kernel)); });
+    submit(stream, name, [kernel = std::move(kernel), origin = KernelOrigin(name, stream)]() mutable {
+      origin.run([&] { run_on_stream_thread(std::ref(kernel)); });
+    });
   });
 }
 

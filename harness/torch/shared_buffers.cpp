@@ -22,7 +22,7 @@ struct Input {  // Of a kernel; undefined where the tensor was not given.
   Layout layout{};
   MemoryRange memory{};
 
-  at::Tensor tensor() const { return is_given ? alias(layout, memory) : at::Tensor(); }
+  at::Tensor tensor() const { return is_given ? read_alias(layout, memory) : at::Tensor(); }
 };
 
 Input input_of(const c10::IValue& value, StreamId stream) {
@@ -75,7 +75,7 @@ void linear_through_buffer(Stack* stack) {
   enqueue(stream, "linear", [=, layout = layout_of(output), memory = memory_for(output, stream)] {
     const at::Tensor own = packed(x);
     window(Fault::linear_shared_scratch);
-    const at::Tensor shared = alias(layout_of(own), {linear_buffer(), own.nbytes(), 0});
+    const at::Tensor shared = read_alias(layout_of(own), {linear_buffer(), own.nbytes(), 0});
     copy_values(layout, memory, at::linear(shared, w.tensor(), bias.tensor()));
   });
   stack->emplace_back(std::move(output));

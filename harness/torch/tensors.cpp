@@ -5,6 +5,7 @@
 
 #include <cstring>
 
+#include "announce.h"
 #include "errors.h"
 #include "launch.h"
 #include "side_copies.h"
@@ -98,6 +99,7 @@ void resize_on_device(const at::Tensor& tensor, c10::IntArrayRef sizes) {
 }
 
 void copy_values(const Layout& to_layout, const MemoryRange& to, const at::Tensor& from) {
+  announce_write(to_layout, to);
   const bool is_one_storage = from.storage().data() == to.base;
   at::Tensor target = is_one_storage ? alias(to_layout, to, from.storage()) : alias(to_layout, to);
   const bool is_plain = !is_one_storage && !to_layout.is_conj && !to_layout.is_neg && !from.is_conj() && !from.is_neg();

@@ -1,0 +1,103 @@
+// Planted races for a process under ThreadSanitizer, reached as any operator is: through torch's dispatcher. A run in which
+// they are not reported proves nothing, whatever the reason: a suppression that matches the dispatcher's frames, too
+// little history, kernels that announce nothing.
+#include "announce.h"
+
+#ifdef MPS_SIM_TSAN
+
+#include <torch/library.h>
+
+#include <atomic>
+#include <chrono>
+#include <mutex>
+
+#include "launch.h"
+
+extern "C" {
+int mps_race_canary = 0;
+int mps_race_canary_history = 0;
+int mps_race_guarded = 0;
+}
+
+namespace mps_sim {
+
+namespace {
+
+constexpr int kCallsBetween = 100'000;  // The runtime forgets after 30'000 to 100'000 with its default history.
+constexpr auto kPatience = std::chrono::seconds(20);
+
+// Lets two threads go on together, and no more: relaxed, so that nothing of one happens before anything of the other.
+class Rendezvous {
+ public:
+  void meet() {
+    arrived_.fetch_add(1, std::memory_order_relaxed);
+    const auto until = std::chrono::steady_clock::now() + kPatience;
+    while (arrived_.load(std::memory_order_relaxed) < 2 && std::chrono::steady_clock::now() < until) {
+    }
+  }
+
+ private:
+  std::atomic<int> arrived_{0};
+};
+
+[[gnu::noinline]] void step_of_history(volatile int& steps) { steps = steps + 1; }
+
+// Two threads call it, each with a stream of its own: they race for a variable, and their kernels for `memory`.
+void canary(const at::Tensor& memory, int64_t stream) {
+  static Rendezvous threads, kernels;
+  threads.meet();
+  mps_race_canary = static_cast<int>(stream);
+  const auto id = static_cast<StreamId>(stream);
+  enqueue(id, "mps_race_canary_kernel", [layout = layout_of(memory), range = memory_of(memory)] {
+    kernels.meet();
+    announce_write(layout, range);
+  });
+  translated([&] { commit(id); });
+}
+
+// The first caller's access lies far back when the second one's comes.
+void canary_history(const at::Tensor&, bool is_first) {
+  static Rendezvous both;
+  if (is_first) {
+    mps_race_canary_history = 1;
+    volatile int steps = 0;
+    for (int call = 0; call < kCallsBetween; ++call) step_of_history(steps);
+  }
+  both.meet();
+  if (!is_first) mps_race_canary_history = 2;
+}
+
+// As `canary`, and right.
+void guarded(const at::Tensor& memory, int64_t stream) {
+  static Rendezvous threads;
+  static std::mutex mutex;
+  threads.meet();
+  {
+    std::lock_guard<std::mutex> guard(mutex);
+    mps_race_guarded = static_cast<int>(stream);
+    enqueue(1, "mps_race_guarded_kernel", [layout = layout_of(memory), range = memory_of(memory)] {
+      announce_write(layout, range);
+    });
+  }
+  translated([&] { commit(1); });
+}
+
+}  // namespace
+
+TORCH_LIBRARY_FRAGMENT(mps_stress_sim, library) {
+  library.def("tsan_canary(Tensor memory, int stream) -> ()");
+  library.def("tsan_canary_history(Tensor memory, bool is_first) -> ()");
+  library.def("tsan_guarded(Tensor memory, int stream) -> ()");
+  library.def("tsan_step(int thread, int iteration) -> ()",
+              [](int64_t thread, int64_t iteration) { note_step({static_cast<int>(thread), iteration}); });
+}
+
+TORCH_LIBRARY_IMPL(mps_stress_sim, MPS_SIM_KEY, library) {
+  library.impl("tsan_canary", TORCH_FN(canary));
+  library.impl("tsan_canary_history", TORCH_FN(canary_history));
+  library.impl("tsan_guarded", TORCH_FN(guarded));
+}
+
+}  // namespace mps_sim
+
+#endif

@@ -1,0 +1,161 @@
+"""Child processes under ThreadSanitizer: the environment they are started in, and the reports they leave."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field
+from dataclasses import replace
+from pathlib import Path
+
+from stress.findings import Finding
+from stress.sanitizer.options import VARIABLE
+from stress.sanitizer.options import TsanOptions
+from stress.sanitizer.parser import parse_file
+from stress.sanitizer.python.findings import findings_of
+from stress.sanitizer.python.in_flight import InFlight
+from stress.sanitizer.report import Parsed
+from stress.sanitizer.toolchain import Toolchain
+
+PRELOAD_VARIABLE = "LD_PRELOAD"
+IN_FLIGHT_VARIABLE = "MPS_STRESS_TSAN_IN_FLIGHT"
+LOG_BYTES_MAX = 20_000_000
+"""Of the runtime's text of one child that is kept as evidence; all of it is read."""
+
+_PYTHON = {
+    # The child's own status and signals tell how it ended, as in any other run: the runtime's status would hide the
+    # first, and its handlers, which print and then exit, the second.
+    "exitcode": "0",
+    "handle_segv": "0",
+    "handle_sigbus": "0",
+    "handle_sigfpe": "0",
+    "handle_sigill": "0",
+    "handle_abort": "0",
+    "handle_sigtrap": "0",
+    # A child ends with _exit, after which there is nothing to wait for.
+    "atexit_sleep_ms": "0",
+    # With 1, on Linux, every report that comes out of memcpy, free or a lock's misuse is lost.
+    "ignore_noninstrumented_modules": "0",
+    # torch's and Python's own threads are never joined.
+    "report_thread_leaks": "0",
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What ThreadSanitizer said about one child."""
+
+    parsed: Parsed
+    findings: tuple[Finding, ...]
+    problem: str = ""
+    """Why silence proves nothing here: the controls of the run failed, or the runtime did not work."""
+    units: str = ""
+
+    @property
+    def signature(self) -> str | None:
+        return self.parsed.signatures[0] if self.parsed.signatures else None
+
+    def to_data(self) -> dict[str, object]:
+        """Return what a record and the closing line say about it."""
+        parsed = self.parsed
+        return {
+            "reports": parsed.total,
+            "signatures": {
+                name: one.count for name, one in zip(parsed.signatures, parsed.reports, strict=True)
+            },
+            "suppressed": dict(parsed.suppressions),
+            "problem": self.problem,
+            "units": self.units,
+        }
+
+
+@dataclass
+class Children:
+    """How a supervisor's children get under ThreadSanitizer."""
+
+    toolchain: Toolchain
+    preloaded: Path
+    options: TsanOptions
+    units: str = ""
+    reasons: tuple[str, ...] = ()
+    """Why silence proves nothing in this run: from the audit, and once they have run from the controls."""
+    folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="mps-stress-tsan-")))
+
+    def env(self) -> dict[str, str]:
+        """Return what the environment of a child needs beside its own."""
+        libraries = [str(self.preloaded), str(self.toolchain.runtime_library)]
+        given = os.environ.get(PRELOAD_VARIABLE, "")
+        return {
+            PRELOAD_VARIABLE: ":".join([*libraries, *([given] if given else [])]),
+            VARIABLE: self.options.text(self._log),
+            IN_FLIGHT_VARIABLE: str(self._in_flight),
+        }
+
+    @property
+    def problem(self) -> str:
+        return "; ".join(self.reasons)
+
+    @property
+    def _log(self) -> Path:
+        return self.folder / "tsan"
+
+    @property
+    def _in_flight(self) -> Path:
+        return self.folder / "in-flight"
+
+    def collect(self, pid: int, stderr: Path, keep_as: Path) -> Outcome:
+        """Read what the child with this pid left; its text is moved to `keep_as`."""
+        log, in_flight = (one.with_name(f"{one.name}.{pid}") for one in (self._log, self._in_flight))
+        parsed = parse_file(log) if log.is_file() else Parsed()
+        if stderr.is_file():
+            # What the runtime says before it knows where its log is.
+            early = parse_file(stderr)
+            parsed = replace(parsed, fatal=(*parsed.fatal, *early.fatal))
+        doing = InFlight.read(in_flight)
+        findings = findings_of(parsed, doing)
+        if log.is_file():
+            _move(log, keep_as)
+        in_flight.unlink(missing_ok=True)
+        return Outcome(parsed, tuple(findings), self.problem or _amiss(parsed), self.units)
+
+    def to_data(self) -> dict[str, object]:
+        """Return what the run's record says about it."""
+        return {
+            "compiler": self.toolchain.version,
+            "runtime": str(self.toolchain.runtime_library),
+            "options": dict(self.options.values),
+            "units": self.units,
+            "problem": self.problem,
+        }
+
+    def close(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def python_options(toolchain: Toolchain, given: Mapping[str, str]) -> TsanOptions:
+    """Return the options for Python; `given` is the environment, whose TSAN_OPTIONS win. Raise `OptionsError`."""
+    # No suppressions of ours: none was needed, and each could hide what is looked for.
+    made = TsanOptions.make(toolchain, None, given.get(VARIABLE, ""))
+    return TsanOptions({**made.values, **_PYTHON, **made.given}, made.given)
+
+
+def _amiss(parsed: Parsed) -> str:
+    """Return why a child without reports proves nothing; empty where it does."""
+    if parsed.fatal:
+        return f"ThreadSanitizer did not work: {parsed.fatal[0]}"
+    if parsed.unparsed_lines:
+        return f"{parsed.unparsed_lines} lines of its text mean nothing to us: {parsed.unparsed[0]}"
+    return ""
+
+
+def _move(log: Path, target: Path) -> None:
+    """Move the runtime's text, or the beginning of a long one, to where the attempt's evidence is."""
+    if log.stat().st_size <= LOG_BYTES_MAX:
+        shutil.move(log, target)
+        return
+    with log.open("rb") as whole, target.open("wb") as part:
+        part.write(whole.read(LOG_BYTES_MAX))
+    log.unlink()

@@ -1,0 +1,88 @@
+"""Reports as findings of an attempt: what raced, in which operation, submitted by which thread in which iteration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stress.findings import Finding
+from stress.sanitizer.names import Origin
+from stress.sanitizer.names import naming_frame
+from stress.sanitizer.names import origin
+from stress.sanitizer.names import short_name
+from stress.sanitizer.python.in_flight import Doing
+from stress.sanitizer.python.in_flight import InFlight
+from stress.sanitizer.report import Frame
+from stress.sanitizer.report import Parsed
+from stress.sanitizer.report import Report
+from stress.sanitizer.report import Stack
+from stress.verdict import Verdict
+
+KERNEL_FILE = "on-device.kernel"
+CALL_FILE = "torch.call"
+"""As which file `harness/preload/in_flight.cpp` names the frame of an operation: on a stream's thread, or its caller's."""
+ANNOUNCING = "mps_stress_in_flight_access"
+FINDINGS_MAX = 20
+FRAMES_SHOWN = 3
+
+
+def findings_of(parsed: Parsed, in_flight: InFlight) -> list[Finding]:
+    """Return one finding per distinct report, at most `FINDINGS_MAX`."""
+    pairs = list(zip(parsed.reports, parsed.signatures, strict=True))[:FINDINGS_MAX]
+    return [_finding(report, name, in_flight.of(report)) for report, name in pairs]
+
+
+def operation_of(stack: Stack) -> str | None:
+    """Return the operation in flight: its frame is the device's own."""
+    return next((one.function for one in stack.frames if one.file in (KERNEL_FILE, CALL_FILE)), None)
+
+
+def _finding(report: Report, name: str, doing: Sequence[Doing]) -> Finding:
+    sides = report.accesses or report.stacks
+    told = [*doing, *[Doing()] * (len(sides) - len(doing))]
+    text = " against ".join(_side(stack, one) for stack, one in zip(sides[:2], told, strict=False))
+    place = report.location
+    if place is not None and place.name:
+        text += f", on {place.name}"
+    often = f" ({report.count} reports)" if report.count > 1 else ""
+    first = next((one for one in told if one.thread is not None), Doing())
+    return Finding(
+        Verdict.RACE,
+        name,
+        f"{text}{often}",
+        thread=first.thread,
+        iteration=first.iteration,
+        trace="\n".join(line for stack in sides[:2] for line in _lines(stack)),
+    )
+
+
+def _side(stack: Stack, doing: Doing) -> str:
+    access, operation = stack.access, operation_of(stack)
+    frame = naming_frame(stack.frames)
+    what = {None: stack.kind, True: "write", False: "read"}[access.write if access is not None else None]
+    is_kernel = frame is not None and frame.file == KERNEL_FILE
+    where = f"kernel {operation}" if is_kernel else short_name(frame)
+    inside = f"in {operation}" if operation is not None and not is_kernel else ""
+    context = ", ".join(filter(None, (inside, str(doing))))
+    return f"{what} by {where}" + (f" ({context})" if context else "")
+
+
+def _lines(stack: Stack) -> list[str]:
+    """Return the header and the innermost frames that say something, our own first of all."""
+    frames = [
+        one for one in stack.frames if origin(one) in (Origin.OURS, Origin.OTHER) and not _announces(one)
+    ]
+    own = [one for one in frames if origin(one) == Origin.OURS] or frames or list(stack.frames)
+    return [stack.header, *(f"  {_frame(one)}" for one in own[:FRAMES_SHOWN])]
+
+
+def _announces(frame: Frame) -> bool:
+    """Whether a frame is only the way by which a kernel's access was told."""
+    return frame.function == ANNOUNCING or (frame.source or "").rpartition("/")[2].startswith("announce.")
+
+
+def _frame(frame: Frame) -> str:
+    name = short_name(frame)
+    if frame.file in (KERNEL_FILE, CALL_FILE):
+        return f"{name} ({'kernel' if frame.file == KERNEL_FILE else 'call'})"
+    place = frame.source.rpartition("/")[2] if frame.source else frame.module
+    return f"{name} {place}" if place else name

@@ -1,0 +1,111 @@
+"""ThreadSanitizer in one pytest run: what is needed for it, its controls, and what the run may claim. Parent side."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stress.isolate.backend import IsolationError
+from stress.isolate.spec import ChildSpec
+from stress.isolate.spec import SimSpec
+from stress.isolate.supervisor import Supervisor
+from stress.sanitizer.instrumentation import CountError
+from stress.sanitizer.options import OptionsError
+from stress.sanitizer.python.audit import audit
+from stress.sanitizer.python.build import TsanBuild
+from stress.sanitizer.python.build import TsanBuilder
+from stress.sanitizer.python.build import the_toolchain
+from stress.sanitizer.python.children import Children
+from stress.sanitizer.python.children import python_options
+from stress.sanitizer.python.control import problem_of
+from stress.sanitizer.suppressions import SuppressionsError
+from stress.sanitizer.toolchain import ToolchainError
+from stress.sim.build import Say
+from stress.sim.toolchain import BuildError
+
+CONTROL_DEADLINE_S = 180.0
+LIBTORCH = "libtorch not instrumented: its code is not covered"
+
+
+def build(say: Say, *, again: bool = False) -> TsanBuild:
+    """Return the instrumented device; raise `pytest.UsageError` that says what to install."""
+    try:
+        return TsanBuilder.default().ensure(say, again=again)
+    except (ToolchainError, BuildError) as error:
+        raise pytest.UsageError(f"--mps-tsan: {error}") from error
+
+
+def children_of(library: Path) -> Children:
+    """Return how children with this instrumented device are started; raise `pytest.UsageError`."""
+    try:
+        toolchain = the_toolchain()
+        options = python_options(toolchain, os.environ)
+        made = TsanBuild.read(library)
+        reasons = audit(options, made)
+    except (ToolchainError, OptionsError, SuppressionsError, CountError) as error:
+        raise pytest.UsageError(f"--mps-tsan: {error}") from error
+    return Children(toolchain, made.preloaded, options, made.units_text, tuple(reasons))
+
+
+def control(supervisor: Supervisor, children: Children, sim: SimSpec) -> None:
+    """Run the controls, and note in `children` why silence proves nothing, if so."""
+    folder = Path(tempfile.mkdtemp(prefix="mps-stress-tsan-control-"))
+    spec = ChildSpec(
+        "tsan-control",
+        str(folder),
+        "control",
+        "sim",
+        deadline_s=CONTROL_DEADLINE_S,
+        sys_path=tuple(sys.path),
+        sim=sim,
+    )
+    try:
+        run = supervisor.run(spec, 0)
+    except IsolationError as error:
+        raise pytest.UsageError(f"--mps-tsan: no child process can be started: {error}") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    assert run.tsan is not None
+    said = (run.result or {}).get("findings") or []
+    problem = run.tsan.problem or problem_of(run.tsan.parsed)
+    if run.result is None:
+        problem = f"the child with the controls died: {run.stderr.strip()[-300:] or run.exit}"
+    elif said:
+        problem = f"the controls could not run: {said[0]['text']}"
+    children.reasons = (*children.reasons, *([f"controls: {problem}"] if problem else []))
+
+
+def header_line(children: Children) -> str:
+    """Return what the header of the run says."""
+    found = f"NOT USABLE ({children.problem})" if children.problem else "canaries found"
+    return f"mps: ThreadSanitizer ({children.toolchain.version}): {found}; {children.units}; {LIBTORCH}"
+
+
+def closing_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what the run may claim, from the rows of its items; nothing without ThreadSanitizer."""
+    told = [row["tsan"] for row in rows if row.get("tsan")]
+    if not told:
+        return []
+    reports = sum(one["reports"] for one in told)
+    problems = sorted({one["problem"] for one in told if one["problem"]})
+    matched: Counter[str] = Counter()
+    for one in told:
+        matched.update(one["suppressed"])
+    parts = [
+        f"{reports} reports in {sum(one['attempts'] for one in told)} attempts",
+        f"NOT USABLE ({problems[0]})" if problems else "canaries found",
+        told[0]["units"],
+        LIBTORCH,
+        "suppressions matched: "
+        + (", ".join(f"{name} {count}" for name, count in matched.items()) or "none"),
+    ]
+    return [f"ThreadSanitizer: {'; '.join(parts)}"]

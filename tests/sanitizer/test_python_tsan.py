@@ -1,0 +1,182 @@
+"""`--mps-tsan` in real runs: one build of the instrumented device, and few children, since each takes seconds."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stress.sanitizer.options import VARIABLE
+from stress.sanitizer.toolchain import CLANG_VARIABLE
+from stress.sanitizer.toolchain import ToolchainError
+from stress.sanitizer.toolchain import find_toolchain
+from tests.conftest import Ran
+from tests.conftest import run_in
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the simulated device is for Linux")
+
+SUBJECT = """
+class Adds(Scenario):
+    iterations = 4
+    def make_input(self, generator):
+        return torch.randn(64, generator=generator)
+    def step(self, state, x):
+        return x + 1
+
+class AddsToOneTensor(Scenario):
+    '''Each thread's stream adds to the same memory, and nothing orders them: always a race, and often no wrong value.'''
+    iterations = 25
+    def setup(self, device):
+        return torch.zeros(64, device=device)
+    def make_input(self, generator):
+        return torch.zeros(64)
+    def step(self, state, x):
+        state.add_(x)
+        return x
+
+class InOrder(Scenario):
+    '''The same memory on two streams, in the order of events.'''
+    iterations = 10
+    requires = ["events"]
+    threads_max = 2
+    def setup(self, device):
+        import queue
+        return torch.zeros(64, device=device), queue.Queue(), queue.Queue()
+    def steps(self):
+        return [self.produce, self.consume]
+    def produce(self, state, x):
+        from stress.streams import new_event
+        tensor, there, back = state
+        tensor.add_(1)
+        event = new_event(tensor.device)
+        event.record()
+        there.put(event)
+        back.get().wait()
+    def consume(self, state, x):
+        from stress.streams import new_event
+        tensor, there, back = state
+        there.get().wait()
+        tensor.add_(1)
+        event = new_event(tensor.device)
+        event.record()
+        back.put(event)
+    def reference(self, device, inputs):
+        return [[None] * len(one) for one in inputs]
+"""
+GIVEN = ("--mps-attempts=1", "--mps-seed=7", "--mps-device=sim", "--mps-tsan", "--mps-perturb=off")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def toolchain(build_cache: Path) -> None:
+    try:
+        find_toolchain()
+    except ToolchainError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory, toolchain: None) -> Ran:
+    """One run: the first of the session builds the device, which takes a minute of a busy machine."""
+    return run_in(tmp_path_factory.mktemp("tsan"), SUBJECT, "--mps-threads=2", *GIVEN, "-rA", timeout_s=280.0)
+
+
+class TestARun:
+    def test_says_in_the_header_what_its_silence_is_worth(self, ran: Ran) -> None:
+        ran.result.stdout.fnmatch_lines(
+            [
+                "mps: ThreadSanitizer (*clang version *): canaries found; 3 of 3 translation units instrumented; "
+                "libtorch not instrumented: its code is not covered"
+            ]
+        )
+
+    def test_passes_what_is_right(self, ran: Ran) -> None:
+        verdicts = {name: one["verdict"] for name, one in ran.items.items()}
+        assert verdicts == {"Adds[t2]": "pass", "AddsToOneTensor[t2]": "race", "InOrder[t2]": "pass"}
+
+    def test_names_a_race_by_the_operation_in_flight(self, ran: Ran) -> None:
+        (end,) = ran.ends("AddsToOneTensor[t2]")
+        assert end["signature"] == "tsan/data-race aten::add_.Tensor <> aten::add_.Tensor"
+        first = end["findings"][0]
+        assert first["verdict"] == "race"
+        assert first["text"].startswith("write by kernel aten::add_.Tensor (stream ")
+
+    def test_says_whose_kernels_raced_and_in_which_iterations(self, ran: Ran) -> None:
+        (end,) = ran.ends("AddsToOneTensor[t2]")
+        first = end["findings"][0]
+        assert first["thread"] in (0, 1)
+        assert 0 <= first["iteration"] < 25
+        assert "thread 0 iteration " in first["text"]
+        assert "thread 1 iteration " in first["text"]
+
+    def test_keeps_the_text_of_the_sanitizer(self, ran: Ran) -> None:
+        (end,) = ran.ends("AddsToOneTensor[t2]")
+        assert ran.folder is not None
+        assert "WARNING: ThreadSanitizer: data race" in (ran.folder / end["tsan_log"]).read_text()
+        assert end["tsan"]["reports"] >= 1
+        assert end["exit_status"] == 0
+
+    def test_closes_with_what_it_may_claim(self, ran: Ran) -> None:
+        ran.result.stdout.fnmatch_lines(
+            [
+                "ThreadSanitizer: * reports in * attempts; canaries found; 3 of 3 translation units instrumented; "
+                "libtorch not instrumented: its code is not covered; suppressions matched: none"
+            ]
+        )
+        assert ran.records[0]["tsan"]["problem"] == ""
+
+    def test_can_be_repeated_by_its_command(self, ran: Ran) -> None:
+        start = next(one for one in ran.records if one["kind"] == "attempt_start")
+        assert "--mps-tsan" in start["command"]
+        assert start["env"] == {}
+
+
+class TestABroadSuppression:
+    """Every call passes through torch's dispatcher, and `race:` matches any frame of either stack."""
+
+    @pytest.fixture(scope="class")
+    def suppressed(self, tmp_path_factory: pytest.TempPathFactory, ran: Ran) -> Iterator[Ran]:
+        folder = tmp_path_factory.mktemp("suppressed")
+        file = folder / "suppressions.txt"
+        file.write_text("# Torch's own races. https://example.org/\nrace:libtorch_cpu.so\n")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(VARIABLE, f"suppressions={file}")
+            yield run_in(folder, SUBJECT, "--mps-threads=2", *GIVEN, "-k", "Adds and not One")
+
+    def test_loses_the_canary_and_nothing_is_green(self, suppressed: Ran) -> None:
+        assert suppressed.items["Adds[t2]"]["verdict"] == "inconclusive"
+        assert "controls: canary, history canary not found" in suppressed.text
+        assert suppressed.result.ret == pytest.ExitCode.TESTS_FAILED
+
+    def test_is_named(self, suppressed: Ran) -> None:
+        assert "suppression race:libtorch_cpu.so (line 2): it matches " in suppressed.text
+        assert "through which every call of a scenario passes" in suppressed.text
+
+
+class TestWithoutATool:
+    def test_the_packages_are_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv(CLANG_VARIABLE, "/nowhere/clang++")
+        result = run_in(tmp_path, SUBJECT, *GIVEN).result
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        assert any("--mps-tsan: " in line and "/nowhere/clang++" in line for line in result.errlines)
+
+    def test_a_clang_without_the_runtime_names_them_too(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        if shutil.which("apt-get") is None:
+            pytest.skip("packages are named where apt-get is")
+        clang = tmp_path / "clang++"
+        clang.write_text(
+            "#!/bin/sh\necho 'clang version 19.1.7'\necho 'InstalledDir: /nowhere'\necho 'libraries: =/nowhere'\n"
+        )
+        clang.chmod(0o755)
+        monkeypatch.setenv(CLANG_VARIABLE, str(clang))
+        result = run_in(tmp_path, SUBJECT, *GIVEN).result
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        assert any(
+            "has no ThreadSanitizer runtime" in line
+            and "apt-get install clang-19 libclang-rt-19-dev llvm-19" in line
+            for line in result.errlines
+        )
