@@ -4,10 +4,15 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INPUTS := pyproject.toml constraints.txt tools/setup
 
-.PHONY: stress test lint bench power clean
+.PHONY: stress nightly test lint bench power clean
 
+# The quick profile, in at most three minutes: on a slow machine items get fewer attempts, and what is not run says so.
 stress: $(VENV)/.ready
-	$(BIN)/python -m pytest --mps-threads=8
+	$(BIN)/python -m pytest --mps-threads=8 --mps-seconds=170
+
+# The full profile: every item, 20 attempts each, in at most half an hour.
+nightly: $(VENV)/.ready
+	$(BIN)/python -m pytest --mps-threads=8 --mps-profile=full --mps-seconds=1750
 
 test: $(VENV)/.ready-dev lint
 	$(BIN)/python -m pytest -n 2 --dist=loadfile

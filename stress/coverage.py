@@ -71,6 +71,7 @@ _PLACES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("sim", "sim", tuple(DESIGNS)),
 )
 """(Name, device, designs)."""
+_GREEN, _NOT_RUN = "green", "not run"
 
 
 @dataclass(frozen=True)
@@ -125,34 +126,38 @@ class Places:
         self._places = [one for one in _PLACES if one[1] in told or one[1] != "mps"]
 
     def of(self, one: Covered) -> str:
-        """Return, for example, "CPU, sim; CUDA: fails (race)" or "sim; CPU n/a: no events; CUDA: not run"."""
-        words = [self._word(one, *place) for place in self._places]
-        ran = [text for text, is_green in words if is_green]
-        return "; ".join([", ".join(ran) or "not run", *(text for text, is_green in words if not is_green)])
-
-    def _word(self, one: Covered, name: str, device: str, designs: Sequence[str]) -> tuple[str, bool]:
-        """Return (text, whether it is that the scenario ran and was green)."""
-        seen = {design: self._seen(one, device, design) for design in designs}
-        green = [design for design, word in seen.items() if word == "green"]
-        if len(green) == len(designs):
-            return name, True
-        others: dict[str, list[str]] = defaultdict(list)
-        for design, word in seen.items():
-            if word != "green":
-                others[word].append(design)
-        if not green and len(others) == 1:
-            word = next(iter(others))
-            return (f"{name} {word}" if word.startswith("n/a") else f"{name}: {word}"), False
-        text = "; ".join(f"{', '.join(names)} {word}" for word, names in others.items())
-        return f"{name} ({text})", bool(green)
+        """Return, for example, "CPU, sim; CUDA fails (race)" or "sim; CPU n/a: no events; not run on CUDA"."""
+        ran, rest, not_run = [], [], []
+        for name, device, designs in self._places:
+            words = {design: self._seen(one, device, design) for design in designs}
+            differing: dict[str, list[str]] = defaultdict(list)
+            for design, word in words.items():
+                if word != _GREEN:
+                    differing[word].append(design)
+            if not differing:
+                ran.append(name)
+            elif _GREEN in words.values():
+                told = "; ".join(f"{', '.join(who)} {word}" for word, who in differing.items())
+                ran.append(f"{name} ({told})")
+            elif set(differing) == {_NOT_RUN}:
+                not_run.append(name)
+            else:
+                rest.append(f"{name} {' / '.join(differing)}")
+        return "; ".join(
+            [
+                *([", ".join(ran)] if ran else []),
+                *rest,
+                *([f"not run on {', '.join(not_run)}"] if not_run else []),
+            ]
+        )
 
     def _seen(self, one: Covered, device: str, design: str) -> str:
         status = self.ran.status(one.name, device, design)
         if status is not None:
-            return "green" if status[0] == "green" else f"fails ({status[0]})"
+            return _GREEN if status[0] == "green" else f"fails ({status[0]})"
         able = self.ran.capabilities(device, design)
         missing = [] if able is None else [need for need in one.cls.requires if need not in able]
-        return f"n/a: no {', '.join(_readable(need) for need in missing)}" if missing else "not run"
+        return f"n/a: no {', '.join(_readable(need) for need in missing)}" if missing else _NOT_RUN
 
 
 def _readable(capability: str) -> str:
