@@ -166,6 +166,10 @@ def command_line(run: Run, spec: ItemSpec) -> str:
     parts.append(f"--mps-perturb={settings.perturb}")
     if settings.deadline_s != 60.0:
         parts.append(f"--mps-deadline={settings.deadline_s:g}")
+    if settings.sequences is not None:
+        parts.append(f"--mps-sequences={settings.sequences}")
+    if settings.operators:
+        parts.append("--mps-operator=" + ",".join(map(str, settings.operators)))
     if settings.operators:
         parts.append("--mps-operator=" + ",".join(map(str, settings.operators)))
     return shlex.join(parts)

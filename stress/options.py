@@ -22,6 +22,8 @@ from stress.sim import settings as sim_settings
 from stress.operators import Operator
 from stress.sanitizer.python.usage import conflict as tsan_conflict
 from stress.scenario import AnyScenario
+from stress.sequences import numbers as sequences
+from stress.sim import settings as sim_settings
 from stress.sim.settings import SimSettings
 from stress.sim.zoo import DESIGNS
 
@@ -66,6 +68,8 @@ class Settings:
     sim: SimSettings = field(default_factory=SimSettings)
     """Used where the device is, or turns out to be, the simulated one."""
 
+    sequences: str | None = None
+    """Numbers of random operator sequences, as given and checked."""
     operators: tuple[Operator, ...] = ()
     tsan: bool = False
     """Whether children run under ThreadSanitizer; the device is "sim" then."""
@@ -147,6 +151,19 @@ _VALUED: tuple[tuple[str, str, Literal["string", "args"], str], ...] = (
 _FLAGS: tuple[tuple[str, str], ...] = (
     (
         "no-isolation",
+    (
+        "operator",
+        "NAME=MODULE:FUNCTION|MODULE:FUNCTION[,...]",
+        "string",
+        "Replace an operator of torch in the child processes, as in linalg.svd=mypkg:svd, or call a function that "
+        "patches torch",
+    ),
+    (
+        "sequences",
+        "N[-M][,...]",
+        "string",
+        f"Numbers of the random operator sequences of scenarios/op_sequences.py (default {sequences.DEFAULT})",
+    ),
         "Run in the pytest process: a crash ends pytest, a hang is not caught (implied by --pdb)",
     (
         "operator",
@@ -261,6 +278,9 @@ def _threads(given: _Given | None) -> tuple[int, ...]:
     assert given is not None, "parsed only where the plugin is on"
     if given.value == "auto":
         return (
+        sequences=_sequences(config),
+        operators=_checked(_given(config, "operator"), operators.parse),
+        tsan=_flag(config, "tsan"),
             max(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2),
         )
     try:
@@ -381,6 +401,16 @@ def _names(config: pytest.Config, name: str) -> tuple[str, ...]:
 def _folder(config: pytest.Config, name: str) -> Path | None:
     given = _given(config, name)
     if given is None:
+def _sequences(config: pytest.Config) -> str | None:
+    """Return the checked text, and hand it to the scenario file, which parent and children import on their own."""
+    given = _given(config, "sequences")
+    if given is None:
+        return None
+    _checked(given, sequences.parse)
+    os.environ[sequences.VARIABLE] = given.value
+    return given.value
+
+
         return None
     folder = (given.base / given.value).resolve()
     if not given.value or not folder.is_dir():

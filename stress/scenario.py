@@ -60,6 +60,10 @@ class _Base:
     device_type: str
     """`"mps"`, `"cuda"` or `"cpu"`; set by the framework before any method is called."""
 
+    def as_code(self) -> str:
+        """Return what the threads run as plain torch code, to be shown with a failure; "" where the file says it."""
+        return ""
+
 
 class Scenario(_Base):
     """One subject that N threads run at once, judged value by value against sequential runs.

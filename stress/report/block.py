@@ -31,6 +31,7 @@ def failure_block(result: ItemResult, run: Run) -> str:
         first is None or not first.judged.findings or result.verdict != first.judged.verdict
     ):
         lines += [] if any(result.headline in line for line in lines) else [f"  {result.headline}"]
+    lines += _code(result)
     lines += [f"  note: {note}" for note in result.notes]
     lines.append(f"  repeat: {result.command}")
     lines.append(f"          ({_promise(first, run)})")
@@ -39,6 +40,14 @@ def failure_block(result: ItemResult, run: Run) -> str:
     if first is not None and first.files:
         lines.append(f"  files:  {run.folder_path}: {', '.join(sorted(first.files.values()))}")
     return "\n".join(lines)
+
+
+def _code(result: ItemResult) -> list[str]:
+    """Return what the threads ran, where the scenario's file alone does not tell it."""
+    code = result.spec.scenario.as_code()
+    return (
+        ["  what the threads ran:", *(f"    {line}".rstrip() for line in code.splitlines())] if code else []
+    )
 
 
 def _simulated(run: Run) -> list[str]:

@@ -1,0 +1,67 @@
+"""Random sequences of operators: what each thread gets alone is the specification of what it gets beside the others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from typing import ClassVar
+
+import torch
+
+from stress import Scenario
+from stress.sequences import numbers
+from stress.sequences import program
+
+
+class RandomSequences(Scenario):
+    """Even threads run one random sequence of operators, odd ones another, with weights that all of them share."""
+
+    origin = (
+        "dropbox/dML: a copy and attention were right alone and wrong one after the other; nobody had listed the pair",
+    )
+    rows: ClassVar[tuple[int, ...]] = (6,)
+    params = {"dtype": [torch.float32, torch.float16], "number": numbers.chosen(os.environ)}
+    reducible = ("ops",)
+    iterations = 12
+    attempts_quick = 3
+    dtype: torch.dtype
+    number: int
+
+    def __init__(self) -> None:
+        self._ops: list[str] | None = None
+
+    @property
+    def ops(self) -> list[str]:
+        """The sequence as data: what `number` says, unless a shorter one was set."""
+        return numbers.draw(self.number) if self._ops is None else self._ops
+
+    @ops.setter
+    def ops(self, given: Sequence[str]) -> None:
+        self._ops = list(given)
+
+    def as_code(self) -> str:
+        return program.source(self.ops, numbers.shape(self.number), str(self.dtype), self.number)
+
+    def setup(self, device: torch.device) -> dict[str, torch.Tensor]:
+        weight, bias = torch.randn(64, 64) / 8, torch.randn(64)
+        return {"w": weight.to(self.dtype).to(device), "b": bias.to(self.dtype).to(device)}
+
+    def make_input(self, generator: torch.Generator) -> torch.Tensor:
+        return torch.randn(numbers.shape(self.number), generator=generator).to(self.dtype)
+
+    def steps(self) -> Sequence[Callable[[Any, Any], Any]]:
+        parsed, folder = program.parse(self.ops), Path(__file__).parent
+        return [
+            _step(program.compiled(parsed, lane, folder, f"sequence_{self.number}_{lane}"))
+            for lane in program.LANES
+        ]
+
+
+def _step(lane: program.Step) -> Callable[[dict[str, torch.Tensor], torch.Tensor], list[torch.Tensor]]:
+    def step(state: dict[str, torch.Tensor], x: torch.Tensor) -> list[torch.Tensor]:
+        return lane(x, state["w"], state["b"])
+
+    return step
