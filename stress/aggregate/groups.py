@@ -51,6 +51,17 @@ KIND_TEXTS = {
 }
 
 
+KIND_NAMES = {
+    Kind.REAL: "real Apple GPU",
+    Kind.VIRTUAL: "virtual Apple GPU (no evidence)",
+    Kind.UNTOLD: "Apple GPU, virtual or not is not told",
+    Kind.CUDA: "CUDA (not MPS)",
+    Kind.CPU: "CPU (not MPS)",
+    Kind.SIMULATED: "simulated device (not Metal)",
+    Kind.NONE: "no device",
+}
+
+
 class Build(NamedTuple):
     """A torch build, told apart from every other one as far as a record allows."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
+from collections.abc import Iterator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
@@ -14,7 +15,6 @@ from stress.aggregate import RunInfo
 from stress.page.charts import Series
 from stress.page.charts import curves
 from stress.page.charts import short
-from stress.page.html import Child
 from stress.page.html import Markup
 from stress.page.html import join
 from stress.page.html import table
@@ -45,50 +45,75 @@ class Throughput:
         elif record["kind"] == "attempt_end" and record["verdict"] not in ("pass", "interesting"):
             self.void.setdefault(f"{info.run} {record['item']}", f"{record['verdict']}: {record['headline']}")
 
+    def figures(self) -> Iterator[tuple[Figure, RunInfo]]:
+        """Yield the figures of every item that is not void: one wrong answer makes all numbers of its item worthless."""
+        for (run, build, workload, way), counts in self.rates.items():
+            for count, rates in sorted(counts.items()):
+                if f"{run} throughput::{build}::{workload}::{way}-{count}" in self.void:
+                    continue
+                # With too few rounds for an interval of the median, all that was seen.
+                low, high = stats.median_interval(rates) or (min(rates), max(rates))
+                median = statistics.median(rates)
+                yield Figure(workload, way, build, count, median, low, high, len(rates)), self.runs[run]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """The rates of one way of serving so many requests at once, over all rounds."""
+
+    workload: str
+    way: str
+    build: str
+    count: int
+    rate_per_s: float
+    low: float
+    high: float
+    rounds: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.way}, {self.build} build"
+
+    @property
+    def median(self) -> str:
+        return f"{short(self.rate_per_s)}/s"
+
+    @property
+    def interval(self) -> str:
+        return f"{short(self.low)} to {short(self.high)}"
+
 
 def throughput(collected: Throughput) -> Markup:
     """Return a chart per run and workload."""
     if not collected.rates:
         return tag("p", "Not shown: no records of mps-stress throughput are among these runs.")
     charts = []
-    for run, workload in dict.fromkeys((run, workload) for run, _, workload, _ in collected.rates):
-        own = {key: counts for key, counts in collected.rates.items() if (key[0], key[2]) == (run, workload)}
+    by_chart: dict[tuple[str, str], list[Figure]] = defaultdict(list)
+    for figure, info in collected.figures():
+        by_chart[info.run, figure.workload].append(figure)
+    for (run, workload), figures in by_chart.items():
         info = collected.runs[run]
         charts.append(
             tag("h3", f"{workload}: {info.group.kind}, {info.group.machine}, {info.group.build.label}")
         )
-        charts.append(_chart(own, collected, run))
+        charts.append(_chart(figures))
     void = [tag("li", f"{item}: void: {why}", class_="bad") for item, why in collected.void.items()]
     return join([*charts, tag("ul", void) if void else None])
 
 
-def _chart(own: dict[Key, dict[int, list[float]]], collected: Throughput, run: str) -> Markup:
-    series: list[Series] = []
-    rows: list[list[Child]] = []
-    for (_, build, workload, way), counts in own.items():
-        # Item names as the command writes them; one wrong answer makes all numbers of its item worthless.
-        good = {
-            count: rates
-            for count, rates in sorted(counts.items())
-            if f"{run} throughput::{build}::{workload}::{way}-{count}" not in collected.void
-        }
-        name = f"{way}, {build} build"
-        points = [
-            (float(count), statistics.median(rates), *_interval(rates)) for count, rates in good.items()
-        ]
-        series.append(Series(name, points))
-        for (count, rates), (_, median, low, high) in zip(good.items(), points, strict=True):
-            interval = f"{short(low)} to {short(high)}"
-            rows.append([name, count, f"{short(median)}/s", interval, len(rates)])
+def _chart(figures: list[Figure]) -> Markup:
+    by_name: dict[str, list[Figure]] = defaultdict(list)
+    for one in figures:
+        by_name[one.name].append(one)
+    series = [
+        Series(name, [(float(one.count), one.rate_per_s, one.low, one.high) for one in own])
+        for name, own in by_name.items()
+    ]
     legend = join(tag("span", "■ ", tag("span", one.name + "  ", class_="dim"), class_=f"s{number % 4}")
                   for number, one in enumerate(series))  # fmt: skip
+    rows = [[one.name, one.count, one.median, one.interval, one.rounds] for one in figures]
     return join([
         tag("div", curves(series, "requests at once", "answers per second, median over rounds"), class_="scroll"),
         tag("p", legend),
         table(["way", "at once", "median", "95 % interval of the median", "rounds"], rows),
     ])  # fmt: skip
-
-
-def _interval(rates: list[float]) -> tuple[float, float]:
-    """Return the interval of the median; with too few rounds for one, all that was seen."""
-    return stats.median_interval(rates) or (min(rates), max(rates))

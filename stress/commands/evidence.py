@@ -1,0 +1,65 @@
+"""Write Markdown for a pull request from records: results, confidence, patch identity, checklist, what is not shown.
+
+RUN is a run folder, or a folder of run folders: of scenarios, and of the commands power, throughput and tsan. Home,
+user, host and device identifiers are taken out, and the values of variables that are not listed.
+"""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC
+from datetime import datetime
+from pathlib import Path
+
+from stress.commands import CommandError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("runs", metavar="RUN", nargs="+", help="run folders, or folders of run folders")
+    parser.add_argument("--patch", metavar="FILE", help="the patch: its files, lines and hashes")
+    parser.add_argument(
+        "--torch-source",
+        metavar="DIR",
+        help="the tree that was built: does the patch apply, is it what was tested?",
+    )
+    parser.add_argument(
+        "--base",
+        metavar="RUN",
+        action="append",
+        default=[],
+        help="runs with stock torch, for before and after",
+    )
+    parser.add_argument(
+        "--lint",
+        action="store_true",
+        help="run clang-format, lintrunner, flake8, mypy and more on the patch's files in the tree",
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", help="where the Markdown goes (default: stdout)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read everything and write the document."""
+    from stress.aggregate import AggregateError
+    from stress.evidence.document import Asked
+    from stress.evidence.document import document_of
+    from stress.evidence.patch import PatchError
+
+    asked = Asked(
+        runs=tuple(Path(one) for one in args.runs),
+        base=tuple(Path(one) for one in args.base),
+        patch=Path(args.patch) if args.patch else None,
+        tree=Path(args.torch_source).resolve() if args.torch_source else None,
+        lint=args.lint,
+    )
+    made = f"Made {datetime.now(UTC):%Y-%m-%d %H:%M} UTC by mps-stress evidence"
+    try:
+        text = document_of(asked, made)
+        if args.output:
+            Path(args.output).write_text(text, encoding="utf-8")
+    except (AggregateError, PatchError) as error:
+        raise CommandError(str(error)) from None
+    except OSError as error:
+        raise CommandError(f"-o {args.output}: cannot write: {error.strerror}; give another file") from None
+    if not args.output:
+        print(text, end="")
+    return 0

@@ -1,0 +1,229 @@
+"""Put the document together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from stress.aggregate import Aggregate
+from stress.aggregate import Kind
+from stress.aggregate import read_folders
+from stress.compare.command import compare_aggregates
+from stress.compare.judge import Answer
+from stress.compare.pairs import CompareError
+from stress.compare.report import Compared
+from stress.compare.report import answer_text
+from stress.compare.report import closing
+from stress.compare.report import counts
+from stress.evidence import results
+from stress.evidence.checklist import NOT_SHOWN
+from stress.evidence.checklist import Inputs
+from stress.evidence.checklist import checklist
+from stress.evidence.checklist import points
+from stress.evidence.lint import lint
+from stress.evidence.markdown import bullets
+from stress.evidence.markdown import code
+from stress.evidence.markdown import plain
+from stress.evidence.markdown import table
+from stress.evidence.patch import Patch
+from stress.evidence.patch import PatchError
+from stress.evidence.patch import Tree
+from stress.evidence.patch import read_patch
+from stress.evidence.patch import read_tree
+from stress.evidence.power import Power
+from stress.evidence.redact import Redactor
+from stress.page.shown import not_shown
+from stress.page.throughput import Throughput
+from stress.report.plain import count
+from stress.report.table import SIMULATED_SENTENCE
+
+FILES_SHOWN = 60
+ROWS_SHOWN = 200
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user gave."""
+
+    runs: tuple[Path, ...]
+    base: tuple[Path, ...] = ()
+    patch: Path | None = None
+    tree: Path | None = None
+    lint: bool = False
+
+
+def document_of(asked: Asked, made: str) -> str:
+    """Return the Markdown; raise `AggregateError` or `PatchError` for input that cannot be used."""
+    power, collected = Power(), Throughput()
+    patch = read_patch(asked.patch) if asked.patch is not None else None
+    tree = read_tree(asked.tree, asked.patch, patch) if asked.tree is not None else None
+    if asked.lint and (tree is None or patch is None):
+        raise PatchError(
+            "--lint needs --patch and --torch-source: it looks at the patch's files in that tree"
+        )
+    whole = read_folders(asked.runs, {"power": power.add, "throughput": collected.add})
+    before = read_folders(asked.base) if asked.base else None
+    compared, why_not = _compared(before, whole)
+    linted = lint(tree, patch) if asked.lint and tree is not None and patch is not None else None
+    subjects = results.subjects_of(whole, tree.head if tree is not None else None)
+    given = Inputs(whole, subjects, patch, tree, linted, compared, power.sentences(), bool(collected.rates))
+    text = "\n\n".join(_sections(given, collected, why_not, made)) + "\n"
+    redact = Redactor.of(whole, *([before] if before is not None else []))
+    if tree is not None:
+        text = text.replace(str(tree.path), "[tree]")
+    return redact(text)
+
+
+def _compared(before: Aggregate | None, after: Aggregate) -> tuple[Compared | None, str]:
+    if before is None:
+        return (
+            None,
+            "Not shown: no --base was given (runs with stock torch on the same machine and settings).",
+        )
+    try:
+        return compare_aggregates(before, after), ""
+    except CompareError as error:
+        return None, f"Not shown: {plain(str(error))}"
+
+
+def _sections(given: Inputs, collected: Throughput, why_not: str, made: str) -> Iterator[str]:
+    found = points(given)
+    yield f"# Evidence{f' for {code(given.patch.name)}' if given.patch is not None else ''}"
+    yield f"{plain(made)}. Every number is computed from {count(given.whole.records, 'record')} of {count(len(given.whole.runs), 'run')}; the unit is an attempt, one process."
+    if any(one.group.kind is Kind.SIMULATED for one in given.subjects):
+        yield f"> Where a line says simulated: {plain(SIMULATED_SENTENCE)}."
+    yield "## Summary"
+    yield results.summary(given.subjects)
+    yield "## Patch"
+    yield _patch(given.patch, given.tree)
+    yield "## Results"
+    yield from results.result_tables(given.subjects)
+    yield "## Confidence and power"
+    yield results.confidence(given.subjects)
+    yield (
+        bullets(plain(one) for one in given.power)
+        or "Power: not shown, no run of `mps-stress power` is among the records."
+    )
+    yield "## Before and after"
+    yield _before_and_after(given.compared) if given.compared is not None else why_not
+    yield "## ThreadSanitizer"
+    yield _sanitizer(given.whole)
+    yield "## Throughput"
+    yield _throughput(collected)
+    yield "## Failures"
+    yield results.failures(given.whole, given.subjects)
+    yield "## Known limitations"
+    yield results.limitations(given.subjects)
+    yield "## Submission checklist"
+    yield checklist(found)
+    yield "## Not shown"
+    missing = [f"{one.name}: {one.by}" for one in found if one.state == NOT_SHOWN]
+    unusable = (
+        [f"{count(given.whole.problems_total, 'line')} of the records could not be used"]
+        if given.whole.problems_total
+        else []
+    )
+    yield (
+        bullets(plain(one) for one in [*not_shown(given.whole), *missing, *unusable])
+        or "Nothing that is looked for is missing."
+    )
+
+
+def _patch(patch: Patch | None, tree: Tree | None) -> str:
+    rows = []
+    if patch is not None:
+        base = patch.base or (tree.upstream_base if tree is not None else None)
+        where = (
+            "the patch says so" if patch.base else "merge base of the tree with its upstream" if base else ""
+        )
+        rows += [
+            [
+                "file",
+                f"{code(patch.name)}, {patch.bytes} bytes, {count(patch.commits, 'commit')} (mail headers)",
+            ],
+            ["MD5", code(patch.md5)],
+            ["SHA-256", code(patch.sha256)],
+            [
+                "base",
+                f"{code(base)} ({where})" if base else "not shown: neither the patch nor the tree tells it",
+            ],
+            [
+                "changes",
+                f"{count(len(patch.files), 'file')}, {patch.added} lines added, {patch.removed} removed",
+            ],
+        ]
+    if tree is not None:
+        dirty = {True: "uncommitted changes", False: "no uncommitted changes", None: "git status failed"}[
+            tree.is_dirty
+        ]
+        rows += [["tree HEAD", f"{code(tree.head)} ({dirty})"], ["applies to the tree", plain(tree.applies)]]
+    if not rows:
+        return "Not shown: neither --patch nor --torch-source was given."
+    parts = [table(["", ""], rows)]
+    if patch is not None:
+        files = [
+            [
+                code(one.path),
+                "binary" if one.added is None else f"+{one.added} -{one.removed}",
+                "new" if one.is_new else "",
+            ]
+            for one in patch.files[:FILES_SHOWN]
+        ]
+        parts.append(table(["file", "lines", ""], files))
+        if len(patch.files) > FILES_SHOWN:
+            parts.append(f"{len(patch.files) - FILES_SHOWN} more files.")
+    return "\n\n".join(parts)
+
+
+def _before_and_after(compared: Compared) -> str:
+    parts = []
+    for section, rows in zip(compared.sections, compared.rows, strict=True):
+        parts.append(
+            f"{plain(str(section.base.kind))}, {plain(section.base.machine)}, {code(section.base.configuration_text)}: "
+            f"before {code(section.base.build.label)}, after {code(section.new.build.label)}"
+        )
+        shown = [row for row in rows if row.answer != Answer.CLEAN][:ROWS_SHOWN]
+        clean = sum(row.answer == Answer.CLEAN for row in rows)
+        if shown:
+            parts.append(
+                table(
+                    ["item", "before", "after", "answer (Fisher, one-sided, Holm)"],
+                    [[code(row.item), counts(row.base), counts(row.new), answer_text(row)] for row in shown],
+                )
+            )
+        parts.append(f"{count(clean, 'item')} without a failure on either side.")
+    return "\n\n".join([*parts, plain(closing(compared))])
+
+
+def _sanitizer(whole: Aggregate) -> str:
+    if not whole.sentences:
+        return "Not shown: no run of `mps-stress tsan` is among the records."
+    lines = []
+    for one in whole.sentences:
+        simulated = " (on the simulated Metal)" if whole.runs[one.run].group.kind is Kind.SIMULATED else ""
+        lines.append(f"{code(one.text, 600)}{simulated}")
+    return bullets(
+        f"{line} x {lines.count(line)}" if lines.count(line) > 1 else line for line in dict.fromkeys(lines)
+    )
+
+
+def _throughput(collected: Throughput) -> str:
+    rows = [
+        [plain(f"{info.group.kind}, {info.group.machine}"), code(one.workload), f"{plain(one.way)}, {plain(one.build)} build",
+         str(one.count), one.median, one.interval, str(one.rounds)]
+        for one, info in collected.figures()
+    ]  # fmt: skip
+    if not rows:
+        return "Not shown: no run of `mps-stress throughput` is among the records."
+    void = bullets(f"void: {code(item)}: {code(why)}" for item, why in collected.void.items())
+    headings = [
+        "where",
+        "workload",
+        "way",
+        "at once",
+        "answers per second (median)",
+        "95 % interval",
+        "rounds",
+    ]
+    return "\n\n".join([table(headings, rows[:ROWS_SHOWN]), *([void] if void else [])])

@@ -1,0 +1,301 @@
+"""`mps-stress evidence`: numbers from records, the patch as git sees it, a checklist that claims nothing unshown."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stress.aggregate import read_folders
+from stress.evidence.document import Asked
+from stress.evidence.document import document_of
+from stress.evidence.lint import lint
+from stress.evidence.markdown import block
+from stress.evidence.markdown import code
+from stress.evidence.markdown import plain
+from stress.evidence.markdown import table
+from stress.evidence.patch import PatchError
+from stress.evidence.patch import read_patch
+from stress.evidence.patch import read_tree
+from stress.evidence.power import Power
+from stress.sim.zoo import BY_NAME
+from tests.made_records import FORK
+from tests.made_records import MAC
+from tests.made_records import Made
+from tests.made_records import hostile_strings
+from tests.made_records import run_of
+from tests.made_records import simulated
+from tests.page.made_page import write_runs
+
+LINEAR = "scenarios/linear.py::SharedLinear[float32-t8]"
+SOURCE = "aten/src/ATen/mps/MPSStream.mm"
+
+
+def git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-c", "user.name=A", "-c", "user.email=a@example.org", "-C", str(folder), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+class Fork:
+    """A small tree with one commit, and a patch on it that adds a source, a test and a binary."""
+
+    def __init__(self, folder: Path) -> None:
+        self.tree = folder / "tree"
+        (self.tree / SOURCE).parent.mkdir(parents=True)
+        (self.tree / SOURCE).write_text("one\ntwo\nthree\n")
+        git(folder, "init", "-q", str(self.tree))
+        git(self.tree, "add", "-A")
+        git(self.tree, "commit", "-q", "-m", "base")
+        self.base = self.head
+        (self.tree / SOURCE).write_text("one\n2\nthree\nfour\n")
+        (self.tree / "test").mkdir()
+        (self.tree / "test" / "test_mps.py").write_text("def f(x):\n    return x\n")
+        (self.tree / "new.mm").write_text("// no holder named\nint x;\n")
+        git(self.tree, "add", "-A")
+        git(self.tree, "commit", "-q", "-m", "the patch")
+        self.patch = folder / "my.patch"
+        self.patch.write_text(git(self.tree, "format-patch", "--stdout", f"--base={self.base}", "HEAD~1"))
+
+    @property
+    def head(self) -> str:
+        return git(self.tree, "rev-parse", "HEAD").strip()
+
+    def back(self) -> None:
+        git(self.tree, "checkout", "-q", self.base)
+
+
+@pytest.fixture(scope="module")
+def fork(tmp_path_factory: pytest.TempPathFactory) -> Fork:
+    return Fork(tmp_path_factory.mktemp("fork"))
+
+
+def text_of(*runs: Path, **more: Any) -> str:
+    return document_of(Asked(tuple(runs), **more), "made now")
+
+
+def part(text: str, heading: str) -> str:
+    found = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert found is not None, heading
+    return found[1]
+
+
+class TestPatch:
+    def test_is_identified(self, fork: Fork) -> None:
+        patch = read_patch(fork.patch)
+        assert patch.md5 == hashlib.md5(fork.patch.read_bytes()).hexdigest()
+        assert (patch.base, patch.commits) == (fork.base, 1)
+        assert (patch.added, patch.removed) == (6, 1)
+        assert [(one.path, one.is_new) for one in patch.files] == [
+            (SOURCE, False), ("new.mm", True), ("test/test_mps.py", True),
+        ]  # fmt: skip
+
+    def test_is_tried_on_the_tree_and_changes_nothing(self, fork: Fork) -> None:
+        patch = read_patch(fork.patch)
+        tree = read_tree(fork.tree, fork.patch, patch)
+        assert (tree.applies, tree.head, tree.is_dirty) == ("already applied", fork.head, False)
+        assert [str(one) for one in tree.changed] == [SOURCE, "new.mm", "test/test_mps.py"]
+
+    def test_applies_or_says_why_not(self, tmp_path: Path) -> None:
+        fork = Fork(tmp_path)
+        fork.back()
+        patch = read_patch(fork.patch)
+        assert read_tree(fork.tree, fork.patch, patch).applies == "yes"
+        (fork.tree / SOURCE).write_text("something else\n")
+        tree = read_tree(fork.tree, fork.patch, patch)
+        assert tree.applies.startswith("no: error: patch failed")
+        assert tree.is_dirty is True
+
+    def test_what_is_no_patch_is_refused(self, tmp_path: Path) -> None:
+        for name, content in (("empty", b""), ("words", b"not a patch\n"), ("zeros", b"\0" * 1000)):
+            (tmp_path / name).write_bytes(content)
+            with pytest.raises(PatchError, match="git finds no patch in it"):
+                read_patch(tmp_path / name)
+        with pytest.raises(PatchError, match="cannot read"):
+            read_patch(tmp_path / "nothing")
+        with pytest.raises(PatchError, match="not a git checkout"):
+            read_tree(tmp_path, None, None)
+
+    def test_names_that_lead_out_of_the_tree_are_not_linted(self, tmp_path: Path) -> None:
+        fork = Fork(tmp_path)
+        outside = tmp_path / "outside.py"
+        outside.write_text("x = 1\n")
+        (fork.tree / "link.py").symlink_to(outside)
+        evil = fork.patch.read_text().replace("b/new.mm", "b/link.py")
+        fork.patch.write_text(evil)
+        tree = read_tree(fork.tree, fork.patch, read_patch(fork.patch))
+        assert all("link" not in str(one) and ".." not in str(one) for one in tree.changed)
+
+
+class TestDocument:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def text(cls, tmp_path_factory: pytest.TempPathFactory) -> str:
+        return text_of(write_runs(tmp_path_factory.mktemp("runs")))
+
+    def test_every_section_is_there(self, text: str) -> None:
+        assert re.findall(r"^## (.*)$", text, re.MULTILINE) == [
+            "Summary", "Patch", "Results", "Confidence and power", "Before and after", "ThreadSanitizer", "Throughput",
+            "Failures", "Known limitations", "Submission checklist", "Not shown",
+        ]  # fmt: skip
+
+    def test_numbers_are_those_of_the_records(self, text: str) -> None:
+        assert (
+            "| `scenarios/linear.py::SharedLinear[float32-t16]` | CRASH | 7/80 | 4.3 % to 17 % | 0/7 |"
+            in text
+        )
+        assert "together 17 of 646 attempts failed" in part(text, "Summary")
+        assert "0 of 80 attempts failed: failure rate below 3.7 % at 95 %" in part(
+            text, "Confidence and power"
+        )
+
+    def test_what_only_a_person_can_do_is_never_claimed(self, text: str) -> None:
+        rows = [line for line in part(text, "Submission checklist").splitlines() if "| a person |" in line]
+        assert len(rows) == 4
+        assert any("CLA" in row for row in rows)
+        assert any("AI" in row for row in rows)
+
+    def test_what_the_records_do_not_show_is_listed(self, text: str) -> None:
+        told = part(text, "Not shown")
+        assert "power of the detector" in told
+        assert "chips M1, M2, M3, M4, M5: ran on M2, M4; not on M1, M3, M5" in told
+        assert "macOS 14, 15, 26: ran on 15, 26; not on 14" in told
+
+    def test_a_simulated_run_alone_shows_nothing_about_metal(self, tmp_path: Path) -> None:
+        made = Made(tmp_path / "run", **simulated())
+        made.attempts(LINEAR, {"pass": 20})
+        made.item("tsan::pool", "pass", 3, 0, sentence="pool: 0 races in 3 runs; canary found; simulated")
+        text = text_of(made.end().folder)
+        told = part(text, "Submission checklist")
+        assert "| no scenario fails on a real Apple GPU | not shown |" in told
+        assert "| ThreadSanitizer | not shown |" in told
+        assert "| shown |" not in told
+        assert "says nothing about Metal" in text
+
+    def test_a_build_of_another_commit_is_told(self, tmp_path: Path, fork: Fork) -> None:
+        right = {**FORK, "git": fork.head}
+        run_of(tmp_path / "a", {LINEAR: {"pass": 20}}, torch=right)
+        good = text_of(tmp_path / "a", patch=fork.patch, tree=fork.tree)
+        assert "| what was tested is a build of the tree | shown |" in good
+        run_of(tmp_path / "b", {LINEAR: {"pass": 20}})
+        mixed = text_of(tmp_path, patch=fork.patch, tree=fork.tree)
+        assert "| what was tested is a build of the tree | not met |" in mixed
+        assert "**not a build of the tree's HEAD**" in part(mixed, "Summary")
+
+    def test_before_and_after(self, tmp_path: Path) -> None:
+        base = run_of(tmp_path / "base", {LINEAR: {"pass": 20, "crash": 20}})
+        after = run_of(tmp_path / "after", {LINEAR: {"pass": 40}}, torch=FORK)
+        text = text_of(after, base=(base,))
+        assert f"| `{LINEAR}` | 20/40 | 0/40 | BETTER (p below 0.0001) |" in part(text, "Before and after")
+        assert "| nothing is worse than before | shown |" in text
+
+    def test_known_limitations_with_their_current_rate(self, tmp_path: Path) -> None:
+        made = Made(tmp_path / "run")
+        made.attempts(LINEAR, {"pass": 15, "crash": 5})
+        made.item(LINEAR, "crash", 20, 5, origin=["known limitation: not re-entrant", "x#1"])
+        told = part(text_of(made.end().folder), "Known limitations")
+        assert f"| `{LINEAR}` | known limitation: not re-entrant | 5/20 |" in told
+
+
+class TestPower:
+    def test_killed_faults_are_counted_again_from_the_records(self, tmp_path: Path) -> None:
+        made = Made(tmp_path / "run", command="power", **simulated())
+        killed, missed = (BY_NAME[name] for name in ("commit_twice", "copy_torn"))
+        for fault, failing in ((killed, 18), (missed, 1)):
+            more = {"fault": fault.name, "twin": False, "probability": 0.01, "entry": "e"}
+            for number in range(20):
+                named = made.start(f"power::{fault.name}::e")
+                verdict = str(fault.verdict) if number < failing else "pass"
+                made.write("attempt_end", **named, **more, verdict=verdict, seconds=0.5, headline="")
+        for verdict in ("pass", "pass", "hang"):
+            named = made.start("power::commit_twice/twin::e")
+            made.write("attempt_end", **named, fault="commit_twice", twin=True, probability=0.01, entry="e",
+                       verdict=verdict, seconds=0.5, headline="")  # fmt: skip
+        power = Power()
+        read_folders([made.end().folder], {"power": power.add})
+        first, twins, last = power.sentences()
+        assert first.startswith("of 2 seeded faults of the simulated device this framework kills 1 (50 %)")
+        assert twins == "on their fault-free twins 1 of 3 attempts failed (false alarms)"
+        assert "nothing about a real backend" in last
+
+
+class TestHostileRecords:
+    def test_nothing_becomes_markdown(self, tmp_path: Path) -> None:
+        for number, bad in enumerate(hostile_strings()):
+            made = Made(
+                tmp_path / f"run{number}",
+                torch={"version": bad, "git": bad},
+                environment={**MAC, "chip": bad},
+            )
+            made.attempts(f"a.py::S{bad}[t8]", {"crash": 1}, headline=bad, signature=bad)
+            made.item(f"a.py::S{bad}[t8]", "crash", 1, 1, origin=[f"known limitation: {bad}"], sentence=bad)
+            made.end()
+        text = text_of(tmp_path)
+        outside = re.sub(r"^(`{3,})text\n.*?^\1$", "", text, flags=re.MULTILINE | re.DOTALL)
+        outside = re.sub(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", "", outside)
+        outside = re.sub(r"\\[^\w\s]", "", outside)  # what a backslash escapes
+        assert not re.search(r"<(?!/?(details|summary)>|https://github\.com/)", outside)
+        assert "](" not in outside
+        assert "example.org" not in outside.replace("&#58;//example.org", "")
+        assert "\n# heading" not in outside
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", text)
+
+    @pytest.mark.parametrize("bad", hostile_strings())
+    def test_spans_and_cells_hold_what_they_are_given(self, bad: str) -> None:
+        assert "\n" not in code(bad)
+        assert table(["a"], [[code(bad)]]).count("\n") == 2
+        assert not re.search(r"[<>]|(?<!\\)[\[\]|`]", plain(bad))
+        assert block(bad, 9).splitlines()[-1] == block(bad, 9).splitlines()[0].removesuffix("text")
+
+    def test_backticks_cannot_end_a_span_or_a_block(self) -> None:
+        assert code("a``b") == "```a``b```"
+        assert code("`a`") == "`` `a` ``"
+        assert block("```\n# x", 9).startswith("````text")
+
+
+class TestLint:
+    def test_tools_that_are_there_run_and_others_are_told(self, fork: Fork) -> None:
+        patch = read_patch(fork.patch)
+        found = {one.name: one for one in lint(read_tree(fork.tree, fork.patch, patch), patch)}
+        assert found["licence headers"].ok is False
+        assert "new.mm" in found["licence headers"].text
+        assert found["docstrings (Google rules)"].ok is False  # f has none
+        assert found["lintrunner"].ok is None
+        assert found["lintrunner"].text == "not run: lintrunner is not installed"
+
+
+class TestCommand:
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "stress.cli", "evidence", *arguments],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+    def test_prints_markdown_without_names(self, tmp_path: Path, fork: Fork) -> None:
+        run_of(tmp_path / "run", {LINEAR: {"pass": 5}})
+        done = self.run(str(tmp_path / "run"), f"--patch={fork.patch}", f"--torch-source={fork.tree}")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith("# Evidence for `my.patch`")
+        assert str(fork.tree) not in done.stdout
+        assert "m2pro" not in done.stdout
+
+    @pytest.mark.parametrize(
+        "bad", ["--patch=/nothing", "--torch-source=/nothing", "--base=/nothing", "--lint"]
+    )
+    def test_bad_input_is_one_sentence_and_status_2(self, tmp_path: Path, bad: str) -> None:
+        run_of(tmp_path / "run", {LINEAR: {"pass": 1}})
+        done = self.run(str(tmp_path / "run"), bad)
+        assert done.returncode == 2
+        assert done.stderr.startswith("mps-stress evidence: ")
+        assert done.stderr.count("\n") == 1
+
+
+def test_the_made_records_are_valid(tmp_path: Path) -> None:
+    whole = read_folders([write_runs(tmp_path)])
+    assert (whole.problems, dict(whole.unknown_kinds)) == ([], {})
+    assert json.dumps(sorted(whole.runs))
