@@ -1,4 +1,4 @@
-"""What a line of a record means: six kinds of JSON objects, one per line, each with the schema version.
+"""What a line of a record means: seven kinds of JSON objects, one per line, each with the schema version.
 
 A reader keeps unknown keys, skips unknown kinds and refuses a version it does not know, so a new version
 is needed only when the meaning of something that exists changes. `results/README.md` tells the same to a
@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Annotated
 from typing import Any
 from typing import Literal
+from typing import NamedTuple
 from typing import NotRequired
 from typing import Required
 from typing import TypedDict
@@ -26,7 +27,7 @@ from stress.verdict import Verdict
 
 SCHEMA_VERSION = 1
 
-Kind = Literal["run", "attempt_start", "attempt_end", "item", "journal", "run_end"]
+Kind = Literal["run", "attempt_start", "attempt_end", "item", "journal", "measurement", "run_end"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 Role = Literal["crew", "control", "reference"]
@@ -71,10 +72,14 @@ class RunRecord(_Common):
     settings: dict[str, object]
     environment: dict[str, object]
     """`stress.record.host_environment()`."""
+    capabilities: NotRequired[list[str]]
+    """What the device was found to be able to do, by the names of `stress.capabilities`."""
     torch: NotRequired[dict[str, object] | None]
     """`stress.record.torch_fingerprint.fingerprint()`, taken in a child; None when that child failed."""
     torch_mismatches: NotRequired[list[str]]
     """Why this torch is not the build that was asked for, when the user overrode that error."""
+    tsan: NotRequired[dict[str, object] | None]
+    """With `--mps-tsan`: compiler, runtime, options, and why silence proves nothing where it does not."""
     worker: NotRequired[str | None]
     """pytest-xdist worker that wrote this, such as "gw0"."""
 
@@ -103,6 +108,8 @@ class AttemptStart(_Common):
     """When outputs are read back: an axis of the attempt, because reading serialises."""
     simulated: NotRequired[bool]
     """As in the run record, so that no line of it can be taken for a real backend's. Absent means false."""
+    canary: NotRequired[bool]
+    """The scenario has a planted fault: a failure is wanted. Absent means false."""
 
 
 class AttemptEnd(_Common):
@@ -143,6 +150,10 @@ class AttemptEnd(_Common):
     """Hash of all work in the order in which the simulated device ran it, where that order repeats by seed."""
     strikes: NotRequired[dict[str, int]]
     """Seeded fault of the simulated device -> how often it struck; absent where the child did not live to tell."""
+    tsan: NotRequired[dict[str, object]]
+    """What ThreadSanitizer said: number of reports, how often each signature, which suppressions matched."""
+    tsan_log: NotRequired[SideFile | None]
+    """Its text, where there was a report."""
     simulated: NotRequired[bool]
 
 
@@ -161,6 +172,12 @@ class ItemRecord(_Common):
     control_attempts: NotRequired[int]
     control_failures: NotRequired[int]
     headline: NotRequired[str]
+    canary: NotRequired[bool]
+    origin: NotRequired[list[str]]
+    """What the scenario says it comes from: an issue, or "known limitation: ..."."""
+    acceptable: NotRequired[dict[str, str]]
+    """Verdict -> why it is fine here, as the scenario declares it."""
+    notes: NotRequired[list[str]]
     simulated: NotRequired[bool]
 
 
@@ -169,6 +186,31 @@ class JournalRecord(_Common):
 
     kind: Literal["journal"]
     item: str
+    simulated: NotRequired[bool]
+
+
+class MeasurementRecord(_Common):
+    """What one attempt of `mps-stress throughput` measured. One whose verdict is not green has no such record."""
+
+    kind: Literal["measurement"]
+    item: str
+    attempt: int
+    """Also the round: rounds of all items are interleaved, so that equal numbers belong together."""
+    build: str
+    """"this", or "other" for the one of `--against`."""
+    workload: str
+    way: str
+    """"threads", "processes" or "batching"; with a count of 1 all are the same, and it is "threads"."""
+    count: int
+    """Requests served at once."""
+    requests: int
+    seconds: float
+    rate_per_s: float
+    latency_p50_s: float
+    latency_p99_s: float | None
+    """None where fewer than 100 answers came: the slowest one is no 99th percentile."""
+    checking_share: float
+    """Share of the time in which answers were compared with the sequential run's."""
     simulated: NotRequired[bool]
 
 
@@ -183,7 +225,7 @@ class RunEnd(_Common):
     simulated: NotRequired[bool]
 
 
-Record = RunRecord | AttemptStart | AttemptEnd | ItemRecord | JournalRecord | RunEnd
+Record = RunRecord | AttemptStart | AttemptEnd | ItemRecord | JournalRecord | MeasurementRecord | RunEnd
 
 _TYPES: dict[Kind, type] = {
     "run": RunRecord,
@@ -191,6 +233,7 @@ _TYPES: dict[Kind, type] = {
     "attempt_end": AttemptEnd,
     "item": ItemRecord,
     "journal": JournalRecord,
+    "measurement": MeasurementRecord,
     "run_end": RunEnd,
 }
 
@@ -207,21 +250,18 @@ def side_name_error(name: str) -> str | None:
 def check(record: Mapping[str, object]) -> str | None:
     """Return what is wrong with a record of a known kind and version, or None. Unknown keys are fine."""
     kind = record.get("kind")
-    for field, (required, accepts, expected) in _FIELDS[_known_kind(kind)].items():
-        if field not in record:
-            if required:
-                return f"{kind} record without {field!r}"
-            continue
-        if not accepts(record[field]):
-            return f"{kind} record: {field!r} is {_shown(record[field])}, expected {expected}"
+    rules = _RULES.get(kind) if isinstance(kind, str) else None
+    if rules is None:
+        raise ValueError(f"unknown kind of record: {_shown(kind)}")
+    if not rules.required <= record.keys():
+        missing = next(field for field in rules.fields if field in rules.required and field not in record)
+        return f"{kind} record without {missing!r}"
+    for field, value in record.items():
+        rule = rules.fields.get(field)
+        # Most values pass by their type alone, which is all that a reader of a million records has time for.
+        if rule is not None and type(value) not in rule.types and not rule.accepts(value):
+            return f"{kind} record: {field!r} is {_shown(value)}, expected {rule.expected}"
     return None
-
-
-def _known_kind(kind: object) -> Kind:
-    for known in KINDS:
-        if kind == known:
-            return known
-    raise ValueError(f"unknown kind of record: {_shown(kind)}")
 
 
 def _shown(value: object) -> str:
@@ -232,10 +272,27 @@ def _shown(value: object) -> str:
 _Check = Callable[[object], bool]
 
 
+class _Rule(NamedTuple):
+    """What one field may hold."""
+
+    types: frozenset[type]
+    """Values of exactly these types need no other check."""
+    accepts: _Check
+    expected: str
+
+
+class _Rules(NamedTuple):
+    """What a record of one kind may hold."""
+
+    required: frozenset[str]
+    fields: dict[str, _Rule]
+
+
 def _is_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+_VERDICTS = frozenset(map(str, Verdict))
 _SCALARS: dict[object, _Check] = {
     int: _is_int,
     float: lambda value: isinstance(value, float) or _is_int(value),
@@ -244,8 +301,13 @@ _SCALARS: dict[object, _Check] = {
     object: lambda value: True,
     type(None): lambda value: value is None,
     SideFile: lambda value: isinstance(value, str) and side_name_error(value) is None,
-    VerdictName: lambda value: isinstance(value, str) and value in frozenset(Verdict),
+    VerdictName: lambda value: isinstance(value, str) and value in _VERDICTS,
 }
+_TYPES_ACCEPTED: dict[object, tuple[type, ...]] = {
+    int: (int,), float: (float, int), str: (str,), bool: (bool,), type(None): (type(None),),
+    dict[str, object]: (dict,),
+}  # fmt: skip
+"""Annotation -> types whose every value is accepted."""
 _EXPECTED: dict[object, str] = {SideFile: "a plain file name", VerdictName: "a verdict", type(None): "null"}
 
 
@@ -282,12 +344,21 @@ def _expected(hint: Any) -> str:
     )
 
 
-def _fields(record_type: type) -> dict[str, tuple[bool, _Check, str]]:
+def _types(hint: Any) -> frozenset[type]:
+    """Return the types whose values need no further check under this annotation."""
+    if get_origin(hint) in (Required, NotRequired):
+        return _types(get_args(hint)[0])
+    if get_origin(hint) in (Union, types.UnionType):
+        return frozenset[type]().union(*map(_types, get_args(hint)))
+    return frozenset(_TYPES_ACCEPTED.get(hint, ()))
+
+
+def _rules(record_type: type) -> _Rules:
     hints = get_type_hints(record_type, include_extras=True)
-    return {
-        name: (get_origin(hint) is not NotRequired, _checker(hint), _expected(hint))
-        for name, hint in hints.items()
-    }
+    return _Rules(
+        frozenset(name for name, hint in hints.items() if get_origin(hint) is not NotRequired),
+        {name: _Rule(_types(hint), _checker(hint), _expected(hint)) for name, hint in hints.items()},
+    )
 
 
-_FIELDS = {kind: _fields(record_type) for kind, record_type in _TYPES.items()}
+_RULES: dict[str, _Rules] = {kind: _rules(record_type) for kind, record_type in _TYPES.items()}
