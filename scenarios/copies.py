@@ -97,7 +97,7 @@ class LargePinnedReuse(PinnedReuse):
     params = {"elements": [30 * 1000 * 1000 // 4]}
     iterations = 1
     rounds = 2
-    attempts_quick: ClassVar[int | None] = 1
+    attempts_quick: ClassVar[int | None] = 0
 
 
 class PinnedLoader(Scenario):

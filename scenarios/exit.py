@@ -35,9 +35,7 @@ class ExitWithWork(ProcessScenario):
         "pytorch#188812, pytorch#100635: crashes while the interpreter ends",
     )
     rows: ClassVar[tuple[int, ...]] = (23,)
-    params = {
-        "ending": ["threads-ended", "threads-waiting", "threads-running", "executor", "backward", "atexit"]
-    }
+    params = {"ending": ["threads-ended", "threads-waiting", "atexit"]}
     attempts_quick: ClassVar[int | None] = 1
     ending: str
 
@@ -51,9 +49,8 @@ class ExitWithWork(ProcessScenario):
                 [pool, *(pool.submit(_queue_work, shift, number) for number in range(self.threads))]
             )
             return  # the interpreter waits for the pool's threads, not for the device
-        if (
-            self.ending == "threads-running"
-        ):  # the interpreter waits for them, too, while they go on submitting
+        if self.ending == "threads-running":
+            # The interpreter waits for these, too, and they go on submitting.
             for number in range(self.threads):
                 threading.Thread(target=_queue_slowly, args=(shift, number)).start()
             return
@@ -68,6 +65,13 @@ class ExitWithWork(ProcessScenario):
             _queued.acquire()
         if self.ending == "atexit":
             atexit.register(_check, shift)
+
+
+class ExitWhileWorking(ExitWithWork):
+    """The program's main thread ends while others still submit, compute for a pool, or have differentiated."""
+
+    params = {"ending": ["threads-running", "executor", "backward"]}
+    attempts_quick: ClassVar[int | None] = 0
 
 
 _queued = threading.Semaphore(0)

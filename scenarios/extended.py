@@ -52,6 +52,7 @@ class EveryWorkerStream(_Block):
     )
     rows: ClassVar[tuple[int, ...]] = (7,)
     waves = ((31, 100),)
+    attempts_quick: ClassVar[int | None] = 0
 
     def setup(self, device: torch.device) -> torch.nn.Module:
         return torch.nn.Sequential(torch.nn.Linear(24, 32), torch.nn.ReLU()).to(device)

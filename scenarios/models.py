@@ -225,6 +225,7 @@ class HalfInference(SharedInference):
 class SharedTraining(_Model):
     """Every thread runs one shared model forward and backward and keeps the gradients to itself."""
 
+    params = {"model": [name for name in MODELS if name not in ("gru", "embedding", "reranker")]}
     iterations = 6
 
     def setup(self, device: torch.device) -> nn.Module:
@@ -237,6 +238,13 @@ class SharedTraining(_Model):
     def step(self, state: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         loss = state(x).square().mean()
         return (loss, *torch.autograd.grad(loss, list(state.parameters())))
+
+
+class TextTraining(SharedTraining):
+    """Every thread runs one shared model of texts, or a GRU, forward and backward."""
+
+    params = {"model": ["gru", "embedding", "reranker"]}
+    attempts_quick: ClassVar[int | None] = 0
 
 
 class HalfTraining(SharedTraining):

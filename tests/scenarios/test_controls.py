@@ -106,7 +106,10 @@ SAME_AS = {
 }
 """Scenarios whose check is that of another one, and that no control can afford, or that cannot run here."""
 
-PROCESS_CONTROLS = {"ExitWithWork": "test_faults_at_exit_are_reported"}
+PROCESS_CONTROLS = {
+    "ExitWithWork": "test_faults_at_exit_are_reported",
+    "ExitWhileWorking": "test_faults_at_exit_are_reported",
+}
 """ProcessScenario class -> the test that shows that its verdict is not blind."""
 
 
@@ -313,7 +316,7 @@ def process_subjects() -> list[Subject]:
 
 @pytest.mark.parametrize("subject", process_subjects(), ids=str)
 def test_faults_at_exit_are_reported(subject: Subject, runner: Runner) -> None:
-    if subject.is_first:  # the others' fault-free form is what every run shows
+    if subject.is_first:  # the fault-free form of the others is what every run shows
         assert runner.verdict_of_program(subject, "none") == Verdict.PASS
     assert runner.verdict_of_program(subject, "dies at exit") == Verdict.CRASH
     if "atexit" in subject.values:
