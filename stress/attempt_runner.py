@@ -24,7 +24,7 @@ from stress.isolate.verdicts import judge_reference
 from stress.record.writer import serial_of
 
 _SCRATCH = ("spec.json", "result.json", "result.part", "blackbox")
-_EVIDENCE = ("stderr", "stdout", "stacks", "native")
+_EVIDENCE = ("stderr", "stdout", "stacks", "native", "tsan")
 
 
 Recorder = Callable[..., object]
@@ -65,6 +65,9 @@ class AttemptRunner:
         attempt.device_order = (run.result or {}).get("device_order", "")
         attempt.stderr, attempt.stacks = run.stderr, "\n".join(filter(None, (run.stacks, run.native_stacks)))
         attempt.signature = judged.diagnosis.signature if judged.diagnosis is not None else None
+        if run.tsan is not None:
+            attempt.tsan = run.tsan.to_data()
+            attempt.signature = attempt.signature or run.tsan.signature
         attempt.files = keep_files(spec, judged)
         end = end_fields(identity, attempt, run)
         if self._classify is not None and not judged.verdict.is_green:

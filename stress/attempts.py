@@ -56,6 +56,8 @@ class Attempt:
     readback: str = ""
     device_order: str = ""
     """Of the simulated device, where it repeats by seed."""
+    tsan: dict[str, Any] | None = None
+    """What ThreadSanitizer said, as `Outcome.to_data`; None without it."""
 
     @property
     def conditions(self) -> str:
@@ -135,6 +137,7 @@ def end_fields(fields: Mapping[str, object], attempt: Attempt, run: ChildRun) ->
         "cpu_s": run.exit.cpu_s if run.exit is not None else None,
         "times": data.get("times", {}),
         "pid": run.pid,
+        **({"tsan": attempt.tsan, "tsan_log": attempt.files.get("tsan")} if attempt.tsan else {}),
         **({"device_order": data["device_order"]} if "device_order" in data else {}),
         **({"strikes": _strikes(data["device_statistics"])} if "device_statistics" in data else {}),
     }
@@ -154,7 +157,7 @@ def command_line(run: Run, spec: ItemSpec) -> str:
     """Return the command that repeats the item's attempts with the same seeds (not the same schedule)."""
     settings = run.settings
     parts = ["pytest", spec.nodeid, f"--mps-threads={spec.threads}", f"--mps-seed={settings.seed:#x}"]
-    parts.append(f"--mps-attempts={settings.attempts}")
+    parts.append(f"--mps-attempts={settings.attempts_of(spec.scenario)}")
     if settings.iterations is not None:
         parts.append(f"--mps-iterations={settings.iterations}")
     if run.device is not None:
@@ -163,13 +166,12 @@ def command_line(run: Run, spec: ItemSpec) -> str:
             parts += run.device.sim.settings.command_options()
     if settings.streams != "auto":
         parts.append(f"--mps-streams={settings.streams}")
-    parts.append(f"--mps-perturb={settings.perturb}")
-    if settings.deadline_s != 60.0:
-        parts.append(f"--mps-deadline={settings.deadline_s:g}")
     if settings.sequences is not None:
         parts.append(f"--mps-sequences={settings.sequences}")
     if settings.operators:
         parts.append("--mps-operator=" + ",".join(map(str, settings.operators)))
-    if settings.operators:
-        parts.append("--mps-operator=" + ",".join(map(str, settings.operators)))
+    parts.append(f"--mps-perturb={settings.perturb}")
+    parts += ["--mps-tsan"] if settings.tsan else []
+    if settings.deadline_s != 60.0:
+        parts.append(f"--mps-deadline={settings.deadline_s:g}")
     return shlex.join(parts)

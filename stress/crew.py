@@ -188,6 +188,7 @@ class Crew:
             slot = self.plan.slots[index]
             step.thread_index, step.iteration = slot.thread, slot.iteration
             writer.iteration(slot.wave, slot.iteration)
+            self.device.note_step(slot.thread, slot.iteration)
             writer.phase(_PHASE_INPUT)
             x = fresh_copy(self.inputs[index])
             writer.phase(_PHASE_STEP)

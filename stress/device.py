@@ -7,6 +7,9 @@ pre-release builds carry any version number.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
+import os
+import shutil
 from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -45,6 +48,10 @@ class Device(Protocol):
         """Take part, as crew thread `index` of `count`, in a device order that repeats; where one was asked for."""
         ...
 
+    def note_step(self, thread: int, iteration: int) -> None:
+        """Say what the calling thread is at, to a device that wants to know."""
+        ...
+
 
 class _FreelyScheduled:
     """A device whose order is the operating system's alone."""
@@ -53,6 +60,9 @@ class _FreelyScheduled:
 
     def schedule(self, index: int, count: int) -> AbstractContextManager[object]:
         return contextlib.nullcontext()
+
+    def note_step(self, thread: int, iteration: int) -> None:
+        return None
 
 
 class Cpu(_FreelyScheduled):
@@ -70,7 +80,8 @@ class Cpu(_FreelyScheduled):
         return {}
 
     def capabilities(self) -> set[str]:
-        return {"float64"}
+        compiler = shutil.which(os.environ.get("CXX", "g++"))
+        return {"float64", "inductor"} if compiler else {"float64"}
 
     def current_stream(self) -> object | None:
         return None
@@ -101,15 +112,17 @@ class Cuda(_FreelyScheduled):
         }
 
     def capabilities(self) -> set[str]:
-        return {
+        found = {
             "streams",
             "stream_ids",
             "events",
             "record_stream",
             "pinned_memory",
+            "memory_limit",
             "float64",
             "accelerator",
         }
+        return found | {"inductor"} if importlib.util.find_spec("triton") else found
 
     def current_stream(self) -> object | None:
         return torch.cuda.current_stream()
@@ -141,6 +154,7 @@ class Mps(_FreelyScheduled):
             "events": ("Event",),
             "batch_queue": ("BatchQueue",),
             "release_slot": ("release_current_thread_slot",),
+            "memory_limit": ("set_per_process_memory_fraction", "recommended_max_memory"),
         }
         found = {name for name, needed in names.items() if all(hasattr(torch.mps, one) for one in needed)}
         found.add("accelerator")
@@ -153,6 +167,8 @@ class Mps(_FreelyScheduled):
         with contextlib.suppress(RuntimeError, TypeError, NotImplementedError):
             torch.empty(1).pin_memory()
             found.add("pinned_memory")
+        if importlib.util.find_spec("torch._inductor.codegen.mps"):
+            found.add("inductor")
         return found
 
     def current_stream(self) -> object | None:
@@ -178,6 +194,8 @@ class Sim:
         self._ops = loading.ops()
         self.torch_device = loading.torch_device()
         self._module: Any = torch.get_device_module(self.torch_device)
+        # Only an instrumented build has it, for the reports of ThreadSanitizer.
+        self._note_step = self._ops.tsan_step if hasattr(self._ops, "tsan_step") else None
 
     def synchronize(self) -> None:
         self._ops.synchronize_all()
@@ -186,7 +204,9 @@ class Sim:
         return {name: count for name, count in self._ops.memory().items() if name in _BYTES_IN_USE}
 
     def capabilities(self) -> set[str]:
-        found = {"accelerator", "record_stream"}
+        found = {"accelerator", "record_stream", "simulated"}
+        if hasattr(self._module, "set_per_process_memory_fraction"):
+            found.add("memory_limit")
         if self._design != "upstream":
             found |= {"per_thread_streams", "release_slot", "batch_queue"}
         unable = RuntimeError, TypeError, NotImplementedError, AttributeError
@@ -226,6 +246,10 @@ class Sim:
             yield
         finally:
             self._ops.schedule_detach()
+
+    def note_step(self, thread: int, iteration: int) -> None:
+        if self._note_step is not None:
+            self._note_step(thread, iteration)
 
     @property
     def is_replayable(self) -> bool:

@@ -30,6 +30,8 @@ PROBE_DEADLINE_S = 180.0
 _NO_MPS_HERE = "auto: no MPS off macOS"
 
 Say = Callable[[str], None]
+Make = Callable[..., Build]
+"""(say, again=False): returns the build of the simulated device, made now if need be."""
 OpenSupervisor = Callable[[str], Supervisor]
 """Given the library of the simulated device, or "": the supervisor whose children have it loaded."""
 
@@ -41,10 +43,10 @@ class Wanted(Protocol):
     def device(self) -> str: ...
     @property
     def sim(self) -> SimSettings: ...
-
-
     @property
     def operators(self) -> tuple[Operator, ...]: ...
+
+
 @dataclass(frozen=True)
 class SimDevice:
     """The simulated device of a run: how it behaves, and the build that is used."""
@@ -106,20 +108,31 @@ class _Unusable(Exception):
     """The probe child could not use torch, or the device's library."""
 
 
+def default_build(say: Say, *, again: bool = False) -> Build:
+    """Return the build of the simulated device as scenarios use it; raise `BuildError`."""
+    if sys.platform != "linux":
+        raise BuildError(f"it is for Linux only, and this is {sys.platform}")
+    return default_builder().ensure(say, again=again)
+
+
 def open_device(
-    settings: Wanted, open_supervisor: OpenSupervisor, say: Say, given: list[str] | None
+    settings: Wanted,
+    open_supervisor: OpenSupervisor,
+    say: Say,
+    given: list[str] | None,
+    make: Make = default_build,
 ) -> DeviceInfo:
     """Choose the device and look at it in a child; raise `pytest.UsageError` when it cannot be used.
 
-    `given` is what the xdist controller chose for its workers: (device, why).
+    `given` is what the xdist controller chose for its workers: (device, why). `make` builds the simulated device.
     """
-    choice = _choose(settings, say) if given is None else _as_given(given, say)
+    choice = _choose(settings, say, make) if given is None else _as_given(given, say, make)
     try:
         result = _probe(choice, settings, open_supervisor)
     except _Unusable as error:
         if choice.build is None:
             raise pytest.UsageError(f"torch cannot be used in a child process: {error}") from error
-        choice, result = _second_try(settings, open_supervisor, say, str(error))
+        choice, result = _second_try(settings, open_supervisor, say, str(error), make)
     if result["unavailable"]:
         way_out = "" if settings.device == "cpu" else "; --mps-device=cpu runs the scenarios on the CPU"
         raise pytest.UsageError(f"--mps-device={settings.device}: {result['unavailable']}{way_out}")
@@ -128,40 +141,34 @@ def open_device(
     return DeviceInfo(choice.name, choice.reason, result["fingerprint"], capabilities, sim)
 
 
-def _choose(settings: Wanted, say: Say) -> _Choice:
+def _choose(settings: Wanted, say: Say, make: Make) -> _Choice:
     """Return the device; an explicit one never falls back, and neither does `auto` on macOS."""
     wanted = settings.device
     if wanted == "sim":
-        return _Choice("sim", "as asked", _explicit_build(say))
+        return _Choice("sim", "as asked", _explicit_build(say, make))
     if wanted != "auto":
         return _Choice(wanted, "as asked")
     if sys.platform == "darwin":
         return _without_sim(settings, _Choice("mps", "auto: this is macOS"))
     try:
-        return _Choice("sim", _NO_MPS_HERE, _build(say))
+        return _Choice("sim", _NO_MPS_HERE, make(say))
     except BuildError as error:
         return _without_sim(settings, _fall_back("built", error, say))
 
 
-def _as_given(given: list[str], say: Say) -> _Choice:
+def _as_given(given: list[str], say: Say, make: Make) -> _Choice:
     name, reason = given
-    return _Choice(name, reason, _explicit_build(say) if name == "sim" else None)
+    return _Choice(name, reason, _explicit_build(say, make) if name == "sim" else None)
 
 
-def _build(say: Say, *, again: bool = False) -> Build:
-    if sys.platform != "linux":
-        raise BuildError(f"it is for Linux only, and this is {sys.platform}")
-    return default_builder().ensure(say, again=again)
-
-
-def _explicit_build(say: Say, *, again: bool = False) -> Build:
+def _explicit_build(say: Say, make: Make, *, again: bool = False) -> Build:
     if sys.platform == "darwin":
         raise pytest.UsageError(
             "--mps-device=sim: the simulated device is for Linux only. On macOS the real device has torch's MPS key, "
             "and nothing is known about running the simulated one there: use --mps-device=mps or --mps-device=cpu"
         )
     try:
-        return _build(say, again=again)
+        return make(say, again=again)
     except BuildError as error:
         raise pytest.UsageError(
             f"--mps-device=sim: the simulated device cannot be built: {error}\n"
@@ -188,14 +195,14 @@ def _without_sim(settings: Wanted, choice: _Choice) -> _Choice:
 
 
 def _second_try(
-    settings: Wanted, open_supervisor: OpenSupervisor, say: Say, why: str
+    settings: Wanted, open_supervisor: OpenSupervisor, say: Say, why: str, make: Make
 ) -> tuple[_Choice, dict[str, Any]]:
     """Build the library again, once: it may belong to a torch that was replaced in its place."""
     say(f"the simulated device cannot be used: {why}")
     explicit = settings.device == "sim"
     reason = "as asked" if explicit else _NO_MPS_HERE
     try:
-        build = _explicit_build(say, again=True) if explicit else _build(say, again=True)
+        build = _explicit_build(say, make, again=True) if explicit else make(say, again=True)
         choice = _Choice("sim", reason, build)
         return choice, _probe(choice, settings, open_supervisor)
     except (BuildError, _Unusable) as error:

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from typing import Literal
@@ -16,9 +17,8 @@ from typing import TypeVar
 
 import pytest
 
-from stress.capabilities import DEVICES
 from stress import operators
-from stress.sim import settings as sim_settings
+from stress.capabilities import DEVICES
 from stress.operators import Operator
 from stress.sanitizer.python.usage import conflict as tsan_conflict
 from stress.scenario import AnyScenario
@@ -37,6 +37,8 @@ STREAMS = ("auto", "shared", "per-thread")
 PERTURB_LEVELS = ("off", "low", "high")
 
 ATTEMPTS_DEFAULT = 5
+ATTEMPTS_FULL_DEFAULT = 20
+PROFILES = ("quick", "full")
 DEADLINE_S_DEFAULT = 60.0
 RESULTS_DEFAULT = "results/runs"
 THREADS_MAX = 1024
@@ -65,14 +67,28 @@ class Settings:
     trace_modules: tuple[str, ...]
     torch_source: Path | None
     allow_torch_mismatch: bool
-    sim: SimSettings = field(default_factory=SimSettings)
-    """Used where the device is, or turns out to be, the simulated one."""
-
+    operators: tuple[Operator, ...] = ()
     sequences: str | None = None
     """Numbers of random operator sequences, as given and checked."""
-    operators: tuple[Operator, ...] = ()
     tsan: bool = False
     """Whether children run under ThreadSanitizer; the device is "sim" then."""
+    sim: SimSettings = field(default_factory=SimSettings)
+    """Used where the device is, or turns out to be, the simulated one."""
+    profile: str = "quick"
+    attempts_asked: bool = False
+    """The user named the number of attempts, which is that of every item then."""
+
+    def attempts_of(self, scenario: AnyScenario | type[AnyScenario]) -> int:
+        """Return how many attempts an item of this scenario gets: fewer than others in quick, where it says so."""
+        own = scenario.attempts_quick
+        if not own or self.profile != "quick" or self.attempts_asked:
+            return self.attempts
+        return min(own, self.attempts)
+
+    def leaves_out(self, scenario: type[AnyScenario]) -> bool:
+        """Whether the profile leaves the scenario's items out, unless they are named."""
+        return self.profile == "quick" and scenario.attempts_quick == 0
+
 
 # (name, metavar, ini type, help). The ini twin is `mps_<name>` with underscores.
 _VALUED: tuple[tuple[str, str, Literal["string", "args"], str], ...] = (
@@ -86,7 +102,13 @@ _VALUED: tuple[tuple[str, str, Literal["string", "args"], str], ...] = (
         "attempts",
         "N",
         "string",
-        f"Child processes per item, the unit of every rate (default {ATTEMPTS_DEFAULT})",
+        f"Child processes per item, the unit of every rate (default {ATTEMPTS_DEFAULT}; {ATTEMPTS_FULL_DEFAULT} in full)",
+    ),
+    (
+        "profile",
+        "|".join(PROFILES),
+        "string",
+        "quick leaves out what scenarios keep for full, and attempts less often what takes long (default quick)",
     ),
     ("iterations", "N", "string", "Steps per thread and attempt (default: what the scenario says)"),
     (
@@ -130,6 +152,19 @@ _VALUED: tuple[tuple[str, str, Literal["string", "args"], str], ...] = (
     ),
     ("torch-source", "DIR", "string", "Refuse to run unless torch was built from this source tree's commit"),
     (
+        "operator",
+        "NAME=MODULE:FUNCTION|MODULE:FUNCTION[,...]",
+        "string",
+        "Replace an operator of torch in the child processes, as in linalg.svd=mypkg:svd, or call a function that "
+        "patches torch",
+    ),
+    (
+        "sequences",
+        "N[-M][,...]",
+        "string",
+        f"Numbers of the random operator sequences of scenarios/op_sequences.py (default {sequences.DEFAULT})",
+    ),
+    (
         "sim-faults",
         "NAME[/twin][:P[:US]][,...]",
         "string",
@@ -151,30 +186,14 @@ _VALUED: tuple[tuple[str, str, Literal["string", "args"], str], ...] = (
 _FLAGS: tuple[tuple[str, str], ...] = (
     (
         "no-isolation",
-    (
-        "operator",
-        "NAME=MODULE:FUNCTION|MODULE:FUNCTION[,...]",
-        "string",
-        "Replace an operator of torch in the child processes, as in linalg.svd=mypkg:svd, or call a function that "
-        "patches torch",
-    ),
-    (
-        "sequences",
-        "N[-M][,...]",
-        "string",
-        f"Numbers of the random operator sequences of scenarios/op_sequences.py (default {sequences.DEFAULT})",
-    ),
         "Run in the pytest process: a crash ends pytest, a hang is not caught (implied by --pdb)",
-    (
-        "operator",
-        "NAME=MODULE:FUNCTION|MODULE:FUNCTION[,...]",
-        "string",
-        "Replace an operator of torch in the child processes, as in linalg.svd=mypkg:svd, or call a function that "
-        "patches torch",
-    ),
     ),
     ("share-device", "Allow pytest-xdist workers to share one accelerator, which changes the experiment"),
     ("allow-torch-mismatch", "Run although torch is not a build of --mps-torch-source; the record says so"),
+    (
+        "tsan",
+        "Run under ThreadSanitizer, on the simulated device built for it: races are found that did no harm yet",
+    ),
     ("all-tests", "Run ordinary test functions from N threads too, inside the pytest process"),
 )
 
@@ -238,10 +257,13 @@ def _flag(config: pytest.Config, name: str) -> bool:
 def parse(config: pytest.Config) -> Settings:
     """Return the validated settings; raise `pytest.UsageError` naming the way out."""
     device = _choice(config, "device", DEVICES, "auto")
+    profile = _choice(config, "profile", PROFILES, "quick")
     sim = _sim(config, device)
     settings = Settings(
         threads=_threads(_given(config, "threads")),
-        attempts=_integer(config, "attempts", ATTEMPTS_DEFAULT),
+        attempts=_integer(
+            config, "attempts", ATTEMPTS_DEFAULT if profile == "quick" else ATTEMPTS_FULL_DEFAULT
+        ),
         iterations=_integer(config, "iterations", None),
         seconds=_seconds(config, "seconds", None),
         deadline_s=_seconds(config, "deadline", DEADLINE_S_DEFAULT),
@@ -256,7 +278,12 @@ def parse(config: pytest.Config) -> Settings:
         trace_modules=_names(config, "trace-modules"),
         torch_source=_folder(config, "torch-source"),
         allow_torch_mismatch=_flag(config, "allow-torch-mismatch"),
+        sequences=_sequences(config),
+        operators=_checked(_given(config, "operator"), operators.parse),
+        tsan=_flag(config, "tsan"),
         sim=sim,
+        profile=profile,
+        attempts_asked=_given(config, "attempts") is not None,
     )
     if sim.schedule != "free" and not settings.isolation:
         raise pytest.UsageError(
@@ -264,7 +291,20 @@ def parse(config: pytest.Config) -> Settings:
             "which each attempt needs a process of its own: leave out --mps-no-isolation and --pdb"
         )
     _check_xdist(config, settings)
-    return settings
+    return _with_tsan(settings) if settings.tsan else settings
+
+
+def _with_tsan(settings: Settings) -> Settings:
+    """Return the settings of a run under ThreadSanitizer, which has the simulated device; refuse what cannot be."""
+    problem = tsan_conflict(
+        device=settings.device,
+        isolation=settings.isolation,
+        all_tests=settings.all_tests,
+        schedule=settings.sim.schedule_text,
+    )
+    if problem is not None:
+        raise pytest.UsageError(f"--mps-tsan: {problem}")
+    return replace(settings, device="sim")
 
 
 def check_off(config: pytest.Config) -> None:
@@ -278,9 +318,6 @@ def _threads(given: _Given | None) -> tuple[int, ...]:
     assert given is not None, "parsed only where the plugin is on"
     if given.value == "auto":
         return (
-        sequences=_sequences(config),
-        operators=_checked(_given(config, "operator"), operators.parse),
-        tsan=_flag(config, "tsan"),
             max(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2),
         )
     try:
@@ -289,8 +326,6 @@ def _threads(given: _Given | None) -> tuple[int, ...]:
         counts = []
     if not counts or min(counts) < 1:
         raise given.refuse(
-        operators=_checked(_given(config, "operator"), operators.parse),
-        tsan=_flag(config, "tsan"),
             "expected positive whole numbers or 'auto', as in --mps-threads=8 or --mps-threads=1,2,4,8"
         )
     if max(counts) > THREADS_MAX:
@@ -366,6 +401,16 @@ def _sim(config: pytest.Config, device: str) -> SimSettings:
     return SimSettings(chosen, armed, order, depth or sim_settings.PCT_DEPTH_DEFAULT)
 
 
+def _sequences(config: pytest.Config) -> str | None:
+    """Return the checked text, and hand it to the scenario file, which parent and children import on their own."""
+    given = _given(config, "sequences")
+    if given is None:
+        return None
+    _checked(given, sequences.parse)
+    os.environ[sequences.VARIABLE] = given.value
+    return given.value
+
+
 def _checked(given: _Given | None, parse: Callable[[str], T]) -> T:
     """Return what `parse` makes of the value; its `ValueError` becomes a usage error that says where it stands."""
     try:
@@ -401,16 +446,6 @@ def _names(config: pytest.Config, name: str) -> tuple[str, ...]:
 def _folder(config: pytest.Config, name: str) -> Path | None:
     given = _given(config, name)
     if given is None:
-def _sequences(config: pytest.Config) -> str | None:
-    """Return the checked text, and hand it to the scenario file, which parent and children import on their own."""
-    given = _given(config, "sequences")
-    if given is None:
-        return None
-    _checked(given, sequences.parse)
-    os.environ[sequences.VARIABLE] = given.value
-    return given.value
-
-
         return None
     folder = (given.base / given.value).resolve()
     if not given.value or not folder.is_dir():

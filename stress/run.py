@@ -16,6 +16,7 @@ import pytest
 from stress.isolate.backend import IsolationError
 from stress.isolate.supervisor import Supervisor
 from stress.opening import DeviceInfo
+from stress.opening import default_build
 from stress.opening import open_device
 from stress.options import Settings
 from stress.options import worker_input
@@ -26,6 +27,8 @@ from stress.record import RunFolder
 from stress.record import host_environment
 from stress.record import run_id
 from stress.record.torch_fingerprint import check_source
+from stress.sanitizer.python import session as tsan
+from stress.sanitizer.python.children import Children
 
 
 @dataclass
@@ -44,6 +47,8 @@ class Run:
     """Child pid -> (start, identity of its attempt): late crash reports are matched by them."""
     native: dict[str, Any] | None = None
     """The native program that runs under ThreadSanitizer, if one does: `Harness.to_data`."""
+    tsan: Children | None = None
+    """How children get under ThreadSanitizer, with `--mps-tsan`."""
     _supervisor: Supervisor | None = None
     _writer: RecordWriter | None = None
 
@@ -60,7 +65,8 @@ class Run:
         """Start the processes that start children, in place of those that were started before."""
         self.close_supervisor()
         try:
-            self._supervisor = Supervisor(sim_library)
+            self.tsan = tsan.children_of(Path(sim_library)) if self.settings.tsan else None
+            self._supervisor = Supervisor(sim_library, tsan=self.tsan)
         except IsolationError as error:
             raise pytest.UsageError(str(error)) from error
         atexit.register(self._supervisor.close)
@@ -74,7 +80,10 @@ class Run:
     def open_device(self) -> None:
         """Choose the device and look at it in a child; raise `pytest.UsageError` when it cannot be used."""
         given = worker_input(self.config).get("mps_device")
-        self.device = open_device(self.settings, self.open_supervisor, self._say, given)
+        make = tsan.build if self.settings.tsan else default_build
+        self.device = open_device(self.settings, self.open_supervisor, self._say, given, make)
+        if self.tsan is not None and self.device.sim is not None:
+            tsan.control(self.supervisor, self.tsan, self.device.sim.spec)
         self._check_sharing(self.device.name)
         self._check_source(self.device.torch)
 
@@ -131,6 +140,8 @@ class Run:
                 device=device.name if device is not None else "none",
                 device_reason=device.reason if device is not None else self._no_device_reason,
                 sim=device.sim.to_data() if device is not None and device.sim is not None else None,
+                capabilities=sorted(device.capabilities) if device is not None else [],
+                tsan=self.tsan.to_data() if self.tsan is not None else None,
                 settings=settings,
                 environment=host_environment(self.config.rootpath),
                 torch=device.torch if device is not None else None,

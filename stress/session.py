@@ -23,6 +23,7 @@ from stress.report.words import report_data
 from stress.run import RUN_KEY
 from stress.run import Run
 from stress.sanitizer.arguments import only_native
+from stress.sanitizer.python import session as tsan
 from stress.shipped import shipped_scenarios
 
 _NOTHING_TESTED = "every scenario was skipped: nothing was tested"
@@ -35,6 +36,7 @@ class StressPlugin:
         self.config, self.settings = config, settings
         self.rows: list[dict[str, Any]] = []
         self.skipped = 0
+        self.left_out = 0
         self.late: list[str] = []
         self.is_worker = hasattr(config, "workerinput")
         self.runs_items = self.is_worker or not xdist_workers(config)
@@ -86,6 +88,27 @@ class StressPlugin:
             return None
         return list(make_items(collector, name, obj, self.settings.threads))  # type: ignore[arg-type]
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Leave out what the profile does, unless an argument names an item or a class: that is asked for."""
+        if any("::" in one for one in config.args):
+            return
+        out = [
+            one
+            for one in items
+            if isinstance(one, ScenarioItem) and self.settings.leaves_out(one.scenario_class)
+        ]
+        if out:
+            self.left_out = len(out)
+            config.hook.pytest_deselected(items=out)
+            items[:] = [one for one in items if one not in set(out)]
+
+    def pytest_report_collectionfinish(self) -> list[str]:
+        if not self.left_out:
+            return []
+        items = "item is" if self.left_out == 1 else "items are"
+        return [f"mps: {self.left_out} {items} left to --mps-profile=full"]
+
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         items = [item for item in session.items if isinstance(item, ScenarioItem)]
         share = max(1, xdist_workers(self.config))
@@ -113,6 +136,9 @@ class StressPlugin:
         ]
         if run.device is not None:
             lines += run.device.header_lines
+        if run.tsan is not None:
+            lines.append(tsan.header_line(run.tsan))
+        lines += [f"mps: {one.told} in all scenarios" for one in settings.operators]
         if not self.dry:
             lines.append(f"mps: records {run.folder_path}")
         if not settings.isolation:
@@ -137,9 +163,6 @@ class StressPlugin:
         if isinstance(item, ScenarioItem):
             if call.when == "call" and item.result is not None:
                 report.mps = report_data(item.result)  # type: ignore[attr-defined]
-        if run.tsan is not None:
-            lines.append(tsan.header_line(run.tsan))
-        lines += [f"mps: {one.told} in all scenarios" for one in settings.operators]
             elif report.skipped and isinstance(report.longrepr, tuple):
                 path, line, _ = item.location
                 report.longrepr = (path, (line or 0) + 1, report.longrepr[2])
@@ -175,7 +198,7 @@ class StressPlugin:
         rows = sorted(self.rows, key=lambda row: row["item"])
         writer.line(closing_table(rows, width=writer.fullwidth, color=writer.hasmarkup))
         writer.line("")
-        for sentence in [*sentences(rows), *note_lines(rows)]:
+        for sentence in [*sentences(rows), *tsan.closing_lines(rows), *note_lines(rows)]:
             writer.line(sentence)
         writer.line(f"records: {self.run.folder_path}")
 

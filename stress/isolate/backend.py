@@ -214,14 +214,19 @@ class _ForkedChild:
 class Spawner:
     """Children in fresh interpreters; a spare with torch imported serves items without an environment.
 
+    `env` is what every child's environment has beside this process's.
+
     Each child shares its process group with a guardian, a shell that reads a pipe whose other end only
     this process has: when this process dies, the guardian kills the group, also a child stuck in native
     code with the GIL held, and also what the child started. While the guardian lives, the group's number
     cannot be given to anybody else.
     """
 
-    def __init__(self, sim_library: str = "", python: str = sys.executable) -> None:
+    def __init__(
+        self, sim_library: str = "", python: str = sys.executable, env: Mapping[str, str] | None = None
+    ) -> None:
         self._sim_library, self._python = sim_library, python
+        self._env = dict(env or {})
         self._spare: _SpawnedChild | None = None
         self._log = tempfile.NamedTemporaryFile(prefix="mps-stress-spawn-", suffix=".log")  # noqa: SIM115
 
@@ -231,13 +236,16 @@ class Spawner:
             self._drop_spare()
             os.truncate(self._log.name, 0)  # the spare before this one writes to its attempt's file by now
             self._spare = _SpawnedChild(
-                ["--spare", self._sim_library], dict(os.environ), self._log.name, python=self._python
+                ["--spare", self._sim_library],
+                {**os.environ, **self._env},
+                self._log.name,
+                python=self._python,
             )
 
     def start(self, spec: ChildSpec) -> Child:
         path = spec.dump()
         if spec.env or spec.kind == "process":
-            env = {**os.environ, **spec.env}
+            env = {**os.environ, **spec.env, **self._env}
             return _SpawnedChild(
                 [str(path)], env, str(spec.file("stderr")), cwd=spec.cwd, python=self._python
             )

@@ -62,6 +62,9 @@ def result_of(spec: ChildSpec, *, join_deadline_s: float | None = None) -> Resul
         "reference": _reference,
         "crew": lambda one, into: _crew(one, into, join_deadline_s),
         "probe": _probe,
+        "tsan-control": lambda one, into: importlib.import_module("stress.sanitizer.python.control").run(
+            one, into
+        ),
         "throughput": lambda one, into: importlib.import_module("stress.throughput.window").run(one, into),
     }
     try:
@@ -71,15 +74,15 @@ def result_of(spec: ChildSpec, *, join_deadline_s: float | None = None) -> Resul
             from stress.sim import loading
 
             loading.prepare(spec)  # before the author's file, which may look for what torch.mps has
+        operators.apply(spec.operators, spec.device)
         findings = body[spec.kind](spec, result)
     except LibraryError as error:
         findings = [Finding(Verdict.ERROR, "library", f"the simulated device cannot be loaded: {error}")]
-        operators.apply(spec.operators, spec.device)
+    except operators.OperatorError as error:
+        findings = [broken(operators.FINDING, str(error))]
     except BrokenScenario as error:
         findings = [broken("scenario", str(error))]
     except Inconclusive as error:
-    except operators.OperatorError as error:
-        findings = [broken(operators.FINDING, str(error))]
         findings = [Finding(Verdict.INCONCLUSIVE, "inconclusive", str(error))]
     except MemoryError as error:
         findings = [Finding(Verdict.OOM, "out-of-memory", f"while preparing: {error}")]

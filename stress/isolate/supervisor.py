@@ -30,6 +30,8 @@ from stress.isolate.backend import can_fork
 from stress.isolate.spec import ChildSpec
 from stress.isolate.stall import POLL_S
 from stress.isolate.stall import StallWatch
+from stress.sanitizer.python.children import Children
+from stress.sanitizer.python.children import Outcome
 
 STDERR_BYTES_MAX = 200_000
 _STACKS_WAIT_S = 3.0
@@ -57,6 +59,8 @@ class ChildRun:
     threads: int | None = None
     stalled: bool = False
     """No deadline was reached: every thread was asleep for `spec.stall_s`."""
+    tsan: Outcome | None = None
+    """What ThreadSanitizer said, of a child that ran under it."""
     lost: str = ""
     """Why nothing is known about the child's end: the server that had started it was lost."""
 
@@ -65,14 +69,18 @@ class Supervisor:
     """Starts children and waits for them. One at a time: attempts must not disturb each other.
 
     They are of this interpreter, or of `python`, another one, which imports from its own environment and this package
-    alone from here.
+    alone from here. With `tsan` they run under ThreadSanitizer, whose preloaded runtime needs processes of their own.
     """
 
-    def __init__(self, sim_library: str = "", python: str = sys.executable) -> None:
-        self._forks = can_fork()
+    def __init__(
+        self, sim_library: str = "", python: str = sys.executable, tsan: Children | None = None
+    ) -> None:
+        # A forked child would have the server's runtime, which was not told where this child's reports go.
+        self._forks = can_fork() and tsan is None
+        self._tsan = tsan
         self._is_foreign = python != sys.executable
         self._server = ForkServer(sim_library, python)
-        self._spawner = Spawner(sim_library, python)
+        self._spawner = Spawner(sim_library, python, tsan.env() if tsan is not None else {})
 
     @property
     def start_method(self) -> str:
@@ -140,6 +148,8 @@ class Supervisor:
 
     def _collect(self, run: ChildRun) -> None:
         spec = run.spec
+        if self._tsan is not None:
+            run.tsan = self._tsan.collect(run.pid, spec.file("stderr"), spec.file("tsan"))
         run.stderr = read_bounded(spec.file("stderr"))
         run.stdout = read_bounded(spec.file("stdout"))
         run.stacks = read_bounded(spec.file("stacks"))
@@ -155,6 +165,8 @@ class Supervisor:
     def close(self) -> None:
         self._server.close()
         self._spawner.close()
+        if self._tsan is not None:
+            self._tsan.close()
 
 
 def read_bounded(path: Path, limit: int = STDERR_BYTES_MAX) -> str:

@@ -58,6 +58,8 @@ def judge(run: ChildRun, reports: Sequence[CrashReport] = ()) -> Judged:
     stamps = run.snapshot.stamps if run.snapshot is not None else ()
     data = run.result or {}
     findings = [Finding.from_data(one) for one in data.get("findings", [])]
+    races = list(run.tsan.findings) if run.tsan is not None else []
+    findings = [*races, *findings]
     diagnosis = _named_by_exceptions(diagnosis, findings)
     judged = Judged(Verdict.PASS, "", findings, list(data.get("notes", [])), diagnosis, stamps)
     ending = _ending(run, code, diagnosis)
@@ -74,6 +76,12 @@ def judge(run: ChildRun, reports: Sequence[CrashReport] = ()) -> Judged:
         judged.headline = f"exit status 0, but a crash report was written: {reports[0].path.name}"
     elif any(note.startswith(INTERESTING_NOTE) for note in judged.notes):
         judged.verdict = Verdict.INTERESTING
+    if races and judged.verdict != worst((judged.verdict, Verdict.RACE)):
+        # However the process ended: what was reported before is true.
+        judged.verdict = Verdict.RACE
+        judged.headline = _headline(judged)
+    if run.tsan is not None and run.tsan.problem and judged.verdict.is_green:
+        judged.verdict, judged.headline = Verdict.INCONCLUSIVE, run.tsan.problem
     return judged
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -50,9 +51,27 @@ def report_data(result: ItemResult) -> dict[str, Any]:
         "controls": len(result.controls),
         "control_failures": sum(one.judged.verdict.is_failure for one in result.controls),
         "signature": next((one.signature for one in result.attempts if one.signature), None),
+        "tsan": _tsan(result),
         "notes": result.notes,
         "headline": result.headline,
         "seconds": result.seconds,
+    }
+
+
+def _tsan(result: ItemResult) -> dict[str, Any] | None:
+    """Return what ThreadSanitizer said in all attempts of an item; None without it."""
+    told = [one.tsan for one in (*result.attempts, *result.controls) if one.tsan is not None]
+    if not told:
+        return None
+    suppressed: Counter[str] = Counter()
+    for one in told:
+        suppressed.update(one["suppressed"])
+    return {
+        "attempts": len(told),
+        "reports": sum(one["reports"] for one in told),
+        "problem": next((one["problem"] for one in told if one["problem"]), ""),
+        "units": told[0]["units"],
+        "suppressed": dict(suppressed),
     }
 
 

@@ -87,6 +87,7 @@ TWINS = {
     "share-device": "true",
     "allow-torch-mismatch": "true",
     "all-tests": "true",
+    "tsan": "true",
     "sim-design": "fork-free-list",
     "sim-faults": "copy_torn",
     "sim-schedule": "free",
@@ -146,7 +147,7 @@ class TestABadValue:
 class TestAnOptionWithoutThreads:
     @pytest.mark.parametrize("name", [name for name in TWINS if name != "threads"])
     def test_is_refused_because_it_would_do_nothing(self, pytester: pytest.Pytester, name: str) -> None:
-        flags = {"no-isolation", "share-device", "allow-torch-mismatch", "all-tests"}
+        flags = {"no-isolation", "share-device", "allow-torch-mismatch", "all-tests", "tsan"}
         given = f"--mps-{name}" + ("" if name in flags else f"={TWINS[name]}")
         with pytest.raises(
             pytest.UsageError, match="does nothing without --mps-threads: add --mps-threads=8"
@@ -162,6 +163,7 @@ class TestTheIniFile:
     def test_has_a_twin_of_every_option(self, pytester: pytest.Pytester) -> None:
         twins = {f"mps_{name.replace('-', '_')}": value for name, value in TWINS.items()}
         del twins["mps_sim_faults"]  # cpu has none
+        del twins["mps_tsan"]
         write_ini(pytester.path, **twins)
         settings = parse(pytester)
         assert settings == options.Settings(

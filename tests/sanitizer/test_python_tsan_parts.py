@@ -171,7 +171,7 @@ def run_with(outcome: Outcome, findings: list[Finding] | None = None, *, code: i
 
 def outcome(text: str = "", problem: str = "") -> Outcome:
     seen = parsed(text)
-    return Outcome(seen, tuple(findings_of(seen, InFlight())), problem)
+    return Outcome(seen, tuple(findings_of(seen, InFlight())), (problem,) if problem else ())
 
 
 class TestTheVerdict:

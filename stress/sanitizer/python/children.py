@@ -50,9 +50,23 @@ class Outcome:
 
     parsed: Parsed
     findings: tuple[Finding, ...]
-    problem: str = ""
-    """Why silence proves nothing here: the controls of the run failed, or the runtime did not work."""
+    reasons: tuple[str, ...] = ()
+    """Why no child's silence proves anything in this run."""
     units: str = ""
+
+    @property
+    def amiss(self) -> str:
+        """Why this child's silence proves nothing; empty where it does."""
+        if self.parsed.fatal:
+            return f"ThreadSanitizer did not work: {self.parsed.fatal[0]}"
+        if self.parsed.unparsed_lines:
+            first = self.parsed.unparsed[0]
+            return f"{self.parsed.unparsed_lines} lines of ThreadSanitizer's mean nothing to us: {first}"
+        return ""
+
+    @property
+    def problem(self) -> str:
+        return "; ".join(filter(None, (*self.reasons, self.amiss)))
 
     @property
     def signature(self) -> str | None:
@@ -119,7 +133,7 @@ class Children:
         if log.is_file():
             _move(log, keep_as)
         in_flight.unlink(missing_ok=True)
-        return Outcome(parsed, tuple(findings), self.problem or _amiss(parsed), self.units)
+        return Outcome(parsed, tuple(findings), self.reasons, self.units)
 
     def to_data(self) -> dict[str, object]:
         """Return what the run's record says about it."""
@@ -140,15 +154,6 @@ def python_options(toolchain: Toolchain, given: Mapping[str, str]) -> TsanOption
     # No suppressions of ours: none was needed, and each could hide what is looked for.
     made = TsanOptions.make(toolchain, None, given.get(VARIABLE, ""))
     return TsanOptions({**made.values, **_PYTHON, **made.given}, made.given)
-
-
-def _amiss(parsed: Parsed) -> str:
-    """Return why a child without reports proves nothing; empty where it does."""
-    if parsed.fatal:
-        return f"ThreadSanitizer did not work: {parsed.fatal[0]}"
-    if parsed.unparsed_lines:
-        return f"{parsed.unparsed_lines} lines of its text mean nothing to us: {parsed.unparsed[0]}"
-    return ""
 
 
 def _move(log: Path, target: Path) -> None:

@@ -76,7 +76,7 @@ def control(supervisor: Supervisor, children: Children, sim: SimSpec) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     assert run.tsan is not None
     said = (run.result or {}).get("findings") or []
-    problem = run.tsan.problem or problem_of(run.tsan.parsed)
+    problem = run.tsan.amiss or problem_of(run.tsan.parsed)
     if run.result is None:
         problem = f"the child with the controls died: {run.stderr.strip()[-300:] or run.exit}"
     elif said:
