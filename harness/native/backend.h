@@ -61,8 +61,8 @@ double event_elapsed_ms(uint32_t start, uint32_t end);
 
 // ---- compiled graphs
 // Looks a graph up by shape and constant, compiles it on a miss, and encodes its run: fills `buffer` with the constant that the
-// graph was compiled with.
-void run_graph(int stream, const std::string& shape, uint8_t constant, Buffer buffer);
+// graph was compiled with. Returns which graph it was.
+uintptr_t run_graph(int stream, const std::string& shape, uint8_t constant, Buffer buffer);
 uint64_t compile_count();
 
 // ---- seeded faults: the simulated device's alone

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "locks.h"
 #include "metal.h"
@@ -42,6 +43,18 @@ GraphCache* cache_of_this_thread() {
   if (thread == nullptr) return nullptr;
   if (thread->graphs == nullptr) thread->graphs = std::make_unique<GraphCache>(false);
   return thread->graphs.get();
+}
+
+// The faults' way to end a pipeline. It is kept: giving up this reference would order, by the reference count, what the
+// fault leaves without any order, and ThreadSanitizer would sometimes be right to see no race.
+void destroy_in_use(const std::shared_ptr<Pipeline>& pipeline) {
+  static std::mutex mutex;
+  static auto* const kept = new std::vector<std::shared_ptr<Pipeline>>;
+  {
+    std::lock_guard<std::mutex> guard(mutex);
+    kept->push_back(pipeline);
+  }
+  pipeline->destroy();
 }
 
 }  // namespace
@@ -106,7 +119,7 @@ std::shared_ptr<Graph> GraphCache::find(const GraphKey& key, const std::function
   if (found != entries_.end()) {
     // Another thread was faster: its graph is in use already, ours is not.
     if (!strikes(Fault::graph_cache_double_compile)) return use(found->second.get());
-    found->second->pipeline->destroy();
+    destroy_in_use(found->second->pipeline);
     found->second->pipeline = std::make_shared<Pipeline>();
     found->second->graph = std::move(graph);
     return use(found->second.get());
@@ -164,7 +177,7 @@ void GraphCache::clear() {
   Locked locked(*this);
   // Work that is under way keeps its own reference to its pipeline; the unsafe path destroys what is in use.
   if (strikes(Fault::graph_cache_cleared_in_use)) {
-    for (auto& [key, entry] : entries_) entry->pipeline->destroy();
+    for (auto& [key, entry] : entries_) destroy_in_use(entry->pipeline);
   }
   by_shapes_.clear();
   entries_.clear();
@@ -173,7 +186,7 @@ void GraphCache::clear() {
 
 void GraphCache::end_of_thread() {
   if (!strikes(Fault::thread_exit_in_flight)) return;
-  for (auto& [key, entry] : entries_) entry->pipeline->destroy();
+  for (auto& [key, entry] : entries_) destroy_in_use(entry->pipeline);
 }
 
 size_t GraphCache::size() {

@@ -1,4 +1,6 @@
 // Compiled graphs: first use from all threads at once, the same shapes with other constants, clearing while in use.
+#include <array>
+#include <atomic>
 #include <deque>
 #include <string>
 
@@ -22,11 +24,14 @@ bool is_of_pair(const Worker& worker, int round) {
 }
 
 // A shape that nobody has used before, by two threads at the same moment.
-void look_up_cold(Worker& worker, int stream, int round) {
+void look_up_cold(Worker& worker, int stream, int round, std::atomic<uintptr_t>& first_graph) {
   auto constant = static_cast<uint8_t>(1 + round % 250);
   backend::Buffer buffer = backend::allocate(kBytes, stream);
   keep_busy(stream, kBusyColdUs);
-  backend::run_graph(stream, "cold" + std::to_string(round), constant, buffer);
+  uintptr_t graph = backend::run_graph(stream, "cold" + std::to_string(round), constant, buffer);
+  uintptr_t first = 0;
+  bool is_first = first_graph.compare_exchange_strong(first, graph, std::memory_order_relaxed);
+  expect(is_first || first == graph, "one_graph_per_key", "two threads have different graphs for one shape and constant");
   backend::synchronize(stream);
   expect_filled(buffer, constant, "graph_has_its_constant");
   backend::deallocate(buffer);
@@ -48,6 +53,7 @@ void look_up_warm(Worker& worker, int stream, int iteration) {
 
 void run_graph_cache(const Settings& settings) {
   std::deque<Rendezvous> together;
+  std::array<std::atomic<uintptr_t>, kTogether> first_graphs{};
   for (int one = 0; one < kTogether; ++one) together.emplace_back(settings.threads);
   run_crew(settings, settings.threads, [&](Worker& worker) {
     int stream = backend::new_stream();
@@ -55,7 +61,7 @@ void run_graph_cache(const Settings& settings) {
     for (int iteration = 0; iteration < settings.iterations; ++iteration) {
       if (iteration < kTogether) together[static_cast<size_t>(iteration)].arrive();
       if (iteration < kTogether && is_of_pair(worker, iteration)) {
-        look_up_cold(worker, stream, iteration);
+        look_up_cold(worker, stream, iteration, first_graphs[static_cast<size_t>(iteration)]);
       } else {
         look_up_warm(worker, stream, iteration);
       }

@@ -73,11 +73,12 @@ void event_synchronize(uint32_t event) { mps_sim::event_synchronize(event); }
 bool event_query(uint32_t event) { return mps_sim::event_query(event); }
 double event_elapsed_ms(uint32_t start, uint32_t end) { return mps_sim::event_elapsed_ms(start, end); }
 
-void run_graph(int stream, const std::string& shape, uint8_t constant, Buffer buffer) {
+uintptr_t run_graph(int stream, const std::string& shape, uint8_t constant, Buffer buffer) {
   auto graph = mps_sim::find_graph({shape, std::to_string(constant)}, [constant] { return std::make_shared<FillGraph>(constant); });
   mps_sim::submit(stream, "graph", [graph, buffer] {
     std::memset(buffer.handle, static_cast<const FillGraph&>(*graph).constant, buffer.bytes);
   });
+  return reinterpret_cast<uintptr_t>(graph.get());
 }
 
 uint64_t compile_count() { return static_cast<uint64_t>(mps_sim::statistics()["compiles"]); }
