@@ -132,6 +132,11 @@ def read(found: Found) -> Recorded:
             f"{found.name} ran with operators of torch replaced (--mps-operator), which name code, and no code is taken "
             f"from a record; its command was {shown(found.start['command'], 500)}"
         )
+    if settings.record.get("tsan"):
+        raise CommandError(
+            f"{found.name} ran under ThreadSanitizer, where replay does not run: what it reported need not show as a wrong "
+            f"value; its command was {shown(found.start['command'], 500)}"
+        )
     iterations = settings.record.get("iterations")
     modules = settings.record.get("trace_modules") or ()
     return Recorded(

@@ -35,7 +35,7 @@ def failure_block(result: ItemResult, run: Run) -> str:
     lines += [f"  note: {note}" for note in result.notes]
     lines.append(f"  repeat: {result.command}")
     lines.append(f"          ({_promise(first, run)})")
-    if first is not None and first.serial and first.role != "reference":
+    if first is not None and first.serial and first.role != "reference" and first.tsan is None:
         lines.append(f"  replay: {_replay_command(first, run)}")
     if first is not None and first.files:
         lines.append(f"  files:  {run.folder_path}: {', '.join(sorted(first.files.values()))}")
