@@ -31,6 +31,7 @@ class Failure:
     """Signature, or what the failure is called where nobody has described it yet."""
     is_known: bool
     """Whether the name is a signature of `results/known`."""
+    group: Group
     run: str
     folder: Path
     file: str

@@ -192,10 +192,6 @@ class _Reader:
                 self._skipped.add(key)
                 return
             info = self._all.runs[run] = RunInfo(run, self._folder, group, record["time"], record)
-        elif info.group != group:
-            self._problem(
-                line, "another process of this run tells of another device, build or settings: kept apart"
-            )
         info.processes += 1
         self._file.runs[run] = (info, group)
 
@@ -255,6 +251,7 @@ class _Reader:
         failure = Failure(
             name,
             is_known,
+            group,
             record["run"],
             self._folder,
             self._file.name,
@@ -263,7 +260,7 @@ class _Reader:
             kept_end(record),
         )
         failure.start["item"] = record["item"]
-        self._all.keep(failure, group, record["item"])
+        self._all.keep(failure, record["item"])
 
     def _item(self, record: dict[str, Any], group: Group) -> None:
         cell = self._all.cells.get((group, record["item"]))

@@ -32,6 +32,7 @@ class RunInfo:
     run: str
     folder: Path
     group: Group
+    """That of the first process; with `--dist=each` the others may have another interpreter and torch build."""
     time: float
     record: dict[str, Any]
     """The `run` record of the first process."""
@@ -106,9 +107,9 @@ class Aggregate:
             found.threads = threads
         return found
 
-    def keep(self, failure: Failure, group: Group, item: str) -> None:
+    def keep(self, failure: Failure, item: str) -> None:
         """Keep a failure to be shown, unless enough like it are kept."""
-        key = (group, item, failure.name)
+        key = (failure.group, item, failure.name)
         if self.kept_by_name[key] >= FAILURES_PER_NAME_MAX:
             return
         if len(self.failures) >= FAILURES_MAX:
@@ -132,4 +133,4 @@ class Aggregate:
         )
 
     def failures_of(self, group: Group) -> Iterator[Failure]:
-        return (one for one in self.failures if self.runs[one.run].group == group)
+        return (one for one in self.failures if one.group == group)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from stress.aggregate import Aggregate
 from stress.aggregate import read_folders
+from stress.aggregate.throughput import Throughput
 from stress.compare.judge import judge
 from stress.compare.names import names_of
 from stress.compare.pairs import left_out
 from stress.compare.pairs import sections_of
 from stress.compare.report import Compared
+from stress.compare.speed import alone
+from stress.compare.speed import speeds
 from stress.report.plain import one_line
 
 PROBLEMS_SHOWN = 5
@@ -18,8 +22,11 @@ PROBLEMS_SHOWN = 5
 
 def compare(base: Path, new: Path, *, any_settings: bool) -> Compared:
     """Return the comparison; raise `AggregateError` or `CompareError` where there is none."""
-    sides = read_folders([base]), read_folders([new])
-    return compare_aggregates(*sides, any_settings=any_settings)
+    collected = Throughput()
+    collectors = {"throughput": collected.add}
+    sides = read_folders([base], collectors), read_folders([new], collectors)
+    compared = compare_aggregates(*sides, any_settings=any_settings)
+    return replace(compared, speeds=speeds(collected), not_interleaved=alone(collected))
 
 
 def compare_aggregates(base: Aggregate, new: Aggregate, *, any_settings: bool = False) -> Compared:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import field
 from io import StringIO
 from typing import Any
 
@@ -24,6 +25,8 @@ from stress.compare.judge import Row
 from stress.compare.names import Named
 from stress.compare.names import unknown_new
 from stress.compare.pairs import Section
+from stress.compare.speed import Speed
+from stress.report.plain import count
 from stress.report.plain import one_line
 
 NAMES_SHOWN = 40
@@ -40,6 +43,9 @@ class Compared:
     names: list[list[Named]]
     left_out: list[str]
     problems: list[str]
+    speeds: list[Speed] = field(default_factory=list)
+    not_interleaved: list[str] = field(default_factory=list)
+    """Runs of `mps-stress throughput` that measured one build."""
 
     @property
     def worse(self) -> list[Row]:
@@ -60,6 +66,12 @@ def text_of(compared: Compared, *, width: int, show_all: bool) -> str:
     for section, rows, names in zip(compared.sections, compared.rows, compared.names, strict=True):
         parts += [*_heading(section), "", *_table(rows, width=width, show_all=show_all), *_clean(rows)]
         parts += [*_canaries(section), *_names(names), *_only(section), ""]
+    parts += [one_line(str(one)) for one in compared.speeds]
+    if compared.not_interleaved:
+        parts.append(
+            f"throughput: {count(len(compared.not_interleaved), 'run')} measured one build, which is compared with nothing "
+            "(mps-stress throughput --against=PYTHON measures two in turn)"
+        )
     parts += [*compared.left_out, *compared.problems, closing(compared)]
     return "\n".join(parts)
 
@@ -191,6 +203,7 @@ def json_of(compared: Compared) -> str:
         "sections": [
             _section_data(*one) for one in zip(compared.sections, compared.rows, compared.names, strict=True)
         ],
+        "throughput": [{**vars(one), "answer": one.answer} for one in compared.speeds],
         "left_out": compared.left_out,
         "problems": compared.problems,
     }

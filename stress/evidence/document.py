@@ -9,6 +9,7 @@ from pathlib import Path
 from stress.aggregate import Aggregate
 from stress.aggregate import Kind
 from stress.aggregate import read_folders
+from stress.aggregate.throughput import Throughput
 from stress.compare.command import compare_aggregates
 from stress.compare.judge import Answer
 from stress.compare.pairs import CompareError
@@ -34,7 +35,6 @@ from stress.evidence.patch import read_tree
 from stress.evidence.power import Power
 from stress.evidence.redact import Redactor
 from stress.page.shown import not_shown
-from stress.page.throughput import Throughput
 from stress.report.plain import count
 from stress.report.table import SIMULATED_SENTENCE
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stress import stats
+from stress.aggregate.throughput import short
 from stress.page.html import Markup
 from stress.page.html import tag
 
@@ -133,14 +134,6 @@ def _axes(counts: Sequence[float], most: float) -> list[Markup]:
         parts.append(tag("line", x1=_MARGIN, y1=f"{y:.1f}", x2=CURVE_WIDTH - 8, y2=f"{y:.1f}", class_="axis"))
         parts.append(_text(_MARGIN - 4, y + 4, short(share * most), "end"))
     return parts
-
-
-def short(value: float) -> str:
-    """Return a number with at most three digits and a unit prefix."""
-    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= limit:
-            return f"{value / limit:.3g}{unit}"
-    return f"{value:.3g}"
 
 
 def _text(x: float, y: float, text: str, anchor: str = "middle") -> Markup:

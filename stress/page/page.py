@@ -11,6 +11,7 @@ from stress.aggregate import Group
 from stress.aggregate import Kind
 from stress.aggregate import read_folders
 from stress.aggregate.groups import KIND_TEXTS
+from stress.aggregate.throughput import Throughput
 from stress.page import overview
 from stress.page.failures import failures
 from stress.page.html import Markup
@@ -23,7 +24,6 @@ from stress.page.shown import environments
 from stress.page.shown import not_shown
 from stress.page.shown import problems
 from stress.page.style import STYLE
-from stress.page.throughput import Throughput
 from stress.page.throughput import throughput
 from stress.page.trend import trends
 from stress.verdict import Verdict

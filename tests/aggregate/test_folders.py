@@ -100,6 +100,21 @@ class TestCounting:
 
 
 class TestGroups:
+    def test_two_interpreters_of_one_run_stand_apart(self, tmp_path: Path) -> None:
+        """`--dist=each` with two torch builds: the same run, the same items, two builds."""
+        folder = tmp_path / "run"
+        for worker, torch in (("gw0", TORCH), ("gw1", FORK)):
+            made = Made(folder, worker=worker, torch=torch)
+            made.attempts(LINEAR, {"pass": 3, "crash": 2 if worker == "gw1" else 0})
+            made.end().path.rename(folder / f"{worker}.jsonl")
+        whole = read_folders([folder])
+        assert [(cell.failures, cell.counted) for group in whole.groups for cell in whole.of(group)] == [
+            (0, 3),
+            (2, 5),
+        ]
+        assert [len(list(whole.failures_of(group))) for group in whole.groups] == [0, 2]
+        assert not whole.problems
+
     def test_unlike_machines_builds_settings_and_devices_are_never_added(self, tmp_path: Path) -> None:
         unlike: dict[str, dict[str, Any]] = {
             "plain": {},

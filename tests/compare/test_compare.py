@@ -170,6 +170,54 @@ class TestWhatCannotBeCompared:
         assert f"only in NEW: {NORM}" in told
 
 
+class TestThroughput:
+    def run(
+        self, folder: Path, factor: float, builds: tuple[str, ...] = ("this", "other"), rounds: int = 12
+    ) -> Path:
+        run_of(folder / "items", {LINEAR: {"pass": 5}})
+        made = Made(folder / "speed", command="throughput")
+        for number in range(rounds):
+            for build in builds:
+                rate = (
+                    100.0
+                    * (1 + 0.3 * number)
+                    * (factor if build == "this" else 1.0)
+                    * (1 + 0.01 * (number % 3))
+                )
+                made.write(
+                    "measurement", item=f"throughput::{build}::mlp::threads-8", attempt=number, build=build, workload="mlp",
+                    way="threads", count=8, requests=9, seconds=1.0, rate_per_s=rate, latency_p50_s=0.1, latency_p99_s=None,
+                    checking_share=0.1,
+                )  # fmt: skip
+        made.end()
+        return folder
+
+    @pytest.mark.parametrize(
+        ("factor", "answer"), [(1.2, "FASTER"), (0.9, "SLOWER"), (1.0, "cannot be told apart")]
+    )
+    def test_rounds_are_paired(self, tmp_path: Path, factor: float, answer: str) -> None:
+        """The machine gets four times as fast over the rounds; only the pairing sees through that."""
+        base = run_of(tmp_path / "base", {LINEAR: {"pass": 5}})
+        result = compare(base, self.run(tmp_path / "new", factor), any_settings=False)
+        (speed,) = result.speeds
+        assert (speed.answer, speed.rounds) == (answer, 12)
+        assert speed.ratio == pytest.approx(factor)
+        assert f"throughput of mlp, threads, 8 at once (real): {factor:.3g} times" in text(result)
+
+    def test_what_was_not_interleaved_is_not_compared(self, tmp_path: Path) -> None:
+        sides = [self.run(tmp_path / name, 1.0, ("this",)) for name in ("base", "new")]
+        (tmp_path / "new" / "speed").rename(tmp_path / "new" / "speed2")
+        result = compare(*sides, any_settings=False)
+        assert result.speeds == []
+        assert "measured one build, which is compared with nothing" in text(result)
+
+    def test_too_few_rounds_tell_nothing(self, tmp_path: Path) -> None:
+        base = run_of(tmp_path / "base", {LINEAR: {"pass": 5}})
+        (speed,) = compare(base, self.run(tmp_path / "new", 3.0, rounds=4), any_settings=False).speeds
+        assert speed.answer == "cannot be told apart"
+        assert "in only 4 rounds" in str(speed)
+
+
 class TestCommand:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
