@@ -77,7 +77,7 @@ def open_bench(harness: Harness, folder: Path) -> Bench:
     return Bench(
         harness,
         lambda kind, **fields: log.write(json.dumps({"kind": kind, **fields}) + "\n"),
-        lambda: f"run{next(stems)}",
+        lambda: f"run-{next(stems)}",
         folder,
         "benchmark",
         1,

@@ -80,6 +80,8 @@ class RunRecord(_Common):
     """Why this torch is not the build that was asked for, when the user overrode that error."""
     tsan: NotRequired[dict[str, object] | None]
     """With `--mps-tsan`: compiler, runtime, options, and why silence proves nothing where it does not."""
+    harness: NotRequired[dict[str, object]]
+    """The native program under ThreadSanitizer: compiler, options, platform, what is instrumented."""
     worker: NotRequired[str | None]
     """pytest-xdist worker that wrote this, such as "gw0"."""
 

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from stress import seeds
+from stress.record.writer import serial_of
 from stress.sanitizer import controls
 from stress.sanitizer.controls import Controls
 from stress.sanitizer.harness import Harness
 from stress.sanitizer.judge import Asked
 from stress.sanitizer.judge import JudgedRun
 from stress.sanitizer.judge import judge
+from stress.sanitizer.listing import CANARIES
 from stress.sanitizer.listing import CONTROLS
 from stress.sanitizer.result import CaseResult
 from stress.sanitizer.run import Place
@@ -96,7 +98,8 @@ class Bench:
     def run(self, item: str, asked: Asked, number: int) -> JudgedRun:
         """Run once; raise `StartError` where the program cannot be started."""
         command = [str(self.harness.program.path), *asked.arguments()]
-        identity = {"item": item, "role": "crew", "attempt": number}
+        stem = self.side_stem()
+        identity = {"item": item, "role": "crew", "attempt": number, "serial": serial_of(stem)}
         self.record(
             "attempt_start",
             **identity,
@@ -106,11 +109,15 @@ class Bench:
             iterations=asked.iterations,
             seed=asked.seed,
             command=shlex.join(command),
+            canary=asked.case in CANARIES,
             simulated=self.harness.simulated,
         )
-        place = Place(self.folder, self.side_stem())
         ran = run_program(
-            command, place, self.harness.options, deadline_s=self.deadline_s, env=self.harness.env
+            command,
+            Place(self.folder, stem),
+            self.harness.options,
+            deadline_s=self.deadline_s,
+            env=self.harness.env,
         )
         judged = judge(asked, ran)
         end = {**identity, **_end_fields(judged), "simulated": self.harness.simulated}
@@ -134,6 +141,7 @@ class Bench:
             verdicts={str(judged.verdict): 1},
             headline=problem,
             control=True,
+            canary=name in CANARIES,
             simulated=self.harness.simulated,
         )
 
@@ -166,11 +174,12 @@ def _end_fields(judged: JudgedRun) -> dict[str, object]:
         "findings": [one.to_data() for one in judged.findings],
         "iterations_done": judged.told.operations,
         "stderr": ran.files.get("stderr"),
-        "reports": [ran.files[name] for name in ("report", "json") if name in ran.files],
         "memory_bytes_max": ran.memory_bytes_max,
         "cpu_s": ran.cpu_s,
         "pid": ran.pid,
         "tsan": _tsan_data(ran, judged),
+        "tsan_log": ran.files.get("report"),
+        "reports": [ran.files["json"]] if "json" in ran.files else [],
         **({"strikes": {judged.asked.fault: judged.told.struck}} if judged.asked.fault else {}),
     }
 
@@ -179,7 +188,9 @@ def _tsan_data(ran: Ran, judged: JudgedRun) -> dict[str, object]:
     return {
         "reports": ran.parsed.total,
         "announced": ran.parsed.announced,
-        "signatures": list(ran.parsed.signatures),
+        "signatures": {
+            name: one.count for name, one in zip(ran.parsed.signatures, ran.parsed.reports, strict=True)
+        },
         "suppressed": dict(ran.parsed.suppressions),
         "detectors": list(judged.detectors),
         "platform": judged.told.platform,

@@ -51,7 +51,8 @@ class Audit:
 
     @property
     def units_text(self) -> str:
-        others = f" ({', '.join(self.left_out)} is not, by the recipe)" if self.left_out else ""
+        names = ", ".join(one.rpartition("/")[2] for one in self.left_out)
+        others = f" ({names} is not, by the recipe)" if names else ""
         return f"{self.instrumented} of {self.units} translation units instrumented{others}"
 
     @property

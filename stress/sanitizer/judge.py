@@ -6,6 +6,7 @@ lost. So a finding is what was parsed, and a pass is a run in which nothing is m
 
 from __future__ import annotations
 
+import re
 import signal
 from dataclasses import dataclass
 from dataclasses import field
@@ -25,6 +26,8 @@ EXIT_VIOLATED = 1
 EXIT_NOTHING_DONE = 3
 _SENT_BY_OTHERS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 _FINDINGS_MAX = 20
+_ASSERTION = re.compile(r"failed assertion|BUG IN CLIENT OF LIBDISPATCH")
+"""What Apple's frameworks say when they are misused: Metal, and libdispatch below it."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class JudgedRun:
     @property
     def detectors(self) -> tuple[str, ...]:
         """Return which of the three detectors found something: "tsan", "metal", "invariant"."""
-        metal = self.diagnosis is not None and (self.diagnosis.signature or "").startswith("metal/")
+        metal = _ASSERTION.search(self.ran.stderr) is not None
         found = {"tsan": self.races > 0, "metal": metal, "invariant": self.told.violations_total > 0}
         return tuple(name for name, is_found in found.items() if is_found)
 

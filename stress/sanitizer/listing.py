@@ -12,7 +12,8 @@ DETECTORS = ("tsan", "metal", "invariant")
 CANARY = "canary"
 HISTORY_CANARY = "canary_history"
 GUARDED_TWIN = "guarded_twin"
-CONTROLS = (CANARY, HISTORY_CANARY, GUARDED_TWIN)
+CANARIES = (CANARY, HISTORY_CANARY)
+CONTROLS = (*CANARIES, GUARDED_TWIN)
 PLATFORMS = ("simulated", "metal")
 
 

@@ -20,6 +20,9 @@ HISTORY_SIZE = 64
 """With the default, 100 000 calls between two accesses lose the race without a word; with 64, a million do not."""
 
 _ALWAYS = {
+    # The runtime waits this long at the end while other threads live, to see what they do to destroyed objects: 1000
+    # would be most of a run.
+    "atexit_sleep_ms": "50",
     "exitcode": str(EXIT_CODE),
     "history_size": str(HISTORY_SIZE),
     "second_deadlock_stack": "1",

@@ -70,7 +70,7 @@ def open_bench(tmp_path: Path) -> Open:
         bench = Bench(
             harness,
             lambda kind, **fields: records.append({"kind": kind, **fields}),
-            lambda: f"run{next(stems)}",
+            lambda: f"run-{next(stems)}",
             tmp_path,
             "small.toml",
             1,

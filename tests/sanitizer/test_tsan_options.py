@@ -20,6 +20,7 @@ APPLE = Toolchain(Path("clang++"), "clang", Path("rt.dylib"), Path("/usr/bin/ato
 def test_reports_are_read_back_as_they_were_written() -> None:
     options = TsanOptions.make(LINUX, Path("/a:b/none.txt"))
     assert parse(options.text(Path("/runs/it's/log"))) == {
+        "atexit_sleep_ms": "50",
         "exitcode": "66",
         "history_size": "64",
         "second_deadlock_stack": "1",
