@@ -243,7 +243,7 @@ class Closure:
             for one in ast.walk(statement):
                 if isinstance(one, ast.Name) and one.id in renamed:
                     edits.append(Edit(source.start(one), source.end(one), renamed[one.id]))
-                elif isinstance(one, ast.FunctionDef | ast.ClassDef) and one.name in renamed:
+                elif one is statement and isinstance(one, ast.FunctionDef | ast.ClassDef) and one.name in renamed:
                     at = source.data.index(one.name.encode(), source.start(one) + 3)
                     edits.append(Edit(at, at + len(one.name), renamed[one.name]))
         return edits

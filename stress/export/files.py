@@ -19,14 +19,14 @@ _ALWAYS = ("threading",)
 _STANDARD = ("faulthandler", "os", "random", "subprocess", "sys", "threading", "time", "unittest")
 
 
-def script(subject: Subject, heading: Sequence[str] = ()) -> str:
+def script(subject: Subject, heading: Sequence[str] = (), deadline_s: int = DEADLINE_S) -> str:
     """Return a script: it exits with 1 and says what was wrong, dies, or ends after a deadline with all stacks."""
     glue = _glue(subject)
     doc = [*_title(subject), "", *heading, *([""] if heading else [])]
     doc.append(
         "Run it a few times: python THIS_FILE. Status 0 says that this run was clean; else it says what was wrong, or dies."
     )
-    main = _process_main(subject) if subject.is_process else _script_main(glue)
+    main = _process_main(subject, deadline_s) if subject.is_process else _script_main(glue, deadline_s)
     return _file(glue, doc, main, {"faulthandler", "sys"})
 
 
@@ -69,7 +69,10 @@ def _file(glue: Glue, doc: Sequence[str], main: str, modules: set[str]) -> str:
 def _doc(lines: Sequence[str]) -> str:
     wrapped: list[str] = []
     for line in lines:
-        wrapped += textwrap.wrap(line, 110, break_long_words=False, break_on_hyphens=False) or [""]
+        indent = " " * (len(line) - len(line.lstrip()))
+        wrapped += textwrap.wrap(
+            line, 110, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        ) or [""]
     text = "\n".join(wrapped)
     return text.replace("\\", "\\\\").replace('"""', "'''")
 
@@ -128,14 +131,14 @@ def _difference(glue: Glue) -> str:
     )
 
 
-def _script_main(glue: Glue) -> str:
+def _script_main(glue: Glue, deadline_s: int) -> str:
     subject = glue.subject
     late = subject.compares
     call = "difference(scenario, " if subject.compares else "difference("
     lines = [
         f"sys.setswitchinterval({SWITCH_INTERVAL})  # threads take turns more often than every 5 ms",
         "faulthandler.enable()",
-        f"faulthandler.dump_traceback_later({DEADLINE_S}, exit=True)  # a hang ends here, with all stacks",
+        f"faulthandler.dump_traceback_later({deadline_s}, exit=True)  # a hang ends here, with all stacks",
         f"scenario = {subject.cls.__name__}()",
         "inputs = make_inputs(scenario)",
         *([] if late else glue.expected_lines()),
@@ -143,8 +146,7 @@ def _script_main(glue: Glue) -> str:
     ]
     if subject.has("make_input"):
         lines.append("inputs = moved(inputs, DEVICE)")
-    lines += ["torch.accelerator.synchronize()"] if subject.torch_device != "cpu" else []
-    lines += glue.crew_lines()
+    lines += glue.synchronized(glue.crew_lines())
     lines += [f"got = {glue.finish()}"] if subject.has("finish") else []
     lines += ['outputs = moved(outputs, "cpu")']
     lines += glue.expected_lines() if late else []
@@ -172,11 +174,11 @@ def _script_main(glue: Glue) -> str:
     return "\n\n\n".join(glue.fit(one.rstrip("\n")) for one in (_difference(glue), main, end))
 
 
-def _process_main(subject: Subject) -> str:
+def _process_main(subject: Subject, deadline_s: int) -> str:
     return (
         'if __name__ == "__main__":\n'
         "    faulthandler.enable()\n"
-        f"    faulthandler.dump_traceback_later({DEADLINE_S}, exit=True)  # a hang ends here, with all stacks\n"
+        f"    faulthandler.dump_traceback_later({deadline_s}, exit=True)  # a hang ends here, with all stacks\n"
         f"    torch.manual_seed(1)\n"
         f"    {subject.cls.__name__}().body(DEVICE)  # and what matters: how the interpreter ends after it"
     )
@@ -201,8 +203,7 @@ def _thread_test(glue: Glue) -> str:
     lines += ["    state = make_state(scenario, DEVICE)"]
     if subject.has("make_input"):
         lines.append("    inputs = moved(inputs, DEVICE)")
-    lines += ["    torch.accelerator.synchronize()"] if subject.torch_device != "cpu" else []
-    lines += _in(glue.crew_lines())
+    lines += _in(glue.synchronized(glue.crew_lines()))
     lines += [f"    got = {glue.finish()}"] if subject.has("finish") else []
     lines += ['    outputs = moved(outputs, "cpu")']
     lines += _in(glue.expected_lines()) if late else []
@@ -227,7 +228,7 @@ def _check(subject: Subject) -> list[str]:
         "    if isinstance(got, Exception) and not isinstance(expected, Exception):",
         "        raise got",
         "    if isinstance(expected, Exception):",
-        "        self.assertIsInstance(got, Exception)",
+        "        self.assertIsInstance(got, Exception, expected)",
         "        return",
     ]
     if subject.compares:

@@ -5,6 +5,7 @@ What is written here is text of the exported file. It says as little as the scen
 
 from __future__ import annotations
 
+import json
 import re
 
 from stress.commands import CommandError
@@ -131,13 +132,14 @@ class Glue:
                 "the simulated device of this torch build is PrivateUse1, which takes more than a file to load: "
                 "export with --device=mps, or with a torch that has no CUDA, ROCm or XPU"
             )
+        faults = ", and has seeded faults" if "faults=" in sim.configure else ""
         return (
-            '# SIMULATED, not Metal: on Linux this library of mps-stress takes torch\'s "mps" key, and has a seeded fault.\n'
+            f'# SIMULATED, not Metal: on Linux this library of mps-stress takes torch\'s "mps" key{faults}.\n'
             "# With a real device, delete this block: nothing else here knows of it.\n"
-            f"torch.ops.load_library({sim.library!r})\n"
+            f"torch.ops.load_library({json.dumps(sim.library)})\n"
             "torch._C._has_mps = True  # torch looked for the device when it was imported\n"
             "torch.ops.mps_stress_sim.configure(\n"
-            f"    {sim.configure + sim.pool_wait!r}\n"
+            f"    {json.dumps(sim.configure + sim.pool_wait)}\n"
             '    f";seed={random.getrandbits(62)};schedule_seed={random.getrandbits(62)}"\n'
             ")"
         )
@@ -304,12 +306,16 @@ class Glue:
         finished = ", and what the state comes to" if subject.has("finish") else ""
         lines.append(f'    """Return what one thread alone gets{finished}: outputs[thread][iteration]."""')
         if subject.has("reference"):
-            lines += [
-                "    inputs = moved(inputs, device)",
-                "    torch.manual_seed(SEED)",
-                '    return moved(scenario.reference(device, inputs), "cpu")',
-                "",
-            ]
+            lines += ["    inputs = moved(inputs, device)", "    torch.manual_seed(SEED)"]
+            if subject.has("finish"):
+                last = "finished" if subject.batch > 1 else "finished[0]"
+                lines += [
+                    '    outputs, finished = moved(scenario.reference(device, inputs), "cpu")',
+                    f"    return outputs, {last}",
+                    "",
+                ]
+            else:
+                lines += ['    return moved(scenario.reference(device, inputs), "cpu")', ""]
             return "\n".join(lines)
         lines += ["    state = make_state(scenario, device)", "    outputs = []"]
         if self.many_waves:
@@ -352,6 +358,13 @@ class Glue:
             "for wave, (threads, iterations) in enumerate(WAVES):",
             "    outputs += run_threads(scenario, state, inputs, wave, len(outputs), threads, iterations)",
         ]
+
+    def synchronized(self, lines: list[str]) -> list[str]:
+        """Return the lines with a wait before, for what this thread made, and after, for what the others did."""
+        device = self.subject.torch_device
+        if device == "cpu":
+            return lines
+        return [f"torch.{device}.synchronize()", *lines, f"torch.{device}.synchronize()"]
 
     def expected_lines(self) -> list[str]:
         """Return the statement that makes the expected values."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from stress.cli import EXIT_INTERRUPTED
 from stress.commands import CommandError
 from stress.errors import BrokenScenario
+from stress.export.files import DEADLINE_S
 from stress.export.files import script
 from stress.export.recorded import subject_of
 from stress.minimise import report
@@ -92,10 +94,12 @@ def _minimise(search: Search, bench: Bench, until: float, output: Path | None) -
 def _write_script(search: Search, bench: Bench, until: float, path: Path) -> bool:
     """Write the script of the smallest configuration whose script fails often enough by itself."""
     best: tuple[Trial, Measured] | None = None
+    deadline_s = min(DEADLINE_S, math.ceil(bench.pace_deadline_s()))
     for trial in _retreat(search.kept):
         if best is not None and time.monotonic() >= until:
             break
-        text = script(subject_of(bench.recorded, bench.what, trial.case, bench.device))
+        subject = subject_of(bench.recorded, bench.what, trial.case, bench.device)
+        text = script(subject, deadline_s=deadline_s)
         measured = measure(text, search.wanted.verdict, search.rates, until, say)
         if best is None or _rate(measured) > _rate(best[1]):
             best = trial, measured
@@ -106,7 +110,8 @@ def _write_script(search: Search, bench: Bench, until: float, path: Path) -> boo
     assert best is not None, "the recorded configuration is always kept"
     trial, measured = best
     lines = report.heading(trial.case, bench, measured, search.parent)
-    path.write_text(script(subject_of(bench.recorded, bench.what, trial.case, bench.device), lines))
+    subject = subject_of(bench.recorded, bench.what, trial.case, bench.device)
+    path.write_text(script(subject, lines, deadline_s))
     print(f"script: {path}")
     print(report.script_sentence(measured, search.parent))
     if trial is not search.kept[-1]:
