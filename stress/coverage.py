@@ -63,6 +63,11 @@ SUBJECTS: dict[int, str] = {
 """The rows of the suite's list."""
 COMMANDS: dict[int, str] = {26: "throughput"}
 """Rows that a command of `mps-stress` covers in place of scenarios."""
+NATIVE = (
+    "| - | native harness under ThreadSanitizer | `pytest tsan`, `mps-stress tsan` | simulated Metal, in its own records; "
+    "not run on Metal | its own, by `mps-stress tsan --faults` |"
+)
+"""The row of what is no scenario and needs no torch device."""
 
 _PLACES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("CPU", "cpu", ("",)),
@@ -177,6 +182,8 @@ def table(covered: Sequence[Covered], ran: Ran, commands: Sequence[str]) -> str:
     lines.append(
         _line("-", "canaries (planted faults that every run must find)", rows.get(0, []), places, "")
     )
+    if "tsan" in commands:
+        lines.append(NATIVE)
     return "\n".join(lines)
 
 
