@@ -16,6 +16,8 @@ from stress.evidence.markdown import table
 from stress.evidence.patch import Patch
 from stress.evidence.patch import Tree
 from stress.evidence.results import Subject
+from stress.evidence.upstream_results import PATCHED
+from stress.evidence.upstream_results import UpstreamTests
 from stress.report.plain import count
 
 MACOS_WANTED = ("14", "15", "26")
@@ -46,6 +48,7 @@ class Inputs:
     compared: Compared | None
     power: Sequence[str]
     has_throughput: bool
+    upstream: UpstreamTests
 
 
 def points(given: Inputs) -> list[Point]:
@@ -137,6 +140,7 @@ def _record_points(given: Inputs) -> Iterator[Point]:
     yield Point("nothing is worse than before", NOT_SHOWN if given.compared is None else FAILED if worse else SHOWN,
                 "no --base was given, or nothing could be compared" if given.compared is None
                 else f"{count(len(worse), 'item')} worse" if worse else "no item was shown to be worse; the table says what cannot be told")  # fmt: skip
+    yield _upstream_point(given.upstream)
     yield Point(
         "power of the detector",
         SHOWN if given.power else NOT_SHOWN,
@@ -147,6 +151,15 @@ def _record_points(given: Inputs) -> Iterator[Point]:
         SHOWN if given.has_throughput else NOT_SHOWN,
         "section above" if given.has_throughput else "no run of mps-stress throughput is among the records",
     )
+
+
+def _upstream_point(upstream: UpstreamTests) -> Point:
+    name = "upstream's own tests pass as before"
+    if not upstream.is_complete:
+        return Point(name, NOT_SHOWN, "run with --upstream-tests and --stock-python")
+    if upstream.lost:
+        return Point(name, FAILED, f"{count(len(upstream.lost), 'test')} pass on stock torch alone")
+    return Point(name, SHOWN, f"{len(upstream.of(PATCHED))} tests ran on both builds, once each")
 
 
 def _canaries_found(one: Subject) -> bool:

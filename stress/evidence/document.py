@@ -34,6 +34,11 @@ from stress.evidence.patch import read_patch
 from stress.evidence.patch import read_tree
 from stress.evidence.power import Power
 from stress.evidence.redact import Redactor
+from stress.evidence.upstream import COMMAND
+from stress.evidence.upstream import UpstreamError
+from stress.evidence.upstream import record_suite
+from stress.evidence.upstream import run_suite
+from stress.evidence.upstream_results import UpstreamTests
 from stress.page.shown import not_shown
 from stress.report.plain import count
 from stress.report.table import SIMULATED_SENTENCE
@@ -51,6 +56,10 @@ class Asked:
     patch: Path | None = None
     tree: Path | None = None
     lint: bool = False
+    upstream: tuple[tuple[str, str], ...] = ()
+    """(role, interpreter) under which upstream's own tests are run first."""
+    results: Path = Path("results/runs")
+    """Where the records of those tests go."""
 
 
 def document_of(asked: Asked, made: str) -> str:
@@ -62,17 +71,35 @@ def document_of(asked: Asked, made: str) -> str:
         raise PatchError(
             "--lint needs --patch and --torch-source: it looks at the patch's files in that tree"
         )
-    whole = read_folders(asked.runs, {"power": power.add, "throughput": collected.add})
+    upstream = UpstreamTests()
+    whole = read_folders(
+        [*asked.runs, *_upstream_runs(asked)],
+        {"power": power.add, "throughput": collected.add, COMMAND: upstream.add},
+    )
     before = read_folders(asked.base) if asked.base else None
     compared, why_not = _compared(before, whole)
     linted = lint(tree, patch) if asked.lint and tree is not None and patch is not None else None
     subjects = results.subjects_of(whole, tree.head if tree is not None else None)
-    given = Inputs(whole, subjects, patch, tree, linted, compared, power.sentences(), bool(collected.rates))
+    given = Inputs(
+        whole, subjects, patch, tree, linted, compared, power.sentences(), bool(collected.rates), upstream
+    )
     text = "\n\n".join(_sections(given, collected, why_not, made)) + "\n"
     redact = Redactor.of(whole, *([before] if before is not None else []))
     if tree is not None:
         text = text.replace(str(tree.path), "[tree]")
     return redact(text)
+
+
+def _upstream_runs(asked: Asked) -> list[Path]:
+    """Run upstream's tests under each interpreter, and return the folders of their records."""
+    if not asked.upstream:
+        return []
+    if asked.tree is None:
+        raise UpstreamError("--upstream-tests needs --torch-source: it runs that tree's test/test_mps.py")
+    return [
+        record_suite(run_suite(python, asked.tree), asked.tree, asked.results, role)
+        for role, python in asked.upstream
+    ]
 
 
 def _compared(before: Aggregate | None, after: Aggregate) -> tuple[Compared | None, str]:
@@ -107,6 +134,8 @@ def _sections(given: Inputs, collected: Throughput, why_not: str, made: str) -> 
     )
     yield "## Before and after"
     yield _before_and_after(given.compared) if given.compared is not None else why_not
+    yield "## Upstream's own tests"
+    yield given.upstream.section()
     yield "## ThreadSanitizer"
     yield _sanitizer(given.whole)
     yield "## Throughput"

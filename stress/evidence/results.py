@@ -157,7 +157,7 @@ def confidence(subjects: Sequence[Subject]) -> str:
 def failures(whole: Aggregate, subjects: Sequence[Subject]) -> str:
     """Return each failure with its rate, its evidence and the command that repeats it."""
     known = {one.id: one for one in load_signatures()}
-    parts = []
+    parts: list[str] = []
     left_out = 0
     for one in subjects:
         for failure, cell in _first_of_each(whole, one):

@@ -8,6 +8,7 @@ from stress.aggregate.throughput import Figure
 from stress.aggregate.throughput import Throughput
 from stress.page.charts import Series
 from stress.page.charts import curves
+from stress.page.html import Child
 from stress.page.html import Markup
 from stress.page.html import join
 from stress.page.html import table
@@ -42,7 +43,7 @@ def _chart(figures: list[Figure]) -> Markup:
     ]
     legend = join(tag("span", "■ ", tag("span", one.name + "  ", class_="dim"), class_=f"s{number % 4}")
                   for number, one in enumerate(series))  # fmt: skip
-    rows = [[one.name, one.count, one.median, one.interval, one.rounds] for one in figures]
+    rows: list[list[Child]] = [[one.name, one.count, one.median, one.interval, one.rounds] for one in figures]
     return join([
         tag("div", curves(series, "requests at once", "answers per second, median over rounds"), class_="scroll"),
         tag("p", legend),

@@ -140,7 +140,7 @@ class TestDocument:
 
     def test_every_section_is_there(self, text: str) -> None:
         assert re.findall(r"^## (.*)$", text, re.MULTILINE) == [
-            "Summary", "Patch", "Results", "Confidence and power", "Before and after", "ThreadSanitizer", "Throughput",
+            "Summary", "Patch", "Results", "Confidence and power", "Before and after", "Upstream's own tests", "ThreadSanitizer", "Throughput",
             "Failures", "Known limitations", "Submission checklist", "Not shown",
         ]  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from tests.made_records import run_of
 
 @pytest.fixture
 def redact(tmp_path: Path) -> Redactor:
-    fields = {
+    fields: dict[str, Any] = {
         "environment": {**MAC, "host": "Janes-MacBook.local", "python": {"executable": "/Users/jane.doe/venv/bin/python"}},
         "rootdir": "/home/jdoe/work",
     }  # fmt: skip
