@@ -6,6 +6,7 @@ amends a counted one replaces it. What breaks these rules is told with its file 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -32,11 +33,13 @@ from stress.aggregate.runs import Sentence
 from stress.record import RecordError
 from stress.record import RunReader
 from stress.record import read_run
+from stress.record.writer import encode
 from stress.verdict import Verdict
 
 ITEM_CHARS_MAX = 500
 SENTENCE_CHARS_MAX = 600
-OPEN_STARTS_MAX = 10_000
+NOTES_MAX, NOTE_CHARS_MAX = 8, 400
+OPEN_STARTS_MAX = 1_000
 ENDED_MAX = 2_000_000
 """Attempts of one file of which an amendment can still be understood: about 100 bytes each."""
 
@@ -191,7 +194,9 @@ class _Reader:
                 self._all.omitted["runs"] += 1
                 self._skipped.add(key)
                 return
-            info = self._all.runs[run] = RunInfo(run, self._folder, group, record["time"], record)
+            # Cut as our own writer would have cut it: this one is kept, and may be a stranger's.
+            kept = json.loads(encode(record))
+            info = self._all.runs[run] = RunInfo(run, self._folder, group, record["time"], kept)
         info.processes += 1
         self._file.runs[run] = (info, group)
 
@@ -269,10 +274,13 @@ class _Reader:
         # Records of version 0.1.0's first days do not tell; a green item with failures had them wanted or accepted.
         untold = "canary" not in record and Verdict(record["verdict"]).is_green and record["failures"] > 0
         cell.is_canary = cell.is_canary or record.get("canary") is True or untold
-        cell.origin = cell.origin or tuple(record.get("origin") or ())[:8]
-        cell.acceptable |= dict(list((record.get("acceptable") or {}).items())[:8])
-        if len(cell.notes) < 8:
-            cell.notes.update((record.get("notes") or [])[:8])
+        cell.origin = cell.origin or tuple(
+            one[:NOTE_CHARS_MAX] for one in (record.get("origin") or [])[:NOTES_MAX]
+        )
+        for verdict, why in list((record.get("acceptable") or {}).items())[:NOTES_MAX]:
+            cell.acceptable[verdict[:NOTE_CHARS_MAX]] = why[:NOTE_CHARS_MAX]
+        if len(cell.notes) < NOTES_MAX:
+            cell.notes.update(one[:NOTE_CHARS_MAX] for one in (record.get("notes") or [])[:NOTES_MAX])
 
     def _sentence(self, record: Mapping[str, Any]) -> None:
         if len(self._all.sentences) < SENTENCES_MAX:

@@ -13,9 +13,10 @@ from typing import NamedTuple
 from stress.aggregate.cells import Cell
 from stress.aggregate.cells import Failure
 from stress.aggregate.groups import Group
+from stress.aggregate.groups import Kind
 
 CELLS_MAX = 20_000
-RUNS_MAX = 5_000
+RUNS_MAX = 2_000
 GROUPS_MAX = 500
 FAILURES_PER_NAME_MAX = 2
 FAILURES_MAX = 2_000
@@ -121,7 +122,7 @@ class Aggregate:
     @property
     def groups(self) -> list[Group]:
         """Return the groups that have attempts, real devices first."""
-        order = list(type(next(iter(self.cells))[0].kind)) if self.cells else []
+        order = list(Kind)
         found = {group for group, _ in self.cells}
         return sorted(found, key=lambda one: (order.index(one.kind), one))
 

@@ -45,11 +45,6 @@ class Row:
     def item(self) -> str:
         return self.base.item
 
-    @property
-    def bound_new(self) -> float:
-        """Return the failure rate that NEW's clean attempts exclude."""
-        return stats.failure_rate_bound(self.new.counted)
-
 
 def judge(sections: Sequence[Section]) -> list[list[Row]]:
     """Return the rows of each section."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections import defaultdict
 from collections.abc import Mapping
-from collections.abc import Sequence
 from typing import Any
 
 from stress import stats
@@ -160,10 +159,3 @@ def replay_line(one: Failure) -> str:
     if isinstance(serial, int):
         return f"mps-stress replay {shlex.quote(f'{one.folder.name}/{serial}')}"
     return str(one.start.get("command") or "the record does not tell")
-
-
-def unnamed(cells: Sequence[Cell]) -> int:
-    """Return how many kinds of failures have no name in `results/known`."""
-    return len(
-        {name for cell in cells for _, name in cell.names if name not in cell.known and not cell.is_canary}
-    )
