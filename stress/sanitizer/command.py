@@ -122,6 +122,7 @@ class _Done:
             if one.verdict != Verdict.PASS:
                 lines += [block(one, Path(self.folder)), ""]
         lines += [one.sentence for one in self.results]
+        lines += [self.harness.audit.not_covered_text] if self.harness.audit.not_covered_text else []
         if self.harness.simulated:
             lines.append(SIMULATED_SENTENCE)
         return "\n".join([*lines, f"records: {self.folder}"])

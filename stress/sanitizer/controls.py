@@ -65,6 +65,12 @@ class Audit:
             return "libtorch instrumented"
         return "libtorch not instrumented (its code is not covered)"
 
+    @property
+    def not_covered_text(self) -> str:
+        """Return the sentence about libraries whose races cannot be seen; empty where there are none."""
+        names = ", ".join(sorted(one.name for one in self.libraries if not one.instrumented))
+        return f"not instrumented, so that races inside them are not seen: {names}" if names else ""
+
     def to_data(self) -> dict[str, object]:
         return {
             "instrumented": self.instrumented,

@@ -17,6 +17,7 @@ from stress.findings import Finding
 from stress.sanitizer.listing import Told
 from stress.sanitizer.listing import read_told
 from stress.sanitizer.options import EXIT_CODE
+from stress.sanitizer.run import FILE_BYTES_MAX
 from stress.sanitizer.run import Ran
 from stress.sanitizer.signature import deadly_signature
 from stress.verdict import Verdict
@@ -113,7 +114,7 @@ def _ending(judged: JudgedRun) -> Finding | None:
     if ran.parsed.deadly:
         first = ran.parsed.deadly[0]
         return Finding(Verdict.CRASH, first.kind, deadly_signature(first))
-    if ran.code < 0 and -ran.code not in _SENT_BY_OTHERS:
+    if ran.code < 0 and -ran.code not in (*_SENT_BY_OTHERS, signal.SIGXFSZ):
         return Finding(
             Verdict.CRASH, diagnosis.signature or diagnosis.signal_name or "signal", diagnosis.headline
         )
@@ -169,7 +170,9 @@ def _amiss(judged: JudgedRun) -> list[str]:
     ran, told, asked = judged.ran, judged.told, judged.asked
     reasons = [f"ThreadSanitizer did not work: {line}" for line in ran.parsed.fatal[:1]]
     ended_badly = ran.hung or ran.code < 0 or bool(ran.parsed.deadly)
-    if ran.code < 0 and not ran.hung and -ran.code in _SENT_BY_OTHERS:
+    if ran.code == -signal.SIGXFSZ:
+        reasons.append(f"it wrote more than {FILE_BYTES_MAX >> 20} MiB into one file")
+    elif ran.code < 0 and not ran.hung and -ran.code in _SENT_BY_OTHERS:
         name = signal.Signals(-ran.code).name
         reasons.append(f"killed by {name}, which mps-stress did not send (out of memory? a user?)")
     if ran.code == EXIT_CODE and not ran.parsed.total and not ran.parsed.deadly and not reasons:

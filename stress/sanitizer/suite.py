@@ -15,6 +15,7 @@ from stress.report.words import LETTERS
 from stress.run import Run
 from stress.sanitizer.arguments import FOLDER
 from stress.sanitizer.arguments import SUFFIX
+from stress.sanitizer.arguments import only_native
 from stress.sanitizer.arguments import recipes_in
 from stress.sanitizer.bench import Bench
 from stress.sanitizer.command_options import ITERATIONS_DEFAULT
@@ -49,7 +50,12 @@ class SuitePlugin:
 
     def pytest_sessionstart(self) -> None:
         """Open what the arguments name, so that the header and the run record can tell of it."""
-        for path in recipes_in(self.config):
+        recipes = recipes_in(self.config)
+        if recipes and self.settings.sim.faults and only_native(self.config):
+            raise pytest.UsageError(
+                "--mps-sim-faults is for scenarios; a native program has faults of its own: mps-stress tsan --fault=NAME"
+            )
+        for path in recipes:
             try:
                 self.harness(path)
             except NoToolchainError:
@@ -130,8 +136,16 @@ class SuitePlugin:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say what each case is worth, below the table."""
         if self.config.get_verbosity() >= 0:
-            for sentence in sorted(self.sentences):
+            for sentence in [*sorted(self.sentences), *self._not_covered]:
                 terminalreporter.write_line(sentence)
+
+    @property
+    def _not_covered(self) -> list[str]:
+        if not self.sentences:
+            return []
+        opened = [one for one in self._harnesses.values() if isinstance(one, Harness)]
+        texts = [one.audit.not_covered_text for one in opened]
+        return list(dict.fromkeys(filter(None, texts)))
 
 
 class HarnessFile(pytest.File):

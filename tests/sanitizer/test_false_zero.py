@@ -217,6 +217,7 @@ class TestRuns:
             ("exit 66", "exit status 66 without a report"),
             ("exit 0", "it printed no start line"),
             ("kill -KILL $$", "killed by SIGKILL, which mps-stress did not send"),
+            ("ulimit -f 1; exec yes", "into one file"),
             ("head -c 100 /dev/urandom; exit 0", "it printed no start line"),
         ],
     )

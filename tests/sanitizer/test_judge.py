@@ -101,6 +101,7 @@ class TestInconclusive:
             ([START, END], {"code": 2, "stderr": "bad option\n"}, "exit status 2: bad option"),
             ([START, END], {"code": 1}, "exit status 1, but no invariant was named"),
             ([START, END], {"code": -9}, "killed by SIGKILL"),
+            ([START], {"code": -25}, "it wrote more than 1024 MiB into one file"),
             ([{**START, "tsan": False}, END], {}, "it says tsan False"),
             ([{**START, "threads": 1}, END], {}, "it says threads 1, asked for was 4"),
             ([{**START, "case": "other"}, END], {}, "it says case 'other'"),

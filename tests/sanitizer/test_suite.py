@@ -59,6 +59,7 @@ class TestRun:
         assert "canaries found: 4 of 4" in ran.text
         assert ("on simulated Metal, 3 of 3 translation units" in ran.text) == (sys.platform == "linux")
         assert ran.items["counter[t4]"]["sentence"] in ran.text
+        assert "not instrumented, so that races inside them are not seen: " in ran.text
         assert ran.items["canary[t4]"]["verdict"] == "pass"
         (header,) = [one for one in ran.records if one["kind"] == "run"]
         assert header["device"] == "none", "no torch device is opened for it"
@@ -119,6 +120,11 @@ class TestNotRun:
         ran = run(folder, "tsan", "--mps-threads=2")
         assert ran.result.ret == pytest.ExitCode.USAGE_ERROR
         assert "no instrumented source" in "\n".join(ran.result.errlines)
+
+    def test_a_fault_of_the_simulated_device_would_be_believed_to_be_on(self, folder: Path) -> None:
+        ran = run(folder, "tsan", "--mps-threads=2", "--mps-sim-faults=commit_twice")
+        assert ran.result.ret == pytest.ExitCode.USAGE_ERROR
+        assert "mps-stress tsan --fault=NAME" in "\n".join(ran.result.errlines)
 
     def test_code_that_does_not_compile(self, folder: Path) -> None:
         shutil.copytree(SMALL.parent / "small", folder / "small")
