@@ -20,56 +20,16 @@ from typing import Any
 
 import torch
 
+from stress.sweep.op_db import NOT_COMPARABLE
+from stress.sweep.op_db import arguments
+from stress.sweep.op_db import entries
+from stress.sweep.op_db import full_name
+from stress.sweep.op_db import moved
+from stress.sweep.op_db import samples
+from stress.sweep.op_db import why_not_comparable
+
 THREADS = 8
 CHILD_TIMEOUT_S = 60.0
-
-RANDOM = "draws random numbers, which are the device's own"
-UNINITIALISED = "returns memory as it finds it"
-NOT_COMPARABLE: Mapping[str, str] = {
-    **dict.fromkeys(
-        (
-            "cauchy", "exponential", "geometric", "log_normal", "multinomial", "normal", "rand_like", "randint", "randint_like", "randn",
-            "randn_like", "uniform", "nn.functional.rrelu", "svd_lowrank", "pca_lowrank",
-        ),
-        RANDOM,
-    ),
-    **dict.fromkeys(
-        ("empty", "empty_like", "empty_permuted", "empty_strided", "new_empty", "new_empty_strided"),
-        UNINITIALISED,
-    ),
-}  # fmt: skip
-"""Entries that are run but not compared, by name, with the reason."""
-
-JITERATOR = "jiterator_"
-"""These entries are for CUDA only and have no CPU reference."""
-
-
-def full_name(op: Any) -> str:
-    return f"{op.name}.{op.variant_test_name}" if op.variant_test_name else str(op.name)
-
-
-def entries() -> list[Any]:
-    """Return the OpInfos that have float32 on the CPU."""
-    from torch.testing._internal.common_methods_invocations import op_db
-
-    return [
-        op
-        for op in op_db
-        if torch.float32 in op.supported_dtypes("cpu") and not op.name.startswith(JITERATOR)
-    ]
-
-
-def moved(value: Any, device: str) -> Any:
-    """Return the arguments of a sample, with its tensors and device names on `device`."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().clone().to(device).requires_grad_(value.requires_grad)
-    if isinstance(value, torch.device) or value == "cpu":
-        return torch.device(device) if isinstance(value, torch.device) else device
-    if isinstance(value, tuple | list):
-        return type(value)(moved(one, device) for one in value)
-    if isinstance(value, dict):
-        return {key: moved(one, device) for key, one in value.items()}
-    return value
 
 
 def on_cpu(value: Any) -> Any:
@@ -81,13 +41,13 @@ def on_cpu(value: Any) -> Any:
 
 
 def call(op: Any, sample: Any, device: str) -> Any:
-    given = moved([sample.input, list(sample.args), sample.kwargs], device)
+    given = moved(arguments(sample), device)
     return on_cpu(op(given[0], *given[1], **given[2]))
 
 
 def first_sample(op: Any) -> Any:
     torch.manual_seed(0)
-    return next(iter(op.sample_inputs("cpu", torch.float32, requires_grad=False)))
+    return next(samples(op, torch.float32))
 
 
 def differences(op: Any, device: str) -> str:
@@ -102,7 +62,7 @@ def differences(op: Any, device: str) -> str:
         barrier.wait()
         try:
             got = call(op, sample, device)
-            if full_name(op).split(".")[0] not in NOT_COMPARABLE and op.name not in NOT_COMPARABLE:
+            if not why_not_comparable(op, NOT_COMPARABLE):
                 torch.testing.assert_close(got, expected, equal_nan=True, check_stride=False)
             outcomes.append("ok")
         except Exception as error:

@@ -14,6 +14,7 @@ import torch
 from stress import Scenario
 from stress.sequences import numbers
 from stress.sequences import program
+from stress.sequences.catalogue import LANES
 
 
 class RandomSequences(Scenario):
@@ -55,8 +56,7 @@ class RandomSequences(Scenario):
     def steps(self) -> Sequence[Callable[[Any, Any], Any]]:
         parsed, folder = program.parse(self.ops), Path(__file__).parent
         return [
-            _step(program.compiled(parsed, lane, folder, f"sequence_{self.number}_{lane}"))
-            for lane in program.LANES
+            _step(program.compiled(parsed, lane, folder, f"sequence_{self.number}_{lane}")) for lane in LANES
         ]
 
 

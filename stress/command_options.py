@@ -5,6 +5,11 @@ from __future__ import annotations
 import math
 import secrets
 
+from stress.capabilities import DEVICES
+from stress.sim.settings import SimSettings
+from stress.sim.settings import choose_design
+from stress.sim.settings import parse_faults
+
 SECONDS_MAX = 10.0**7
 
 
@@ -17,6 +22,28 @@ def seconds(text: str, option: str = "--seconds") -> float:
     if not 0 < value <= SECONDS_MAX:  # false for nan
         raise ValueError(f"{option}={text}: expected a positive number, at most {SECONDS_MAX:.0f}")
     return value
+
+
+def device(text: str) -> str:
+    """Return the value of `--device`."""
+    if text not in DEVICES:
+        raise ValueError(f"--device={text}: choose one of {', '.join(DEVICES)}")
+    return text
+
+
+def sim(faults: str | None, on_device: str) -> SimSettings:
+    """Return the simulated device that `--sim-faults` asks for."""
+    if faults is None:
+        return SimSettings()
+    if on_device not in ("auto", "sim"):
+        raise ValueError(
+            f"--sim-faults={faults}: this is for the simulated device alone, not for {on_device}"
+        )
+    try:
+        armed = parse_faults(faults)
+        return SimSettings(choose_design(armed, None), armed)
+    except ValueError as error:
+        raise ValueError(f"--sim-faults={faults}: {error}") from None
 
 
 def count(text: str | None, option: str, most: int) -> int | None:

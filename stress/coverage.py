@@ -61,7 +61,7 @@ SUBJECTS: dict[int, str] = {
     30: "torch.compile",
 }
 """The rows of the suite's list."""
-COMMANDS: dict[int, str] = {26: "throughput"}
+COMMANDS: dict[int, str] = {26: "throughput", 29: "sweep"}
 """Rows that a command of `mps-stress` covers in place of scenarios."""
 NATIVE = (
     "| - | native harness under ThreadSanitizer | `pytest tsan`, `mps-stress tsan` | simulated Metal, in its own records; "

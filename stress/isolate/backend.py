@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -69,8 +70,11 @@ def interpreter(module: str, python: str = sys.executable) -> list[str]:
 class ForkServer:
     """Children forked from a server process that is started once, with the simulated device loaded if there is one."""
 
-    def __init__(self, sim_library: str = "", python: str = sys.executable) -> None:
-        self._sim_library, self._python = sim_library, python
+    def __init__(
+        self, sim_library: str = "", python: str = sys.executable, preload: Sequence[str] = ()
+    ) -> None:
+        """Make a server that has the modules `preload` imported, too: slow ones, which run no op while they load."""
+        self._sim_library, self._python, self._preload = sim_library, python, tuple(preload)
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._log = tempfile.TemporaryFile(prefix="mps-stress-server-")  # noqa: SIM115
@@ -94,6 +98,7 @@ class ForkServer:
                     str(theirs.fileno()),
                     str(os.getpid()),
                     self._sim_library,
+                    *self._preload,
                 ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,

@@ -22,6 +22,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +163,7 @@ PRELOADED = (
 )
 
 
-def preload(sim_library: str = "") -> None:
+def preload(sim_library: str = "", more: Sequence[str] = ()) -> None:
     """Import what children need, and load the simulated device; no op may run and no user code be imported."""
     for name in PRELOADED:
         importlib.import_module(name)
@@ -179,7 +180,7 @@ def preload(sim_library: str = "") -> None:
 def main() -> None:
     connection = socket.socket(fileno=int(sys.argv[1]))
     process.die_with_parent(int(sys.argv[2]), signal.SIGTERM)
-    preload(sys.argv[3])
+    preload(sys.argv[3], sys.argv[4:])
     gc.collect()
     gc.freeze()  # keeps the collector from touching, and so copying, the pages shared with children
     Server(connection).serve()

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
 from pathlib import Path
@@ -73,13 +74,17 @@ class Supervisor:
     """
 
     def __init__(
-        self, sim_library: str = "", python: str = sys.executable, tsan: Children | None = None
+        self,
+        sim_library: str = "",
+        python: str = sys.executable,
+        tsan: Children | None = None,
+        preload: Sequence[str] = (),
     ) -> None:
         # A forked child would have the server's runtime, which was not told where this child's reports go.
         self._forks = can_fork() and tsan is None
         self._tsan = tsan
         self._is_foreign = python != sys.executable
-        self._server = ForkServer(sim_library, python)
+        self._server = ForkServer(sim_library, python, preload)
         self._spawner = Spawner(sim_library, python, tsan.env() if tsan is not None else {})
 
     @property

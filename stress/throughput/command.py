@@ -13,19 +13,12 @@ from datetime import UTC
 from datetime import datetime
 from pathlib import Path
 
-import pytest
-
 from stress.cli import EXIT_INTERRUPTED
+from stress.command_run import open_for
+from stress.command_run import open_records
+from stress.command_run import refusals
+from stress.command_run import say
 from stress.commands import CommandError
-from stress.isolate.backend import IsolationError
-from stress.isolate.supervisor import Supervisor
-from stress.opening import DeviceInfo
-from stress.opening import open_device
-from stress.record import RecordError
-from stress.record import RecordWriter
-from stress.record import RunFolder
-from stress.record import host_environment
-from stress.record import run_id
 from stress.throughput.bench import Bench
 from stress.throughput.bench import Build
 from stress.throughput.catalogue import OTHER_BUILD
@@ -44,20 +37,22 @@ _PYTHON_MIN = (3, 11)
 
 def run(options: ThroughputOptions) -> int:
     """Measure and print; 1 where a number is void, 130 after Ctrl-C."""
-    with contextlib.ExitStack() as stack:
-        try:
-            return _run(options, stack)
-        except (IsolationError, pytest.UsageError) as error:
-            # Opening a device is the plugin's work too, whose options have a prefix.
-            raise CommandError(str(error).replace("--mps-", "--")) from None
-        except RecordError as error:
-            raise CommandError(str(error).replace("--mps-results", "--results")) from None
+    with refusals(), contextlib.ExitStack() as stack:
+        return _run(options, stack)
 
 
 def _run(options: ThroughputOptions, stack: contextlib.ExitStack) -> int:
     builds = _open_builds(options, stack)
     this = builds[THIS_BUILD]
-    writer = _open_records(options, builds)
+    other = builds.get(OTHER_BUILD)
+    writer = open_records(
+        "throughput",
+        options.results,
+        options.seed,
+        options.to_data(),
+        this.device,
+        against=other.device.torch if other is not None else None,
+    )
     started = time.monotonic()
     measured = Measured.of(
         cells(options.workloads, options.ways, options.counts, against=OTHER_BUILD in builds)
@@ -86,7 +81,7 @@ def _run(options: ThroughputOptions, stack: contextlib.ExitStack) -> int:
 
 
 def _open_builds(options: ThroughputOptions, stack: contextlib.ExitStack) -> dict[str, Build]:
-    device, supervisor = _open(options, stack, sys.executable, None)
+    device, supervisor = open_for(options, stack)
     builds = {THIS_BUILD: Build(THIS_BUILD, supervisor, device)}
     if options.against is None:
         return builds
@@ -97,24 +92,9 @@ def _open_builds(options: ThroughputOptions, stack: contextlib.ExitStack) -> dic
         )
     _check_version(options.against)
     given = [device.name, "as for this build"]
-    device, supervisor = _open(options, stack, str(options.against), given)
+    device, supervisor = open_for(options, stack, python=str(options.against), given=given)
     builds[OTHER_BUILD] = Build(OTHER_BUILD, supervisor, device)
     return builds
-
-
-def _open(
-    options: ThroughputOptions, stack: contextlib.ExitStack, python: str, given: list[str] | None
-) -> tuple[DeviceInfo, Supervisor]:
-    """Return the device as a child of that interpreter sees it, and where its children come from."""
-    opened: list[Supervisor] = []
-
-    def open_supervisor(sim_library: str) -> Supervisor:
-        opened.append(Supervisor(sim_library, python=python))
-        stack.callback(opened[-1].close)
-        return opened[-1]
-
-    device = open_device(options, open_supervisor, say, given)
-    return device, opened[-1]
 
 
 def _check_version(python: Path) -> None:
@@ -134,29 +114,6 @@ def _check_version(python: Path) -> None:
         )
 
 
-def _open_records(options: ThroughputOptions, builds: dict[str, Build]) -> RecordWriter:
-    this, other = builds[THIS_BUILD].device, builds.get(OTHER_BUILD)
-    folder = RunFolder.create(options.results, run_id())
-    folder.probe()
-    writer = RecordWriter(folder, on_lost=say)
-    writer.write(
-        "run",
-        command="throughput",
-        argv=list(sys.argv[1:]),
-        rootdir=str(Path.cwd()),
-        seed=options.seed,
-        device=this.name,
-        device_reason=this.reason,
-        simulated=this.sim is not None,
-        sim=this.sim.to_data() if this.sim is not None else None,
-        settings=options.to_data(),
-        environment=host_environment(Path.cwd()),
-        torch=this.torch,
-        against=other.device.torch if other is not None else None,
-    )
-    return writer
-
-
 def _setting(builds: dict[str, Build], folder: str) -> Setting:
     this, other = builds[THIS_BUILD].device, builds.get(OTHER_BUILD)
     simulated = this.sim is not None
@@ -174,8 +131,3 @@ def _setting(builds: dict[str, Build], folder: str) -> Setting:
 def _load() -> str:
     """Return the load average at the end, by which a reader sees whether the machine was busy with other things."""
     return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
-
-
-def say(told: str) -> None:
-    """Tell how it goes; stdout is for the result alone."""
-    print(told, file=sys.stderr, flush=True)

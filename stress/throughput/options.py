@@ -10,11 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from stress import command_options
-from stress.capabilities import DEVICES
 from stress.operators import Operator
 from stress.sim.settings import SimSettings
-from stress.sim.settings import choose_design
-from stress.sim.settings import parse_faults
 from stress.throughput.catalogue import BY_NAME
 from stress.throughput.catalogue import WAYS
 
@@ -44,8 +41,8 @@ class ThroughputOptions:
     def parse(cls, given: Mapping[str, Any]) -> ThroughputOptions:
         """Return the options; raise `ValueError` with a sentence that names the option and the way out."""
         return cls(
-            device=_choice(given["device"], "--device", DEVICES),
-            sim=_sim(given["sim_faults"], given["device"]),
+            device=command_options.device(given["device"]),
+            sim=command_options.sim(given["sim_faults"], given["device"]),
             counts=_counts(given["threads"]),
             workloads=_names(given["workloads"], "--workloads", tuple(BY_NAME)),
             ways=_names(given["ways"], "--ways", tuple(WAYS)),
@@ -65,24 +62,6 @@ class ThroughputOptions:
             "against": str(self.against) if self.against else None,
             "seconds": self.seconds,
         }
-
-
-def _choice(text: str, option: str, choices: Sequence[str]) -> str:
-    if text not in choices:
-        raise ValueError(f"{option}={text}: choose one of {', '.join(choices)}")
-    return text
-
-
-def _sim(faults: str | None, device: str) -> SimSettings:
-    if faults is None:
-        return SimSettings()
-    if device not in ("auto", "sim"):
-        raise ValueError(f"--sim-faults={faults}: this is for the simulated device alone, not for {device}")
-    try:
-        armed = parse_faults(faults)
-        return SimSettings(choose_design(armed, None), armed)
-    except ValueError as error:
-        raise ValueError(f"--sim-faults={faults}: {error}") from None
 
 
 def _counts(text: str) -> tuple[int, ...]:
