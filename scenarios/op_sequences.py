@@ -46,6 +46,19 @@ class RandomSequences(Scenario):
     def as_code(self) -> str:
         return program.source(self.ops, numbers.shape(self.number), str(self.dtype), self.number)
 
+    def plain_members(self) -> dict[str, str]:
+        parsed = program.parse(self.ops)
+        lanes = "\n\n".join(program.lane_source(parsed, lane) for lane in LANES)
+        steps = ", ".join(f'lambda state, x: lane_{lane}(x, state["w"], state["b"])' for lane in LANES)
+        shape = numbers.shape(self.number)
+        return {
+            "": f"import torch.nn.functional as F\n\n\n{lanes}",
+            "steps": f"def steps(self):\n    return [{steps}]",
+            "make_input": (
+                f"def make_input(self, generator):\n    return torch.randn({shape}, generator=generator).to(self.dtype)"
+            ),
+        }
+
     def setup(self, device: torch.device) -> dict[str, torch.Tensor]:
         weight, bias = torch.randn(64, 64) / 8, torch.randn(64)
         return {"w": weight.to(self.dtype).to(device), "b": bias.to(self.dtype).to(device)}

@@ -15,6 +15,7 @@ from typing import Any
 from stress.commands import CommandError
 from stress.export.members import FRAMEWORK_BASES
 from stress.export.members import ClassPart
+from stress.export.members import attributes_in
 from stress.export.members import class_edits
 from stress.export.members import keep_needed
 from stress.export.members import parts_of
@@ -50,8 +51,11 @@ class Copied:
 class Closure:
     """Collects definitions, starting from a scenario's class."""
 
-    def __init__(self, cls: type[Any], bound: Mapping[str, str]) -> None:
-        """`bound`: attribute -> Python expression, values that the class shall have."""
+    def __init__(
+        self, cls: type[Any], bound: Mapping[str, str], plain: Mapping[str, str] | None = None
+    ) -> None:
+        """`bound`: attribute -> Python expression, values that the class shall have. `plain`: see `Scenario.plain_members`."""
+        self._plain = dict(plain or {})
         self._sources: dict[str, Source] = {}
         chain = [
             (self._source_of(one), one.__name__)
@@ -60,13 +64,14 @@ class Closure:
         ]
         self._own = chain[0][0]
         self._parts = parts_of(chain)
-        keep_needed(self._parts, bound)
+        keep_needed(self._parts, bound, self._plain)
         asked = {
-            one.attr
+            attribute
             for part in self._parts
             for name in part.kept
-            for one in ast.walk(part.members[name])
-            if isinstance(one, ast.Attribute)
+            for attribute in attributes_in(
+                ast.parse(self._plain[name]) if name in self._plain else part.members[name]
+            )
         }
         self._bound = {name: value for name, value in bound.items() if name in asked}
         self._needed: dict[Key, ast.stmt] = {}
@@ -82,8 +87,10 @@ class Closure:
         emitted = {part.name for part in shown}
         for part in shown:
             attributes = self._bound if part is shown[0] else {}
-            self._edits.setdefault(part.source.module, []).extend(class_edits(part, attributes, emitted))
-            for name in part.kept:
+            self._edits.setdefault(part.source.module, []).extend(
+                class_edits(part, attributes, emitted, self._plain)
+            )
+            for name in part.kept - set(self._plain):
                 self._visit(part.source, part.members[name])
             for decorator in part.node.decorator_list:
                 self._visit(part.source, decorator)
@@ -96,8 +103,12 @@ class Closure:
         """Return what was collected so far."""
         helpers = self._text([one for one in self._sources if one.partition(".")[0] == PACKAGE])
         code = self._text([one for one in self._sources if one.partition(".")[0] != PACKAGE])
+        above = self._plain.get("", "").strip("\n").splitlines()
+        imports = [line for line in above if line.startswith(("import ", "from "))]
+        above_text = "\n".join(line for line in above if line not in imports).strip("\n")
+        code = "\n\n\n".join(filter(None, [above_text, code]))
         return Copied(
-            sorted({one.text for one in self._imports.values()}, key=_import_order),
+            sorted({*imports, *(one.text for one in self._imports.values())}, key=_import_order),
             helpers,
             code,
             frozenset(self._fields),
@@ -243,7 +254,11 @@ class Closure:
             for one in ast.walk(statement):
                 if isinstance(one, ast.Name) and one.id in renamed:
                     edits.append(Edit(source.start(one), source.end(one), renamed[one.id]))
-                elif one is statement and isinstance(one, ast.FunctionDef | ast.ClassDef) and one.name in renamed:
+                elif (
+                    one is statement
+                    and isinstance(one, ast.FunctionDef | ast.ClassDef)
+                    and one.name in renamed
+                ):
                     at = source.data.index(one.name.encode(), source.start(one) + 3)
                     edits.append(Edit(at, at + len(one.name), renamed[one.name]))
         return edits

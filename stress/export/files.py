@@ -39,7 +39,7 @@ def unittest_file(subject: Subject, heading: Sequence[str] = ()) -> str:
 
 
 def _glue(subject: Subject) -> Glue:
-    closure = Closure(subject.cls, subject.values())
+    closure = Closure(subject.cls, subject.values(), subject.scenario.plain_members())
     copied = closure.copy()
     if subject.sim is not None and "BatchQueue" in copied.code:
         closure.need("stress.sim.batch_queue", "BatchQueue")

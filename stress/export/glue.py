@@ -291,6 +291,8 @@ class Glue:
             return [f'{outputs}[iteration] = moved({value}, "cpu")']
         if readback == "digest":
             return [f"{outputs}[iteration] = digest({value})"]
+        if self.subject.has("setup"):
+            value = f"moved({value}, DEVICE)"  # a copy: a step may return what a later one changes
         lines = [f"{outputs}[iteration] = {value}"]
         if readback == "every-4th":
             lines += [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import textwrap
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,10 +63,11 @@ def parts_of(chain: Sequence[tuple[Source, str]]) -> list[ClassPart]:
     return parts
 
 
-def keep_needed(parts: Sequence[ClassPart], bound: Mapping[str, str]) -> None:
+def keep_needed(parts: Sequence[ClassPart], bound: Mapping[str, str], plain: Mapping[str, str]) -> None:
     """Mark the members that a run needs: what is called, and whatever that mentions as an attribute.
 
-    `bound` are the attributes that get a value of their own in the exported class. Where `super()` is used,
+    `bound` are the attributes that get a value of their own in the exported class, `plain` members with a source of
+    their own. Where `super()` is used,
     members that are overridden are needed too.
     """
     uses_super = any(
@@ -84,15 +86,23 @@ def keep_needed(parts: Sequence[ClassPart], bound: Mapping[str, str]) -> None:
             if name not in part.members:
                 continue
             part.kept.add(name)
-            wanted += [one.attr for one in ast.walk(part.members[name]) if isinstance(one, ast.Attribute)]
+            wanted += attributes_in(ast.parse(plain[name]) if name in plain else part.members[name])
             if not uses_super:
                 break  # the most derived one hides the others
 
 
-def class_edits(part: ClassPart, attributes: Mapping[str, str], emitted: set[str]) -> list[Edit]:
+def attributes_in(node: ast.AST) -> list[str]:
+    """Return the names of all attributes that a piece of code asks for, of whatever."""
+    return [one.attr for one in ast.walk(node) if isinstance(one, ast.Attribute)]
+
+
+def class_edits(
+    part: ClassPart, attributes: Mapping[str, str], emitted: set[str], plain: Mapping[str, str]
+) -> list[Edit]:
     """Return the edits that make a class stand alone: its bases, the members it needs, its values.
 
-    `attributes` are values to set in this class, `emitted` the classes that will be there to inherit from.
+    `attributes` are values to set in this class, `emitted` the classes that will be there to inherit from, `plain`
+    members that get another source.
     """
     source, node = part.source, part.node
     edits = [_bases(part, emitted)]
@@ -104,8 +114,13 @@ def class_edits(part: ClassPart, attributes: Mapping[str, str], emitted: set[str
         if is_text(one):
             continue
         start, end = source.lines_of(one, following)
-        if part.kept & _names(part, one):
+        if kept := part.kept & _names(part, one):
             has_methods = True
+            edits += [
+                Edit(start, end, textwrap.indent(plain[name].strip("\n") + "\n", "    "))
+                for name in kept
+                if name in plain
+            ]
             continue
         last = number + 1 == len(body)
         edits.append(Edit(start, end if last else _next_start(source, body, number, end), ""))
