@@ -139,23 +139,27 @@ def _examine(clangxx: Path) -> Toolchain | str:
         return f"{clangxx} has no symbolizer beside it, so that no report could name a function"
     if nm is None:
         return "there is no nm, which counts what is instrumented"
-    headers = None
-    if sys.platform != "darwin":
-        headers = next(
-            (one / "include" for one in folders if (one / "include" / "objc" / "objc.h").is_file()), None
-        )
-        missing = [
-            text
-            for text, is_there in (
-                ("Objective-C headers (libobjc-12-dev)", headers is not None),
-                ("libobjc", _has_library(folders, "libobjc")),
-                ("libBlocksRuntime (libblocksruntime-dev)", _has_library(folders, "libBlocksRuntime")),
-            )
-            if not is_there
-        ]
-        if missing:
-            return f"{clangxx} finds no {' and no '.join(missing)}"
+    headers = _objective_c_headers(folders)
+    missing = [] if sys.platform == "darwin" else _missing_libraries(folders, headers)
+    if missing:
+        return f"{clangxx} finds no {' and no '.join(missing)}"
     return Toolchain(clangxx, version["line"].strip(), runtime, symbolizer, nm, headers)
+
+
+def _objective_c_headers(folders: list[Path]) -> Path | None:
+    """Return the folder of GCC's `objc/objc.h`, which lies beside GCC's libraries; macOS has its own elsewhere."""
+    if sys.platform == "darwin":
+        return None
+    return next((one / "include" for one in folders if (one / "include" / "objc" / "objc.h").is_file()), None)
+
+
+def _missing_libraries(folders: list[Path], headers: Path | None) -> list[str]:
+    needs = (
+        ("Objective-C headers (libobjc-12-dev)", headers is not None),
+        ("libobjc", _has_library(folders, "libobjc")),
+        ("libBlocksRuntime (libblocksruntime-dev)", _has_library(folders, "libBlocksRuntime")),
+    )
+    return [text for text, is_there in needs if not is_there]
 
 
 def _runtime_library(resources: Path) -> Path | None:
