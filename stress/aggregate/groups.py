@@ -154,6 +154,10 @@ def _configuration(record: Mapping[str, object], env: Mapping[str, object]) -> I
     faults = sim.get("faults")
     if isinstance(faults, list) and faults:
         yield f"faults={text(', '.join(map(fault_text, faults[:SWITCHES_MAX])))}"
+    tsan = _mapping(record.get("tsan"))
+    if tsan and not record.get("command"):
+        problem = text(tsan.get("problem"))
+        yield f"under ThreadSanitizer, where silence proves nothing: {problem}" if problem else "under ThreadSanitizer"
     if record.get("torch_mismatches"):
         yield "torch is not a build of the tree that was asked for"
     switches = [

@@ -38,6 +38,6 @@ def run(args: argparse.Namespace) -> int:
         compared = compare(Path(args.base), Path(args.new), any_settings=args.any_settings)
     except (AggregateError, CompareError) as error:
         raise CommandError(str(error)) from None
-    width = shutil.get_terminal_size((110, 24)).columns
+    width = shutil.get_terminal_size((140, 24)).columns
     print(json_of(compared) if args.json else text_of(compared, width=width, show_all=args.all))
     return compared.exit_status

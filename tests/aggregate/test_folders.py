@@ -130,6 +130,8 @@ class TestGroups:
             "sim": simulated(),
             "design": simulated(design="upstream"),
             "faults": simulated(faults=[{"name": "commit_twice", "twin": False, "probability": 0.01}]),
+            "tsan": {**simulated(), "tsan": {"compiler": "clang 19"}},
+            "tsan without a canary": {**simulated(), "tsan": {"problem": "the canary was not found"}},
             "twin": simulated(faults=[{"name": "commit_twice", "twin": True, "probability": 0.01}]),
         }
         for name, fields in unlike.items():
