@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 from typing import ClassVar
@@ -118,12 +117,9 @@ class PinnedLoader(Scenario):
         return torch.randn(24, 32, generator=generator)
 
     def step(self, state: torch.Tensor, x: torch.Tensor) -> list[torch.Tensor]:
-        rows = TensorDataset(x.cpu())
-        with warnings.catch_warnings():
-            # Said by torch builds that leave the pinning out on MPS: the copies are driven all the same.
-            warnings.filterwarnings("ignore", message=".*pin_memory.*")
-            loader = DataLoader(rows, batch_size=4, pin_memory=x.device.type != "cpu")
-            batches = [batch.to(x.device, non_blocking=True) for (batch,) in loader]
+        # Builds that leave the pinning out on MPS say so once; the copies are driven all the same.
+        loader = DataLoader(TensorDataset(x.cpu()), batch_size=4, pin_memory=x.device.type != "cpu")
+        batches = [batch.to(x.device, non_blocking=True) for (batch,) in loader]
         return [torch.tanh(batch @ state) for batch in batches]
 
 
