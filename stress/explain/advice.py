@@ -70,10 +70,9 @@ def _locks(report: Report) -> Iterator[str]:
         return
     if any(one.access is not None and one.access.atomic for one in sides):
         yield "One side is atomic, the other is a plain access: it takes both sides to be atomic, or one lock."
-    held = [_held(one) for one in sides]
-    if held[0] is None or held[1] is None:
+    first, second = (_held(one) for one in sides)
+    if first is None or second is None:
         return
-    first, second = held
     common = set(first) & set(second)
     if common:
         yield f"Both hold {', '.join(sorted(common))}, but for reading at least on one side: a writer needs it exclusively."

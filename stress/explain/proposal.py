@@ -41,7 +41,7 @@ def propose_race(signature: str) -> str:
     """Return an entry for a report, by the name that it has in every build."""
     return _entry(
         [
-            ("id", _literal(f"tsan/{_slug(signature.partition(' ')[2])}")),
+            ("id", _literal(f"tsan/{_slug(signature.removeprefix('tsan/'))}")),
             ("pattern", _literal(f"^{_escaped(signature[: PATTERN_TEXT_CHARS_MAX * 2])}")),
         ],
         None,

@@ -63,6 +63,10 @@ _SIMILAR = re.compile(r"  And (?P<count>\d{1,9}) more similar thread leaks")
 _PLAIN = ("  Mutexes held", "  Hint: ")
 
 
+def _ignore(frames: tuple[Frame, ...]) -> None:
+    """Take the frames of a section beyond `SECTIONS_MAX`."""
+
+
 def _thread_number(text: str) -> int:
     return MAIN_THREAD if text == "main thread" else int(text.removeprefix("thread T"))
 
@@ -74,6 +78,8 @@ class ReportAssembly:
         self.summary: str | None = None
         self.ended = False
         """Its last section is complete."""
+        self.closing = False
+        """A separator came: the report's end, or, without a summary before it, the next report's beginning."""
         self._type = kind
         self._pid = pid
         self._stacks: list[Stack] = []
@@ -102,18 +108,22 @@ class ReportAssembly:
             cut_off=cut_off,
         )
 
-    def frame(self, frame: Frame) -> None:
+    def frame(self, frame: Frame, number: int) -> None:
         if self.ended:
             return
-        if self._store is None and not self._frames:
-            self._open_stack(Stack("event"))  # Misuse of a mutex has no header of its own.
+        # A stack begins with frame 0. What follows an empty line otherwise goes on: somebody else printed that line.
+        if self._store is None or (number == 0 and self._frames):
+            self._begin(Stack("event"))  # Misuse of a mutex has no header of its own.
         if len(self._frames) < FRAMES_MAX:
             self._frames.append(frame)
 
-    def blank(self) -> None:
-        """End a stack. Only one that has begun: others may have printed an empty line before it."""
-        if self._frames:
+    def _begin(self, stack: Stack) -> None:
+        self._sections += 1
+        if self._sections <= SECTIONS_MAX:
+            self._open_stack(stack)
+        else:
             self._finish()
+            self._store = _ignore
 
     def section(self, line: str) -> bool:
         """Open the section that this line heads; return whether it is part of a report at all."""
@@ -122,6 +132,8 @@ class ReportAssembly:
         if _SECTION_START.match(line) is None or self.ended:
             return False
         if self._sections >= SECTIONS_MAX:
+            self._finish()
+            self._store = _ignore
             return True
         for take in (self._access, self._lock, self._location, self._mutex, self._thread, self._other):
             if take(line):
@@ -133,7 +145,7 @@ class ReportAssembly:
         text = line.strip()
         if text.startswith("[failed to restore the stack]"):
             if self._store is None:
-                self._open_stack(Stack("event"))
+                self._begin(Stack("event"))
             self._lost()
             return True
         return text.startswith("Hint: ")

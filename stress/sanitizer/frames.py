@@ -15,14 +15,14 @@ from functools import lru_cache
 
 from stress.sanitizer.report import Frame
 
-FRAME_START = re.compile(r" {4,}#\d{1,5} ")
+FRAME_START = re.compile(r" {4,}#(?P<number>\d{1,5}) ")
 """How a line with a frame begins; some prefix of a line stays possible where output is mixed."""
 
-_TAIL = re.compile(
-    r"(?: \((?P<module>[^()]*(?:\([^()]*\)[^()]*)*?)(?::[a-z0-9_]{2,12})?\+0x(?P<offset>[0-9a-fA-F]{1,16})\)"
-    r"| \(0x[0-9a-fA-F]{1,16}\))?"
-    r"(?: \((?:BuildId|UUID): (?P<build>[0-9a-fA-F-]{1,80})\))?\s*$"
-)
+_BUILD = re.compile(r"\((?:BuildId|UUID): (?P<build>[0-9a-fA-F-]{1,80})\)$")
+_OFFSET = re.compile(r"(?::[a-z0-9_]{2,12})?\+0x(?P<offset>[0-9a-fA-F]{1,16})\)$")
+_ADDRESS = re.compile(r"\(0x[0-9a-fA-F]{1,16}\)$")
+_TAIL_CHARS_MAX = 100
+"""Of a build id, of an offset with its architecture: the patterns look at no more than that."""
 _NUMBERS = re.compile(r"(?::(?P<line>\d{1,9}|\?))?(?::(?P<column>\d{1,9}))?$")
 _NO_FILE = re.compile(r"(?:^| )(?:<null>|\?\?)(?::[\d?]{1,9}){0,2}$")
 
@@ -30,12 +30,8 @@ _NO_FILE = re.compile(r"(?:^| )(?:<null>|\?\?)(?::[\d?]{1,9}){0,2}$")
 @lru_cache(maxsize=8192)
 def parse_frame(text: str) -> Frame:
     """Return the frame in `text`, which begins after "#N ". What cannot be told apart is all function."""
-    tail = _TAIL.search(text)
-    body, module, offset, build = text, None, None, None
-    if tail is not None:
-        body = text[: tail.start()]
-        module, build = tail["module"], tail["build"]
-        offset = int(tail["offset"], 16) if tail["offset"] else None
+    body, build = _without_build(text.rstrip())
+    body, module, offset = _without_module(body)
     function, place = _split(body.strip())
     file = line = column = None
     if place:
@@ -53,6 +49,27 @@ def parse_frame(text: str) -> Frame:
         offset=offset,
         build_id=build,
     )
+
+
+def _without_build(text: str) -> tuple[str, str | None]:
+    found = _BUILD.search(text, max(0, len(text) - _TAIL_CHARS_MAX))
+    return (text[: found.start()].rstrip(), found["build"]) if found is not None else (text, None)
+
+
+def _without_module(text: str) -> tuple[str, str | None, int | None]:
+    """Return what stands before " (MODULE+0xOFFSET)", the module and the offset. A module's path may have brackets."""
+    found = _OFFSET.search(text, max(0, len(text) - _TAIL_CHARS_MAX))
+    if found is None:
+        address = _ADDRESS.search(text, max(0, len(text) - _TAIL_CHARS_MAX))
+        return (text[: address.start()] if address is not None else text), None, None
+    depth = 1
+    at = found.start()
+    while at > 0 and depth:
+        at -= 1
+        depth += (text[at] == ")") - (text[at] == "(")
+    if depth:
+        return text, None, None
+    return text[:at], text[at + 1 : found.start()], int(found["offset"], 16)
 
 
 def _split(body: str) -> tuple[str, str]:

@@ -57,11 +57,12 @@ _INTERCEPTED = re.compile(
     r"|u?sleep|nanosleep|usleep|fork|vfork|raise|kill|abort|exit|_exit|signal|sig[a-z]+|longjmp|siglongjmp|qsort(?:_r)?|bsearch"
     r"|dl(?:open|close|sym|_iterate_phdr)|realpath|getline|getdelim|localtime(?:_r)?|gmtime(?:_r)?|time|rand(?:_r)?"
     r"|dispatch_\w+|_dispatch_\w+|os_unfair_lock_\w+|OSSpinLock\w+|OSAtomic\w+|objc_sync_(?:enter|exit)|xpc_\w+"
-    r"|start_thread|clone3?|_start|__libc_start_\w+|GSTrampoline|thread_start|_pthread_start)$"
+    r")$"
 )
-_STANDARD_FUNCTION = re.compile(
-    r"(?:[\w:<>,*& ]+ )?(?:std|__gnu_cxx|__cxxabiv1|__gthread|_GLOBAL__)(?:::|_)|_?__gthr|__gthread_|_Block_|objc_|__objc_|_objc_"
-)
+_THUNK = re.compile(r"::(?:__invoke|_FUN)\(")
+"""Between a function pointer and a lambda without captures; it has the lambda's line."""
+_STANDARD_NAME = re.compile(r"(?:std|__gnu_cxx|__cxxabiv1)::|_?__gthr|_GLOBAL__|_Block_|objc_|__objc_|_objc_")
+NAME_CHARS_MAX = 8000
 
 
 @lru_cache(maxsize=8192)
@@ -78,7 +79,8 @@ def _origin(function: str | None, file: str | None, module: str | None) -> Origi
     if (
         (module is not None and _SYSTEM_MODULE.match(module))
         or (file is not None and _SYSTEM_SOURCE.search(file))
-        or _STANDARD_FUNCTION.match(function)
+        or _STANDARD_NAME.match(stable_name(function))
+        or _THUNK.search(function)
     ):
         return Origin.SYSTEM
     return Origin.OTHER if file is None else Origin.OURS
@@ -131,7 +133,7 @@ def stable_name(function: str) -> str:
     No parameters, template arguments, return type, anonymous namespaces, clone suffixes or numbers of lambdas and
     blocks. GCC's names of Objective-C methods become those that Apple's compiler prints.
     """
-    name = function.removeprefix("__interceptor_").removeprefix("wrap_")
+    name = function[:NAME_CHARS_MAX].removeprefix("__interceptor_").removeprefix("wrap_")
     method = _METHOD.match(name)
     if method is not None:
         return f"{method['kind']}[{method['class']} {method['method']}]"

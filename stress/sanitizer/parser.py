@@ -42,7 +42,7 @@ _DEADLY = re.compile(
 _DEADLY_ACCESS = re.compile(r"The signal is caused by a (?P<access>READ|WRITE|UNKNOWN) memory access")
 _PROCESS_LINE = re.compile(r"==\d{1,10}==(?P<text>.*)$")
 _REGISTERS = re.compile(
-    r"(?:\s*(?:r[a-z0-9]{1,3}|x\[?\d{1,2}\]?|x\d{1,2}|fp|lr|sp|pc|e[a-z]{2}) ?= ?0x[0-9a-f]{1,16}\s*)+$"
+    r"(?:\s*(?:r[a-z0-9]{1,3}|x\[?\d{1,2}\]?|fp|lr|sp|pc|e[a-z]{2}) ?= ?0x[0-9a-f]{1,16}(?=\s|$))+\s*$"
 )
 _INFRASTRUCTURE = re.compile(
     r"FATAL: ThreadSanitizer|ThreadSanitizer:? CHECK failed|ERROR: ThreadSanitizer|ThreadSanitizer: ERROR: |"
@@ -89,6 +89,9 @@ class Parser:
             self._foreign_lines += bool(line.strip())
             return
         line = _clean(line)
+        if self._report is not None and self._report.closing:
+            # Two separators stand between two whole reports; a header right after the first one cuts a report off.
+            self._close_report(ended=_HEADER.search(line) is None)
         if self._report is not None:
             self._inside(self._report, line[self._indent :] if line[: self._indent].isspace() else line)
         elif self._deadly_open is not None:
@@ -98,8 +101,8 @@ class Parser:
 
     def result(self) -> Parsed:
         """Return what was read; a report that is still open counts, marked as cut off."""
-        cut_off = self._report is not None and not self._report.ended
-        self._close_report()
+        cut_off = self._report is not None and not (self._report.ended or self._report.closing)
+        self._close_report(ended=not cut_off)
         self._close_deadly()
         return self._tally.parsed(
             announced=self._announced,
@@ -166,13 +169,15 @@ class Parser:
     def _inside(self, report: ReportAssembly, line: str) -> None:
         frame = FRAME_START.match(line)
         if frame is not None:
-            report.frame(parse_frame(line[frame.end() :]))
+            report.frame(parse_frame(line[frame.end() :]), int(frame["number"]))
         elif not line.strip():
-            report.blank()
+            pass
         elif line.endswith(SEPARATOR) and not line.endswith(SEPARATOR + "="):
             if len(line) > len(SEPARATOR):
                 self._foreign_lines += 1
-            self._close_report(ended=True)
+            report.closing = True
+            if report.ended:
+                self._close_report(ended=True)
         elif (found := _SUMMARY.search(line)) is not None:
             report.summary = found["text"].strip()[:TEXT_CHARS_MAX]
             report.ended = True
@@ -184,7 +189,7 @@ class Parser:
         frame = FRAME_START.search(line)
         if frame is not None:
             self._foreign_lines += 1
-            report.frame(parse_frame(line[frame.end() :]))
+            report.frame(parse_frame(line[frame.end() :]), int(frame["number"]))
         elif line.startswith("  ") and not report.ended:
             self._not_understood(line)
         elif line.strip() != ":":  # What is left of a header that somebody wrote into.

@@ -1,4 +1,4 @@
-// One small program per type of ThreadSanitizer's reports: `racy CASE`. Every report here is wanted.
+// One small case per type of ThreadSanitizer's reports: `racy CASE...`. Every report here is wanted.
 //
 // `tests/sanitizer/record.py` records what clang-14, clang-19 and g++-12 print; test_parser_live.py compiles it with the
 // hook of harness/native/uninstrumented/on_report.cpp and compares both routes. Threads meet by relaxed atomics, which
@@ -472,13 +472,18 @@ const std::map<std::string, void (*)()> cases = {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::string name = argc > 1 ? argv[1] : "";
-  if (name == "--list") {
-    for (const auto& one : cases) puts(one.first.c_str());
-    return 0;
+  if (argc < 2) return 2;
+  for (int index = 1; index < argc; ++index) {
+    std::string name = argv[index];
+    auto found = cases.find(name);
+    if (name == "--list") {
+      for (const auto& one : cases) puts(one.first.c_str());
+    } else if (name == "crowd") {
+      crowd();
+    } else if (found != cases.end()) {
+      found->second();
+    } else {
+      return 2;
+    }
   }
-  if (name == "crowd") return crowd(), 0;
-  auto found = cases.find(name);
-  if (found == cases.end()) return 2;
-  found->second();
 }

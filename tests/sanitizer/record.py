@@ -46,13 +46,13 @@ def cases(program: Path) -> list[str]:
     return done.stdout.split()
 
 
-def run(program: Path, case: str, json_lines: Path | None = None) -> str:
-    """Run one case and return its stderr."""
+def run(program: Path, *names: str, json_lines: Path | None = None) -> str:
+    """Run the cases one after another in one process and return its stderr."""
     environment = {"PATH": os.environ["PATH"], "TSAN_OPTIONS": OPTIONS}
     if json_lines is not None:
         environment["MPS_STRESS_TSAN_JSON"] = str(json_lines)
     done = subprocess.run(
-        [str(program), case], stderr=subprocess.PIPE, env=environment, timeout=DEADLINE_S, check=False
+        [str(program), *names], stderr=subprocess.PIPE, env=environment, timeout=DEADLINE_S, check=False
     )
     return done.stderr.decode("utf-8", "replace")
 
@@ -66,7 +66,7 @@ def record(name: str) -> None:
         build(compiler, program, hook=hook)
         for case in cases(program):
             lines = Path(scratch) / f"{case}.jsonl" if hook else None
-            (folder / f"{case}.txt").write_text(_anonymous(run(program, case, lines), scratch))
+            (folder / f"{case}.txt").write_text(_anonymous(run(program, case, json_lines=lines), scratch))
             if lines is not None:
                 (folder / f"{case}.jsonl").write_text(_anonymous(lines.read_text(), scratch))
 
