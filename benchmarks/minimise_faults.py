@@ -18,15 +18,16 @@ from pathlib import Path
 
 from stress import stats
 from stress.record import RunReader
+from stress.sim.zoo import BY_NAME
 
 ROOT = Path(__file__).parent.parent
-SECONDS = 270
+SECONDS = 180
 SECONDS_MAX = 300.0
 SHARE = 0.5
 FAULTS = {
     "pool_binding_lost": ("scenarios/parallel_ops.py", "TwoThenFourThreads"),
     "scalar_buffer_reused": ("scenarios/copies.py", "ScalarChains"),
-    "encoder_released": ("scenarios/parallel_ops.py", "Elementwise[float32-"),
+    "encoder_released": ("scenarios/native_loops.py", "NativeLoop[factories-"),
     "error_wrong_thread": ("scenarios/error_attribution.py", "LateErrors"),
     "event_wait_missing": ("scenarios/events.py", "EventBetweenStreams"),
 }
@@ -74,12 +75,10 @@ def find(fault: str, results: Path) -> str:
         subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=600)
         folder = max(results.iterdir(), key=lambda one: one.stat().st_mtime)
         for record in RunReader(folder):
-            if record["kind"] == "attempt_end" and record["role"] == "crew" and name in record["item"]:
-                wanted = (
-                    "crash" if fault == "encoder_released" else "race" if "error" in fault else "mismatch"
-                )
-                if record["verdict"] == wanted:
-                    return f"{folder}/{record['serial']}"
+            if record["kind"] != "attempt_end" or record["role"] != "crew" or name not in record["item"]:
+                continue
+            if record["verdict"] == BY_NAME[fault].verdict:
+                return f"{folder}/{record['serial']}"
     raise RuntimeError(f"{fault} was not found in {FAULTS[fault]}")
 
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
 
-from stress.diagnose import match
 from stress.export.files import DEADLINE_S
 from stress.minimise.sequential import Rates
 from stress.minimise.sequential import SequentialTest
@@ -35,8 +34,6 @@ class Measured:
     kinds: Counter[str] = field(default_factory=Counter)
     decision: bool | None = None
     """Whether it was shown to fail often enough; None where the time was up."""
-    sample: str = ""
-    """The text of the first run that failed."""
 
 
 def measure(
@@ -48,11 +45,10 @@ def measure(
         path = Path(folder) / "script.py"
         path.write_text(text)
         while time.monotonic() < until:
-            verdict, output = run_once(path)
+            verdict = run_once(path)
             measured.kinds[verdict] += 1
             measured.n += 1
             measured.failures += verdict == wanted
-            measured.sample = measured.sample or (output if verdict == wanted else "")
             test.add(verdict == wanted)
             if measured.decision is None:
                 measured.decision = test.decision
@@ -62,8 +58,8 @@ def measure(
     return measured
 
 
-def run_once(path: Path) -> tuple[str, str]:
-    """Run a script in a process of its own, away from this package; return its verdict and what it printed."""
+def run_once(path: Path) -> str:
+    """Run a script in a process of its own, away from this package; return its verdict."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     try:
         done = subprocess.run(
@@ -76,9 +72,9 @@ def run_once(path: Path) -> tuple[str, str]:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return Verdict.HANG, "no end"
+        return Verdict.HANG
     output = (done.stdout + done.stderr).decode(errors="replace")
-    return verdict_of(done.returncode, output), output
+    return verdict_of(done.returncode, output)
 
 
 def verdict_of(status: int, output: str) -> str:
@@ -94,9 +90,3 @@ def verdict_of(status: int, output: str) -> str:
     if re.search(r"^wrong value: |^AssertionError", output, re.MULTILINE):
         return Verdict.MISMATCH
     return Verdict.ERROR if "Traceback (most recent call last)" in output else Verdict.CRASH
-
-
-def signature_of(output: str) -> str:
-    """Return the name of the known failure in a run's text, or nothing."""
-    found = match(output)
-    return found.id if found is not None else ""

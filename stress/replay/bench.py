@@ -6,6 +6,7 @@ import contextlib
 import os
 import statistics
 import sys
+import time
 from collections import deque
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -225,6 +226,7 @@ def opened(
     recorded: Recorded, what: Resolved, command: str, *, results: Path, rootdir: Path
 ) -> Iterator[Bench]:
     """Open the recorded device and a run folder for what follows; close both, with a last record, afterwards."""
+    started = time.monotonic()
     supervisors: list[Supervisor] = []
 
     def open_supervisor(library: str) -> Supervisor:
@@ -251,7 +253,8 @@ def opened(
         for one in supervisors:
             one.close()
         if writer is not None:
-            writer.write("run_end", seconds=0.0, exit_status=None, verdicts={}, **_simulated(recorded))
+            seconds = time.monotonic() - started
+            writer.write("run_end", seconds=seconds, exit_status=None, verdicts={}, **_simulated(recorded))
             writer.close()
 
 
