@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -146,8 +147,8 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _interval(estimate: Estimate | None, told: object) -> str:
-    if estimate is None or estimate.interval is None or not callable(told):
+def _interval(estimate: Estimate | None, told: Callable[[float], str]) -> str:
+    if estimate is None or estimate.interval is None:
         return ""
     return "-".join(told(value) for value in estimate.interval)
 
