@@ -126,6 +126,11 @@ def read(found: Found) -> Recorded:
         raise CommandError(
             f"{found.name} is a reference run, which the attempts of its item are compared with; those are {crew}"
         )
+    if str(found.start["item"]).partition("::")[0].endswith(".toml"):
+        raise CommandError(
+            f"{found.name} is a run of a native program under ThreadSanitizer, which mps-stress tsan repeats; its command "
+            f"was {shown(found.start['command'], 500)}"
+        )
     settings = _Reader(_mapping(run, "settings"), found.run_place)
     if settings.record.get("operators"):
         raise CommandError(
