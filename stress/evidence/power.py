@@ -80,18 +80,27 @@ class Power:
         info = self.newest
         if info is None:
             return []
-        faults = self.faults[info.run]
-        killed = sum(one.rate.is_killed() for one in faults.values())
-        clean, alarms = self.twins[info.run]
+        watched = self.faults[info.run]
+        killed = sum(one.rate.is_killed() for one in watched.values())
+        asked = info.record["settings"].get("faults")
+        # What the run did not come to is not killed: it must not leave the count.
+        total = max(len(watched), len(asked) if isinstance(asked, list) else 0)
+        unwatched = f"; {total - len(watched)} of them not measured" if total > len(watched) else ""
         how = (
             "with the same scenarios for every fault, as if nothing were known of it"
             if info.record["settings"].get("blind") is True
             else "with each fault's seconds spent on the scenarios that earlier records name for it"
         )
         return [
-            f"of {len(faults)} seeded faults of the simulated device this framework kills {killed} "
-            f"({100 * killed / len(faults):.0f} %) at {100 * REPRODUCIBILITY:g} % in {BUDGET_S:g} s each, {how}",
-            f"on their fault-free twins {alarms} of {clean} attempts failed (false alarms)",
+            f"of {total} seeded faults of the simulated device this framework kills {killed} "
+            f"({100 * killed / total:.0f} %) at {100 * REPRODUCIBILITY:g} % in {BUDGET_S:g} s each, {how}{unwatched}",
+            self._twin_sentence(info.run),
             f"measured on the simulated device with {info.group.build.label} (run {info.run}): it says how good the "
             "detector is, and nothing about a real backend",
         ]
+
+    def _twin_sentence(self, run: str) -> str:
+        clean, alarms = self.twins[run]
+        if not clean:
+            return "no fault-free twin ran: how often the detector raises a false alarm is not shown"
+        return f"on their fault-free twins {alarms} of {clean} attempts failed (false alarms)"
