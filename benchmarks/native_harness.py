@@ -1,6 +1,6 @@
 """The native harness under ThreadSanitizer: build times, walls of clean runs, and every seeded fault with its detector.
 
-    python -m benchmarks.native_harness [RUNS]
+    python -m benchmarks.native_harness [RUNS [RECIPE]]
 
 RUNS (20) processes per fault, twin and clean case, at 8 threads x 50 iterations and at 31 x 100.
 """
@@ -32,14 +32,15 @@ DEADLINE_S = 60.0
 
 def main() -> None:
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else RUNS
+    recipe = Path(sys.argv[2]) if len(sys.argv) > 2 else default_recipe()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         try:
-            harness = Harness.open(default_recipe(), lambda text: print(text, file=sys.stderr))
+            harness = Harness.open(recipe, lambda text: print(text, file=sys.stderr))
         except HarnessError as error:
             print(f"not measured: {error}")
             return
-        builds(folder)
+        builds(recipe, folder)
         for threads, iterations in SIZES:
             bench = open_bench(harness, folder)
             table = faults.measure(
@@ -56,17 +57,17 @@ def main() -> None:
             show(f"wall of a clean run, {threads} x {iterations}", seconds, "s", "under 0.2")
 
 
-def builds(folder: Path) -> None:
+def builds(recipe: Path, folder: Path) -> None:
     """Print what a build costs, from nothing and from the cache."""
-    cold = [build_s(folder / f"cache{number}") for number in range(COLD_BUILDS)]
-    cached = [build_s(folder / "cache0") for _ in range(CACHED_BUILDS)]
+    cold = [build_s(recipe, folder / f"cache{number}") for number in range(COLD_BUILDS)]
+    cached = [build_s(recipe, folder / "cache0") for _ in range(CACHED_BUILDS)]
     show("build from nothing", cold, "s", "under 15")
     show("build from the cache, with finding the compiler", cached, "s", "under 0.1")
 
 
-def build_s(cache: Path) -> float:
+def build_s(recipe: Path, cache: Path) -> float:
     started = time.perf_counter()
-    Builder(Recipe.load(default_recipe()), find_toolchain(), cache=cache).ensure(lambda _: None)
+    Builder(Recipe.load(recipe), find_toolchain(), cache=cache).ensure(lambda _: None)
     return time.perf_counter() - started
 
 
