@@ -50,7 +50,10 @@ class PerThreadLinear(SharedLinear):
 class GraphPathLinear(SharedLinear):
     """Every thread calls one shared nn.Linear that is forced to take the graph path."""
 
-    origin = ("dropbox/dML: MPS_FORCE_GRAPH_PATH=1 sends nn.Linear and nn.LayerNorm to MPSGraph",)
+    origin = (
+        "dropbox/dML: MPS_FORCE_GRAPH_PATH=1 sends nn.Linear and nn.LayerNorm to MPSGraph",
+        "pytorch#197796: nn.Linear in half precision, forward and backward",
+    )
     env: ClassVar[Mapping[str, str]] = {"MPS_FORCE_GRAPH_PATH": "1"}
     attempts_quick: ClassVar[int | None] = 0
 

@@ -28,7 +28,9 @@ _RECOVERY_S_MAX = 20.0
 class ImpossibleRequest(Scenario):
     """One thread asks for a petabyte again and again: it alone is refused, with an error, and all others stay right."""
 
-    origin = ("OOM Recovery of dropbox/dML: seven workers and one impossible request",)
+    origin: ClassVar[Sequence[str]] = (
+        "OOM Recovery of dropbox/dML: seven workers and one impossible request",
+    )
     rows: ClassVar[tuple[int, ...]] = (20, 21)
     threads_min = 2
     iterations = 15

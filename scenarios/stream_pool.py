@@ -199,7 +199,8 @@ class ChosenStreams(Scenario):
         shift, (outer, inner) = state["shift"], state["streams"]
         device, value = shift.device, float(current().thread_index * 100 + current().iteration)
         own = streams.current_stream(device)
-        misplaced, counts = 0, []
+        counts: list[torch.Tensor] = []
+        misplaced = 0
 
         def work(stream: torch.Stream | None) -> None:
             nonlocal misplaced

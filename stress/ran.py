@@ -78,6 +78,8 @@ class Ran:
     runs: list[Run] = field(default_factory=list)
     kills: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict)
     """Scenario -> fault -> (kills, attempts), at the probability that the fault declares."""
+    counted: list[str] = field(default_factory=list)
+    """Runs whose kills are in these numbers."""
 
     def status(self, scenario: str, device: str, design: str = "") -> tuple[str, Run] | None:
         """Return (verdict, run) of the newest run in which the scenario took part there; "green" for a good one."""
@@ -109,6 +111,9 @@ class Ran:
             raise RanError(f"{folder}: {error}") from None
         kills = _kills_of(records)
         if kills:
+            if folder.name in self.counted:
+                raise RanError(f"{folder}: its kills are counted already")
+            self.counted.append(folder.name)
             self._add_kills(kills)
             count = sum(bool(won) for by_fault in kills.values() for won, _ in by_fault.values())
             return f"{folder.name}: {count} pairs of a scenario and a fault that it killed"
@@ -136,7 +141,7 @@ class Ran:
 
     def dump(self) -> str:
         """Return the file's text."""
-        parts = [HEAD]
+        parts = [HEAD, f"counted = {_list(self.counted)}", ""]
         for run in self.runs:
             parts.append("[[run]]")
             parts += [f"{name} = {_text(getattr(run, name))}" for name in _TEXTS]
@@ -168,7 +173,7 @@ def load(path: Path) -> Ran:
         }
     except (tomllib.TOMLDecodeError, TypeError, ValueError, AttributeError) as error:
         raise RanError(f"{path} is damaged: {error}") from None
-    return Ran(runs, kills)
+    return Ran(runs, kills, [str(one) for one in data.get("counted", ())])
 
 
 def _tuples(one: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
@@ -186,7 +191,7 @@ def _run_of(records: Iterable[Mapping[str, Any]], machine: str) -> Run | None:
             verdicts[scenario_of(one["item"])].add(one["verdict"])
     if run is None:
         return None
-    worst = {name: max(found, key=list(Verdict).index) for name, found in verdicts.items()}
+    worst = {name: max(map(Verdict, found), key=list(Verdict).index) for name, found in verdicts.items()}
     green = {name for name, found in verdicts.items() if all(Verdict(word).is_green for word in found)}
     return replace(
         run,

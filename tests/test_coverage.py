@@ -91,7 +91,7 @@ class TestARunWithoutFaults:
     def test_does_so_in_its_own_place_only(self, tmp_path: Path) -> None:
         known = ran.Ran()
         for design in ("fork", "upstream"):
-            sim = {"design": design, "faults": []}
+            sim: dict[str, Any] = {"design": design, "faults": []}
             known.add(record(tmp_path, design, {"one.py::One[t8]": "pass"}, device="sim", sim=sim))
         assert known.status(KEY, "sim", "fork") == ("green", known.runs[0])
         assert known.status(KEY, "sim", "upstream") == ("green", known.runs[1])
@@ -111,6 +111,16 @@ class TestARunWithAFault:
         assert known.kills == {KEY: {"copy_torn": (2, 4)}}
         assert known.killed(KEY) == ["copy_torn"]
         assert not known.runs
+
+    def test_is_counted_once(self, tmp_path: Path) -> None:
+        known = ran.Ran()
+        folder = record(
+            tmp_path, "armed", {}, device="sim", sim=armed("copy_torn", 0.01), attempts=["mismatch"]
+        )
+        known.add(folder)
+        with pytest.raises(ran.RanError, match="counted already"):
+            known.add(folder)
+        assert known.kills == {KEY: {"copy_torn": (1, 1)}}
 
     @pytest.mark.parametrize("sim", [armed("copy_torn", 0.5), armed("copy_torn", 0.01, twin=True)])
     def test_counts_only_the_fault_as_it_was_declared(self, tmp_path: Path, sim: dict[str, Any]) -> None:

@@ -385,7 +385,7 @@ def _child_that(wrong: int, status: int) -> Callable[[Any], Any]:
         class Subject(base):
             def spawn(self, state: Any, x: Any) -> Any:
                 before = offspring.compute
-                offspring.compute = lambda _device: offspring.Answer(wrong, status)
+                offspring.compute = lambda device: offspring.Answer(wrong, status)
                 try:
                     return super().spawn(state, x)
                 finally:
