@@ -84,9 +84,16 @@ void put_down(c10::Storage* storage) {
     if (block != nullptr) __tsan_release(block);
   }
   // The count itself is decremented after that, and would race with a free that does not see it.
+  const Announced announced;
+  delete storage;
+}
+
+Announced::Announced() {
   AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
   AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
-  delete storage;
+}
+
+Announced::~Announced() {
   AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
   AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
 }

@@ -34,6 +34,15 @@ void announce_bytes(const void* begin, size_t bytes, bool is_write);
 void announce_read(const Layout& layout, const MemoryRange& memory);
 void announce_write(const Layout& layout, const MemoryRange& memory);
 
+// While it lives, nothing that the calling thread does counts: what it touches was announced, under a better name.
+class Announced {
+ public:
+  Announced();
+  ~Announced();
+  Announced(const Announced&) = delete;
+  Announced& operator=(const Announced&) = delete;
+};
+
 // Deletes a reference to a storage that another thread may free later, in code of torch's: see preload/in_flight.cpp.
 void put_down(c10::Storage* storage);
 
@@ -82,6 +91,11 @@ inline void announce_bytes(const void*, size_t, bool) {}
 inline void announce_read(const Layout&, const MemoryRange&) {}
 inline void announce_write(const Layout&, const MemoryRange&) {}
 inline void put_down(c10::Storage* storage) { delete storage; }
+
+class Announced {
+ public:
+  Announced() {}
+};
 
 #define MPS_SIM_CALL_FRAME(operation) static_cast<void>(0)
 

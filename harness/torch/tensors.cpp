@@ -103,6 +103,7 @@ void copy_values(const Layout& to_layout, const MemoryRange& to, const at::Tenso
   const bool is_one_storage = from.storage().data() == to.base;
   at::Tensor target = is_one_storage ? alias(to_layout, to, from.storage()) : alias(to_layout, to);
   const bool is_plain = !is_one_storage && !to_layout.is_conj && !to_layout.is_neg && !from.is_conj() && !from.is_neg();
+  const Announced announced;
   if (is_plain && from.scalar_type() == to_layout.dtype && from.is_non_overlapping_and_dense() &&
       from.sizes() == target.sizes() && from.strides() == target.strides()) {
     std::memcpy(target.mutable_data_ptr(), from.const_data_ptr(), from.nbytes());

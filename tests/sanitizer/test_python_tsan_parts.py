@@ -13,10 +13,12 @@ from stress.isolate.backend import Exit
 from stress.isolate.spec import ChildSpec
 from stress.isolate.supervisor import ChildRun
 from stress.isolate.verdicts import judge
+from stress.sanitizer import suppressions
 from stress.sanitizer.options import TsanOptions
 from stress.sanitizer.parser import parse_lines
 from stress.sanitizer.python.audit import audit
 from stress.sanitizer.python.build import TsanBuild
+from stress.sanitizer.python.children import SUPPRESSIONS
 from stress.sanitizer.python.children import Outcome
 from stress.sanitizer.python.control import problem_of
 from stress.sanitizer.python.findings import findings_of
@@ -261,3 +263,9 @@ def test_the_closing_line_sums_up() -> None:
     (line,) = closing_lines([{"tsan": {**row, "problem": "controls: canary not found"}}])
     assert "; NOT USABLE (controls: canary not found); " in line
     assert closing_lines([{"tsan": None}]) == []
+
+
+def test_our_own_suppressions_are_fine_and_of_no_race() -> None:
+    entries = suppressions.read(SUPPRESSIONS)
+    assert [one.kind for one in entries] == ["signal"]
+    assert suppressions.problems(entries, ["mps_sim::commit()"]) == []

@@ -22,6 +22,7 @@ from stress.sanitizer.toolchain import Toolchain
 
 PRELOAD_VARIABLE = "LD_PRELOAD"
 IN_FLIGHT_VARIABLE = "MPS_STRESS_TSAN_IN_FLIGHT"
+SUPPRESSIONS = Path(__file__).with_name("suppressions.txt")
 LOG_BYTES_MAX = 20_000_000
 """Of the runtime's text of one child that is kept as evidence; all of it is read."""
 
@@ -151,8 +152,7 @@ class Children:
 
 def python_options(toolchain: Toolchain, given: Mapping[str, str]) -> TsanOptions:
     """Return the options for Python; `given` is the environment, whose TSAN_OPTIONS win. Raise `OptionsError`."""
-    # No suppressions of ours: none was needed, and each could hide what is looked for.
-    made = TsanOptions.make(toolchain, None, given.get(VARIABLE, ""))
+    made = TsanOptions.make(toolchain, SUPPRESSIONS, given.get(VARIABLE, ""))
     return TsanOptions({**made.values, **_PYTHON, **made.given}, made.given)
 
 
