@@ -20,6 +20,7 @@ SWITCHES_MAX = 30
 # A build out of somebody's tree: its commit does not tell what was changed since. A wheel from an index has a
 # plain version, one with the date of a nightly, or a local label such as +cpu.
 _LOCAL_BUILD = re.compile(r"\+git|a0\+|(?:^|[^.\d])a0$|\.post\d+\+g")
+UNDER_TSAN = "under ThreadSanitizer"
 _DEFAULTS = {"streams": "auto", "perturb": "low", "iterations": None}
 
 
@@ -92,6 +93,10 @@ class Group(NamedTuple):
         return str(self.kind), self.machine, self.configuration
 
     @property
+    def is_under_tsan(self) -> bool:
+        return any(one.startswith(UNDER_TSAN) for one in self.configuration)
+
+    @property
     def configuration_text(self) -> str:
         return ", ".join(self.configuration) or "default settings"
 
@@ -157,7 +162,7 @@ def _configuration(record: Mapping[str, object], env: Mapping[str, object]) -> I
     tsan = _mapping(record.get("tsan"))
     if tsan and not record.get("command"):
         problem = text(tsan.get("problem"))
-        yield f"under ThreadSanitizer, where silence proves nothing: {problem}" if problem else "under ThreadSanitizer"
+        yield f"{UNDER_TSAN}, where silence proves nothing: {problem}" if problem else UNDER_TSAN
     if record.get("torch_mismatches"):
         yield "torch is not a build of the tree that was asked for"
     switches = [

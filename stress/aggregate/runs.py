@@ -12,8 +12,11 @@ from typing import NamedTuple
 
 from stress.aggregate.cells import Cell
 from stress.aggregate.cells import Failure
+from stress.aggregate.cells import totals
+from stress.aggregate.groups import UNDER_TSAN
 from stress.aggregate.groups import Group
 from stress.aggregate.groups import Kind
+from stress.verdict import Verdict
 
 CELLS_MAX = 20_000
 RUNS_MAX = 2_000
@@ -125,6 +128,33 @@ class Aggregate:
         order = list(Kind)
         found = {group for group, _ in self.cells}
         return sorted(found, key=lambda one: (order.index(one.kind), one))
+
+    @property
+    def sanitizer_lines(self) -> Counter[tuple[str, bool, Kind]]:
+        """Return (text, whether it is green, kind of device) -> how often: native cases, and scenarios under `--mps-tsan`."""
+        found: Counter[tuple[str, bool, Kind]] = Counter()
+        for one in self.sentences:
+            found[
+                f"{one.item}: {one.text}", Verdict(one.verdict).is_green, self.runs[one.run].group.kind
+            ] += 1
+        for group in self.groups:
+            if group.is_under_tsan:
+                cells = [cell for cell in self.of(group) if not cell.is_canary]
+                failures, counted = totals(cells)
+                canaries = [cell for cell in self.of(group) if cell.is_canary]
+                seen = (
+                    f"{sum(cell.failures > 0 for cell in canaries)} of {len(canaries)} canaries found"
+                    if canaries
+                    else "no canary ran"
+                )
+                is_sound = (
+                    UNDER_TSAN in group.configuration
+                    and bool(canaries)
+                    and all(cell.failures for cell in canaries)
+                )
+                text = f"scenarios {group.configuration_text}: {failures} of {counted} attempts of {len(cells)} items failed; {seen}"
+                found[text, not failures and is_sound, group.kind] += 1
+        return found
 
     def of(self, group: Group) -> list[Cell]:
         """Return the cells of one group, sorted by item and thread count."""

@@ -47,6 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="results/runs",
         help="where records of those tests go (results/runs)",
     )
+    parser.add_argument(
+        "--draft",
+        choices=("issue", "pr"),
+        help="print a draft of the issue or of the pull request instead, with gaps for what only a person can write",
+    )
     parser.add_argument("-o", "--output", metavar="FILE", help="where the Markdown goes (default: stdout)")
 
 
@@ -66,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
         tree=Path(args.torch_source).resolve() if args.torch_source else None,
         lint=args.lint,
         upstream=_interpreters(args),
+        draft=args.draft,
         results=Path(args.results).resolve(),
     )
     made = f"Made {datetime.now(UTC):%Y-%m-%d %H:%M} UTC by mps-stress evidence"

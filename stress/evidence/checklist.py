@@ -122,20 +122,7 @@ def _record_points(given: Inputs) -> Iterator[Point]:
     yield Point("canaries were found wherever results are green", SHOWN if real and not missed else NOT_SHOWN if not real else FAILED,
                 "every group of a real device" if real and not missed else f"not on {count(len(missed), 'group')}" if real else "no real device")  # fmt: skip
     yield from _hardware(real)
-    good = [one for one in given.whole.sentences if one.verdict in ("pass", "interesting")]
-    if given.whole.sentences:
-        simulated = all(
-            given.whole.runs[one.run].group.kind is Kind.SIMULATED for one in given.whole.sentences
-        )
-        state = FAILED if len(good) < len(given.whole.sentences) else NOT_SHOWN if simulated else SHOWN
-        where = "; on the simulated Metal only" if simulated else ""
-        yield Point(
-            "ThreadSanitizer",
-            state,
-            f"{len(good)} of {len(given.whole.sentences)} cases without a race{where}",
-        )
-    else:
-        yield Point("ThreadSanitizer", NOT_SHOWN, "no run of mps-stress tsan is among the records")
+    yield _sanitizer_point(given.whole)
     worse = given.compared.worse if given.compared is not None else []
     yield Point("nothing is worse than before", NOT_SHOWN if given.compared is None else FAILED if worse else SHOWN,
                 "no --base was given, or nothing could be compared" if given.compared is None
@@ -150,6 +137,21 @@ def _record_points(given: Inputs) -> Iterator[Point]:
         "throughput",
         SHOWN if given.has_throughput else NOT_SHOWN,
         "section above" if given.has_throughput else "no run of mps-stress throughput is among the records",
+    )
+
+
+def _sanitizer_point(whole: Aggregate) -> Point:
+    lines = whole.sanitizer_lines
+    if not lines:
+        return Point(
+            "ThreadSanitizer", NOT_SHOWN, "neither mps-stress tsan nor pytest --mps-tsan is among the records"
+        )
+    good = sum(is_green for _, is_green, _ in lines)
+    simulated = all(kind is Kind.SIMULATED for *_, kind in lines)
+    state = FAILED if good < len(lines) else NOT_SHOWN if simulated else SHOWN
+    where = "; on the simulated Metal only" if simulated else ""
+    return Point(
+        "ThreadSanitizer", state, f"{good} of {count(len(lines), 'statement')} without a race{where}"
     )
 
 

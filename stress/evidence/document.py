@@ -17,6 +17,7 @@ from stress.compare.report import Compared
 from stress.compare.report import answer_text
 from stress.compare.report import closing
 from stress.compare.report import counts
+from stress.evidence import draft
 from stress.evidence import results
 from stress.evidence.checklist import NOT_SHOWN
 from stress.evidence.checklist import Inputs
@@ -58,6 +59,8 @@ class Asked:
     lint: bool = False
     upstream: tuple[tuple[str, str], ...] = ()
     """(role, interpreter) under which upstream's own tests are run first."""
+    draft: str | None = None
+    """One of `stress.evidence.draft.KINDS`, in place of the whole document."""
     results: Path = Path("results/runs")
     """Where the records of those tests go."""
 
@@ -83,7 +86,10 @@ def document_of(asked: Asked, made: str) -> str:
     given = Inputs(
         whole, subjects, patch, tree, linted, compared, power.sentences(), bool(collected.rates), upstream
     )
-    text = "\n\n".join(_sections(given, collected, why_not, made)) + "\n"
+    if asked.draft:
+        text = draft.issue(given) if asked.draft == "issue" else draft.pull_request(given)
+    else:
+        text = "\n\n".join(_sections(given, collected, why_not, made)) + "\n"
     redact = Redactor.of(whole, *([before] if before is not None else []))
     if tree is not None:
         text = text.replace(str(tree.path), "[tree]")
@@ -226,14 +232,12 @@ def _before_and_after(compared: Compared) -> str:
 
 
 def _sanitizer(whole: Aggregate) -> str:
-    if not whole.sentences:
-        return "Not shown: no run of `mps-stress tsan` is among the records."
-    lines = []
-    for one in whole.sentences:
-        simulated = " (on the simulated Metal)" if whole.runs[one.run].group.kind is Kind.SIMULATED else ""
-        lines.append(f"{code(one.text, 600)}{simulated}")
+    lines = whole.sanitizer_lines
+    if not lines:
+        return "Not shown: neither `mps-stress tsan` nor `pytest --mps-tsan` is among the records."
     return bullets(
-        f"{line} x {lines.count(line)}" if lines.count(line) > 1 else line for line in dict.fromkeys(lines)
+        f"{code(text, 700)}{' (simulated, not Metal)' if kind is Kind.SIMULATED else ''}{f' x {runs}' if runs > 1 else ''}"
+        for (text, _, kind), runs in lines.items()
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,7 +25,6 @@ from stress.page.shown import problems
 from stress.page.style import STYLE
 from stress.page.throughput import throughput
 from stress.page.trend import trends
-from stress.verdict import Verdict
 
 # Even if an escape were forgotten somewhere: nothing may be fetched, and no script may run.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -84,15 +82,12 @@ def _not_shown(whole: Aggregate, groups: int) -> Markup:
 
 
 def _sanitizer(whole: Aggregate) -> Markup:
-    if not whole.sentences:
-        return tag("p", "Not shown: no run of mps-stress tsan is among these records.")
-    seen = Counter(
-        (one.item, one.text, one.verdict, whole.runs[one.run].group.kind) for one in whole.sentences
-    )
+    lines = whole.sanitizer_lines
+    if not lines:
+        return tag("p", "Not shown: neither mps-stress tsan nor pytest --mps-tsan is among these records.")
     return tag("ul", [
-        tag("li", f"{item}: ", tag("span", text, class_="pass" if Verdict(verdict).is_green else "bad"), _where(kind),
-            f" ({runs} runs)" if runs > 1 else "")
-        for (item, text, verdict, kind), runs in seen.items()
+        tag("li", tag("span", text, class_="pass" if is_green else "bad"), _where(kind), f" ({runs} runs)" if runs > 1 else "")
+        for (text, is_green, kind), runs in lines.items()
     ])  # fmt: skip
 
 

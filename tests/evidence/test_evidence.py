@@ -202,6 +202,47 @@ class TestDocument:
         assert f"| `{LINEAR}` | known limitation: not re-entrant | 5/20 |" in told
 
 
+class TestDrafts:
+    def test_an_issue_has_the_table_and_gaps_for_a_person(self, tmp_path: Path) -> None:
+        text = text_of(write_runs(tmp_path), draft="issue")
+        row = "| `scenarios/linear.py::SharedLinear[float32]` | 16 | 20 | 7/80 | 0/7 |"
+        assert row in text
+        assert "A command encoder is already encoding" in text
+        assert "[to be written by the person who submits]" in text
+        assert "LostUpdate" not in text
+
+    def test_a_pull_request_tells_what_still_fails(self, tmp_path: Path, fork: Fork) -> None:
+        text = text_of(write_runs(tmp_path), draft="pr", patch=fork.patch)
+        assert "Changes 3 files (+6 -1)" in text
+        assert "### What still fails" in text
+        assert "AI_POLICY" in text
+
+    def test_a_simulated_run_makes_no_draft_to_be_posted(self, tmp_path: Path) -> None:
+        run_of(tmp_path / "run", {LINEAR: {"crash": 5}}, **simulated())
+        for draft in ("issue", "pr"):
+            assert "must not be posted as it is" in text_of(tmp_path, draft=draft)
+
+
+class TestSanitizer:
+    @pytest.mark.parametrize(
+        ("found", "problem", "state"),
+        [(5, "", "shown"), (0, "", "not met"), (5, "no canary was reported", "not met")],
+    )
+    def test_silence_counts_only_where_canaries_were_found(
+        self, tmp_path: Path, found: int, problem: str, state: str
+    ) -> None:
+        made = Made(
+            tmp_path / "run", tsan={"compiler": "clang 19", **({"problem": problem} if problem else {})}
+        )
+        made.attempts(LINEAR, {"pass": 20})
+        made.attempts("c.py::Planted[t8]", {"race": found, "pass": 5 - found})
+        made.item("c.py::Planted[t8]", "pass", 5, found, canary=True)
+        text = text_of(made.end().folder)
+        assert "under ThreadSanitizer" in part(text, "ThreadSanitizer")
+        assert f"{1 if found else 0} of 1 canaries found" in part(text, "ThreadSanitizer")
+        assert f"| ThreadSanitizer | {state} |" in text
+
+
 class TestPower:
     def test_killed_faults_are_counted_again_from_the_records(self, tmp_path: Path) -> None:
         settings = {"faults": ["commit_twice", "copy_torn", "allocator_aba"]}
