@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from stress.workload import Workload
 
 Result = dict[str, Any]
+ALONE_RAISES = "one thread alone raises"
 
 
 def run(spec: ChildSpec) -> None:
@@ -196,10 +197,10 @@ def _alone_findings(reference: Reference) -> list[Finding]:
     raised = [one.raised[0] for one in reference.full if one.raised]
     bad = [one for one in raised if one.is_control_flow]
     if bad:
-        return [Finding(Verdict.ERROR, "exception", f"one thread alone raises {bad[0]}", trace=bad[0].trace)]
+        return [Finding(Verdict.ERROR, "exception", f"{ALONE_RAISES} {bad[0]}", trace=bad[0].trace)]
     if raised and len(raised) == len(reference.full):
         return [
-            Finding(Verdict.ERROR, "exception", f"one thread alone raises {raised[0]}", trace=raised[0].trace)
+            Finding(Verdict.ERROR, "exception", f"{ALONE_RAISES} {raised[0]}", trace=raised[0].trace)
         ]
     if reference.not_repeatable:
         return [Finding(Verdict.INCONCLUSIVE, "device not repeatable", reference.not_repeatable)]

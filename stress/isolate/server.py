@@ -172,6 +172,8 @@ def preload(sim_library: str = "", more: Sequence[str] = ()) -> None:
 
         with contextlib.suppress(LibraryError):  # the children that need it will say so
             loading.load(sim_library)
+    for name in more:  # behind the device: what asks whether there is an MPS fixes the answer for the process
+        importlib.import_module(name)
     from stress.perturb import dispatch_cache
 
     dispatch_cache.resolve_all()  # in the server, so that every child inherits it

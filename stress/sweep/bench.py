@@ -18,6 +18,7 @@ from stress import seeds
 from stress.attempt_runner import AttemptRunner
 from stress.attempt_runner import remove_references
 from stress.attempts import Attempt
+from stress.isolate.child import ALONE_RAISES
 from stress.isolate.spec import READBACKS
 from stress.isolate.spec import ChildSpec
 from stress.isolate.spec import ScenarioRef
@@ -80,7 +81,8 @@ class Result:
         """Return ok, refused (one thread alone gets an error, too), or the verdict."""
         if self.verdict.is_green:
             return "ok"
-        return "refused" if self.alone and self.verdict == Verdict.ERROR else str(self.verdict).upper()
+        is_refused = self.alone and self.verdict == Verdict.ERROR and ALONE_RAISES in self.headline
+        return "refused" if is_refused else str(self.verdict).upper()
 
 
 class Bench:

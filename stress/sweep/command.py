@@ -36,8 +36,8 @@ _SAY_EVERY_S = 20.0
 def run(options: SweepOptions) -> int:
     """Run and print; 1 where something failed or cannot be told, 130 after Ctrl-C."""
     with refusals(), contextlib.ExitStack() as stack:
-        device, supervisor = open_for(options, stack, preload=[op_db.MODULE])
         chosen = _chosen(options)
+        device, supervisor = open_for(options, stack, preload=[op_db.MODULE])
         planned = cases(options, chosen, "mps" if device.name == "sim" else device.name)
         writer = open_records("sweep", options.results, options.seed, options.to_data(), device)
         return _sweep(options, planned, Bench(supervisor.run, writer, device, options), writer, device)

@@ -62,10 +62,12 @@ class OperatorFromThreads(Scenario):
             self._cpu is None
         ):  # each setup draws from generators that are seeded alike, so that once is enough
             self._cpu = self._samples()
-        return [op_db.moved(one, device) for one in self._cpu]
+        return [_on_device(one, device) for one in self._cpu]
 
     def step(self, state: list[Any], x: None) -> list[Leaf]:
         index = (current().iteration + current().thread_index) % len(state)
+        if isinstance(state[index], Exception):
+            raise state[index]
         first = next((one for one in tree.leaves(state[index]) if isinstance(one, torch.Tensor)), None)
         device = first.device if first is not None else "cpu"
         given = op_db.moved(state[index], device)  # the samples are everybody's: some operators write to them
@@ -91,6 +93,14 @@ class OperatorFromThreads(Scenario):
                 told = " ".join(line.strip() for line in str(error).splitlines() if line.strip())
                 return f"sample {index}, output {place}: {told}"
         return True
+
+
+def _on_device(sample: list[Any], device: torch.device) -> Any:
+    """Return the sample on the device; the error where its layout or dtype cannot be there, for the step to raise."""
+    try:
+        return op_db.moved(sample, device)
+    except (NotImplementedError, RuntimeError, TypeError) as error:
+        return error
 
 
 def _leaf(value: Any) -> Leaf:
