@@ -43,12 +43,12 @@ def main() -> None:
         builds(recipe, folder)
         for threads, iterations in SIZES:
             bench = open_bench(harness, folder)
-            table = faults.measure(
+            table = faults.FaultTable(threads, iterations, harness.simulated)
+            faults.measure(
                 bench,
+                table,
                 [one for one in harness.listing.cases.values() if harness.platform in one.platforms],
                 list(harness.listing.faults.values()),
-                threads,
-                iterations,
                 runs,
                 lambda text: print(text, file=sys.stderr),
             )

@@ -95,9 +95,9 @@ class _Done:
             if options.faults:
                 names = {case.name for case in cases}
                 seeded = [one for one in listing.faults.values() if one.case in names]
-                self.tables.append(
-                    faults.measure(bench, cases, seeded, threads, options.iterations, options.runs, say)
-                )
+                table = FaultTable(threads, options.iterations, self.harness.simulated)
+                self.tables.append(table)
+                faults.measure(bench, table, cases, seeded, options.runs, say)
                 continue
             for case in cases:
                 self.results.append(
@@ -111,7 +111,10 @@ class _Done:
             if any(one.is_inconclusive for one in self.tables):
                 return EXIT_INCONCLUSIVE
             return 0 if all(one.is_as_declared for one in self.tables) else EXIT_FOUND
-        verdict = worst(one.verdict for one in self.results)
+        run = [one for one in self.results if not one.unavailable]
+        if not run:
+            return EXIT_INCONCLUSIVE
+        verdict = worst(one.verdict for one in run)
         if verdict.is_failure:
             return EXIT_FOUND
         return 0 if verdict.is_green else EXIT_INCONCLUSIVE
@@ -119,7 +122,7 @@ class _Done:
     def text(self) -> str:
         lines = [faults.text(one) + "\n" for one in self.tables]
         for one in self.results:
-            if one.verdict != Verdict.PASS:
+            if one.verdict != Verdict.PASS and not one.unavailable:
                 lines += [block(one, Path(self.folder)), ""]
         lines += [one.sentence for one in self.results]
         lines += [self.harness.audit.not_covered_text] if self.harness.audit.not_covered_text else []

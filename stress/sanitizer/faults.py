@@ -83,6 +83,8 @@ class FaultTable:
     simulated: bool
     faults: list[FaultRow] = field(default_factory=list)
     clean: list[CaseResult] = field(default_factory=list)
+    unavailable: list[CaseResult] = field(default_factory=list)
+    """Cases that the backend of this build cannot run; their faults are left out, too."""
 
     @property
     def is_as_declared(self) -> bool:
@@ -92,8 +94,12 @@ class FaultTable:
 
     @property
     def is_inconclusive(self) -> bool:
-        """Whether the controls failed, so that neither silence nor a miss means anything."""
-        return any(one.amiss for one in self.clean) or any(one.armed.amiss for one in self.faults)
+        """Whether nothing was run, or the controls failed, so that neither silence nor a miss means anything."""
+        return (
+            not self.clean
+            or any(one.amiss for one in self.clean)
+            or any(one.armed.amiss for one in self.faults)
+        )
 
     def to_data(self) -> dict[str, object]:
         return {
@@ -112,29 +118,32 @@ class FaultTable:
                 }
                 for one in self.clean
             ],
+            "unavailable": {one.case: one.unavailable for one in self.unavailable},
         }
 
 
 def measure(
     bench: Bench,
+    table: FaultTable,
     cases: Sequence[Case],
     faults: Sequence[Fault],
-    threads: int,
-    iterations: int,
     runs: int,
     say: Callable[[str], None],
-) -> FaultTable:
-    """Run everything; `faults` are those of `cases`."""
-    table = FaultTable(threads, iterations, bench.harness.simulated)
+) -> None:
+    """Run everything and fill the table, row by row, so that an interrupt keeps what there is."""
+    threads, iterations = table.threads, table.iterations
     for case in cases:
         say(f"{case.name}, clean, {threads} x {iterations}")
-        table.clean.append(bench.case(case.name, threads, iterations, runs))
+        result = bench.case(case.name, threads, iterations, runs)
+        (table.unavailable if result.unavailable else table.clean).append(result)
+    missing = {one.case for one in table.unavailable}
     for fault in faults:
+        if fault.case in missing:
+            continue
         say(f"{fault.case} with {fault.name}, {threads} x {iterations}")
         armed = bench.case(fault.case, threads, iterations, runs, fault=fault.name)
         twin = bench.case(fault.case, threads, iterations, runs, fault=f"{fault.name}/twin")
         table.faults.append(FaultRow(fault, armed, twin))
-    return table
 
 
 def text(table: FaultTable) -> str:
@@ -189,7 +198,9 @@ def _clean(table: FaultTable) -> Table:
 
 def summary(table: FaultTable) -> list[str]:
     """Return the sentences under the table: what each detector found, and every exception."""
-    lines = []
+    lines = [f"skipped: {one.case}: not available here: {one.unavailable}" for one in table.unavailable]
+    if not table.clean:
+        return lines
     for detector in DETECTORS:
         rows = [one for one in table.faults if one.fault.detector == detector]
         if rows:
@@ -200,9 +211,9 @@ def summary(table: FaultTable) -> list[str]:
             )
     quiet = [*table.clean, *(one.twin for one in table.faults)]
     silent, runs = sum(map(_silent, quiet)), sum(len(one.runs) for one in quiet)
-    lines.append(
-        f"clean cases and twins: {silent} of {runs} runs silent; {stats.confidence_sentence(runs - silent, runs)}"
-    )
+    if runs:  # none, where it was interrupted before the first one
+        confidence = stats.confidence_sentence(runs - silent, runs)
+        lines.append(f"clean cases and twins: {silent} of {runs} runs silent; {confidence}")
     lines += [f"not silent: {one.name}: {one.headline}" for one in quiet if one.verdict != Verdict.PASS]
     lines += [
         f"missed: {one.fault.name} ({one.fault.detector}) in {len(one.armed.runs) - one.kills} of "
