@@ -21,6 +21,7 @@ FRAME_START = re.compile(r" {4,}#(?P<number>\d{1,5}) ")
 _BUILD = re.compile(r"\((?:BuildId|UUID): (?P<build>[0-9a-fA-F-]{1,80})\)$")
 _OFFSET = re.compile(r"(?::[a-z0-9_]{2,12})?\+0x(?P<offset>[0-9a-fA-F]{1,16})\)$")
 _ADDRESS = re.compile(r"\(0x[0-9a-fA-F]{1,16}\)$")
+PATHS_TRIED_MAX = 20
 _TAIL_CHARS_MAX = 100
 """Of a build id, of an offset with its architecture: the patterns look at no more than that."""
 _NUMBERS = re.compile(r"(?::(?P<line>\d{1,9}|\?))?(?::(?P<column>\d{1,9}))?$")
@@ -78,12 +79,14 @@ def _split(body: str) -> tuple[str, str]:
     if missing is not None and (missing.start() > 0 or body.count(" ") == 0):
         return body[: missing.start()], ""
     # An absolute path may contain spaces; a function may contain a path ("(lambda at /src/x.cpp:3:5)").
-    cut = body.rfind(" /")
-    while cut > 0:
+    cut = len(body)
+    for _ in range(PATHS_TRIED_MAX):
+        cut = body.rfind(" /", 0, cut)
+        if cut <= 0:
+            break
         place = body[cut + 1 :]
         if place.count("(") == place.count(")"):
             return body[:cut], place
-        cut = body.rfind(" /", 0, cut)
     function, _, place = body.rpartition(" ")
     if function and ("." in place or "/" in place) and not place.endswith((")", ">", "]")):
         return function, place

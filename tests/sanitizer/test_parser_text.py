@@ -234,3 +234,41 @@ class TestEndless:
         assert max(len(one.frames) for one in report.stacks) < 1000
         assert len(report.stacks) < 1000
         assert parsed.cut_off
+
+    @pytest.mark.parametrize(
+        "unit",
+        [
+            "(",
+            "()",
+            "(a",
+            "<a",
+            "'lambda'(",
+            "{lambda(",
+            " /a(",
+            ".isra.1",
+            "rax = 0x1  ",
+            "M0 (0x1) => ",
+            "std::a ",
+            "::",
+        ],
+    )
+    def test_long_lines_take_no_pattern_back_and_forth(self, unit: str) -> None:
+        # A pattern that tries every way to read such a line would meet the test's deadline.
+        line = unit * (LINE_BYTES_MAX // len(unit))
+        parsed = parse_lines(
+            [
+                "WARNING: ThreadSanitizer: data race (pid=1)",
+                "  Read of size 4 at 0x1 by thread T1:",
+                f"    #0 {line}",
+                f"    #1 f{line} <null> (m+0x1)",
+                f"    #2 f(int) {line} (m(+0x1)",
+                f"  Location is global '{line}",
+                f"  Thread T1 '{line}",
+                f"  Cycle in lock order graph: {line}",
+                f"{line}",
+                "==1==ERROR: ThreadSanitizer: SEGV on unknown address 0x1 (pc 0x1 bp 0x1 sp 0x1 T1)",
+                f"{line}!",
+                f"==1=={line}",
+            ]
+        )
+        assert (parsed.total, len(parsed.deadly)) == (1, 1)
