@@ -10,6 +10,7 @@ from stress.aggregate import Aggregate
 from stress.aggregate import Kind
 from stress.aggregate import read_folders
 from stress.aggregate.throughput import Throughput
+from stress.aggregate.words import not_shown
 from stress.compare.command import compare_aggregates
 from stress.compare.judge import Answer
 from stress.compare.pairs import CompareError
@@ -40,7 +41,6 @@ from stress.evidence.upstream import UpstreamError
 from stress.evidence.upstream import record_suite
 from stress.evidence.upstream import run_suite
 from stress.evidence.upstream_results import UpstreamTests
-from stress.page.shown import not_shown
 from stress.report.plain import count
 from stress.report.table import SIMULATED_SENTENCE
 

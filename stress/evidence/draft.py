@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from stress.aggregate import Aggregate
 from stress.aggregate import Failure
 from stress.aggregate import Kind
+from stress.aggregate.words import replay_line
 from stress.evidence.checklist import Inputs
 from stress.evidence.markdown import block
 from stress.evidence.markdown import bullets
@@ -19,7 +20,6 @@ from stress.evidence.markdown import plain
 from stress.evidence.markdown import table
 from stress.evidence.results import Subject
 from stress.evidence.results import summary
-from stress.page.failures import replay_line
 
 KINDS = ("issue", "pr")
 FAILURES_SHOWN = 5

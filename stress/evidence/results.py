@@ -14,16 +14,16 @@ from stress.aggregate import Failure
 from stress.aggregate import Group
 from stress.aggregate.cells import totals
 from stress.aggregate.groups import KIND_NAMES
+from stress.aggregate.words import canary_sentence
+from stress.aggregate.words import percent
+from stress.aggregate.words import replay_line
+from stress.aggregate.words import word_of
 from stress.diagnose import load_signatures
 from stress.evidence.markdown import block
 from stress.evidence.markdown import bullets
 from stress.evidence.markdown import code
 from stress.evidence.markdown import plain
 from stress.evidence.markdown import table
-from stress.page.charts import percent
-from stress.page.failures import replay_line
-from stress.page.matrix import word_of
-from stress.page.overview import canary_sentence
 from stress.report.plain import count
 
 CLEAN_ROWS_MAX = 400

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from stress import stats
 from stress.aggregate.throughput import short
+from stress.aggregate.words import percent
 from stress.page.html import Markup
 from stress.page.html import tag
 
@@ -42,13 +43,6 @@ def interval_bar(failures: int, counted: int, scale: float) -> Markup:
 
 def _x(rate: float, scale: float) -> str:
     return f"{2 + (BAR_WIDTH - 4) * min(1.0, rate / scale if scale else 0.0):.1f}"
-
-
-def percent(rate: float) -> str:
-    """Return a rate in percent, short, and never "0 %" for what is not nothing."""
-    if rate == 0:
-        return "0 %"
-    return f"{100 * rate:.2g} %" if rate < 0.1 else f"{100 * rate:.0f} %"
 
 
 def trend(points: Sequence[tuple[int, int] | None], scale: float, marks: Sequence[int] = ()) -> Markup:

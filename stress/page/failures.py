@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
@@ -13,11 +12,12 @@ from stress.aggregate import Cell
 from stress.aggregate import Failure
 from stress.aggregate import Group
 from stress.aggregate.side import side_text
+from stress.aggregate.words import percent
+from stress.aggregate.words import replay_line
 from stress.diagnose import Signature
 from stress.diagnose import load_signatures
 from stress.diagnose import parse_stacks
 from stress.diagnose import summarise
-from stress.page.charts import percent
 from stress.page.html import Markup
 from stress.page.html import join
 from stress.page.html import preformatted
@@ -151,11 +151,3 @@ def _replay(one: Failure) -> Markup:
         tag("br"),
         tag("small", f"record: {one.folder.name}/{one.file}:{one.line}"),
     )
-
-
-def replay_line(one: Failure) -> str:
-    """Return the command that runs the attempt again."""
-    serial = one.start.get("serial")
-    if isinstance(serial, int):
-        return f"mps-stress replay {shlex.quote(f'{one.folder.name}/{serial}')}"
-    return str(one.start.get("command") or "the record does not tell")

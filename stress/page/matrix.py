@@ -8,18 +8,17 @@ from collections.abc import Sequence
 
 from stress import stats
 from stress.aggregate import Cell
+from stress.aggregate.words import percent
+from stress.aggregate.words import word_of
 from stress.page.charts import interval_bar
-from stress.page.charts import percent
 from stress.page.html import Markup
 from stress.page.html import join
 from stress.page.html import tag
 from stress.page.html import within
-from stress.verdict import Verdict
 
 MATRIX_BYTES_MAX = 450_000
 RATES_BYTES_MAX = 150_000
 THREAD_COLUMNS_MAX = 24
-_CLASSES = {Verdict.PASS: "pass", Verdict.INTERESTING: "interesting"}
 
 
 def matrix(cells: Sequence[Cell], bytes_max: int = MATRIX_BYTES_MAX) -> Markup:
@@ -64,20 +63,6 @@ def _square(cell: Cell | None) -> Markup:
     word, class_ = word_of(cell)
     failed = f" {cell.failures}/{cell.counted}" if cell.counted else ""
     return tag("td", tag("span", word, class_=class_), failed)
-
-
-def word_of(cell: Cell) -> tuple[str, str]:
-    """Return the word for an item over all its attempts, and its class of colour."""
-    verdict = cell.verdict
-    if cell.is_canary:
-        return ("CANARY FOUND", "pass") if cell.failures else ("CANARY MISSED", "bad")
-    if verdict is None:
-        return "NO END", "unsure"
-    if not verdict.is_green and cell.is_accepted:
-        return f"{verdict.upper()} (acceptable)", "interesting"
-    if verdict.is_failure:
-        return verdict.upper(), "bad"
-    return ("PASSED" if verdict is Verdict.PASS else verdict.upper()), _CLASSES.get(verdict, "unsure")
 
 
 def rates(cells: Sequence[Cell]) -> Markup:

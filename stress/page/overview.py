@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
 from collections.abc import Sequence
 from datetime import UTC
 from datetime import datetime
@@ -16,7 +15,8 @@ from stress.aggregate import RunInfo
 from stress.aggregate.cells import totals
 from stress.aggregate.groups import KIND_TEXTS
 from stress.aggregate.groups import text
-from stress.page.charts import percent
+from stress.aggregate.words import canary_sentence
+from stress.aggregate.words import percent
 from stress.page.html import Markup
 from stress.page.html import join
 from stress.page.html import table
@@ -56,19 +56,6 @@ def _group_line(group: Group, cells: Sequence[Cell]) -> Markup:
         f"; together {sentence}. {canary_sentence(cells)}",
         class_=None if group.kind.is_metal_evidence else "note",
     )
-
-
-def canary_sentence(cells: Iterable[Cell]) -> str:
-    """Return whether planted faults were found: without that, green is worth little."""
-    canaries = [cell for cell in cells if cell.is_canary]
-    found = sum(cell.failures > 0 for cell in canaries)
-    if not canaries:
-        return "No canary ran, so nothing shows that a fault would have been seen."
-    if found < len(canaries):
-        return (
-            f"Only {found} of {len(canaries)} canaries were found: the green results here are worth nothing."
-        )
-    return f"{'The canary' if found == 1 else f'All {found} canaries'} (planted faults) {'was' if found == 1 else 'were'} found."
 
 
 def hardware_matrix(whole: Aggregate) -> Markup:

@@ -11,6 +11,7 @@ from stress.aggregate import Kind
 from stress.aggregate import read_folders
 from stress.aggregate.groups import KIND_TEXTS
 from stress.aggregate.throughput import Throughput
+from stress.aggregate.words import not_shown
 from stress.page import overview
 from stress.page.failures import failures
 from stress.page.html import Markup
@@ -20,7 +21,6 @@ from stress.page.matrix import MATRIX_BYTES_MAX
 from stress.page.matrix import matrix
 from stress.page.matrix import rates
 from stress.page.shown import environments
-from stress.page.shown import not_shown
 from stress.page.shown import problems
 from stress.page.style import STYLE
 from stress.page.throughput import throughput

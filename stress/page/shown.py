@@ -3,49 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 from stress.aggregate import Aggregate
-from stress.aggregate import Kind
 from stress.aggregate import RunInfo
 from stress.page.html import Markup
 from stress.page.html import join
 from stress.page.html import preformatted
 from stress.page.html import tag
 from stress.page.html import within
-from stress.report.plain import count
 
 ENVIRONMENT_BYTES_MAX = 150_000
 PROBLEMS_SHOWN = 40
-
-
-def not_shown(whole: Aggregate) -> Iterator[str]:
-    """Yield a sentence for each thing that a reader might believe and that the records do not show."""
-    kinds = {group.kind for group in whole.groups}
-    if Kind.REAL not in kinds:
-        yield "anything about a real Apple GPU: no attempt here ran on one"
-    for group in whole.groups:
-        cells = whole.of(group)
-        name = f"{group.kind}, {group.machine}, {group.build.label}"
-        if not any(cell.is_canary for cell in cells):
-            yield f"that planted faults are found on {name}: no canary ran"
-        nothing = sum(not cell.counted for cell in cells)
-        if nothing:
-            yield f"anything about {count(nothing, 'item')} on {name}: no attempt of theirs counts"
-        uncontrolled = sum(cell.failures > 0 and not cell.controls and not cell.is_canary for cell in cells)
-        if uncontrolled:
-            yield f"that {count(uncontrolled, 'failing item')} on {name} would pass on one thread: no control ran"
-    killed = [one for one in whole.runs.values() if one.was_killed]
-    if killed:
-        yield f"how {count(len(killed), 'run')} ended: killed, or still running ({', '.join(one.run for one in killed[:4])})"
-    unfinished = sum(one.unfinished for one in whole.runs.values())
-    if unfinished:
-        yield f"how {count(unfinished, 'attempt')} ended: the machine or pytest died first (they enter no rate)"
-    lost = sum(one.lost for one in whole.runs.values())
-    if lost:
-        yield f"{lost} records that a full disk lost"
-    for what, number in whole.omitted.items():
-        yield f"{number} {what}: too many for one page"
 
 
 def problems(whole: Aggregate) -> Markup | None:

@@ -13,7 +13,7 @@ from stress import stats
 from stress.aggregate import Aggregate
 from stress.aggregate import Cell
 from stress.aggregate import RunInfo
-from stress.page.charts import percent
+from stress.aggregate.words import percent
 from stress.page.charts import trend
 from stress.page.html import Markup
 from stress.page.html import join

@@ -1,0 +1,87 @@
+"""What both the page and the evidence say of the same counts, in the same words."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from collections.abc import Iterator
+
+from stress.aggregate.cells import Cell
+from stress.aggregate.cells import Failure
+from stress.aggregate.groups import Kind
+from stress.aggregate.runs import Aggregate
+from stress.report.plain import count
+from stress.verdict import Verdict
+
+_CLASSES = {Verdict.PASS: "pass", Verdict.INTERESTING: "interesting"}
+
+
+def percent(rate: float) -> str:
+    """Return a rate in percent, short, and never "0 %" for what is not nothing."""
+    if rate == 0:
+        return "0 %"
+    return f"{100 * rate:.2g} %" if rate < 0.1 else f"{100 * rate:.0f} %"
+
+
+def word_of(cell: Cell) -> tuple[str, str]:
+    """Return the word for an item over all its attempts, and its class of colour."""
+    verdict = cell.verdict
+    if cell.is_canary:
+        return ("CANARY FOUND", "pass") if cell.failures else ("CANARY MISSED", "bad")
+    if verdict is None:
+        return "NO END", "unsure"
+    if not verdict.is_green and cell.is_accepted:
+        return f"{verdict.upper()} (acceptable)", "interesting"
+    if verdict.is_failure:
+        return verdict.upper(), "bad"
+    return ("PASSED" if verdict is Verdict.PASS else verdict.upper()), _CLASSES.get(verdict, "unsure")
+
+
+def canary_sentence(cells: Iterable[Cell]) -> str:
+    """Return whether planted faults were found: without that, green is worth little."""
+    canaries = [cell for cell in cells if cell.is_canary]
+    found = sum(cell.failures > 0 for cell in canaries)
+    if not canaries:
+        return "No canary ran, so nothing shows that a fault would have been seen."
+    if found < len(canaries):
+        return (
+            f"Only {found} of {len(canaries)} canaries were found: the green results here are worth nothing."
+        )
+    return f"{'The canary' if found == 1 else f'All {found} canaries'} (planted faults) {'was' if found == 1 else 'were'} found."
+
+
+def replay_line(one: Failure) -> str:
+    """Return the command that runs the attempt again."""
+    serial = one.start.get("serial")
+    if isinstance(serial, int):
+        return f"mps-stress replay {shlex.quote(f'{one.folder.name}/{serial}')}"
+    return str(one.start.get("command") or "the record does not tell")
+
+
+def not_shown(whole: Aggregate) -> Iterator[str]:
+    """Yield a sentence for each thing that a reader might believe and that the records do not show."""
+    kinds = {group.kind for group in whole.groups}
+    if Kind.REAL not in kinds:
+        yield "anything about a real Apple GPU: no attempt here ran on one"
+    for group in whole.groups:
+        cells = whole.of(group)
+        name = f"{group.kind}, {group.machine}, {group.build.label}"
+        if not any(cell.is_canary for cell in cells):
+            yield f"that planted faults are found on {name}: no canary ran"
+        nothing = sum(not cell.counted for cell in cells)
+        if nothing:
+            yield f"anything about {count(nothing, 'item')} on {name}: no attempt of theirs counts"
+        uncontrolled = sum(cell.failures > 0 and not cell.controls and not cell.is_canary for cell in cells)
+        if uncontrolled:
+            yield f"that {count(uncontrolled, 'failing item')} on {name} would pass on one thread: no control ran"
+    killed = [one for one in whole.runs.values() if one.was_killed]
+    if killed:
+        yield f"how {count(len(killed), 'run')} ended: killed, or still running ({', '.join(one.run for one in killed[:4])})"
+    unfinished = sum(one.unfinished for one in whole.runs.values())
+    if unfinished:
+        yield f"how {count(unfinished, 'attempt')} ended: the machine or pytest died first (they enter no rate)"
+    lost = sum(one.lost for one in whole.runs.values())
+    if lost:
+        yield f"{lost} records that a full disk lost"
+    for what, number in whole.omitted.items():
+        yield f"{number} {what}: too many for one page"
