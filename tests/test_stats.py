@@ -218,3 +218,26 @@ class TestPoissonRates:
     def test_nonsense_is_refused(self, events: int, exposure: float, by_event: bool) -> None:
         with pytest.raises(ValueError, match="no rate follows"):
             stats.poisson_rate_bounds(events, exposure, ended_by_event=by_event)
+
+
+class TestMedianInterval:
+    @pytest.mark.parametrize("n", [6, 7, 9, 20, 101])
+    @pytest.mark.parametrize("confidence", [0.9, 0.95, 0.999])
+    def test_it_is_the_narrowest_pair_of_ranks_that_keeps_the_confidence(
+        self, n: int, confidence: float
+    ) -> None:
+        binomial = pytest.importorskip("scipy.stats").binom
+        found = stats.median_interval([float(one) for one in range(n)], confidence)
+        cuts = [k for k in range(1, n // 2 + 1) if 2 * binomial.cdf(k - 1, n, 0.5) <= 1 - confidence]
+        assert found == ((max(cuts) - 1.0, n - float(max(cuts))) if cuts else None)
+
+    def test_too_few_values_allow_none(self) -> None:
+        assert stats.median_interval([]) is None
+        assert stats.median_interval([1.0] * 5) is None
+        assert stats.median_interval([3.0, 1.0, 2.0, 6.0, 5.0, 4.0]) == (1.0, 6.0)
+
+    @pytest.mark.parametrize("confidence", [0.5, 0.9, 0.95, 0.99, 0.999, 1 - 0.05 / 51])
+    def test_values_needed_is_where_it_begins(self, confidence: float) -> None:
+        needed = stats.values_needed(confidence)
+        assert stats.median_interval([1.0] * needed, confidence) is not None
+        assert stats.median_interval([1.0] * (needed - 1), confidence) is None
