@@ -11,6 +11,7 @@ import argparse
 import math
 from pathlib import Path
 
+from stress.command_options import count
 from stress.command_options import seconds
 from stress.commands import CommandError
 from stress.commands.replay import add_places
@@ -20,6 +21,9 @@ from stress.commands.replay import places
 SECONDS_DEFAULT = 240
 SHARE_DEFAULT = "0.5"
 SHARE_MAX = 0.95
+SCRIPT_RUNS_DEFAULT = 20
+"""Enough for an interval that says something."""
+SCRIPT_RUNS_MAX = 10_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"share of the recorded failure rate that has to be left (default {SHARE_DEFAULT})",
     )
     parser.add_argument(
+        "--script-runs",
+        metavar="N",
+        help=f"run a script that is kept at least so often (default {SCRIPT_RUNS_DEFAULT})",
+    )
+    parser.add_argument(
         "-o", "--output", metavar="FILE", help="where the script goes (default: into the new run's folder)"
     )
     add_places(parser)
@@ -46,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
     """Check the options, then search."""
     time_s = checked(lambda: seconds(args.seconds))
     share = _share(args.share)
+    runs = checked(lambda: count(args.script_runs, "--script-runs", SCRIPT_RUNS_MAX))
     rootdir, results = places(args)
     from stress.minimise.command import minimise
 
@@ -53,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
         args.attempt,
         seconds=time_s,
         share=share,
+        script_runs=runs or SCRIPT_RUNS_DEFAULT,
         rootdir=rootdir,
         results=results,
         output=Path(args.output) if args.output else None,

@@ -152,6 +152,10 @@ class Closure:
         for one in ast.walk(node):
             if id(one) in skip:
                 continue
+            if isinstance(one, ast.ImportFrom) and (one.module or "").partition(".")[0] == PACKAGE:
+                raise CommandError(
+                    f"{source.path.name} imports {one.module} inside a function: what is exported stands alone"
+                )
             if isinstance(one, ast.Call) and self._is_current(source, one.func):
                 into.append(Edit(source.start(one), source.end(one), HERE))
                 skip |= {id(child) for child in ast.walk(one)}

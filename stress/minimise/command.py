@@ -36,7 +36,14 @@ SEARCH_SHARE = 0.55
 
 
 def minimise(
-    name: str, *, seconds: float, share: float, rootdir: Path, results: Path | None, output: Path | None
+    name: str,
+    *,
+    seconds: float,
+    share: float,
+    script_runs: int,
+    rootdir: Path,
+    results: Path | None,
+    output: Path | None,
 ) -> int:
     """Make an attempt smaller; 0 with a script that was shown to fail often enough, else 1."""
     started = time.monotonic()
@@ -50,7 +57,7 @@ def minimise(
         case = Case.recorded(recorded, what)
         search = Search(bench, wanted, case, started + SEARCH_SHARE * seconds, _tell, share)
         try:
-            return _minimise(search, bench, started + seconds, output)
+            return _minimise(search, bench, started + seconds, script_runs, output)
         except BrokenScenario as error:
             raise CommandError(f"{recorded.name}: {shown(error)}") from None
         except KeyboardInterrupt:
@@ -73,7 +80,7 @@ def _wanted(recorded: Recorded) -> Kind:
     return wanted
 
 
-def _minimise(search: Search, bench: Bench, until: float, output: Path | None) -> int:
+def _minimise(search: Search, bench: Bench, until: float, script_runs: int, output: Path | None) -> int:
     parent = search.measure_parent()
     if not parent.failures:
         print(f"0 of {parent.n} attempts failed as recorded ({search.wanted}): nothing to make smaller")
@@ -86,12 +93,12 @@ def _minimise(search: Search, bench: Bench, until: float, output: Path | None) -
     if text := report.others(search):
         print(text)
     path = output or bench.folder / f"minimised_{bench.what.cls.__name__}.py"
-    shown_to_fail = _write_script(search, bench, until, path)
+    shown_to_fail = _write_script(search, bench, until, script_runs, path)
     print(f"records: {bench.folder}")
     return 0 if shown_to_fail else 1
 
 
-def _write_script(search: Search, bench: Bench, until: float, path: Path) -> bool:
+def _write_script(search: Search, bench: Bench, until: float, runs: int, path: Path) -> bool:
     """Write the script of the smallest configuration whose script fails often enough by itself."""
     best: tuple[Trial, Measured] | None = None
     deadline_s = min(DEADLINE_S, math.ceil(bench.pace_deadline_s()))
@@ -100,11 +107,10 @@ def _write_script(search: Search, bench: Bench, until: float, path: Path) -> boo
             break
         subject = subject_of(bench.recorded, bench.what, trial.case, bench.device)
         text = script(subject, deadline_s=deadline_s)
-        measured = measure(text, search.wanted.verdict, search.rates, until, say)
-        if best is None or _rate(measured) > _rate(best[1]):
+        measured = measure(text, search.wanted.verdict, search.rates, until, say, runs)
+        if best is None or measured.decision or _rate(measured) > _rate(best[1]):
             best = trial, measured
-        if measured.decision:
-            best = trial, measured
+        if measured.decision is not False:  # shown, or the time is up
             break
         say(f"the script of '{trial.text}' does not fail often enough by itself: back to a larger one")
     assert best is not None, "the recorded configuration is always kept"

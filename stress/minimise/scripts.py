@@ -19,8 +19,6 @@ from stress.minimise.sequential import Rates
 from stress.minimise.sequential import SequentialTest
 from stress.verdict import Verdict
 
-RUNS = 20
-"""At least, for a script that is kept: enough for an interval that says something."""
 _TIMEOUT_S = DEADLINE_S + 40.0
 _HANG = re.compile(r"^Timeout \(", re.MULTILINE)
 
@@ -37,7 +35,7 @@ class Measured:
 
 
 def measure(
-    text: str, wanted: str, rates: Rates, until: float, tell: Callable[[str], None], runs: int = RUNS
+    text: str, wanted: str, rates: Rates, until: float, tell: Callable[[str], None], runs: int
 ) -> Measured:
     """Run a script until its rate is decided, and at least `runs` times if it is kept."""
     measured, test = Measured(), SequentialTest(rates)

@@ -47,7 +47,9 @@ class Kind:
 
 
 def _exception(end: Mapping[str, Any]) -> str:
-    findings = end.get("findings") or [{}]
-    text = findings[0].get("text") if isinstance(findings[0], dict) else ""
-    found = _EXCEPTION.match(str(text))
-    return found.group(1) if found else ""
+    """Return the type of the first exception among the findings: wrong values may stand before it."""
+    for one in end.get("findings") or ():
+        if isinstance(one, dict) and one.get("verdict") == Verdict.RACE:
+            found = _EXCEPTION.match(str(one.get("text")))
+            return found.group(1) if found else ""
+    return ""

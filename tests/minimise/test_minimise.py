@@ -37,7 +37,7 @@ def test_a_race_made_smaller(tmp_path: Path) -> None:
     ran = run_in(tmp_path, SOURCE, "--mps-threads=8", "--mps-attempts=2", "-k", "64")
     number = ran.ends("Three[64-t8]")[0]["serial"]
     assert ran.ends("Three[64-t8]")[0]["verdict"] == "mismatch"
-    done = cli(tmp_path, "minimise", f"latest/{number}", "--seconds=60", "-o", "small.py")
+    done = cli(tmp_path, "minimise", f"latest/{number}", "--seconds=250", "--script-runs=7", "-o", "small.py")
     assert done.returncode == 0
     tried = [
         line.split("  ")[0].strip() for line in done.stdout.splitlines() if line.endswith(("kept", "dropped"))
