@@ -30,7 +30,10 @@ from stress.replay.find import shown
 from stress.replay.kind import Kind
 from stress.replay.recorded import Recorded
 from stress.replay.report import heading
+from stress.verdict import Verdict
 
+HANG_S_MIN = 8
+"""A script imports torch and computes what is right before its threads start: on a busy machine that takes a while."""
 SEARCH_SHARE = 0.55
 """Of the seconds; the rest is for running scripts, each of which starts an interpreter and imports torch."""
 
@@ -101,7 +104,9 @@ def _minimise(search: Search, bench: Bench, until: float, script_runs: int, outp
 def _write_script(search: Search, bench: Bench, until: float, runs: int, path: Path) -> bool:
     """Write the script of the smallest configuration whose script fails often enough by itself."""
     best: tuple[Trial, Measured] | None = None
-    deadline_s = min(DEADLINE_S, math.ceil(bench.pace_deadline_s()))
+    deadline_s = DEADLINE_S
+    if search.wanted.verdict == Verdict.HANG:  # each run that fails costs all of it
+        deadline_s = min(DEADLINE_S, max(HANG_S_MIN, math.ceil(bench.pace_deadline_s())))
     for trial in _retreat(search.kept):
         if best is not None and time.monotonic() >= until:
             break
@@ -119,7 +124,7 @@ def _write_script(search: Search, bench: Bench, until: float, runs: int, path: P
     subject = subject_of(bench.recorded, bench.what, trial.case, bench.device)
     path.write_text(script(subject, lines, deadline_s))
     print(f"script: {path}")
-    print(report.script_sentence(measured, search.parent))
+    print(report.script_sentence(measured, search.parent, search.wanted.verdict))
     if trial is not search.kept[-1]:
         print(f"  (of '{trial.text}': the scripts of smaller ones failed too seldom)")
     if not measured.decision:

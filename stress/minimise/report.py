@@ -15,6 +15,7 @@ from stress.replay.bench import Bench
 from stress.replay.bench import Case
 from stress.replay.find import shown
 from stress.replay.report import rate_sentence
+from stress.verdict import Verdict
 
 _WIDTH_MAX = 60
 
@@ -64,10 +65,12 @@ def others(search: Search) -> str:
     return f"other ends on the way, not counted as this failure: {told}"
 
 
-def script_sentence(measured: Measured, parent: Trial) -> str:
+def script_sentence(measured: Measured, parent: Trial, wanted: str) -> str:
     """Return how often the script failed by itself, beside the recorded configuration."""
     sentence = rate_sentence(measured.failures, measured.n, "the script, by itself, fails")
-    return f"{sentence}; recorded configuration: {parent.failures} of {parent.n}"
+    ends = {kind: count for kind, count in measured.kinds.items() if kind not in (wanted, Verdict.PASS)}
+    told = f"; other ends: {', '.join(f'{kind} {count}' for kind, count in ends.items())}" if ends else ""
+    return f"{sentence}; recorded configuration: {parent.failures} of {parent.n}{told}"
 
 
 def heading(case: Case, bench: Bench, measured: Measured | None, parent: Trial) -> list[str]:
