@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from dataclasses import field
@@ -24,7 +25,9 @@ GROUPS_MAX = 500
 FAILURES_PER_NAME_MAX = 2
 FAILURES_MAX = 2_000
 PROBLEMS_MAX = 200
-SENTENCES_MAX = 500
+SENTENCES_MAX = 2_000
+SEEDED = "+"
+"""Stands in the name of a native case that runs with a seeded fault, which must fail: it is no finding."""
 COUNTED_COMMANDS = ("", "campaign")
 """Commands whose attempts are a sample of their scenarios; "" is pytest."""
 
@@ -133,10 +136,20 @@ class Aggregate:
     def sanitizer_lines(self) -> Counter[tuple[str, bool, Kind]]:
         """Return (text, whether it is green, kind of device) -> how often: native cases, and scenarios under `--mps-tsan`."""
         found: Counter[tuple[str, bool, Kind]] = Counter()
+        by_case: dict[tuple[Group, str], list[Sentence]] = defaultdict(list)
         for one in self.sentences:
-            found[
-                f"{one.item}: {one.text}", Verdict(one.verdict).is_green, self.runs[one.run].group.kind
-            ] += 1
+            if SEEDED not in one.item.rpartition("::")[2]:
+                by_case[self.runs[one.run].group, one.item].append(one)
+        for (group, _), told in by_case.items():
+            newest = max(told, key=lambda one: self.runs[one.run].time)
+            unclean = sum(not Verdict(one.verdict).is_green for one in told)
+            # A later clean run does not take back what an earlier one has shown.
+            more = (
+                f"; {unclean} of the {len(told)} runs of this case were not clean"
+                if unclean and len(told) > 1
+                else ""
+            )
+            found[f"{newest.text}{more}", not unclean, group.kind] += len(told)
         for group in self.groups:
             if group.is_under_tsan:
                 cells = [cell for cell in self.of(group) if not cell.is_canary]

@@ -65,7 +65,7 @@ def not_shown(whole: Aggregate) -> Iterator[str]:
         yield "anything about a real Apple GPU: no attempt here ran on one"
     for group in whole.groups:
         cells = whole.of(group)
-        name = f"{group.kind}, {group.machine}, {group.build.label}"
+        name = f"{group.kind}, {group.machine}, {group.build.label}, {group.configuration_text}"
         if not any(cell.is_canary for cell in cells):
             yield f"that planted faults are found on {name}: no canary ran"
         nothing = sum(not cell.counted for cell in cells)

@@ -242,6 +242,22 @@ class TestSanitizer:
         assert f"{1 if found else 0} of 1 canaries found" in part(text, "ThreadSanitizer")
         assert f"| ThreadSanitizer | {state} |" in text
 
+    def test_seeded_faults_are_no_findings_and_a_later_clean_run_takes_nothing_back(
+        self, tmp_path: Path
+    ) -> None:
+        for number, (verdict, text) in enumerate(
+            (("race", "pool 8 x 50: RACE"), ("pass", "pool 8 x 50: 0 races"))
+        ):
+            made = Made(tmp_path / f"run{number}", command="tsan", time=1000.0 + number)
+            made.item("tsan/harness.toml::pool[t8]", verdict, 3, 0, sentence=text)
+            made.item("tsan/harness.toml::pool+planted[t8]", "race", 3, 3, sentence="pool with planted: RACE")
+            made.end()
+        text = text_of(tmp_path)
+        told = part(text, "ThreadSanitizer")
+        assert "`pool 8 x 50: 0 races; 1 of the 2 runs of this case were not clean`" in told
+        assert "planted" not in told
+        assert "| ThreadSanitizer | not met |" in text
+
 
 class TestPower:
     def test_killed_faults_are_counted_again_from_the_records(self, tmp_path: Path) -> None:
