@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -57,20 +58,27 @@ class OperatorFromThreads(Scenario):
             raise BrokenScenario(f"{self.op} has no samples of {self.dtype_name}")
         return found
 
-    def setup(self, device: torch.device) -> list[Any]:
+    def setup(self, device: torch.device) -> Callable[[int], Any]:
+        """Return what gives a sample by its number.
+
+        A function, whose tensors nobody looks for: a layout that the device does not have makes its state another one
+        than the CPU's, and that is for the step to say.
+        """
         if (
             self._cpu is None
         ):  # each setup draws from generators that are seeded alike, so that once is enough
             self._cpu = self._samples()
-        return [_on_device(one, device) for one in self._cpu]
+        samples = [_on_device(one, device) for one in self._cpu]
+        return lambda index: samples[index]
 
-    def step(self, state: list[Any], x: None) -> list[Leaf]:
-        index = (current().iteration + current().thread_index) % len(state)
-        if isinstance(state[index], Exception):
-            raise state[index]
-        first = next((one for one in tree.leaves(state[index]) if isinstance(one, torch.Tensor)), None)
+    def step(self, state: Callable[[int], Any], x: None) -> list[Leaf]:
+        index = (current().iteration + current().thread_index) % self.iterations
+        sample = state(index)
+        if isinstance(sample, Exception):
+            raise sample
+        first = next((one for one in tree.leaves(sample) if isinstance(one, torch.Tensor)), None)
         device = first.device if first is not None else "cpu"
-        given = op_db.moved(state[index], device)  # the samples are everybody's: some operators write to them
+        given = op_db.moved(sample, device)  # the samples are everybody's: some operators write to them
         value = self._entry(given[0], *given[1], **given[2])
         return [index, *_padded([_leaf(one) for one in tree.leaves(value)])]
 

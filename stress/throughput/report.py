@@ -29,8 +29,8 @@ from stress.throughput.catalogue import WAYS
 from stress.throughput.catalogue import Cell
 from stress.throughput.measurement import Measured
 
-_WIDTH_MIN = 118
-_BAR_WIDTH = 24
+_WIDTH_MIN = 140
+_BAR_WIDTH = 16
 
 
 @dataclass(frozen=True)

@@ -57,9 +57,11 @@ class TestDatabase:
 
 
 def subject(op: str, dtype: str = "float32") -> tuple[OperatorFromThreads, list[Any]]:
+    """Return the scenario and its samples."""
     scenario = OperatorFromThreads()
     scenario.op, scenario.dtype_name = op, dtype
-    return scenario, scenario.setup(torch.device("cpu"))
+    sample = scenario.setup(torch.device("cpu"))
+    return scenario, [sample(index) for index in range(scenario.iterations)]
 
 
 class TestComparison:
@@ -153,19 +155,15 @@ def test_an_operator_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> No
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the simulated device is for Linux")
-def test_a_fault_is_found_where_it_is_and_only_there(tmp_path: Path) -> None:
+def test_a_fault_is_found_and_needs_the_threads(tmp_path: Path) -> None:
+    operators = "--ops=addmm,sparse.mm.reduce"
     done = sweep(
-        tmp_path,
-        "--device=sim",
-        "--ops=native_layer_norm,neg",
-        "--dtypes=float32",
-        "--sim-faults=layer_norm_shared_statistics:1:200",
-        "--json",
+        tmp_path, "--device=sim", operators, "--dtypes=float32", "--sim-faults=copy_torn:1:200", "--json"
     )
     assert done.returncode == 1, done.stderr
     found = {one["op"]: one for one in json.loads(done.stdout)["cases"]}
-    assert found["neg"]["word"] == "ok"
-    bad = found["native_layer_norm"]
+    assert found["sparse.mm.reduce"]["word"] == "refused", "this device has no sparse tensors"
+    bad = found["addmm"]
     assert bad["word"] == "MISMATCH"
     assert bad["failures"] >= 1
     assert (bad["controls"], bad["control_failures"]) == (bad["attempts"], 0)

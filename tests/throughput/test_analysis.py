@@ -164,5 +164,5 @@ def test_the_chart_and_the_simulated_device_s_word() -> None:
     simulated = Setting(**{**vars(SETTING), "device": "sim (simulated, not Metal)", "simulated": True})
     lines = text(found, simulated, width=120, color=False).splitlines()
     bars = [line.count("█") for line in lines if line.startswith(("one thread", "threads"))]
-    assert bars == [12, 24]
+    assert bars == [8, 16]
     assert any("says nothing about Metal" in line for line in lines)
