@@ -57,6 +57,15 @@ class FaultRow:
             self.kills == len(self.armed.runs) and not self.armed.amiss and self.twin.verdict == Verdict.PASS
         )
 
+    @property
+    def missed_text(self) -> str:
+        """Return what the first run gave in which the declared detector found nothing."""
+        missed = next((one for one in self.armed.runs if self.fault.detector not in one.detectors), None)
+        if missed is None:
+            return ""
+        struck = "no end line" if missed.told.end is None else f"struck {missed.told.struck} times"
+        return f"{missed.headline or 'nothing was found'} ({struck})"
+
     def to_data(self) -> dict[str, object]:
         return {
             "fault": self.fault.name,
@@ -217,7 +226,7 @@ def summary(table: FaultTable) -> list[str]:
     lines += [f"not silent: {one.name}: {one.headline}" for one in quiet if one.verdict != Verdict.PASS]
     lines += [
         f"missed: {one.fault.name} ({one.fault.detector}) in {len(one.armed.runs) - one.kills} of "
-        f"{len(one.armed.runs)} runs: {one.armed.headline or 'nothing was found'}"
+        f"{len(one.armed.runs)} runs: {one.missed_text}"
         for one in table.faults
         if one.kills < len(one.armed.runs)
     ]
