@@ -71,10 +71,6 @@ void note_step(Step step) {
   if (mps_stress_in_flight_step != nullptr) mps_stress_in_flight_step(step.thread, step.iteration);
 }
 
-void announce_bytes(const void* begin, size_t bytes, bool is_write) {
-  if (mps_stress_in_flight_access != nullptr) mps_stress_in_flight_access(begin, bytes, is_write);
-}
-
 void announce_read(const Layout& layout, const MemoryRange& memory) { announce(layout, memory, false); }
 void announce_write(const Layout& layout, const MemoryRange& memory) { announce(layout, memory, true); }
 

@@ -30,11 +30,17 @@ struct Step {  // What a crew thread is at.
 
 void note_step(Step step);  // Of the calling thread.
 
-void announce_bytes(const void* begin, size_t bytes, bool is_write);
+// Without a frame of its own: a report is named after whoever calls it.
+[[gnu::always_inline, gnu::nodebug]] inline void announce_bytes(const void* begin, size_t bytes, bool is_write) {
+  if (mps_stress_in_flight_access != nullptr) mps_stress_in_flight_access(begin, bytes, is_write);
+}
+
 void announce_read(const Layout& layout, const MemoryRange& memory);
 void announce_write(const Layout& layout, const MemoryRange& memory);
 
-// While it lives, nothing that the calling thread does counts: what it touches was announced, under a better name.
+// While it lives, no access of the calling thread counts: what it touches on the device was announced, and the rest is
+// torch's own. Of that ThreadSanitizer sees parts (malloc, free, memcpy) and not what orders them: oneDNN's cache of
+// primitives, for one, looked like a race between two kernels.
 class Announced {
  public:
   Announced();

@@ -76,7 +76,12 @@ void linear_through_buffer(Stack* stack) {
     const at::Tensor own = packed(x);
     window(Fault::linear_shared_scratch);
     const at::Tensor shared = read_alias(layout_of(own), {linear_buffer(), own.nbytes(), 0});
-    copy_values(layout, memory, at::linear(shared, w.tensor(), bias.tensor()));
+    const at::Tensor own_weight = w.tensor(), own_bias = bias.tensor();
+    const at::Tensor result = [&] {
+      const Announced announced;
+      return at::linear(shared, own_weight, own_bias);
+    }();
+    copy_values(layout, memory, result);
   });
   stack->emplace_back(std::move(output));
 }
