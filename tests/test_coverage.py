@@ -199,7 +199,6 @@ class TestTheReadme:
 
 FINDS_NOTHING_KNOWN = {
     "CompiledInductor": "the simulated device, which carries the faults, has no Inductor",
-    "SpawnWhileActive": "its own controls find wrong and dying children; an attempt takes seconds, and none was scored yet",
     "UnlikeKernels": "pytorch#167541's subject: no two threads compile the same, so that faults strike it seldom",
 }
 """Scenario -> why no seeded fault is known to be killed by it, though it stays."""
