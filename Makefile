@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INPUTS := pyproject.toml constraints.txt tools/setup
 
-.PHONY: stress nightly test lint bench power clean
+.PHONY: stress nightly test lint bench power check-macos clean
 
 # The quick profile, in at most three minutes: on a slow machine items get fewer attempts, and what is not run says so.
 stress: $(VENV)/.ready
@@ -28,6 +28,11 @@ power: $(VENV)/.ready-dev
 
 bench: $(VENV)/.ready-dev
 	$(BIN)/python -m benchmarks
+
+# Compiles the native harness for arm64 macOS and looks its symbols up in torch's wheels for it. Needs llvm-nm and, at first, a
+# network: it downloads some 300 MB, as data. Nothing is run on macOS.
+check-macos: $(VENV)/.ready-dev
+	$(BIN)/python tools/check_macos.py
 
 $(VENV)/.ready: $(INPUTS)
 	tools/setup $(VENV)

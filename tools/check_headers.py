@@ -10,68 +10,19 @@ and lets the compiler check all of `harness/torch` with either dispatch key. One
 from __future__ import annotations
 
 import argparse
-import re
-import shutil
 import subprocess
 import sys
-import tempfile
-import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from stress.sim.cache import cache_folder  # noqa: E402
 from stress.sim.toolchain import find_compiler  # noqa: E402
+from tools import torch_wheels  # noqa: E402
 
-OLDEST = "2.9.1"
-CI = "2.13.0"
-NEWEST = "newest"
 KEYS = {"mps": (), "privateuseone": ("-DMPS_SIM_PRIVATEUSE1",)}
-_PLATFORMS = (
-    "macosx_11_0_arm64",
-    "macosx_12_0_arm64",
-    "macosx_13_0_arm64",
-    "macosx_14_0_arm64",
-    "macosx_15_0_arm64",
-)
-_PYTHON = "3.12"
 _LINES_SHOWN = 15
-
-
-def pip(*arguments: str) -> str:
-    """Run pip and return what it printed; it shows its own errors."""
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
-    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-
-
-def newest_version() -> str:
-    """Return the newest release of torch on the index."""
-    found = re.match(r"torch \((\S+)\)", pip("index", "versions", "torch"))
-    if found is None:
-        raise RuntimeError("pip did not tell torch's versions: name them on the command line")
-    return found[1]
-
-
-def headers(version: str) -> Path:
-    """Return the include folder of one release, downloaded if need be."""
-    folder = cache_folder() / "headers" / f"torch-{version}"
-    if folder.is_dir():
-        return folder / "torch" / "include"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as name:
-        work = Path(name)
-        platforms = [f"--platform={one}" for one in _PLATFORMS]
-        pip(
-            "download", "--quiet", "--no-deps", "--only-binary=:all:", f"--python-version={_PYTHON}", *platforms,
-            f"--dest={work}", f"torch=={version}",
-        )  # fmt: skip
-        (wheel,) = work.glob("*.whl")
-        with zipfile.ZipFile(wheel) as archive:
-            wanted = [one for one in archive.namelist() if one.startswith("torch/include/")]
-            archive.extractall(work / "unpacked", wanted)
-        shutil.move(work / "unpacked", folder)
-    return folder / "torch" / "include"
 
 
 def compile_errors(include: Path, key: str) -> str:
@@ -94,11 +45,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("versions", nargs="*", metavar="VERSION", default=[OLDEST, CI, NEWEST])
+    default = [torch_wheels.OLDEST, torch_wheels.CI, torch_wheels.NEWEST]
+    parser.add_argument("versions", nargs="*", metavar="VERSION", default=default)
+    try:
+        return _check(parser.parse_args().versions)
+    except torch_wheels.WheelError as error:
+        print(f"check_headers: {error}", file=sys.stderr)
+        return 2
+
+
+def _check(versions: Sequence[str]) -> int:
     failed = False
-    for given in parser.parse_args().versions:
-        version = newest_version() if given == NEWEST else given
-        include = headers(version)
+    for given in versions:
+        version = torch_wheels.newest_version() if given == torch_wheels.NEWEST else given
+        include = torch_wheels.headers(version)
         outcomes = {key: compile_errors(include, key) for key in KEYS}
         print(
             f"torch {version}: "

@@ -17,8 +17,8 @@ struct Unavailable : std::runtime_error {
 };
 
 const char* platform();                            // "simulated" or "metal".
-std::vector<std::string> designs();                // Stream pools it can have; empty where the build decides.
-void use_design(const std::string& design);        // Before anything else.
+std::vector<std::string> designs();                // Stream pools that this build can have.
+void use_design(const std::string& design);        // Before anything else; chooses where there is a choice.
 
 // ---- streams
 int stream_count();
@@ -64,6 +64,7 @@ double event_elapsed_ms(uint32_t start, uint32_t end);
 // graph was compiled with. Returns which graph it was.
 uintptr_t run_graph(int stream, const std::string& shape, uint8_t constant, Buffer buffer);
 uint64_t compile_count();
+void clear_graphs();                               // As torch.mps.empty_cache() does, by any thread at any time.
 
 // ---- seeded faults: the simulated device's alone
 void arm(const std::string& fault, double probability, int window_us, bool twin);

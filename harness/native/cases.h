@@ -11,7 +11,8 @@ namespace harness {
 struct Case {
   const char* name;
   const char* about;
-  const char* design;   // Of the simulated device's stream pool.
+  const char* design;   // Of the stream pool, where that can be chosen.
+  bool needs_design;    // Its invariants are promises of that design: with another one they would be false alarms.
   int threads_min;
   bool needs_simulation;  // Provokes what no call of the real backend can provoke.
   void (*run)(const Settings& settings);

@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "backend.h"
 #include "invariants.h"
 
 namespace harness {
@@ -22,9 +23,12 @@ namespace {
 constexpr int kLooksPerStall = 20;
 constexpr int kFruitlessStalls = 4;
 constexpr double kIdleCpuShare = 0.05;  // The watchdog's own looks cost far less.
+constexpr int kUnavailable = 4;
 
 std::atomic<uint64_t> operations{0};
 std::atomic<bool> is_watched{false};
+std::atomic<bool> is_unavailable{false};
+std::atomic<void (*)()> say_last_words{nullptr};
 
 void name_thread(int index) {
   std::string name = "mps-worker-" + std::to_string(index);
@@ -37,11 +41,12 @@ void name_thread(int index) {
 
 // Past every handler: ThreadSanitizer's own _exit waits for its locks, and it has been seen to stand still inside the
 // report of a segmentation fault, with the reports before it already written.
-[[noreturn]] void end_at_once() {
+[[noreturn]] void end_at_once(int status) {
+  if (auto* words = say_last_words.load()) words();
 #ifdef __linux__
-  syscall(SYS_exit_group, 1);
+  syscall(SYS_exit_group, status);
 #endif
-  _exit(1);
+  _exit(status);
 }
 
 double cpu_seconds() {
@@ -90,15 +95,25 @@ uint64_t operations_done() { return operations.load(std::memory_order_relaxed); 
 std::string error_of(const std::function<void()>& call) {
   try {
     call();
+  } catch (const backend::Unavailable& missing) {
+    end_unavailable(missing.what());
   } catch (const std::exception& error) {
     return *error.what() != '\0' ? error.what() : "an exception without a text";
   }
   return "";
 }
 
-void start_watchdog(double stall_s, const std::function<void()>& last_words) {
+void end_unavailable(const std::string& function) {
+  while (is_unavailable.exchange(true)) pause();  // Another thread is ending the process.
+  is_watched.store(false, std::memory_order_relaxed);
+  print_line("{\"kind\":\"unavailable\",\"function\":" + json_text(function) + "}");
+  end_at_once(violation_count() > 0 ? 1 : kUnavailable);
+}
+
+void start_watchdog(double stall_s, void (*last_words)()) {
+  say_last_words.store(last_words);
   is_watched.store(true, std::memory_order_relaxed);
-  std::thread([stall_s, last_words] {
+  std::thread([stall_s] {
     uint64_t seen = operations_done();
     double cpu = cpu_seconds();
     int still = 0, fruitless = 0;
@@ -116,8 +131,7 @@ void start_watchdog(double stall_s, const std::function<void()>& last_words) {
       if (still < kLooksPerStall && fruitless < kFruitlessStalls * kLooksPerStall) continue;
       violation("progress", still < kLooksPerStall ? "threads are busy, but no operation has ended for a long time"
                                                    : "no operation ended and no CPU time was used: the crew stands still");
-      last_words();
-      end_at_once();
+      end_at_once(1);
     }
   }).detach();
 }

@@ -51,11 +51,17 @@ void run_crew(const Settings& settings, int threads, const std::function<void(Wo
 uint64_t operations_done();
 
 // What a throwing call said; empty when it did not throw. Objective-C++ files cannot catch C++ exceptions everywhere.
+// `backend::Unavailable` does not come back: it ends the run.
 std::string error_of(const std::function<void()>& call);
+
+// Ends the process with status 4: the backend has no such function, so that the case says nothing. At once, since other
+// threads may wait for the one that came here.
+[[noreturn]] void end_unavailable(const std::string& function);
 
 // Ends the process with the invariant "progress" once nothing has been done and no CPU time used for `stall_s` seconds,
 // or nothing done for four times as long. It watches until `stop_watchdog`: the process's end can hang, too.
-void start_watchdog(double stall_s, const std::function<void()>& last_words);
+// `last_words` are said before any end from here.
+void start_watchdog(double stall_s, void (*last_words)());
 void stop_watchdog();
 
 }  // namespace harness

@@ -4,9 +4,11 @@
 //   mps-harness --list
 //   mps-harness --case=NAME [--threads=8] [--iterations=50] [--seed=1] [--fault=NAME[/twin][:PROBABILITY]]
 //
-// Exit status: 0 done, 1 an invariant broke, 2 usage, 3 the case did nothing; else ThreadSanitizer's, or a signal.
+// Exit status: 0 done, 1 an invariant broke, 2 usage, 3 the case did nothing, 4 this backend cannot run the case (the line
+// "unavailable" says what it lacks); else ThreadSanitizer's, or a signal.
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -136,6 +138,11 @@ void end_run() {
   print_end();
 }
 
+void require_design(const std::string& design) {
+  std::vector<std::string> had = backend::designs();
+  if (std::find(had.begin(), had.end(), design) == had.end()) end_unavailable("the stream pool \"" + design + "\"");
+}
+
 int run(const Arguments& arguments) {
   const Settings& settings = arguments.settings;
   const Case* one = find_case(settings.case_name);
@@ -161,6 +168,7 @@ int run(const Arguments& arguments) {
   the_run = {&settings, armed, std::chrono::steady_clock::now()};
   std::atexit(end_run);  // After the device's own handler, which is registered later: a hang there is a hang of the run.
   start_watchdog(kStallSeconds, print_end);
+  if (one != nullptr && one->needs_design) require_design(one->design);
   std::string error = error_of([&] { one != nullptr ? one->run(settings) : control->run(settings); });
   if (!error.empty()) violation("exception", "main thread: " + error);
   if (violation_count() > 0) return 1;

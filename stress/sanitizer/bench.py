@@ -87,6 +87,8 @@ class Bench:
         for number in range(runs):
             asked = Asked(name, threads, iterations, self._seed(name, number), fault)
             result.runs.append(self.run(item, asked, number))
+            if result.unavailable:
+                break
             if sum(one.verdict == Verdict.HANG for one in result.runs) >= HANGS_MAX and number + 1 < runs:
                 result.notes.append(f"stopped after {HANGS_MAX} hangs")
                 break

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -74,7 +75,7 @@ class Builder:
             self.toolchain.version,
             str(self.toolchain.clangxx),
             str(self.toolchain.runtime_library),
-            *(f"{one.name} {one.instrumented} {self._compile_flags(one)}" for one in recipe.units),
+            *(f"{one.name} {one.instrumented} {self.compile_flags(one)}" for one in recipe.units),
             *recipe.link,
             *(f"{path} {cache.file_hash(path)}" for path in sorted({*sources, *recipe.headers})),
         ]
@@ -111,18 +112,7 @@ class Builder:
         say(f"{recipe.name}: building {len(recipe.units)} files {kind} ({self.toolchain.version})")
         with ThreadPoolExecutor(COMPILERS_AT_ONCE) as pool:
             objects = list(pool.map(lambda unit: self._compile(unit, work), recipe.units))
-        self._run(
-            [
-                *self._compiler,
-                *([_TSAN] if self.tsan else []),
-                *(str(path) for path, _ in objects),
-                "-o",
-                str(work / recipe.name),
-                "-pthread",
-                *recipe.link,
-                *(_LINK_APPLE if self.toolchain.is_apple else _LINK_LINUX),
-            ]
-        )
+        self._run(self.link_command([str(path) for path, _ in objects], work / recipe.name))
         for path, _ in objects:
             path.unlink()
         own = {one.source for one in recipe.units if one.instrumented}
@@ -139,14 +129,31 @@ class Builder:
 
     def _compile(self, unit: Unit, work: Path) -> tuple[Path, Marks]:
         target = work / f"{unit.name.replace('/', '-')}.o"
-        self._run([*self._compiler, *self._compile_flags(unit), "-c", str(unit.source), "-o", str(target)])
+        self._run([*self._compiler, *self.compile_flags(unit), "-c", str(unit.source), "-o", str(target)])
         return target, instrumentation.marks_of(target, self.toolchain)
+
+    def link_command(self, objects: Sequence[str], target: Path) -> list[str]:
+        """Return the command that makes a program of object files.
+
+        On a Mac `-fsanitize=thread` links the runtime's dylib, and names clang's folder for it with an rpath.
+        """
+        return [
+            *self._compiler,
+            *([_TSAN] if self.tsan else []),
+            *objects,
+            "-o",
+            str(target),
+            "-pthread",
+            *self.recipe.link,
+            *(_LINK_APPLE if self.toolchain.is_apple else _LINK_LINUX),
+        ]
 
     @property
     def _compiler(self) -> list[str]:
         return [str(self.toolchain.clangxx)]
 
-    def _compile_flags(self, unit: Unit) -> list[str]:
+    def compile_flags(self, unit: Unit) -> list[str]:
+        """Return the compiler's arguments for one unit, but for the files."""
         headers = self.toolchain.objective_c_headers
         return [
             *_FLAGS,

@@ -25,6 +25,7 @@ from stress.verdict import worst
 
 EXIT_VIOLATED = 1
 EXIT_NOTHING_DONE = 3
+EXIT_UNAVAILABLE = 4
 _SENT_BY_OTHERS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 _FINDINGS_MAX = 20
 _ASSERTION = re.compile(r"failed assertion|BUG IN CLIENT OF LIBDISPATCH")
@@ -81,7 +82,14 @@ class JudgedRun:
         return self.ran.parsed.total
 
     @property
+    def unavailable(self) -> str:
+        """Return what the backend lacks for this case, where that is all there is to say of the run; else nothing."""
+        return self.told.unavailable if self.ran.code == EXIT_UNAVAILABLE and not self.findings else ""
+
+    @property
     def word(self) -> str:
+        if self.unavailable:
+            return "NOT AVAILABLE"
         name = self.diagnosis.signal_name if self.diagnosis is not None else None
         return f"CRASH {name}" if self.verdict == Verdict.CRASH and name else str(self.verdict).upper()
 
@@ -168,6 +176,8 @@ def _signature(judged: JudgedRun) -> str | None:
 def _amiss(judged: JudgedRun) -> list[str]:
     """Return why this run, if it found nothing, proves nothing."""
     ran, told, asked = judged.ran, judged.told, judged.asked
+    if judged.unavailable:
+        return [f"not available here: {judged.unavailable}"]
     reasons = [f"ThreadSanitizer did not work: {line}" for line in ran.parsed.fatal[:1]]
     ended_badly = ran.hung or ran.code < 0 or bool(ran.parsed.deadly)
     if ran.code == -signal.SIGXFSZ:

@@ -114,6 +114,8 @@ class Told:
     end: Mapping[str, Any] | None = None
     violations: tuple[str, ...] = ()
     """Those that were printed, as "invariant: text"; `violations_total` counts all."""
+    unavailable: str = ""
+    """What the backend of this build lacks, so that the case could not be run; empty where nothing is missing."""
     others: int = 0
     """Lines that are no JSON object of a known kind."""
 
@@ -142,6 +144,7 @@ def read_told(text: str) -> Told:
     start: dict[str, Any] | None = None
     end: dict[str, Any] | None = None
     violations: list[str] = []
+    unavailable = ""
     others = 0
     for data in objects(text):
         match data.get("kind"):
@@ -151,9 +154,11 @@ def read_told(text: str) -> Told:
                 end = data
             case "violation":
                 violations.append(f"{data.get('invariant', 'unnamed')}: {data.get('text', '')}")
+            case "unavailable":
+                unavailable = str(data.get("function") or "a function that it does not name")
             case _:
                 others += 1
-    return Told(start, end, tuple(violations), others)
+    return Told(start, end, tuple(violations), unavailable, others)
 
 
 def objects(text: str) -> Iterator[dict[str, Any]]:

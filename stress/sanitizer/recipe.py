@@ -61,15 +61,18 @@ class Recipe:
     suppressions: Path | None
 
     @classmethod
-    def load(cls, path: Path) -> Recipe:
-        """Return the recipe in the file at `path`; raise `RecipeError`."""
+    def load(cls, path: Path, system: str = sys.platform, torch: Path | None = None) -> Recipe:
+        """Return the recipe in the file at `path` for a system; raise `RecipeError`.
+
+        `torch` is the folder that {torch} stands for: that of the installed torch, where none is given.
+        """
         try:
             data = tomllib.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise RecipeError(f"{path}: cannot be read ({error.strerror or error})") from error
         except ValueError as error:
             raise RecipeError(f"{path}: not TOML: {error}") from error
-        own = data.pop("linux", {}) if sys.platform == "linux" else data.pop("darwin", {})
+        own = data.pop("linux" if system == "linux" else "darwin", {})
         for system in _SYSTEMS:
             data.pop(system, None)
         texts = {name: _text(data, name, path) for name in _TEXTS}
@@ -97,8 +100,8 @@ class Recipe:
             root,
             tuple(units),
             tuple((root / one).resolve() for one in lists["includes"]),
-            tuple(_filled(one, root, path) for one in lists["flags"]),
-            tuple(_filled(one, root, path) for one in lists["link"]),
+            tuple(_filled(one, root, torch, path) for one in lists["flags"]),
+            tuple(_filled(one, root, torch, path) for one in lists["link"]),
             (folder / texts["suppressions"]).resolve() if texts["suppressions"] else None,
         )
 
@@ -108,13 +111,17 @@ class Recipe:
         return sorted(path for path in self.root.rglob("*") if path.suffix in HEADERS)
 
 
-def _filled(argument: str, root: Path, path: Path) -> str:
-    """Put in what only this machine knows: {root}, and {torch}, the folder of the installed torch."""
+def _filled(argument: str, root: Path, torch: Path | None, path: Path) -> str:
+    """Put in what only this machine knows: {root} and {torch}."""
     if "{torch}" in argument:
-        found = importlib.util.find_spec("torch")
-        if found is None or found.origin is None:
-            raise RecipeError(f"{path}: {argument} needs torch, which is not installed: pip install torch")
-        argument = argument.replace("{torch}", str(Path(found.origin).parent))
+        if torch is None:
+            found = importlib.util.find_spec("torch")
+            if found is None or found.origin is None:
+                raise RecipeError(
+                    f"{path}: {argument} needs torch, which is not installed: pip install torch"
+                )
+            torch = Path(found.origin).parent
+        argument = argument.replace("{torch}", str(torch))
     return argument.replace("{root}", str(root))
 
 

@@ -52,6 +52,11 @@ class CaseResult:
             self.notes += [f"other results of this program would be inconclusive: {one}" for one in reasons]
 
     @property
+    def unavailable(self) -> str:
+        """Return what the backend of this build lacks for the case: it is skipped. Empty where it could be run."""
+        return self.runs[-1].unavailable if self.runs and not any(one.findings for one in self.runs) else ""
+
+    @property
     def amiss(self) -> list[str]:
         """Return why silence proves nothing, whatever the runs of the case themselves say."""
         return [*self.harness.audit.reasons, *self.controls.reasons]
@@ -108,6 +113,8 @@ class CaseResult:
     @property
     def _found(self) -> str:
         runs = f"{len(self.runs)} run{'' if len(self.runs) == 1 else 's'}"
+        if self.unavailable:
+            return f"skipped: not available here: {self.unavailable}"
         silent = f"{self.races} race{'' if self.races == 1 else 's'} in {runs}"
         if self.verdict.is_green:
             return silent

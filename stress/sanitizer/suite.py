@@ -200,11 +200,14 @@ class HarnessItem(pytest.Item):
         bench = plugin.bench(self.path, self.parent.nodeid)
         iterations = plugin.settings.iterations or ITERATIONS_DEFAULT
         try:
-            self.result = bench.case(
+            result = bench.case(
                 self.case.name, self.threads, iterations, plugin.settings.attempts, item=self.nodeid
             )
         except StartError as error:
             pytest.fail(str(error), pytrace=False)
+        if result.unavailable:
+            pytest.skip(f"not available here: {result.unavailable}")
+        self.result = result
         plugin.run.verdicts[str(self.result.verdict)] += 1
         self.user_properties.append(("mps_verdict", str(self.result.verdict)))
         if self.result.harness.simulated:

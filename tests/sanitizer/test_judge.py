@@ -52,6 +52,32 @@ def remains(
     return judge(ASKED, ran)
 
 
+LACKING = {"kind": "unavailable", "function": "getStreamFromPool"}
+
+
+class TestUnavailable:
+    def test_a_case_that_cannot_be_run_here(self) -> None:
+        judged = remains(START, LACKING, {**END, "operations": 0}, code=4)
+        assert (judged.verdict, judged.unavailable, judged.word) == (
+            Verdict.INCONCLUSIVE,
+            "getStreamFromPool",
+            "NOT AVAILABLE",
+        )
+        assert judged.reasons == ["not available here: getStreamFromPool"]
+
+    def test_what_was_found_before_stands(self) -> None:
+        judged = remains(START, LACKING, END, code=66, log=RACE)
+        assert (judged.verdict, judged.unavailable) == (Verdict.RACE, "")
+
+    def test_the_line_alone_skips_nothing(self) -> None:
+        assert remains(START, LACKING, END).unavailable == ""
+
+    def test_the_status_alone_skips_nothing(self) -> None:
+        judged = remains(START, END, code=4)
+        assert (judged.unavailable, judged.verdict) == ("", Verdict.INCONCLUSIVE)
+        assert judged.reasons == ["exit status 4: no text on stderr"]
+
+
 class TestVerdict:
     def test_pass(self) -> None:
         judged = remains(START, END)

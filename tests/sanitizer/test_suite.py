@@ -15,7 +15,7 @@ from tests.conftest import Ran
 from tests.conftest import read
 from tests.sanitizer.conftest import SMALL
 
-CASES = ("counter", "elsewhere", "idle", "mute", "nothing", "stuck")
+CASES = ("counter", "elsewhere", "idle", "lacking", "mute", "nothing", "stuck")
 
 
 @pytest.fixture
@@ -74,12 +74,15 @@ class TestRun:
         } == {
             "counter": "pass",
             "idle": "inconclusive",
+            "lacking": "inconclusive",
             "mute": "inconclusive",
             "nothing": "inconclusive",
             "stuck": "hang",
         }
         assert "SKIPPED" in ran.text
         assert "for metal only, and this is simulated" in ran.text
+        assert "not available here: getStreamFromPool" in ran.text
+        assert "lacking 3 x 10" not in ran.text, "what is skipped has no sentence among the verdicts"
         assert "tsan/small.toml::stuck[t3] - HANG: " in ran.text
         assert "race: tsan/data-race Counter::add <> Counter::add" in ran.text
 

@@ -77,6 +77,21 @@ class TestACase:
         assert "counter 8 x 50: inconclusive: canary not found" in done.stdout
         assert "canary NOT found" in done.stdout
 
+    def test_that_this_backend_lacks_is_skipped_and_is_no_pass(self, tmp_path: Path) -> None:
+        done = tsan(tmp_path / "both", "--case=counter,lacking", "--runs=2")
+        assert done.returncode == 0
+        assert "lacking 8 x 50: skipped: not available here: getStreamFromPool" in done.stdout
+        assert "why: " not in done.stdout
+        alone = tsan(tmp_path / "alone", "--case=lacking", "--runs=2")
+        assert alone.returncode == 3
+        (item,) = [
+            one
+            for one in records(tmp_path / "alone")
+            if one["kind"] == "item" and one["item"].endswith("lacking[t8]")
+        ]
+        assert (item["verdict"], item["attempts"], item["counted"]) == ("inconclusive", 1, 0)
+        assert item["headline"] == "not available here: getStreamFromPool"
+
     def test_as_json(self, tmp_path: Path) -> None:
         done = tsan(tmp_path, "--case=counter", "--runs=1", "--json")
         data = json.loads(done.stdout)
@@ -99,6 +114,7 @@ class TestFaults:
         }
         assert [one["twin_silent"] for one in table["faults"]] == [2, 2, 2]
         assert {one["case"]: one["silent"] for one in table["clean"]}["counter"] == 2
+        assert table["unavailable"] == {"lacking": "getStreamFromPool"}
         assert done.returncode == 1, "the cases that hang or do nothing are not silent"
 
     def test_the_table(self, tmp_path: Path) -> None:

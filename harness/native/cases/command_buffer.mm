@@ -7,6 +7,7 @@
 #include "common.h"
 #include "native/cases.h"
 #include "native/faults.h"
+#include "native/hand_over.h"
 
 namespace harness {
 
@@ -29,10 +30,12 @@ void run_own_buffers(Worker& worker, id<MTLCommandQueue> queue, id<MTLBuffer> me
   expect([commands status] == MTLCommandBufferStatusNotEnqueued, "new_command_buffer_is_not_enqueued", "it has another status");
   std::atomic<int> handled{0};
   std::atomic<int>* handled_by = &handled;
+  hand_over(handled_by);
   id<MTLBlitCommandEncoder> encoder = [commands blitCommandEncoder];
   [encoder fillBuffer:memory range:NSMakeRange(0, kBytes) value:worker.byte(iteration)];
   [encoder endEncoding];
   [commands addCompletedHandler:^(id<MTLCommandBuffer>) {
+    take_over(handled_by);
     handled_by->fetch_add(1);
     count_handler();
   }];

@@ -23,6 +23,9 @@ inline bool expect_filled(backend::Buffer buffer, uint8_t value, const char* inv
 // while a GPU works.
 void keep_busy(int stream, int microseconds);
 
+// An explicit stream, selected for the calling thread; its current one where there is no other.
+int select_own_stream();
+
 // An explicit stream that is not `own`.
 int other_stream(int own);
 

@@ -56,8 +56,7 @@ void run_graph_cache(const Settings& settings) {
   std::array<std::atomic<uintptr_t>, kTogether> first_graphs{};
   for (int one = 0; one < kTogether; ++one) together.emplace_back(settings.threads);
   run_crew(settings, settings.threads, [&](Worker& worker) {
-    int stream = backend::new_stream();
-    backend::use_stream(stream);
+    int stream = select_own_stream();
     for (int iteration = 0; iteration < settings.iterations; ++iteration) {
       if (iteration < kTogether) together[static_cast<size_t>(iteration)].arrive();
       if (iteration < kTogether && is_of_pair(worker, iteration)) {
@@ -72,10 +71,9 @@ void run_graph_cache(const Settings& settings) {
 
 void run_graph_cache_clear(const Settings& settings) {
   run_crew(settings, settings.threads, [&](Worker& worker) {
-    int stream = backend::new_stream();
-    backend::use_stream(stream);
+    int stream = select_own_stream();
     for (int iteration = 0; iteration < settings.iterations; ++iteration) {
-      if (worker.index() == 0 && iteration % kClearEvery == 0) backend::empty_cache();
+      if (worker.index() == 0 && iteration % kClearEvery == 0) backend::clear_graphs();
       look_up_warm(worker, stream, iteration);
     }
   });

@@ -81,6 +81,8 @@ uintptr_t run_graph(int stream, const std::string& shape, uint8_t constant, Buff
   return reinterpret_cast<uintptr_t>(graph.get());
 }
 
+void clear_graphs() { mps_sim::empty_cache(); }
+
 uint64_t compile_count() { return static_cast<uint64_t>(mps_sim::statistics()["compiles"]); }
 
 void arm(const std::string& fault, double probability, int window_us, bool twin) {

@@ -1,0 +1,33 @@
+#include "native/mps/queue.h"
+
+#include <dispatch/dispatch.h>
+
+#include <exception>
+
+namespace harness::backend {
+
+namespace {
+
+struct Turn {
+  const std::function<void()>& body;
+  std::exception_ptr thrown;
+};
+
+void take(void* context) {
+  Turn& turn = *static_cast<Turn*>(context);
+  try {
+    turn.body();
+  } catch (...) {
+    turn.thrown = std::current_exception();
+  }
+}
+
+}  // namespace
+
+void on_queue(void* queue, const std::function<void()>& body) {
+  Turn turn{body, nullptr};
+  dispatch_sync_f(static_cast<dispatch_queue_t>(queue), &turn, take);
+  if (turn.thrown != nullptr) std::rethrow_exception(turn.thrown);
+}
+
+}  // namespace harness::backend
