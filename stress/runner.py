@@ -47,6 +47,7 @@ class ItemRunner:
         self.run, self.spec, self.settings = run, spec, run.settings
         self.seed = seeds.derive(run.settings.seed, spec.key)
         self.is_process = isinstance(spec.scenario, ProcessScenario)
+        self.attempts = run.settings.attempts_of(spec.scenario)
         self.command = command_line(run, spec)
         self._runner = AttemptRunner(
             self._isolated if run.settings.isolation else self._inline, run.record, self._classify
@@ -56,7 +57,7 @@ class ItemRunner:
     def execute(self) -> ItemResult:
         """Return the item's result; raise nothing for what its children do."""
         started = time.monotonic()
-        result = ItemResult(self.spec, Verdict.PASS, "", planned=self.settings.attempts, command=self.command)
+        result = ItemResult(self.spec, Verdict.PASS, "", planned=self.attempts, command=self.command)
         try:
             self._execute(result, started)
         except IsolationError as error:
@@ -90,9 +91,9 @@ class ItemRunner:
                     result.verdict = result.reference.judged.verdict
                     result.headline = result.reference.judged.headline
                     return
-            for number in range(self.settings.attempts):
+            for number in range(self.attempts):
                 if number and share_s is not None and time.monotonic() - started > share_s:
-                    result.notes.append(f"time budget: {number} of {self.settings.attempts} attempts")
+                    result.notes.append(f"time budget: {number} of {self.attempts} attempts")
                     break
                 result.attempts.append(self._attempt("crew", number, references))
                 if sum(one.judged.verdict == Verdict.HANG for one in result.attempts) >= HANGS_MAX:
@@ -161,8 +162,8 @@ class ItemRunner:
             streams=settings.streams,
             perturb_level=settings.perturb,
             trace_modules=settings.trace_modules,
-            deadline_s=settings.deadline_s,
             operators=operators.texts(settings.operators),
+            deadline_s=settings.deadline_s,
             sys_path=self._sys_path,
             cwd=os.getcwd(),
             sim=device.sim.spec if device.sim is not None else None,
