@@ -118,6 +118,7 @@ void Stream::commit_with_faults() {
     });
   } else if (strikes(Fault::dispatch_sync_reentrant)) {
     queue_.sync_noting_contention([&](bool was_busy) {
+      window(Fault::dispatch_sync_reentrant);
       if (was_busy) queue_.sync([&] { commit(); });
     });
   }

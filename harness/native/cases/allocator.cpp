@@ -12,7 +12,7 @@ namespace harness {
 namespace {
 
 constexpr size_t kLive = 6;
-constexpr int kEmptyEvery = 16;
+constexpr int kEmptyEvery = 8;
 constexpr int kBusyUs = 10;
 
 // The address ranges of all live buffers.
@@ -62,10 +62,13 @@ void run_allocator(const Settings& settings) {
       if (iteration % 4 == 0) keep_busy(stream, kBusyUs);
       backend::fill(stream, made, worker.byte(iteration));
       held.push_back({made, worker.byte(iteration)});
-      if (iteration % kEmptyEvery == kEmptyEvery - 1) {
+      // Not all threads at once: what one empties is what the others still use.
+      if (iteration % kEmptyEvery == worker.index() % kEmptyEvery) {
         backend::synchronize(stream);
         for (const Held& one : held) expect_filled(one.buffer, one.value, "contents_kept");
         backend::empty_cache();
+      } else if (iteration % 2 == 0) {
+        backend::synchronize(stream);  // Takes about as long as an emptying, so that the two overlap.
       }
       if (held.size() > kLive) let_go(worker.random().below(held.size()));
       worker.done();
