@@ -67,7 +67,7 @@ class TestMissing:
     def test_no_index(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        monkeypatch.setattr(torch_wheels.sys, "executable", "/bin/false")
+        monkeypatch.setattr(sys, "executable", "/bin/false")
         monkeypatch.setattr(check_macos, "find_nm", lambda: tmp_path)
         monkeypatch.setattr(sys, "argv", ["check_macos.py"])
         assert check_macos.main() == 2

@@ -132,9 +132,11 @@ class Compiler:
 
 
 def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    work = str(cache_folder() / "macos" / "zig-cache")
-    env = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": work, "ZIG_LOCAL_CACHE_DIR": work}
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+    work = cache_folder() / "macos" / "zig-cache"
+    work.mkdir(parents=True, exist_ok=True)
+    env = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(work), "ZIG_LOCAL_CACHE_DIR": str(work)}
+    # In a folder of ours: asked for its version, it leaves an empty object file behind.
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=env, cwd=work)
 
 
 class Check:

@@ -21,7 +21,7 @@ def program(toolchain: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> P
     sources = [SMALL.parent / "lacking.cpp", root / "native" / "crew.cpp", root / "native" / "invariants.cpp"]
     target = tmp_path_factory.mktemp("lacking") / "lacking"
     command = [toolchain.clangxx, "-std=c++20", "-pthread", f"-I{root}", *sources, "-o", target]
-    subprocess.run(command, check=True, timeout=DEADLINE_S)
+    subprocess.run([str(one) for one in command], check=True, timeout=DEADLINE_S)
     return target
 
 
