@@ -19,6 +19,7 @@ from stress import ProcessScenario
 from stress.exact import climb
 from stress.exact import count_wrong
 from stress.exact import shift_matrix
+from stress.streams import synchronize
 
 _LONG = 2
 _STEPS, _STEPS_LONG = 4, 120
@@ -42,6 +43,7 @@ class ExitWithWork(ProcessScenario):
     def body(self, device: torch.device) -> None:
         gc.freeze()  # as servers do: collecting torch's modules takes a second, in which the work would be done
         shift = shift_matrix(384).to(device)
+        synchronize(device)  # the threads have streams of their own, which wait for nothing
         _alive.append(shift)
         if self.ending == "executor":
             pool = ThreadPoolExecutor(self.threads)
