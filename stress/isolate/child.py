@@ -199,9 +199,7 @@ def _alone_findings(reference: Reference) -> list[Finding]:
     if bad:
         return [Finding(Verdict.ERROR, "exception", f"{ALONE_RAISES} {bad[0]}", trace=bad[0].trace)]
     if raised and len(raised) == len(reference.full):
-        return [
-            Finding(Verdict.ERROR, "exception", f"{ALONE_RAISES} {raised[0]}", trace=raised[0].trace)
-        ]
+        return [Finding(Verdict.ERROR, "exception", f"{ALONE_RAISES} {raised[0]}", trace=raised[0].trace)]
     if reference.not_repeatable:
         return [Finding(Verdict.INCONCLUSIVE, "device not repeatable", reference.not_repeatable)]
     if reference.wrong_alone:
