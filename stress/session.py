@@ -104,7 +104,8 @@ class StressPlugin:
             items[:] = [one for one in items if one not in set(out)]
 
     def pytest_report_collectionfinish(self) -> list[str]:
-        if not self.left_out:
+        # `--collect-only -q` prints ids and nothing else, for programs; pytest's own last line counts the deselected.
+        if not self.left_out or (self.dry and self.config.get_verbosity() < 0):
             return []
         items = "item is" if self.left_out == 1 else "items are"
         return [f"mps: {self.left_out} {items} left to --mps-profile=full"]
