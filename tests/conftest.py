@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -58,6 +59,17 @@ def build_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield folder
     if not given:
         del os.environ[CACHE_VARIABLE]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interrupts_arrive() -> Iterator[None]:
+    """A shell's background job ignores SIGINT and so would the processes that tests send one: take it up again."""
+    is_ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    if is_ignored:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    if is_ignored:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 PROLOGUE = """\
