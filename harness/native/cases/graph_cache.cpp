@@ -13,7 +13,7 @@ namespace {
 
 constexpr int kShapes = 5;
 constexpr size_t kBytes = 256;
-constexpr int kClearEvery = 4;
+constexpr int kClearEvery = 8;
 constexpr int kBusyUs = 20;
 constexpr int kTogether = 20;     // Iterations that all threads begin at the same moment.
 constexpr int kBusyColdUs = 300;  // What comes before a graph's run, so that it is in use for a while.
@@ -39,9 +39,9 @@ void look_up_cold(Worker& worker, int stream, int round, std::atomic<uintptr_t>&
 }
 
 // A shape that all threads use, with a constant of one's own.
-void look_up_warm(Worker& worker, int stream, int iteration) {
+void look_up_warm(Worker& worker, int stream, int iteration, int busy_us) {
   backend::Buffer buffer = backend::allocate(kBytes, stream);
-  keep_busy(stream, kBusyUs);
+  keep_busy(stream, busy_us);
   backend::run_graph(stream, "shape" + std::to_string(iteration % kShapes), worker.byte(0), buffer);
   backend::synchronize(stream);
   expect_filled(buffer, worker.byte(0), "graph_has_its_constant");
@@ -62,7 +62,7 @@ void run_graph_cache(const Settings& settings) {
       if (iteration < kTogether && is_of_pair(worker, iteration)) {
         look_up_cold(worker, stream, iteration, first_graphs[static_cast<size_t>(iteration)]);
       } else {
-        look_up_warm(worker, stream, iteration);
+        look_up_warm(worker, stream, iteration, kBusyUs);
       }
     }
   });
@@ -74,7 +74,7 @@ void run_graph_cache_clear(const Settings& settings) {
     int stream = select_own_stream();
     for (int iteration = 0; iteration < settings.iterations; ++iteration) {
       if (worker.index() == 0 && iteration % kClearEvery == 0) backend::clear_graphs();
-      look_up_warm(worker, stream, iteration);
+      look_up_warm(worker, stream, iteration, kBusyColdUs);  // So that there is always a graph in use when one clears.
     }
   });
 }
