@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from io import StringIO
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from stress import stats
+from stress.report.render import render
 from stress.verdict import Verdict
 
 SIMULATED_SENTENCE = (
@@ -53,15 +52,7 @@ def closing_table(rows: Sequence[dict[str, Any]], *, width: int, color: bool) ->
         style = _STYLES.get(Verdict(row["verdict"]), "red")
         failed = f"{row['failures']}/{row['counted']}" if row["counted"] else "-"
         table.add_row(Text(f" {name}"), Text(row["word"], style=style), failed, Text(_rate(row)))
-    buffer = StringIO()
-    Console(
-        file=buffer,
-        width=width,
-        force_terminal=color,
-        color_system="standard" if color else None,
-        highlight=False,
-    ).print(table)
-    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
+    return render(table, width, color=color)
 
 
 def _rate(row: dict[str, Any]) -> str:

@@ -7,14 +7,13 @@ from collections import Counter
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import StringIO
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from stress import stats
 from stress.report.plain import one_line
+from stress.report.render import render
 from stress.report.table import SIMULATED_SENTENCE
 from stress.sweep.bench import Result
 
@@ -75,16 +74,7 @@ def _table(swept: Swept, *, width: int, color: bool) -> str:
             Text(" ".join(groups["refused"])),
             Text(", ".join(others), style="red"),
         )
-    buffer = StringIO()
-    console = Console(
-        file=buffer,
-        width=width,
-        force_terminal=color,
-        color_system="standard" if color else None,
-        highlight=False,
-    )
-    console.print(table)
-    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
+    return render(table, width, color=color)
 
 
 def _details(one: Result) -> list[str]:

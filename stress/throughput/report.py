@@ -7,14 +7,13 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import StringIO
 
 from rich.bar import Bar
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from stress import stats
+from stress.report.render import render
 from stress.report.table import SIMULATED_SENTENCE
 from stress.throughput import analysis
 from stress.throughput.analysis import Comparison
@@ -103,16 +102,7 @@ def _table(lines: Sequence[Line], *, width: int, color: bool) -> str:
     longest = max((line.rate_per_s.median for line in lines if line.rate_per_s), default=1.0)
     for line in lines:
         table.add_row(*_row(line, longest))
-    buffer = StringIO()
-    console = Console(
-        file=buffer,
-        width=width,
-        force_terminal=color,
-        color_system="standard" if color else None,
-        highlight=False,
-    )
-    console.print(table)
-    return "\n".join(one.rstrip() for one in buffer.getvalue().splitlines())
+    return render(table, width, color=color)
 
 
 def _row(line: Line, longest: float) -> list[Text | Bar]:
