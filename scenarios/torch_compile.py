@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 from typing import ClassVar
 
@@ -53,6 +54,21 @@ class CompiledInductor(_Compiled):
         "race": "torch.compile is documented as not thread-safe (pytorch#136833): errors of the compiler are declared"
     }
     attempts_quick: ClassVar[int | None] = 0
+
+    def setup(self, device: torch.device) -> Any:
+        _without_helper_threads()
+        return super().setup(device)
+
+
+def _without_helper_threads() -> None:
+    """Compile in the calling thread: Inductor's pool and tqdm's monitor (seen on CUDA) would count as left behind."""
+    import torch._inductor.config
+
+    torch._inductor.config.compile_threads = 1
+    with contextlib.suppress(ImportError):
+        import tqdm
+
+        tqdm.tqdm.monitor_interval = 0
 
 
 def _forward(network: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
