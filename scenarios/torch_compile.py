@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 from typing import Any
 from typing import ClassVar
 
@@ -66,9 +67,7 @@ def _without_helper_threads() -> None:
 
     torch._inductor.config.compile_threads = 1
     with contextlib.suppress(ImportError):
-        import tqdm
-
-        tqdm.tqdm.monitor_interval = 0
+        importlib.import_module("tqdm").tqdm.monitor_interval = 0
 
 
 def _forward(network: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -22,9 +23,12 @@ from stress.isolate.verdicts import Judged
 from stress.isolate.verdicts import judge
 from stress.isolate.verdicts import judge_reference
 from stress.record.writer import serial_of
+from stress.verdict import Verdict
 
 _SCRATCH = ("spec.json", "result.json", "result.part", "blackbox")
 _EVIDENCE = ("stderr", "stdout", "stacks", "native", "tsan")
+SLEPT_S_MIN = 5.0
+"""The clock of the day ran so much longer than the one that stops while a machine sleeps."""
 
 
 Recorder = Callable[..., object]
@@ -56,9 +60,13 @@ class AttemptRunner:
         """
         identity = {**identity, "serial": serial_of(spec.name)}
         self._record("attempt_start", **identity, **start)
+        wall, clock = time.time(), time.monotonic()
         run = self._run_child(spec, workers)
+        slept_s = time.time() - wall - (time.monotonic() - clock)
         role = identity["role"]
         judged = judge_reference(run) if role == "reference" else judge(run, self._reports(run))
+        if slept_s > SLEPT_S_MIN:
+            _judge_sleep(judged, slept_s)
         attempt = Attempt(role, identity["attempt"], judged, spec.seed, run.seconds)
         attempt.serial = identity["serial"]
         attempt.perturbation, attempt.readback = spec.perturb_mode, spec.readback
@@ -86,6 +94,15 @@ class AttemptRunner:
                 found += find_reports(folder, since=run.started, pids={run.pid}, unreadable=unreadable)
         self.unreadable_reports += [str(one) for one in unreadable]
         return found
+
+
+def _judge_sleep(judged: Judged, slept_s: float) -> None:
+    """Say that the machine slept; a hang proves nothing then, because nobody knows how a device wakes up."""
+    text = f"the machine slept (or its clock was set) for {slept_s:.0f} s during the attempt"
+    if judged.verdict == Verdict.HANG:
+        judged.verdict, judged.headline = Verdict.INCONCLUSIVE, f"{text}: {judged.headline}"
+    else:
+        judged.notes.append(text)
 
 
 def keep_files(spec: ChildSpec, judged: Judged) -> dict[str, str]:

@@ -16,6 +16,7 @@ from stress.isolate.verdicts import Judged
 from stress.verdict import Verdict
 
 if TYPE_CHECKING:
+    from stress.options import Settings
     from stress.run import Run
 
 
@@ -35,6 +36,16 @@ class ItemSpec:
     def key(self) -> str:
         """Return what seeds follow from; not the thread count, so that counts share their first inputs."""
         return f"{Path(self.ref.path).name}::{self.ref.qualname}{sorted(self.params.items())}{sorted(self.env.items())}"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One of the times that a campaign comes back to an item: with a seed of its own, and numbers that go on."""
+
+    settings: Settings
+    first: Mapping[str, int]
+    """Role -> number of its first attempt, so that (item, role, attempt) stays a name within the run."""
+    share_s: float
 
 
 @dataclass

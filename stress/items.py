@@ -22,6 +22,7 @@ from stress.capabilities import CAPABILITIES
 from stress.isolate.spec import ScenarioRef
 from stress.report.block import failure_block
 from stress.report.words import summary_of
+from stress.run import Run
 from stress.run import run_of
 from stress.runner import ItemRunner
 from stress.scenario import ProcessScenario
@@ -105,14 +106,8 @@ class ScenarioItem(pytest.Item):
 
     def runtest(self) -> None:
         run = run_of(self.config)
-        assert run.device is not None
-        scenario = bind(self.scenario_class, self.indices, threads=self.threads, device_type=run.device.name)
-        module = self.getparent(pytest.Module)
-        assert module is not None
-        ref = ScenarioRef(str(self.path), module.obj.__name__, self.scenario_class.__qualname__, self.indices)
-        spec = ItemSpec(self.nodeid, scenario, ref, self.params, self.environment, self.threads)
         try:
-            self.result = ItemRunner(run, spec).execute()
+            self.result = ItemRunner(run, self.spec(run)).execute()
         finally:
             run.items_left -= 1
         self.user_properties.append(("mps_verdict", str(self.result.verdict)))
@@ -121,6 +116,15 @@ class ScenarioItem(pytest.Item):
         self.user_properties.append(("mps_failures", f"{self.result.failures} of {self.result.counted}"))
         if not self.result.verdict.is_green:
             raise StressFailure(self.result)
+
+    def spec(self, run: Run) -> ItemSpec:
+        """Return what the runner needs of this item, on the device that the run has opened."""
+        assert run.device is not None
+        scenario = bind(self.scenario_class, self.indices, threads=self.threads, device_type=run.device.name)
+        module = self.getparent(pytest.Module)
+        assert module is not None
+        ref = ScenarioRef(str(self.path), module.obj.__name__, self.scenario_class.__qualname__, self.indices)
+        return ItemSpec(self.nodeid, scenario, ref, self.params, self.environment, self.threads)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         if isinstance(excinfo.value, StressFailure):

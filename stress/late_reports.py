@@ -36,6 +36,17 @@ def wait_and_amend(run: Run) -> list[str]:
     return amend(run.pids, default_folders(), run.record)
 
 
+def settle(run: Run) -> list[str]:
+    """Amend the records of attempts whose reports are due by now, and forget those; return a line per change.
+
+    For a run of hours, which can neither wait for reports nor remember every child.
+    """
+    due = {pid: one for pid, one in run.pids.items() if one[0] + one[1]["seconds"] + LATE_S_MAX < time.time()}
+    for pid in due:
+        del run.pids[pid]
+    return amend(due, default_folders(), run.record) if due else []
+
+
 def amend(
     attempts: Mapping[int, tuple[float, dict[str, Any]]],
     folders: Sequence[Path],

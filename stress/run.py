@@ -45,6 +45,12 @@ class Run:
     items_left: int = 0
     pids: dict[int, tuple[float, dict[str, Any]]] = field(default_factory=dict)
     """Child pid -> (start, identity of its attempt): late crash reports are matched by them."""
+    command: str = ""
+    """The `mps-stress` command that made this run; "" for pytest itself."""
+    extra: dict[str, object] = field(default_factory=dict)
+    """What that command adds to the run record."""
+    first_serial: int = 1
+    """More than 1 where an earlier process of this run has named attempts."""
     native: dict[str, Any] | None = None
     """The native program that runs under ThreadSanitizer, if one does: `Harness.to_data`."""
     tsan: Children | None = None
@@ -125,7 +131,7 @@ class Run:
             self._writer = RecordWriter(
                 folder,
                 on_lost=self._lost,
-                first_serial=_worker_number(worker) + 1,
+                first_serial=_worker_number(worker) + self.first_serial,
                 serial_step=max(1, xdist_workers(self.config)),
             )
             settings = {
@@ -148,6 +154,7 @@ class Run:
                 torch_mismatches=self.torch_mismatches,
                 worker=worker,
                 **({"harness": self.native} if self.native is not None else {}),
+                **({"command": self.command, **self.extra} if self.command else {}),
             )
         except RecordError as error:
             raise pytest.UsageError(str(error)) from error
@@ -186,16 +193,21 @@ class Run:
 
     def close(self, exit_status: int) -> None:
         """Write the last record and end all helper processes."""
+        self._close_records(int(exit_status))
+        self.close_supervisor()
+
+    def next_file(self) -> None:
+        """Go on in a new file of records: one that is closed can be folded when the disk fills up."""
+        self.first_serial = self.writer.next_serial
+        self._close_records(None)
+        self.open_records(create=False)
+
+    def _close_records(self, exit_status: int | None) -> None:
         if self._writer is not None:
-            self._write(
-                "run_end",
-                seconds=time.monotonic() - self.started,
-                exit_status=int(exit_status),
-                verdicts=dict(self.verdicts),
-            )
+            seconds = time.monotonic() - self.started
+            self._write("run_end", seconds=seconds, exit_status=exit_status, verdicts=dict(self.verdicts))
             self._writer.close()
             self._writer = None
-        self.close_supervisor()
 
     def close_supervisor(self) -> None:
         if self._supervisor is not None:

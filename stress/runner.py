@@ -20,6 +20,7 @@ from stress.attempt_runner import remove_references
 from stress.attempts import Attempt
 from stress.attempts import ItemResult
 from stress.attempts import ItemSpec
+from stress.attempts import Turn
 from stress.attempts import command_line
 from stress.isolate import child
 from stress.isolate.backend import IsolationError
@@ -28,6 +29,7 @@ from stress.isolate.spec import ChildSpec
 from stress.isolate.spec import ScenarioRef
 from stress.isolate.supervisor import ChildRun
 from stress.plan import Plan
+from stress.record.writer import serial_of
 from stress.run import Run
 from stress.scenario import ProcessScenario
 from stress.scenario import overrides
@@ -43,11 +45,12 @@ REFERENCE_DEADLINE_FACTOR = 2.0
 class ItemRunner:
     """Runs one item in a `Run`."""
 
-    def __init__(self, run: Run, spec: ItemSpec) -> None:
-        self.run, self.spec, self.settings = run, spec, run.settings
-        self.seed = seeds.derive(run.settings.seed, spec.key)
+    def __init__(self, run: Run, spec: ItemSpec, turn: Turn | None = None) -> None:
+        self.run, self.spec, self.turn = run, spec, turn
+        self.settings = turn.settings if turn is not None else run.settings
+        self.seed = seeds.derive(self.settings.seed, spec.key)
         self.is_process = isinstance(spec.scenario, ProcessScenario)
-        self.attempts = run.settings.attempts_of(spec.scenario)
+        self.attempts = self.settings.attempts_of(spec.scenario)
         self.command = command_line(run, spec)
         self._runner = AttemptRunner(
             self._isolated if run.settings.isolation else self._inline, run.record, self._classify
@@ -80,7 +83,7 @@ class ItemRunner:
             result.verdict, result.headline = verdict, text
 
     def _execute(self, result: ItemResult, started: float) -> None:
-        share_s = self.run.item_share_s()
+        share_s = self.turn.share_s if self.turn is not None else self.run.item_share_s()
         references: tuple[str, ...] = ()
         self._plan: Plan | None = None
         try:
@@ -95,7 +98,7 @@ class ItemRunner:
                 if number and share_s is not None and time.monotonic() - started > share_s:
                     result.notes.append(f"time budget: {number} of {self.attempts} attempts")
                     break
-                result.attempts.append(self._attempt("crew", number, references))
+                result.attempts.append(self._attempt("crew", self._first("crew") + number, references))
                 if sum(one.judged.verdict == Verdict.HANG for one in result.attempts) >= HANGS_MAX:
                     result.notes.append(f"stopped after {HANGS_MAX} hangs")
                     break
@@ -124,7 +127,7 @@ class ItemRunner:
                 env={**self.spec.env, **extra},
                 device_only=bool(number),
             )
-            attempt, run = self._run_child("reference", number, spec)
+            attempt, run = self._run_child("reference", self._first("reference") + number, spec)
             paths.append(str(run.spec.file("reference")))
             if number == 0 or not attempt.judged.verdict.is_green:
                 result.reference = attempt
@@ -132,6 +135,9 @@ class ItemRunner:
                 break
             result.notes += [note for note in attempt.judged.notes if note not in result.notes]
         return tuple(paths)
+
+    def _first(self, role: str) -> int:
+        return self.turn.first.get(role, 0) if self.turn is not None else 0
 
     def _attempt(self, role: str, number: int, references: tuple[str, ...]) -> Attempt:
         spec = self._child_spec("process" if self.is_process else "crew", number)
@@ -177,15 +183,22 @@ class ItemRunner:
             "threads": self.spec.threads,
             "iterations": self.settings.iterations or getattr(self.spec.scenario, "iterations", 1),
             "seed": self.seed,
-            "command": self.command,
+            "command": self._command_of(spec),
             "env": dict(spec.env),
             "perturb": spec.perturb_mode,
             "readback": spec.readback,
             **({"canary": True} if self.spec.scenario.canary else {}),
         }
         attempt, run, end = self._runner.run(spec, self._workers(spec), identity, start)
-        self.run.pids[run.pid] = (run.started, end)
+        if sys.platform == "darwin":  # where crash reports come late
+            self.run.pids[run.pid] = (run.started, end)
         return attempt, run
+
+    def _command_of(self, spec: ChildSpec) -> str:
+        """Return what repeats the attempt: its item's command would begin with the item's first attempt."""
+        if self.turn is None:
+            return self.command
+        return f"mps-stress replay {self.run.run_id}/{serial_of(spec.name)}"
 
     def _classify(self, end: Mapping[str, Any], stderr: str) -> str | None:
         named = self.run.config.hook.pytest_mps_classify(attempt=end, stderr=stderr)
@@ -254,7 +267,7 @@ class ItemRunner:
             result.no_control = "the time budget is spent"
             return
         for number in range(len(result.attempts)):
-            result.controls.append(self._attempt("control", number, references))
+            result.controls.append(self._attempt("control", self._first("control") + number, references))
             if result.controls[-1].judged.verdict == Verdict.HANG:
                 break
 

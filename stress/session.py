@@ -153,7 +153,10 @@ class StressPlugin:
             worker = worker_input(self.config)["workerid"] if self.is_worker else None
             if self.run.device is None and any(isinstance(item, ScenarioItem) for item in session.items):
                 self._open_device()  # with --mps-all-tests only where a scenario was found: it takes seconds
-            self.run.open_records(create=not self.is_worker, worker=worker)
+            create = (
+                not self.is_worker and not self.run.folder_path.is_dir()
+            )  # a campaign may go on in its own
+            self.run.open_records(create=create, worker=worker)
         return (yield)
 
     @pytest.hookimpl(wrapper=True)

@@ -175,6 +175,8 @@ class _Reader:
             self._end(record, line, info, group)
         elif kind == "item":
             self._item(record, group)
+        elif kind == "totals":
+            self._totals(record, line, info, group)
         info.lost = max(info.lost, record.get("lost", 0))
 
     def _open_run(self, record: dict[str, Any], line: int) -> None:
@@ -267,6 +269,22 @@ class _Reader:
         failure.start["item"] = record["item"]
         self._all.keep(failure, record["item"])
 
+    def _totals(self, record: dict[str, Any], line: int, info: RunInfo, group: Group) -> None:
+        """Add the attempts of a file that was folded: nothing but their number is left of them."""
+        verdicts, is_canary = record["verdicts"], record.get("canary") is True
+        bad = next((name for name, n in verdicts.items() if not _is_total(name, n, is_canary)), None)
+        if bad is not None or len(record["item"]) > ITEM_CHARS_MAX:
+            what = "an item of a name too long" if bad is None else f"{verdicts[bad]!r} times {bad[:40]!r}"
+            self._problem(line, f"totals of {what}: not counted")
+            return
+        cell = self._all.cell(group, record["item"], record["threads"] if record["role"] == "crew" else 0)
+        if cell is None:
+            return
+        cell.is_canary = cell.is_canary or is_canary
+        cell.seconds += record["seconds"]
+        for name, number in verdicts.items():
+            _count(cell, record["role"], _Counted(name, ""), info, number)
+
     def _item(self, record: dict[str, Any], group: Group) -> None:
         cell = self._all.cells.get((group, record["item"]))
         if cell is None:
@@ -306,22 +324,29 @@ def _key(record: Mapping[str, Any]) -> tuple[str, str, str, int]:
     return record["run"], record["item"], record["role"], record["attempt"]
 
 
-def _count(cell: Cell, role: str, counted: _Counted, info: RunInfo, sign: int) -> None:
-    """Add an attempt to the counts, or take it back."""
+def _is_total(verdict: str, number: int, is_canary: bool) -> bool:
+    """Whether a file that was folded may have had so many: a failure is never folded, unless it was planted."""
+    if verdict not in set(Verdict) or not 0 < number <= ENDED_MAX:
+        return False
+    return is_canary or not Verdict(verdict).is_failure
+
+
+def _count(cell: Cell, role: str, counted: _Counted, info: RunInfo, number: int) -> None:
+    """Add attempts to the counts, or take them back with a negative number."""
     verdict, name = counted
     tally = {"crew": cell.verdicts, "control": cell.controls}.get(role, cell.references)
-    tally[verdict] += sign
+    tally[verdict] += number
     if not tally[verdict]:
         del tally[verdict]
     if role != "crew":
         return
-    info.attempts += sign
+    info.attempts += number
     if name:
-        cell.names[verdict, name] += sign
+        cell.names[verdict, name] += number
         if not cell.names[verdict, name]:
             del cell.names[verdict, name]
     judged = Verdict(verdict)
     if judged.enters_rate:
         by_run = cell.by_run.setdefault(info.run, [0, 0])
-        by_run[0] += sign
-        by_run[1] += sign * judged.is_failure
+        by_run[0] += number
+        by_run[1] += number * judged.is_failure

@@ -1,4 +1,4 @@
-"""What a line of a record means: seven kinds of JSON objects, one per line, each with the schema version.
+"""What a line of a record means: eight kinds of JSON objects, one per line, each with the schema version.
 
 A reader keeps unknown keys, skips unknown kinds and refuses a version it does not know, so a new version
 is needed only when the meaning of something that exists changes. `results/README.md` tells the same to a
@@ -27,7 +27,7 @@ from stress.verdict import Verdict
 
 SCHEMA_VERSION = 1
 
-Kind = Literal["run", "attempt_start", "attempt_end", "item", "journal", "measurement", "run_end"]
+Kind = Literal["run", "attempt_start", "attempt_end", "item", "journal", "measurement", "totals", "run_end"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 Role = Literal["crew", "control", "reference"]
@@ -216,6 +216,20 @@ class MeasurementRecord(_Common):
     simulated: NotRequired[bool]
 
 
+class TotalsRecord(_Common):
+    """What stands in place of the attempts of a file that a campaign has folded, none of which was a finding."""
+
+    kind: Literal["totals"]
+    item: str
+    role: Role
+    threads: int
+    verdicts: dict[str, int]
+    """Verdict -> attempts. Failures are there only for canaries."""
+    seconds: float
+    canary: NotRequired[bool]
+    simulated: NotRequired[bool]
+
+
 class RunEnd(_Common):
     """The last record of a process that ended by itself; its absence says that it was killed."""
 
@@ -227,7 +241,16 @@ class RunEnd(_Common):
     simulated: NotRequired[bool]
 
 
-Record = RunRecord | AttemptStart | AttemptEnd | ItemRecord | JournalRecord | MeasurementRecord | RunEnd
+Record = (
+    RunRecord
+    | AttemptStart
+    | AttemptEnd
+    | ItemRecord
+    | JournalRecord
+    | MeasurementRecord
+    | TotalsRecord
+    | RunEnd
+)
 
 _TYPES: dict[Kind, type] = {
     "run": RunRecord,
@@ -236,6 +259,7 @@ _TYPES: dict[Kind, type] = {
     "item": ItemRecord,
     "journal": JournalRecord,
     "measurement": MeasurementRecord,
+    "totals": TotalsRecord,
     "run_end": RunEnd,
 }
 

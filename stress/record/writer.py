@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from stress.record import schema
@@ -111,6 +112,19 @@ class RecordWriter:
                 f"a record is lost, the run goes on: {cannot_write(self.folder.path, error or OSError())}"
             )
         return error is None
+
+    @property
+    def path(self) -> Path:
+        return self.folder.path / self.name
+
+    @property
+    def next_serial(self) -> int:
+        """Return the number by which the next attempt will be named."""
+        return self._next_serial
+
+    def go_on_from(self, serial: int) -> None:
+        """Name the next attempt by this number: an earlier process of the run has used those below."""
+        self._next_serial = serial
 
     def side_stem(self) -> str:
         """Return a new name stem, unique in the run folder, for an attempt's side files: stem + ".stderr".

@@ -1,0 +1,41 @@
+"""`mps-stress campaign`: find what is to be gone on with, hand over to pytest, translate its exit status."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from stress.campaign.options import CampaignOptions
+from stress.campaign.plugin import CampaignPlugin
+from stress.campaign.resume import find_killed
+from stress.cli import EXIT_INTERRUPTED
+from stress.cli import EXIT_USAGE
+
+_STATUS = {
+    pytest.ExitCode.USAGE_ERROR: EXIT_USAGE,
+    pytest.ExitCode.NO_TESTS_COLLECTED: EXIT_USAGE,
+    pytest.ExitCode.INTERRUPTED: EXIT_INTERRUPTED,
+}
+# The ini file's addopts are for tests: -n, -v or --lf among them would change what a campaign is. Twice quiet, because
+# "no tests ran" would be said otherwise.
+_QUIET = ("-qq", "-o", "addopts=", "-p", "no:cacheprovider", "--disable-warnings")
+
+
+def run(options: CampaignOptions) -> int:
+    """Run the campaign; 0 nothing new, 1 somebody has to look, 2 bad input, 130 interrupted."""
+    killed = None
+    if options.resume:
+        killed = find_killed(options.results, time.time())
+        if killed is None:
+            print(f"nothing to resume: no campaign in {options.results} was killed before its time was up")
+            return 0
+    plugin = CampaignPlugin(options, killed)
+    status = pytest.main([*_QUIET, *options.pytest_arguments], plugins=[plugin])
+    if plugin.status is not None:
+        return plugin.status
+    if status == pytest.ExitCode.NO_TESTS_COLLECTED:
+        print("no scenario to run: name files or classes, as in scenarios/linear.py::SharedLinear")
+    return (
+        _STATUS.get(pytest.ExitCode(status), int(status)) if status in set(pytest.ExitCode) else int(status)
+    )

@@ -1,0 +1,247 @@
+"""The campaign inside pytest, which collects the items, checks the options and opens the device and the records."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from stress.aggregate.cells import scenario_of
+from stress.aggregate.folders import AggregateError
+from stress.aggregate.folders import read_folders
+from stress.campaign.line import RateLine
+from stress.campaign.line import rate_line
+from stress.campaign.lock import DeviceLock
+from stress.campaign.lock import LockError
+from stress.campaign.lock import LockHeld
+from stress.campaign.loop import Campaign
+from stress.campaign.loop import usable
+from stress.campaign.options import CampaignOptions
+from stress.campaign.resume import Killed
+from stress.campaign.resume import count_again
+from stress.campaign.resume import difference
+from stress.campaign.summary import Ending
+from stress.campaign.summary import markdown
+from stress.campaign.summary import text
+from stress.campaign.tally import Arm
+from stress.campaign.tally import Tally
+from stress.diagnose.signatures import default_signatures
+from stress.items import ScenarioItem
+from stress.options import xdist_workers
+from stress.run import Run
+from stress.run import run_of
+
+SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
+
+
+class CampaignPlugin:
+    """Given to `pytest.main` by the command."""
+
+    def __init__(self, options: CampaignOptions, killed: Killed | None) -> None:
+        self.options, self.killed = options, killed
+        self.status: int | None = None
+        """Exit status of the command, once the campaign has ended."""
+        self.until = killed.until if killed is not None else 0.0
+        """When the time is up; it begins when the device is open, because building it may take a minute."""
+        self._tally: Tally | None = None
+        self._lock: DeviceLock | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Return the whole time of the campaign, of which other processes may have had a part."""
+        return float(self.killed.record["seconds_asked"]) if self.killed is not None else self.options.seconds
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        run = run_of(config)
+        if xdist_workers(config):
+            raise pytest.UsageError("a campaign is one process: leave out -n")
+        if not run.settings.isolation:
+            raise pytest.UsageError("a campaign outlives its crashes: leave out --mps-no-isolation and --pdb")
+        run.command = "campaign"
+        if self.killed is not None:
+            run.run_id = self.killed.folder.name
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Lock the device, which is known by now, before anything is written."""
+        run = run_of(session.config)
+        if run.device is None:
+            raise pytest.UsageError("a campaign runs scenarios: leave out --mps-all-tests and --collect-only")
+        try:
+            self._lock = DeviceLock(run.device.name)
+        except LockHeld as error:
+            if self.options.resume:
+                pytest.exit(f"nothing to resume: {error}", returncode=0)
+            raise pytest.UsageError(str(error)) from None
+        except LockError as error:
+            raise pytest.UsageError(str(error)) from None
+        if self.killed is not None:
+            self._check_same(run)
+        else:
+            self.until = time.time() + self.options.seconds
+        run.extra = {"until": self.until, "seconds_asked": self.seconds}
+        for line in run.device.header_lines:
+            say(line)
+
+    def _check_same(self, run: Run) -> None:
+        assert self.killed is not None
+        was = self.killed.record
+        told = difference(was["settings"], _settings_of(run))
+        then, now = was.get("torch") or {}, run.device.torch if run.device is not None else {}
+        if not told and any(then.get(name) != now.get(name) for name in ("version", "git")):
+            told = f"torch was {then.get('version')} and is {now.get('version')}"
+        if told:
+            raise pytest.UsageError(
+                f"--resume: {self.killed.folder.name} ran with other options ({told}): give the same ones, or leave "
+                "out --resume to begin a new campaign"
+            )
+
+    def pytest_mps_record(self, record: Mapping[str, Any]) -> None:
+        if self._tally is not None:
+            self._tally.see(record)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Take the place of pytest's own loop; the records are open by now."""
+        run = run_of(session.config)
+        items, not_run = usable([one for one in session.items if isinstance(one, ScenarioItem)])
+        tally = self._tally = Tally(
+            [
+                Arm(one.nodeid, one.scenario_class.canary, frozenset(map(str, one.scenario_class.acceptable)))
+                for one in items
+            ],
+            {one.id for one in default_signatures()},
+            self._baseline(),
+        )
+        if self.killed is not None:
+            count_again(self.killed, tally)
+            self._say_resumed(tally)
+            run.writer.go_on_from(tally.serial_max + 1)
+        say(
+            f"campaign {run.run_id}: {len(items)} items, until {_clock(self.until)}; records {run.folder_path}"
+        )
+        began, here = self.until - self.seconds, time.monotonic()
+
+        def told() -> str:
+            spent_s = min(time.time() - began, self.seconds)
+            return rate_line(tally, spent_s=spent_s, seconds=self.seconds, here_s=time.monotonic() - here)
+
+        with RateLine(told) as line:
+            campaign = Campaign(
+                run,
+                items,
+                tally,
+                line,
+                until=self.until,
+                seconds=self.seconds,
+                disk_bytes_max=self.options.disk_bytes_max,
+            )
+            interrupted = _go(campaign)
+        self._end(run, campaign, not_run, time.time() - began)
+        if interrupted:
+            self.status = 130
+        return True
+
+    def _baseline(self) -> set[tuple[str, str]]:
+        if not self.options.baseline:
+            return set()
+        try:
+            found = read_folders(self.options.baseline)
+        except AggregateError as error:
+            raise pytest.UsageError(f"--baseline: {error}") from None
+        return {(scenario_of(cell.item), name) for cell in found.cells.values() for _, name in cell.names}
+
+    def _say_resumed(self, tally: Tally) -> None:
+        assert self.killed is not None
+        down = "the machine was started anew since" if self.killed.machine_went_down else "it was killed"
+        say(
+            f"campaign {self.killed.folder.name} goes on: {down}; {tally.attempts} attempts counted, "
+            f"{len(tally.unfinished)} without an end"
+        )
+
+    def _end(self, run: Run, campaign: Campaign, not_run: Mapping[str, list[str]], spent_s: float) -> None:
+        assert run.device is not None
+        ending = Ending(
+            campaign.tally,
+            run.run_id,
+            str(run.folder_path),
+            run.device.name,
+            run.device.sim is not None,
+            self.seconds,
+            spent_s,
+            not_run,
+            campaign.stopped,
+            campaign.folded,
+            campaign.late,
+        )
+        print(text(ending, shutil.get_terminal_size().columns, color=sys.stdout.isatty()), flush=True)
+        _append_summary(markdown(ending))
+        self.status = int(ending.is_bad)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.status is not None:
+            session.exitstatus = self.status
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+
+def _go(campaign: Campaign) -> bool:
+    """Run the campaign; return whether Ctrl-C, SIGTERM or SIGHUP ended it early."""
+    with _signals():
+        try:
+            campaign.go()
+        except KeyboardInterrupt as error:
+            campaign.stopped = str(error) or "interrupted (SIGINT)"
+            return True
+    return False
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[None]:
+    """Let the signals that end a job, or close a terminal, end it as Ctrl-C does: with a summary."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt(f"interrupted ({signal.Signals(number).name})")
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _append_summary(told: str) -> None:
+    path = os.environ.get(SUMMARY_VARIABLE)
+    if not path:
+        return
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(told)
+    except OSError as error:
+        say(f"{SUMMARY_VARIABLE}={path}: cannot write the summary: {error.strerror}")
+
+
+def _settings_of(run: Run) -> Mapping[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(run.settings)
+
+
+def _clock(time_s: float) -> str:
+    return time.strftime("%a %H:%M", time.localtime(time_s))
+
+
+def say(told: str) -> None:
+    """Tell how it goes; stdout is for the result alone."""
+    print(told, file=sys.stderr, flush=True)

@@ -1,0 +1,284 @@
+"""`mps-stress campaign` in real runs: what it says, what it survives, and what its exit status means."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stress.aggregate.folders import read_folders
+from stress.campaign.lock import FOLDER_VARIABLE
+from stress.campaign.lock import DeviceLock
+from stress.record import RunReader
+from tests.conftest import PROLOGUE
+
+FINE = """
+class Fine(Scenario):
+    iterations = 2
+    def make_input(self, generator):
+        return torch.randn(8, generator=generator)
+    def step(self, state, x):
+        return x + 1
+
+class Planted(Fine):
+    canary = True
+    def step(self, state, x):
+        return x + (threading.current_thread() is not threading.main_thread())
+"""
+ABORTS = """
+class Aborts(Scenario):
+    iterations = 2
+    def make_input(self, generator):
+        return torch.randn(8, generator=generator)
+    def step(self, state, x):
+        if threading.current_thread() is not threading.main_thread():
+            os.write(2, b"assertion failed: nobody has a name for this one\\n")
+            os.abort()
+        return x
+"""
+KILLED = """
+class KillsItself(Scenario):
+    iterations = 2
+    def make_input(self, generator):
+        return torch.randn(8, generator=generator)
+    def step(self, state, x):
+        if threading.current_thread() is not threading.main_thread():
+            os.kill(os.getpid(), 9)
+        return x
+"""
+
+
+class Place:
+    """A folder with scenarios, in which campaigns are run."""
+
+    def __init__(self, folder: Path, source: str) -> None:
+        self.folder = folder
+        (folder / "scenarios").mkdir(parents=True)
+        (folder / "scenarios" / "subject.py").write_text(PROLOGUE + source)
+        self.env = {**os.environ, FOLDER_VARIABLE: str(folder), "COLUMNS": "200"}
+
+    def command(self, *args: str) -> list[str]:
+        return [sys.executable, "-m", "stress.cli", "campaign", "--device=cpu", "--threads=2", *args]
+
+    def run(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            self.command(*args), cwd=self.folder, env={**self.env, **env}, capture_output=True, text=True,
+            timeout=120, check=False, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        print(done.stdout, done.stderr, sep="\n")
+        return done
+
+    def start(self, *args: str) -> subprocess.Popen[str]:
+        """Start a campaign and wait until some attempts of it are recorded."""
+        process = subprocess.Popen(
+            self.command(*args), cwd=self.folder, env=self.env, text=True, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        until = time.monotonic() + 90
+        while self.ends() < 3:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        return process
+
+    @property
+    def runs(self) -> list[Path]:
+        return sorted((self.folder / "results" / "runs").glob("*"))
+
+    def ends(self) -> int:
+        texts = [path.read_text() for run in self.runs for path in run.glob("*.jsonl")]
+        return sum('"kind":"attempt_end"' in line for text in texts for line in text.splitlines())
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(tmp_path_factory.mktemp("campaign"), FINE + ABORTS)
+
+
+@pytest.fixture(scope="module")
+def done(place: Place) -> subprocess.CompletedProcess[str]:
+    return place.run("--seconds=6", GITHUB_STEP_SUMMARY=str(place.folder / "summary.md"))
+
+
+class TestACampaign:
+    def test_fails_for_what_has_no_name(self, done: subprocess.CompletedProcess[str]) -> None:
+        assert done.returncode == 1
+        (told,) = [line for line in done.stdout.splitlines() if line.startswith("NEW: ")]
+        assert told.startswith("NEW: crash: ")
+        assert "scenarios/subject.py::Aborts[t2]; next: mps-stress replay 2" in told
+
+    def test_says_how_often_what_failed(self, done: subprocess.CompletedProcess[str]) -> None:
+        (row,) = [
+            line for line in done.stdout.splitlines() if line.startswith("scenarios/subject.py::Aborts")
+        ]
+        _, failed, counted, *_ = row.split()
+        assert int(failed) == int(counted) > 0
+
+    def test_says_what_green_is_worth(self, done: subprocess.CompletedProcess[str]) -> None:
+        assert "1 other item together: 0 of " in done.stdout
+        assert "canaries: found in all " in done.stdout
+
+    def test_leaves_records_that_enter_rates(
+        self, place: Place, done: subprocess.CompletedProcess[str]
+    ) -> None:
+        whole = read_folders(place.runs)
+        assert not whole.problems
+        assert not [one for one in whole.runs.values() if one.is_apart or one.was_killed]
+        counted = {cell.item.rpartition("::")[2]: cell for cell in whole.cells.values()}
+        assert counted["Fine[t2]"].counted > 5
+        assert counted["Planted[t2]"].is_canary
+
+    def test_draws_a_seed_for_every_turn(self, place: Place, done: subprocess.CompletedProcess[str]) -> None:
+        starts = [one for one in RunReader(place.runs[0]) if one["kind"] == "attempt_start"]
+        turns = [one for one in starts if one["role"] == "reference" and "Fine" in one["item"]]
+        assert len({one["seed"] for one in turns}) == len(turns) > 0
+        numbers = [one["attempt"] for one in starts if one["role"] == "crew" and "Fine" in one["item"]]
+        assert numbers == list(range(len(numbers)))
+
+    def test_names_each_attempt_by_its_replay(
+        self, place: Place, done: subprocess.CompletedProcess[str]
+    ) -> None:
+        start = next(one for one in RunReader(place.runs[0]) if one["kind"] == "attempt_start")
+        assert start["command"] == f"mps-stress replay {place.runs[0].name}/{start['serial']}"
+
+    def test_adds_to_the_summary_of_github(
+        self, place: Place, done: subprocess.CompletedProcess[str]
+    ) -> None:
+        told = (place.folder / "summary.md").read_text()
+        assert told.startswith("### campaign 2")
+        assert "| scenarios/subject.py::Aborts&#91;t2&#93; | " in told
+
+    def test_is_known_the_second_time_with_a_baseline(
+        self, place: Place, done: subprocess.CompletedProcess[str]
+    ) -> None:
+        again = place.run("--seconds=3", f"--baseline={place.runs[0]}")
+        assert again.returncode == 0
+        assert "had names that are known (results/known, --baseline)" in again.stdout
+
+
+class TestWhatEndsIt:
+    @pytest.fixture
+    def place(self, tmp_path: Path) -> Place:
+        return Place(tmp_path / "place", FINE)
+
+    @pytest.fixture
+    def running(self, place: Place) -> Iterator[subprocess.Popen[str]]:
+        process = place.start("--seconds=600")
+        yield process
+        process.kill()
+        process.communicate()
+
+    def test_goes_on_after_sigkill_in_the_same_run(self, place: Place) -> None:
+        process = place.start("--seconds=25")
+        process.kill()
+        process.communicate()
+        before = place.ends()
+        done = place.run("--seconds=25", "--resume")
+        assert done.returncode == 0
+        assert f"campaign {place.runs[0].name} goes on: it was killed; " in done.stderr
+        assert len(place.runs) == 1
+        whole = read_folders(place.runs)
+        assert not whole.problems
+        crew = [cell for cell in whole.cells.values() if "Fine" in cell.item]
+        assert place.ends() > before
+        assert sum(cell.counted for cell in crew) > 3
+        serials = [one["serial"] for one in RunReader(place.runs[0]) if one["kind"] == "attempt_start"]
+        assert len(set(serials)) == len(serials)
+        assert not list(place.runs[0].glob("*.blackbox"))
+
+    def test_does_not_go_on_with_other_options(self, place: Place, running: subprocess.Popen[str]) -> None:
+        running.kill()
+        running.communicate()
+        done = place.run("--seconds=600", "--resume", "--deadline=7")
+        assert done.returncode == 2
+        assert "ran with other options (deadline_s was 60.0 and is 7.0)" in done.stderr + done.stdout
+
+    def test_says_that_there_is_nothing_to_resume(self, place: Place) -> None:
+        done = place.run("--resume")
+        assert done.returncode == 0
+        assert done.stdout.startswith("nothing to resume: ")
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+    def test_has_a_summary_after_a_signal(
+        self, place: Place, running: subprocess.Popen[str], number: signal.Signals
+    ) -> None:
+        running.send_signal(number)
+        out, _ = running.communicate(timeout=60)
+        assert running.returncode == 130
+        assert f"ended early: interrupted ({number.name})" in out
+        assert "canaries: found in " in out
+
+    def test_keeps_others_off_the_device(self, place: Place, running: subprocess.Popen[str]) -> None:
+        done = place.run("--seconds=5")
+        assert done.returncode == 2
+        assert f"a campaign of process {running.pid} runs on cpu" in done.stdout + done.stderr
+
+    def test_counts_foreign_kills_apart(self, tmp_path: Path) -> None:
+        done = Place(tmp_path / "killed", FINE + KILLED).run("--seconds=6")
+        assert done.returncode == 0
+        assert " killed by a signal that the framework did not send" in done.stdout
+
+    def test_ends_early_where_nothing_counts(self, tmp_path: Path) -> None:
+        done = Place(tmp_path / "nothing", KILLED).run("--seconds=100")
+        assert done.returncode == 1
+        assert "ended early: no item has an attempt that counts" in done.stdout
+        assert "set aside, nothing of it counts: scenarios/subject.py::KillsItself[t2]: " in done.stdout
+        assert "no canary ran" in done.stdout
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("args", "told"),
+        [
+            (["--seconds=0"], "--seconds=0: expected a positive number"),
+            (["--disk-mb=x"], "--disk-mb=x: expected a whole number"),
+            (["--threads=0"], "--threads=0: expected positive whole numbers"),
+            (["scenarios/other.py"], "scenarios/other.py"),
+            (["--baseline=nowhere"], "--baseline: nowhere: there is no such folder"),
+            (["--", "-n", "2"], "a campaign is one process: leave out -n"),
+            (["--", "-k", "NoSuchScenario"], "no scenario to run"),
+        ],
+    )
+    def test_is_one_sentence_and_status_2(self, tmp_path: Path, args: list[str], told: str) -> None:
+        done = Place(tmp_path / "place", FINE).run("--seconds=3", *args)
+        assert done.returncode == 2
+        assert told in done.stdout + done.stderr
+        assert "Traceback" not in done.stdout + done.stderr
+
+
+class TestTheLock:
+    def test_dies_with_its_owner(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+        code = "import os\nfrom stress.campaign.lock import DeviceLock\nlock = DeviceLock('cpu')\nprint(os.getpid(), flush=True)\ninput()"
+        owner = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert owner.stdout is not None
+        pid = int(owner.stdout.readline())
+        with pytest.raises(Exception, match=f"a campaign of process {pid} runs on cpu"):
+            DeviceLock("cpu")
+        owner.kill()
+        owner.wait()
+        DeviceLock("cpu").release()
+
+    def test_names_the_way_out_without_a_folder(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "none"))
+        with pytest.raises(Exception, match=f"another folder can be given as {FOLDER_VARIABLE}"):
+            DeviceLock("cpu")
+
+
+def test_the_settings_of_a_run_survive_json() -> None:
+    """What `difference` compares went through a record."""
+    from stress.campaign.resume import difference
+
+    now = {"threads": (2,), "seed": 1, "results": Path("a"), "sim": {"faults": ()}}
+    was = json.loads(json.dumps({"threads": [2], "seed": 2, "results": "b", "sim": {"faults": []}}))
+    assert difference(was, now) == ""
+    assert difference({**was, "threads": [4]}, now) == "threads was [4] and is (2,)"
