@@ -12,9 +12,8 @@ from stress.campaign.resume import find_killed
 from stress.cli import EXIT_INTERRUPTED
 from stress.cli import EXIT_USAGE
 
-_STATUS = {
+_STATUS: dict[int, int] = {
     pytest.ExitCode.USAGE_ERROR: EXIT_USAGE,
-    pytest.ExitCode.NO_TESTS_COLLECTED: EXIT_USAGE,
     pytest.ExitCode.INTERRUPTED: EXIT_INTERRUPTED,
 }
 # The ini file's addopts are for tests: -n, -v or --lf among them would change what a campaign is. Twice quiet, because
@@ -34,8 +33,4 @@ def run(options: CampaignOptions) -> int:
     status = pytest.main([*_QUIET, *options.pytest_arguments], plugins=[plugin])
     if plugin.status is not None:
         return plugin.status
-    if status == pytest.ExitCode.NO_TESTS_COLLECTED:
-        print("no scenario to run: name files or classes, as in scenarios/linear.py::SharedLinear")
-    return (
-        _STATUS.get(pytest.ExitCode(status), int(status)) if status in set(pytest.ExitCode) else int(status)
-    )
+    return _STATUS.get(int(status), int(status))

@@ -41,6 +41,7 @@ class CampaignOptions:
             baseline=tuple(map(Path, given["baseline"] or ())),
             resume=given["resume"],
             pytest_arguments=(
+                "--mps-profile=full",
                 *given["arguments"],
                 f"--mps-threads={given['threads']}",
                 f"--mps-device={given['device']}",

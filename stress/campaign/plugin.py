@@ -33,6 +33,8 @@ from stress.campaign.summary import markdown
 from stress.campaign.summary import text
 from stress.campaign.tally import Arm
 from stress.campaign.tally import Tally
+from stress.cli import EXIT_INTERRUPTED
+from stress.cli import EXIT_USAGE
 from stress.diagnose.signatures import default_signatures
 from stress.items import ScenarioItem
 from stress.options import xdist_workers
@@ -105,6 +107,13 @@ class CampaignPlugin:
                 "out --resume to begin a new campaign"
             )
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        if not any(isinstance(one, ScenarioItem) for one in items):
+            raise pytest.UsageError(
+                "no scenario to run: name files or classes, as in scenarios/linear.py::SharedLinear"
+            )
+
     def pytest_mps_record(self, record: Mapping[str, Any]) -> None:
         if self._tally is not None:
             self._tally.see(record)
@@ -113,6 +122,11 @@ class CampaignPlugin:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Take the place of pytest's own loop; the records are open by now."""
         run = run_of(session.config)
+        if session.testsfailed:
+            self.status = EXIT_USAGE
+            raise session.Interrupted(
+                "a file of scenarios cannot be imported: a campaign runs all of them or none"
+            )
         items, not_run = usable([one for one in session.items if isinstance(one, ScenarioItem)])
         tally = self._tally = Tally(
             [
@@ -148,7 +162,7 @@ class CampaignPlugin:
             interrupted = _go(campaign)
         self._end(run, campaign, not_run, time.time() - began)
         if interrupted:
-            self.status = 130
+            self.status = EXIT_INTERRUPTED
         return True
 
     def _baseline(self) -> set[tuple[str, str]]:

@@ -108,7 +108,7 @@ def _row(arm: Arm) -> list[str]:
 
 def _table(arms: Sequence[Arm]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("item")
+    table.add_column("item", overflow="fold", min_width=30)
     for name in ("failed", "of"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("rate, 95 %", no_wrap=True)

@@ -82,7 +82,7 @@ class Place:
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
         until = time.monotonic() + 90
-        while self.ends() < 3:
+        while self.ends() < 12:  # more than the canary has in one turn
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < until
             time.sleep(0.05)
@@ -239,7 +239,7 @@ class TestBadInput:
         [
             (["--seconds=0"], "--seconds=0: expected a positive number"),
             (["--disk-mb=x"], "--disk-mb=x: expected a whole number"),
-            (["--threads=0"], "--threads=0: expected positive whole numbers"),
+            (["--threads=0"], "threads=0: expected positive whole numbers"),
             (["scenarios/other.py"], "scenarios/other.py"),
             (["--baseline=nowhere"], "--baseline: nowhere: there is no such folder"),
             (["--", "-n", "2"], "a campaign is one process: leave out -n"),
@@ -251,6 +251,14 @@ class TestBadInput:
         assert done.returncode == 2
         assert told in done.stdout + done.stderr
         assert "Traceback" not in done.stdout + done.stderr
+
+    def test_a_file_that_cannot_be_imported_is_told(self, tmp_path: Path) -> None:
+        place = Place(tmp_path / "place", FINE)
+        (place.folder / "scenarios" / "wrong.py").write_text("import no_such_module\n")
+        done = place.run("--seconds=3")
+        assert done.returncode == 2
+        assert "No module named 'no_such_module'" in done.stdout
+        assert "a campaign runs all of them or none" in done.stdout
 
 
 class TestTheLock:
