@@ -105,7 +105,9 @@ class TestLaunchd:
     def test_resume_is_the_nightly_campaign_resumed(self) -> None:
         (nightly,) = commands(job("nightly")["ProgramArguments"][-1])
         (resume,) = commands(job("resume")["ProgramArguments"][-1])
-        assert resume == [*nightly, "--resume"]
+        # What follows "--" is pytest's.
+        at = nightly.index("--")
+        assert resume == [*nightly[:at], "--resume", *nightly[at:]]
 
     @pytest.mark.parametrize("name", ["nightly", "resume"])
     def test_launchd_signals_the_campaign_and_caffeinate_waits_for_it(
@@ -202,8 +204,8 @@ class TestCommandLines:
 
     def test_options_of_the_plugin_exist(self) -> None:
         known = {name for name, *_ in options._VALUED} | {name for name, _ in options._FLAGS}
-        texts = [one.read_text() for one in (*WORKFLOWS.glob("*.yml"), *(ROOT / "docs").glob("*.md"))]
-        used = {name for text in texts for name in re.findall(r"--mps-([a-z-]+)", text)}
+        files = (*WORKFLOWS.glob("*.yml"), *LAUNCHD.glob("*.plist"), *(ROOT / "docs").glob("*.md"))
+        used = {name for one in files for name in re.findall(r"--mps-([a-z-]+)", one.read_text())}
         assert {"threads", "device", "attempts", "seconds", "deadline"} <= used
         assert used <= known
 
