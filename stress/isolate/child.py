@@ -229,19 +229,20 @@ def _crew(spec: ChildSpec, result: Result, join_deadline_s: float | None) -> lis
     box = BlackBox(spec.file("blackbox"), workload.plan.workers)
     device = open_device(spec.device)
     box.stage("setup")
+    references = [Reference.from_data(store.load(Path(path))) for path in spec.references]
+    readback = _readback(spec, workload)
+    # Before the scenario's own setup: one that measures the device's memory there would count the weights as a leak.
+    weights = ramps(references[0].elements_max, device.torch_device) if readback == "digest" else None
     states = workload.make_states(device.torch_device)
     box.stage("inputs")
     cpu_inputs = workload.make_inputs()
     made = fingerprint(states, cpu_inputs)
     inputs = [moved(x, device.torch_device) for x in cpu_inputs]
-    references = [Reference.from_data(store.load(Path(path))) for path in spec.references]
     if made != references[0].fingerprint:
         raise BrokenScenario(
             "setup or make_input gave different values in two processes with the same seed: "
             "draw only from the generators that the framework seeds"
         )
-    readback = _readback(spec, workload)
-    weights = ramps(references[0].elements_max, device.torch_device) if readback == "digest" else None
     if spec.perturb_mode == "op":
         dispatch_cache.resolve_all()
         dispatch_cache.fill(references[0].operators)
