@@ -27,7 +27,7 @@ from stress.record import RunReader
 
 ROOT = Path(__file__).parent.parent
 SECONDS = 300.0
-FAULTS = "allocator_free_list:0.001,error_wrong_thread:0.001"
+FAULTS = "event_wait_missing:0.001,error_wrong_thread:0.001"
 SHOT_EVERY_S = (2.0, 15.0)
 CAMPAIGN_SHARE = 0.1
 """Share of the shots that hit the campaign itself."""
@@ -142,7 +142,14 @@ def main() -> int:
 
 
 def _tell(soak: Soak, seed: int) -> int:
-    (run,) = sorted((soak.folder / "runs").iterdir())
+    output = (soak.folder / "output").read_text(errors="replace")
+    runs = sorted((soak.folder / "runs").glob("*"))
+    if len(runs) != 1:
+        print(
+            f"{output}\nFAILED: {len(runs)} runs where one campaign was to go on; exit statuses {soak.statuses}"
+        )
+        return 1
+    (run,) = runs
     reader = RunReader(run)
     kinds: Counter[str] = Counter()
     outside = 0
@@ -156,7 +163,7 @@ def _tell(soak: Soak, seed: int) -> int:
     orphans = soak.orphans()
     growth = soak.growth_mb_per_hour()
     killed = soak.shots["campaign"]
-    print((soak.folder / "output").read_text(errors="replace")[-4000:])
+    print(output[-4000:])
     print(f"soak of {soak.seconds:g} s, seed {seed:#x}: {soak.starts} starts, exit statuses {soak.statuses}")
     print(f"shots: {dict(soak.shots)}")
     print(f"records: {dict(kinds)}; torn lines {reader.torn_lines}; unreadable {reader.problems_total}")

@@ -20,7 +20,7 @@ EXIT_INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 2 for bad input, with one sentence on stderr."""
-    args = make_parser().parse_args(argv)
+    args = _parse(argv)
     try:
         status: int = args.run(args)
         sys.stdout.flush()
@@ -34,6 +34,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return status
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Return the arguments. What follows `--` belongs to a command's `arguments`, which argparse closes at the first option."""
+    parser = make_parser()
+    args, rest = parser.parse_known_args(argv)
+    if rest and (rest[0] != "--" or not hasattr(args, "arguments")):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        args.arguments += rest[1:]
+    return args
 
 
 def make_parser() -> argparse.ArgumentParser:

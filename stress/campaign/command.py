@@ -6,11 +6,15 @@ import time
 
 import pytest
 
+from stress.campaign.lock import DeviceLock
+from stress.campaign.lock import LockError
+from stress.campaign.lock import LockHeld
 from stress.campaign.options import CampaignOptions
 from stress.campaign.plugin import CampaignPlugin
 from stress.campaign.resume import find_killed
 from stress.cli import EXIT_INTERRUPTED
 from stress.cli import EXIT_USAGE
+from stress.commands import CommandError
 
 _STATUS: dict[int, int] = {
     pytest.ExitCode.USAGE_ERROR: EXIT_USAGE,
@@ -23,13 +27,21 @@ _QUIET = ("-qq", "-o", "addopts=", "-p", "no:cacheprovider", "--disable-warnings
 
 def run(options: CampaignOptions) -> int:
     """Run the campaign; 0 nothing new, 1 somebody has to look, 2 bad input, 130 interrupted."""
-    killed = None
+    killed = lock = None
     if options.resume:
         killed = find_killed(options.results, time.time())
         if killed is None:
             print(f"nothing to resume: no campaign in {options.results} was killed before its time was up")
             return 0
-    plugin = CampaignPlugin(options, killed)
+        try:
+            # Before the device is opened, which would disturb the campaign that runs on it.
+            lock = DeviceLock(str(killed.record["device"]))
+        except LockHeld as error:
+            print(f"nothing to resume: {error}")
+            return 0
+        except LockError as error:
+            raise CommandError(str(error)) from None
+    plugin = CampaignPlugin(options, killed, lock)
     status = pytest.main([*_QUIET, *options.pytest_arguments], plugins=[plugin])
     if plugin.status is not None:
         return plugin.status

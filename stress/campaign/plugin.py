@@ -21,7 +21,6 @@ from stress.campaign.line import RateLine
 from stress.campaign.line import rate_line
 from stress.campaign.lock import DeviceLock
 from stress.campaign.lock import LockError
-from stress.campaign.lock import LockHeld
 from stress.campaign.loop import Campaign
 from stress.campaign.loop import usable
 from stress.campaign.options import CampaignOptions
@@ -47,14 +46,15 @@ SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
 class CampaignPlugin:
     """Given to `pytest.main` by the command."""
 
-    def __init__(self, options: CampaignOptions, killed: Killed | None) -> None:
+    def __init__(self, options: CampaignOptions, killed: Killed | None, lock: DeviceLock | None) -> None:
+        """`lock` is that of the killed campaign's device, where there is one to go on with."""
         self.options, self.killed = options, killed
         self.status: int | None = None
         """Exit status of the command, once the campaign has ended."""
         self.until = killed.until if killed is not None else 0.0
         """When the time is up; it begins when the device is open, because building it may take a minute."""
         self._tally: Tally | None = None
-        self._lock: DeviceLock | None = None
+        self._lock = lock
 
     @property
     def seconds(self) -> float:
@@ -78,17 +78,13 @@ class CampaignPlugin:
         run = run_of(session.config)
         if run.device is None:
             raise pytest.UsageError("a campaign runs scenarios: leave out --mps-all-tests and --collect-only")
-        try:
-            self._lock = DeviceLock(run.device.name)
-        except LockHeld as error:
-            if self.options.resume:
-                pytest.exit(f"nothing to resume: {error}", returncode=0)
-            raise pytest.UsageError(str(error)) from None
-        except LockError as error:
-            raise pytest.UsageError(str(error)) from None
         if self.killed is not None:
             self._check_same(run)
         else:
+            try:
+                self._lock = DeviceLock(run.device.name)
+            except LockError as error:
+                raise pytest.UsageError(str(error)) from None
             self.until = time.time() + self.options.seconds
         run.extra = {"until": self.until, "seconds_asked": self.seconds}
         for line in run.device.header_lines:
@@ -98,6 +94,8 @@ class CampaignPlugin:
         assert self.killed is not None
         was = self.killed.record
         told = difference(was["settings"], _settings_of(run))
+        if not told and run.device is not None and run.device.name != was["device"]:
+            told = f"the device was {was['device']} and is {run.device.name}"
         then, now = was.get("torch") or {}, run.device.torch if run.device is not None else {}
         if not told and any(then.get(name) != now.get(name) for name in ("version", "git")):
             told = f"torch was {then.get('version')} and is {now.get('version')}"
@@ -160,7 +158,8 @@ class CampaignPlugin:
                 disk_bytes_max=self.options.disk_bytes_max,
             )
             interrupted = _go(campaign)
-        self._end(run, campaign, not_run, time.time() - began)
+        with _signals(signal.SIG_IGN):  # a job that is cancelled gets a second one while it writes
+            self._end(run, campaign, not_run, time.time() - began)
         if interrupted:
             self.status = EXIT_INTERRUPTED
         return True
@@ -211,7 +210,7 @@ class CampaignPlugin:
 
 def _go(campaign: Campaign) -> bool:
     """Run the campaign; return whether Ctrl-C, SIGTERM or SIGHUP ended it early."""
-    with _signals():
+    with _signals(_stop):
         try:
             campaign.go()
         except KeyboardInterrupt as error:
@@ -220,19 +219,20 @@ def _go(campaign: Campaign) -> bool:
     return False
 
 
+def _stop(number: int, frame: object) -> None:
+    """End the campaign as Ctrl-C does: with a summary."""
+    raise KeyboardInterrupt(f"interrupted ({signal.Signals(number).name})")
+
+
 @contextlib.contextmanager
-def _signals() -> Iterator[None]:
-    """Let the signals that end a job, or close a terminal, end it as Ctrl-C does: with a summary."""
-
-    def stop(number: int, frame: object) -> None:
-        raise KeyboardInterrupt(f"interrupted ({signal.Signals(number).name})")
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+def _signals(handler: Any) -> Iterator[None]:
+    """Handle the signals that end a job, or close a terminal, in this way."""
+    before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, previous in before.items():
+            signal.signal(number, previous)
 
 
 def _append_summary(told: str) -> None:

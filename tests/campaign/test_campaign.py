@@ -220,6 +220,13 @@ class TestWhatEndsIt:
         assert done.returncode == 2
         assert f"a campaign of process {running.pid} runs on cpu" in done.stdout + done.stderr
 
+    def test_leaves_a_running_one_alone_when_it_would_go_on(
+        self, place: Place, running: subprocess.Popen[str]
+    ) -> None:
+        done = place.run("--seconds=600", "--resume")
+        assert done.returncode == 0
+        assert done.stdout == f"nothing to resume: a campaign of process {running.pid} runs on cpu ({place.folder}/mps-stress-cpu.lock): wait for its end, or stop it with Ctrl-C or SIGTERM\n"  # fmt: skip
+
     def test_counts_foreign_kills_apart(self, tmp_path: Path) -> None:
         done = Place(tmp_path / "killed", FINE + KILLED).run("--seconds=6")
         assert done.returncode == 0
@@ -244,6 +251,8 @@ class TestBadInput:
             (["--baseline=nowhere"], "--baseline: nowhere: there is no such folder"),
             (["--", "-n", "2"], "a campaign is one process: leave out -n"),
             (["--", "-k", "NoSuchScenario"], "no scenario to run"),
+            (["scenarios", "--device=cpu", "--", "-k", "NoSuchScenario"], "no scenario to run"),
+            (["--nonsense"], "unrecognized arguments: --nonsense"),
         ],
     )
     def test_is_one_sentence_and_status_2(self, tmp_path: Path, args: list[str], told: str) -> None:
