@@ -17,6 +17,7 @@ from stress.diagnose import CrashReport
 from stress.diagnose import IpsError
 from stress.diagnose import default_folders
 from stress.diagnose import find_reports
+from stress.isolate.backend import IsolationError
 from stress.isolate.spec import ChildSpec
 from stress.isolate.supervisor import ChildRun
 from stress.isolate.verdicts import Judged
@@ -61,7 +62,11 @@ class AttemptRunner:
         identity = {**identity, "serial": serial_of(spec.name)}
         self._record("attempt_start", **identity, **start)
         wall, clock = time.time(), time.monotonic()
-        run = self._run_child(spec, workers)
+        try:
+            run = self._run_child(spec, workers)
+        except (IsolationError, OSError) as error:
+            self._record("attempt_end", **identity, **_no_child(spec, error, time.monotonic() - clock))
+            raise
         slept_s = time.time() - wall - (time.monotonic() - clock)
         role = identity["role"]
         judged = judge_reference(run) if role == "reference" else judge(run, self._reports(run))
@@ -94,6 +99,14 @@ class AttemptRunner:
                 found += find_reports(folder, since=run.started, pids={run.pid}, unreadable=unreadable)
         self.unreadable_reports += [str(one) for one in unreadable]
         return found
+
+
+def _no_child(spec: ChildSpec, error: Exception, seconds: float) -> dict[str, object]:
+    """Return the end of an attempt that had no child: without one it would read as if the machine had gone down."""
+    for suffix in _SCRATCH:
+        spec.file(suffix).unlink(missing_ok=True)
+    verdict = Verdict.BROKEN if isinstance(error, IsolationError) else Verdict.INCONCLUSIVE
+    return {"verdict": str(verdict), "seconds": seconds, "headline": f"no child process: {error}"}
 
 
 def _judge_sleep(judged: Judged, slept_s: float) -> None:

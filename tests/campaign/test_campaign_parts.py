@@ -25,6 +25,7 @@ from stress.campaign.tally import Arm
 from stress.campaign.tally import Tally
 from stress.isolate import supervisor
 from stress.isolate.backend import Exit
+from stress.isolate.backend import IsolationError
 from stress.isolate.spec import ChildSpec
 from stress.record.folder import host_name
 
@@ -276,6 +277,23 @@ class TestFindKilled:
         assert find_killed(tmp_path / "a", 100.0) is None
         assert find_killed(tmp_path / "b", 50.0) is None
         assert find_killed(tmp_path / "none", 50.0) is None
+
+
+class TestACrewThatCannotBeStarted:
+    def test_leaves_an_end_all_the_same(self, tmp_path: Path) -> None:
+        """A start without an end means that the machine or the parent died; a server that was killed is neither."""
+        records: list[tuple[str, Any]] = []
+
+        def no_child(spec: ChildSpec, workers: int) -> Any:
+            spec.file("blackbox").write_text("")
+            raise IsolationError("lost the fork server")
+
+        runner = AttemptRunner(no_child, lambda kind, **fields: records.append((kind, fields.get("verdict"))))
+        spec = ChildSpec("crew", str(tmp_path), "host-1-0-1", "cpu", deadline_s=60.0)
+        with pytest.raises(IsolationError):
+            runner.run(spec, 0, {"item": "a", "role": "crew", "attempt": 0}, {})
+        assert records == [("attempt_start", None), ("attempt_end", "broken")]
+        assert not list(tmp_path.iterdir())
 
 
 class TestSleep:
