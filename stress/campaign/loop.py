@@ -90,7 +90,8 @@ class Campaign:
         while True:
             arms = [one for one in arms if not one.is_set_aside]
             if not arms:
-                self.stopped = "no item has an attempt that counts" if not self._anything_counts else ""
+                nothing = "no item has an attempt that counts"
+                self.stopped = "every item was set aside" if self._anything_counts else nothing
                 return
             yield self._draw.choices(arms, chances([one.standing for one in arms]))[0]
 
@@ -124,7 +125,10 @@ class Campaign:
         return result
 
     def _keep_house(self) -> None:
-        """Close a long file of records; keep the folder of results within its limit."""
+        """Close a long file of records; keep the folder of results within its limit; end where records are lost."""
+        if self.run.writer.lost:
+            self.stopped = f"records are lost: no room in {self.run.folder_path}"
+            return
         if self.run.writer.path.stat().st_size > FILE_BYTES_MAX:
             self.run.next_file()
         if time.monotonic() < self._disk_at:

@@ -19,6 +19,7 @@ from stress.report.plain import one_line
 from stress.report.render import render
 
 NAMES_SHOWN = 3
+NEWS_SHOWN = 20
 NAME_CHARS_MAX = 120
 
 
@@ -125,11 +126,13 @@ def _sentences(ending: Ending) -> Iterator[str]:
         others = "other " if tally.failing else ""
         yield f"{count(len(rest), f'{others}item')} together: {stats.confidence_sentence(0, sum(one.counted for one in rest))}"
     yield _canary_sentence(ending)
-    for news in tally.news.values():
+    for news in list(tally.news.values())[:NEWS_SHOWN]:
         yield (
             f"NEW: {one_line(news.name, NAME_CHARS_MAX)} in {one_line(news.item)}; next: mps-stress replay "
             f"{ending.run_id}/{news.serial}"
         )
+    if len(tally.news) > NEWS_SHOWN:
+        yield f"NEW: {len(tally.news) - NEWS_SHOWN} more: mps-stress report {ending.folder} -o page.html"
     if tally.known_failures:
         yield f"{count(tally.known_failures, 'failure')} had names that are known (results/known, --baseline)"
     if tally.foreign_kills:

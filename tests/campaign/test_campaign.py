@@ -163,6 +163,47 @@ class TestACampaign:
         assert "had names that are known (results/known, --baseline)" in again.stdout
 
 
+class TestTheDiskLimit:
+    """Files and limits are made small; everything else is as it is."""
+
+    SMALL = """
+import sys
+import stress.campaign.loop as loop
+import stress.campaign.options as options
+from stress.cli import main
+loop.FILE_BYTES_MAX, loop._DISK_LOOK_S, options.BYTES_PER_MB = 10_000, 0.0, {unit}
+sys.exit(main(["campaign", "--device=cpu", "--threads=2", "--disk-mb=1", "--seconds=8", "--", *sys.argv[1:]]))
+"""
+
+    def _run(self, place: Place, unit: int) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-c", self.SMALL.format(unit=unit)], cwd=place.folder, env=place.env, capture_output=True,
+            text=True, timeout=120, check=False, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        print(done.stdout, done.stderr, sep="\n")
+        return done
+
+    def test_folds_what_is_clean_and_goes_on(self, tmp_path: Path) -> None:
+        place = Place(tmp_path / "place", FINE)
+        done = self._run(place, 30_000)
+        assert " without a finding folded into totals" in done.stdout
+        kinds = [one["kind"] for one in RunReader(place.runs[0])]
+        assert "totals" in kinds
+        whole = read_folders(place.runs)
+        assert not whole.problems
+        told = next(line for line in done.stdout.splitlines() if line.startswith("1 item together: 0 of "))
+        (fine,) = [cell for cell in whole.cells.values() if "Fine" in cell.item]
+        assert fine.counted == int(told.split()[5])
+
+    def test_ends_where_only_findings_are_left(self, tmp_path: Path) -> None:
+        place = Place(tmp_path / "place", ABORTS)
+        done = self._run(place, 8_000)
+        assert done.returncode == 1
+        assert "NEW: crash: " in done.stdout
+        assert "ended early: disk limit: 0 MB in " in done.stdout
+        assert "move old runs away, or give more with --disk-mb" in done.stdout
+
+
 class TestWhatEndsIt:
     @pytest.fixture
     def place(self, tmp_path: Path) -> Place:
