@@ -202,7 +202,8 @@ class TestStrictVerdicts:
 
     def test_every_thread_that_died_early_leaves_iterations_that_never_ran(self, strict: Ran) -> None:
         end = strict.ends("ExitsEverywhere[t4]")[0]
-        assert end["iterations_done"] == 4  # of 16: each thread's first iteration ended it
+        # Of 16: each thread's first iteration ends it. On a busy machine one may be gone before the others have begun.
+        assert 1 <= end["iterations_done"] <= 4
         assert sum(one["name"] == "not-run" for one in end["findings"]) >= 1
 
     def test_items_that_are_not_green_fail_in_pytest(self, strict: Ran) -> None:

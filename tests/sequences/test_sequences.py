@@ -118,7 +118,7 @@ def test_the_fault_of_a_pair_is_found_and_its_code_is_printed(
     run_stress: RunStress, pytester: pytest.Pytester
 ) -> None:
     (pytester.mkdir("scenarios") / "op_sequences.py").write_text(SCENARIO.read_text())
-    how = ("--mps-device=sim", "--mps-sim-faults=op_pair_order:0.1:0", "--mps-threads=8", "--mps-attempts=4")
+    how = ("--mps-device=sim", "--mps-sim-faults=op_pair_order:0.1:0", "--mps-threads=8", "--mps-attempts=20")
     ran = run_stress(
         "", *how, "--mps-seed=1", "--mps-sequences=0", "-k", "float32", "scenarios/op_sequences.py"
     )
