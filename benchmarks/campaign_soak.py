@@ -91,6 +91,8 @@ class Soak:
             return
 
     def _shoot(self, process: subprocess.Popen[bytes]) -> None:
+        if not list((self.folder / "runs").glob("*/*.jsonl")):
+            return  # nothing to go on with yet: the device is being built
         try:
             below = psutil.Process(process.pid).children(recursive=True)
             if self.draw.random() < CAMPAIGN_SHARE:
