@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from stress import late_reports
-from stress.attempts import ItemResult
 from stress.attempts import Turn
 from stress.campaign.allocation import chances
 from stress.campaign.folding import bytes_in
@@ -70,10 +69,11 @@ class Campaign:
 
     def go(self) -> None:
         """Run until the time is up, or nothing is left to run."""
+        self._run_canaries()
         for arm in self._in_turn():
-            self._turn(arm)
             if self.stopped or self.left_s <= 0:
                 break
+            self._turn(arm)
             if time.monotonic() >= self._canaries_at:
                 self._run_canaries()
         if not self.stopped:
@@ -81,8 +81,6 @@ class Campaign:
             self._run_canaries()
 
     def _in_turn(self) -> Iterator[Arm]:
-        yield from self._canary_arms()
-        self._canaries_at = time.monotonic() + self._canary_period_s
         arms = [one for one in self.tally.arms.values() if not one.is_canary]
         fresh = [one for one in arms if not one.turns]
         self._draw.shuffle(fresh)
@@ -99,15 +97,13 @@ class Campaign:
     def _anything_counts(self) -> bool:
         return any(one.counted for one in self.tally.arms.values() if not one.is_canary)
 
-    def _canary_arms(self) -> list[Arm]:
-        return [one for one in self.tally.canaries if not one.is_set_aside]
-
     def _run_canaries(self) -> None:
-        for arm in self._canary_arms():
-            self._turn(arm)
+        for arm in self.tally.canaries:
+            if not arm.is_set_aside:
+                self._turn(arm)
         self._canaries_at = time.monotonic() + self._canary_period_s
 
-    def _turn(self, arm: Arm) -> ItemResult:
+    def _turn(self, arm: Arm) -> None:
         item = self._items[arm.item]
         self.line.now(arm.item.rpartition("/")[2])
         spec = item.spec(self.run)
@@ -117,12 +113,11 @@ class Campaign:
         )
         share_s = TURN_S if arm.is_canary else max(0.0, min(TURN_S, self.left_s))
         before = len(self.tally.news)
-        result = ItemRunner(self.run, spec, Turn(settings, dict(arm.first), share_s)).execute()
+        ItemRunner(self.run, spec, Turn(settings, dict(arm.first), share_s)).execute()
         self.late += late_reports.settle(self.run)
         for news in list(self.tally.news.values())[before:]:
             self.line.say(f"new: {news.name}  {news.item}  mps-stress replay {self.run.run_id}/{news.serial}")
         self._keep_house()
-        return result
 
     def _keep_house(self) -> None:
         """Close a long file of records; keep the folder of results within its limit; end where records are lost."""

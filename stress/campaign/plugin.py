@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -34,6 +35,7 @@ from stress.campaign.tally import Arm
 from stress.campaign.tally import Tally
 from stress.cli import EXIT_INTERRUPTED
 from stress.cli import EXIT_USAGE
+from stress.command_run import say
 from stress.diagnose.signatures import default_signatures
 from stress.items import ScenarioItem
 from stress.options import xdist_workers
@@ -93,7 +95,7 @@ class CampaignPlugin:
     def _check_same(self, run: Run) -> None:
         assert self.killed is not None
         was = self.killed.record
-        told = difference(was["settings"], _settings_of(run))
+        told = difference(was["settings"], asdict(run.settings))
         if not told and run.device is not None and run.device.name != was["device"]:
             told = f"the device was {was['device']} and is {run.device.name}"
         then, now = was.get("torch") or {}, run.device.torch if run.device is not None else {}
@@ -246,16 +248,5 @@ def _append_summary(told: str) -> None:
         say(f"{SUMMARY_VARIABLE}={path}: cannot write the summary: {error.strerror}")
 
 
-def _settings_of(run: Run) -> Mapping[str, Any]:
-    from dataclasses import asdict
-
-    return asdict(run.settings)
-
-
 def _clock(time_s: float) -> str:
     return time.strftime("%a %H:%M", time.localtime(time_s))
-
-
-def say(told: str) -> None:
-    """Tell how it goes; stdout is for the result alone."""
-    print(told, file=sys.stderr, flush=True)
