@@ -30,7 +30,7 @@ from stress.sim.zoo import FAULTS
 TWIN_ATTEMPTS = 1000
 """Over all twins of the zoo, at least."""
 TWIN_ATTEMPTS_EACH = math.ceil(TWIN_ATTEMPTS / len(FAULTS))
-WEIGHTS = {"fault": 6.0, "twin": 2.0, "scale": 2.0}
+WEIGHTS = {"fault": 6.0, "twin": 2.0, "plain": 2.0, "scale": 2.0}
 """Shares of the seconds: the score comes first. Lower and higher probabilities are only printed beside it."""
 
 
@@ -68,7 +68,9 @@ class Measurement:
     shares: Shares
     measured: Measured
     peer: Peer | None
-    _twins_done: bool = False
+    _twins_left: float = 0.0
+    _plain_left: float = 0.0
+    """The weights of what has to stay silent and is still to come."""
 
     def run(self) -> None:
         options = self.options
@@ -76,12 +78,14 @@ class Measurement:
             self._explore(options.explore)
             return
         first, *others = options.probabilities
+        if options.twins:
+            self._twins_left, self._plain_left = _twin_weight(options), _plain_weight(options)
         for number, fault in enumerate(options.faults):
             sides = [self._ours, self._theirs] if number % 2 == 0 else [self._theirs, self._ours]
             for side in sides:
                 side(Subject(fault.design, fault, probability=first))
         if options.twins:
-            self._twins(first)
+            self._quiet(first)
         for probability in others:
             for fault in options.faults:
                 self._ours(Subject(fault.design, fault, probability=probability), weight=WEIGHTS["scale"])
@@ -95,8 +99,8 @@ class Measurement:
         say(f"{self._left()} {told(tally)}")
 
     def _share(self, weight: float) -> float:
-        """Return the seconds of the next measurement of a fault, with those of all twins kept back."""
-        return self.shares.take(weight, reserved=0.0 if self._twins_done else _twin_weight(self.options))
+        """Return the seconds of the next measurement, with those of all that has to stay silent kept back."""
+        return self.shares.take(weight, reserved=self._twins_left + self._plain_left)
 
     def _theirs(self, subject: Subject) -> None:
         if self.peer is None:
@@ -107,12 +111,12 @@ class Measurement:
         self.measured.peers[subject.label] = tally
         say(f"{self._left()} {self.peer.name}: {subject.label}: {tally.told}")
 
-    def _twins(self, probability: float) -> None:
-        """Run the twins of one design after another: nothing strikes in them, so references serve them all."""
+    def _quiet(self, probability: float) -> None:
+        """Run twins, then the device without any fault: nothing strikes, so references serve all of a design."""
         for design in self.measured.entries:
             with self._shared() as shared:
                 self._twins_of(design, probability, shared)
-        self._twins_done = True
+                self._plain_of(design, shared)
 
     @contextlib.contextmanager
     def _shared(self) -> Iterator[dict[str, Reference]]:
@@ -130,16 +134,23 @@ class Measurement:
             for fault in self.options.faults
             if fault.design == design
         ]
-        plain = Subject(design)
-        self._watcher(plain).repeat(plain, len(self.measured.entries[design]), shared)
         for subject in subjects:
-            tally = self._watcher(subject, self.shares.take(WEIGHTS["twin"])).repeat(
-                subject, TWIN_ATTEMPTS_EACH, shared
-            )
+            # Only the plain runs are kept back now: a twin that needs less leaves the rest to the next.
+            self._twins_left -= WEIGHTS["twin"]
+            share_s = self.shares.take(WEIGHTS["twin"], reserved=self._plain_left)
+            tally = self._watcher(subject, share_s).repeat(subject, TWIN_ATTEMPTS_EACH, shared)
             if tally.alarms:
                 say(f"{self._left()} {subject.label}: {len(tally.alarms)} FALSE ALARMS")
         attempts = sum(self.measured.tallies[one.label].total.counted for one in subjects)
         say(f"{self._left()} twins of design {design}: {attempts} attempts")
+
+    def _plain_of(self, design: str, shared: dict[str, Reference]) -> None:
+        """Run every entry once without any fault, within a share: there are more entries than a short run has time for."""
+        plain = Subject(design)
+        self._plain_left -= WEIGHTS["plain"]
+        share_s = self._share(WEIGHTS["plain"])
+        tally = self._watcher(plain, share_s).repeat(plain, len(self.measured.entries[design]), shared)
+        say(f"{self._left()} design {design} without any fault: {tally.total.counted} attempts")
 
     def _explore(self, attempts: int) -> None:
         probability = self.options.probabilities[0]
@@ -190,11 +201,16 @@ def weight_of(options: PowerOptions) -> float:
     """Return the sum of the weights of everything that will take a share."""
     sides = 2 if options.against else 1
     each = sides * WEIGHTS["fault"] + (len(options.probabilities) - 1) * WEIGHTS["scale"]
-    return len(options.faults) * each + _twin_weight(options)
+    quiet = _twin_weight(options) + _plain_weight(options) if options.twins else 0.0
+    return len(options.faults) * each + quiet
 
 
 def _twin_weight(options: PowerOptions) -> float:
-    return len(options.faults) * WEIGHTS["twin"] if options.twins else 0.0
+    return len(options.faults) * WEIGHTS["twin"]
+
+
+def _plain_weight(options: PowerOptions) -> float:
+    return len({one.design for one in options.faults}) * WEIGHTS["plain"]
 
 
 def usable(entries: Sequence[Runnable], capabilities: frozenset[str]) -> tuple[Runnable, ...]:

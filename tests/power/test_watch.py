@@ -186,6 +186,16 @@ class TestMeasurement:
         assert data["twins_killed"] == 0
         assert data["fault_free_attempts"] > 0
 
+    def test_runs_without_any_fault_leave_time_for_the_twins_of_a_short_run(self) -> None:
+        given = options(faults="copy_torn", seconds="20", probability="0.01")
+        measured = unmeasured(given)
+        many = tuple(runnable(f"Entry{number}") for number in range(200))
+        measured.entries = dict.fromkeys(measured.entries, many)
+        run(MadeUp(always("pass")), measured)
+        data = json.loads(json_text(measured))
+        assert data["twin_attempts"] > 0
+        assert data["fault_free_attempts"] > 0
+
     def test_a_failing_twin_is_printed_in_full(self) -> None:
         def bad_twin(subject: Subject, name: str, draw: random.Random) -> str:
             return "hang" if subject.twin and subject.fault == COPY else only_faults(subject, name, draw)
