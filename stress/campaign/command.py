@@ -26,7 +26,7 @@ _QUIET = ("-qq", "-o", "addopts=", "-p", "no:cacheprovider", "--disable-warnings
 
 
 def run(options: CampaignOptions) -> int:
-    """Run the campaign; 0 nothing new, 1 somebody has to look, 2 bad input, 130 interrupted."""
+    """Run the campaign; 0 nothing new, 1 somebody has to look, 2 bad input, 128 and the signal that ended it."""
     killed = lock = None
     if options.resume:
         killed = find_killed(options.results, time.time())

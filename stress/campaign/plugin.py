@@ -28,12 +28,12 @@ from stress.campaign.options import CampaignOptions
 from stress.campaign.resume import Killed
 from stress.campaign.resume import count_again
 from stress.campaign.resume import difference
+from stress.campaign.resume import status_of
 from stress.campaign.summary import Ending
 from stress.campaign.summary import markdown
 from stress.campaign.summary import text
 from stress.campaign.tally import Arm
 from stress.campaign.tally import Tally
-from stress.cli import EXIT_INTERRUPTED
 from stress.cli import EXIT_USAGE
 from stress.command_run import say
 from stress.diagnose.signatures import default_signatures
@@ -159,11 +159,11 @@ class CampaignPlugin:
                 seconds=self.seconds,
                 disk_bytes_max=self.options.disk_bytes_max,
             )
-            interrupted = _go(campaign)
+            ended_by = _go(campaign)
         with _signals(signal.SIG_IGN):  # a job that is cancelled gets a second one while it writes
             self._end(run, campaign, not_run, time.time() - began)
-        if interrupted:
-            self.status = EXIT_INTERRUPTED
+        if ended_by is not None:
+            self.status = status_of(ended_by)
         return True
 
     def _baseline(self) -> set[tuple[str, str]]:
@@ -210,20 +210,28 @@ class CampaignPlugin:
             self._lock = None
 
 
-def _go(campaign: Campaign) -> bool:
-    """Run the campaign; return whether Ctrl-C, SIGTERM or SIGHUP ended it early."""
+class _Signalled(KeyboardInterrupt):
+    """A signal that ends the campaign as Ctrl-C does: with a summary."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__(f"interrupted ({number.name})")
+        self.number = number
+
+
+def _go(campaign: Campaign) -> signal.Signals | None:
+    """Run the campaign; return which of Ctrl-C, SIGTERM and SIGHUP ended it early, if one did."""
     with _signals(_stop):
         try:
             campaign.go()
         except KeyboardInterrupt as error:
-            campaign.stopped = str(error) or "interrupted (SIGINT)"
-            return True
-    return False
+            number = error.number if isinstance(error, _Signalled) else signal.SIGINT
+            campaign.stopped = str(error) or f"interrupted ({number.name})"
+            return number
+    return None
 
 
 def _stop(number: int, frame: object) -> None:
-    """End the campaign as Ctrl-C does: with a summary."""
-    raise KeyboardInterrupt(f"interrupted ({signal.Signals(number).name})")
+    raise _Signalled(signal.Signals(number))
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
-"""A campaign that was killed: found by its records, and counted anew from them."""
+"""A campaign that was killed, or ended because the machine went down: found by its records, and counted anew from them."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,9 +21,18 @@ _LEFT_OVER = ("*.json", "*.result.part", "*.blackbox", "*.reference", "*.jsonl.p
 """Side files that only a process and its child needed."""
 
 
+_ENDED_FROM_OUTSIDE = (signal.SIGTERM, signal.SIGHUP)
+"""What a machine that goes down sends, and also somebody who wants the end. Ctrl-C is always the latter."""
+
+
+def status_of(number: signal.Signals) -> int:
+    """Return the exit status of a campaign that a signal ended: 128 and the signal, as shells count."""
+    return 128 + number
+
+
 @dataclass(frozen=True)
 class Killed:
-    """A campaign without an end."""
+    """A campaign without an end of its own."""
 
     folder: Path
     record: Mapping[str, Any]
@@ -40,7 +50,8 @@ class Killed:
 
 
 def find_killed(results: Path, now: float) -> Killed | None:
-    """Return the newest campaign of this machine in `results`, if it was killed and its time is not up."""
+    """Return the newest campaign of this machine in `results`, if it was killed, or went down with the machine in good
+    order, and its time is not up."""
     try:
         folders = sorted((one for one in results.iterdir() if one.is_dir()), reverse=True)
     except OSError:
@@ -56,10 +67,16 @@ def find_killed(results: Path, now: float) -> Killed | None:
             continue
         if not files[-1].name.startswith(f"{host_name()}-"):
             continue
-        if exit_status is not None or until <= now:
-            return None
-        return Killed(folder, record, float(until), last_time, tuple(files))
+        killed = Killed(folder, record, float(until), last_time, tuple(files))
+        return killed if until > now and _is_to_go_on(killed, exit_status) else None
     return None
+
+
+def _is_to_go_on(killed: Killed, exit_status: int | None) -> bool:
+    """Return whether nobody wanted the end: none was written, or the signal came before the machine was started anew."""
+    if exit_status is None:
+        return True
+    return exit_status in map(status_of, _ENDED_FROM_OUTSIDE) and killed.machine_went_down
 
 
 def record_files(folder: Path) -> list[Path]:

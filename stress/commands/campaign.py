@@ -2,9 +2,9 @@
 
 Half of the time is shared by all items alike; the other half goes to those that fail most per second. Canaries run at
 the beginning, throughout and at the end. It outlives what it provokes: with --resume a campaign goes on that was killed,
-or whose machine went down, with all that it had recorded. One campaign runs on a device at a time. Exit status 0:
+or whose machine went down or was restarted, with all that it had recorded. One campaign runs on a device at a time. Exit status 0:
 nothing new; 1: a failure that neither results/known nor --baseline has a name for, a canary that was missed, or nothing
-that counts; 2: bad input; 130: interrupted.
+that counts; 2: bad input; 128 and its number: a signal.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -91,6 +92,10 @@ class Place:
     @property
     def runs(self) -> list[Path]:
         return sorted((self.folder / "results" / "runs").glob("*"))
+
+    def last_record(self) -> dict[str, Any]:
+        """Return the last record of the newest run."""
+        return [dict(one) for one in RunReader(self.runs[-1])][-1]
 
     def ends(self) -> int:
         texts = [path.read_text() for run in self.runs for path in run.glob("*.jsonl")]
@@ -252,7 +257,8 @@ class TestWhatEndsIt:
     ) -> None:
         running.send_signal(number)
         out, _ = running.communicate(timeout=60)
-        assert running.returncode == 130
+        assert running.returncode == 128 + number
+        assert place.last_record()["exit_status"] == 128 + number  # what tells --resume who wanted the end
         assert f"ended early: interrupted ({number.name})" in out
         assert "canaries: found in " in out
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from stress.campaign.folding import fold_oldest
 from stress.campaign.line import duration
 from stress.campaign.line import rate_line
 from stress.campaign.resume import find_killed
+from stress.campaign.resume import status_of
 from stress.campaign.tally import Arm
 from stress.campaign.tally import Tally
 from stress.isolate import supervisor
@@ -253,30 +256,52 @@ class TestFolding:
         assert "totals of " in whole.problems[0]
 
 
+BEFORE_BOOT = 5.0
+"""Seconds since 1970: no machine that runs this has been up since then."""
+
+
 class TestFindKilled:
-    def _campaign(self, results: Path, name: str, until: float, *, ended: bool) -> None:
+    def _campaign(
+        self, results: Path, name: str, until: float, *, status: int | None, last_time: float = BEFORE_BOOT
+    ) -> None:
         folder = results / name
         folder.mkdir(parents=True)
         run = {"kind": "run", "argv": [], "rootdir": "/", "seed": 1, "device": "cpu", "simulated": False, "settings": {},
                "environment": {}, "command": "campaign", "until": until}  # fmt: skip
-        end = {"kind": "run_end", "seconds": 1.0, "exit_status": 0, "verdicts": {}}
-        lines = [{"v": 1, "run": name, "time": 5.0, **one} for one in ([run, end] if ended else [run])]
+        end = {"kind": "run_end", "seconds": 1.0, "exit_status": status, "verdicts": {}}
+        records = [run, end] if status is not None else [run]
+        lines = [{"v": 1, "run": name, "time": last_time, **one} for one in records]
         (folder / f"{host_name()}-1-1.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
 
     def test_is_the_newest_one_without_an_end(self, tmp_path: Path) -> None:
-        self._campaign(tmp_path, "1", 100.0, ended=False)
-        self._campaign(tmp_path, "2", 100.0, ended=False)
+        self._campaign(tmp_path, "1", 100.0, status=None)
+        self._campaign(tmp_path, "2", 100.0, status=None)
         (tmp_path / "3").mkdir()
         found = find_killed(tmp_path, 50.0)
         assert found is not None
         assert found.folder.name == "2"
 
     def test_is_none_when_its_time_is_up_or_it_ended(self, tmp_path: Path) -> None:
-        self._campaign(tmp_path / "a", "1", 100.0, ended=False)
-        self._campaign(tmp_path / "b", "1", 100.0, ended=True)
+        self._campaign(tmp_path / "a", "1", 100.0, status=None)
+        self._campaign(tmp_path / "b", "1", 100.0, status=0)
         assert find_killed(tmp_path / "a", 100.0) is None
         assert find_killed(tmp_path / "b", 50.0) is None
         assert find_killed(tmp_path / "none", 50.0) is None
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+    def test_is_one_that_a_restart_in_good_order_has_ended(
+        self, tmp_path: Path, number: signal.Signals
+    ) -> None:
+        self._campaign(tmp_path, "1", 100.0, status=status_of(number))
+        assert find_killed(tmp_path, 50.0) is not None
+
+    def test_is_none_where_somebody_wanted_the_end(self, tmp_path: Path) -> None:
+        now = time.time()
+        term = status_of(signal.SIGTERM)
+        self._campaign(tmp_path / "a", "1", now + 100.0, status=term, last_time=now)  # no restart since
+        self._campaign(tmp_path / "b", "1", 100.0, status=status_of(signal.SIGINT))
+        assert find_killed(tmp_path / "a", now) is None
+        assert find_killed(tmp_path / "b", 50.0) is None
 
 
 class TestACrewThatCannotBeStarted:
