@@ -39,6 +39,9 @@ class Verdict(StrEnum):
         return self.is_green or self.is_failure
 
 
+WRONG_VALUE_NAMES = ("cross-talk", "stale", "unwritten", "torn", "nan", "numeric")
+"""What a wrong value is called (`stress.oracle.naming`), the most telling name first."""
+
 # Everything else first, so that a finding about the device always wins over "cannot tell".
 _SEVERITY: tuple[Verdict, ...] = (
     Verdict.PASS,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stress.aggregate.groups import Group
+from stress.verdict import WRONG_VALUE_NAMES
 from stress.verdict import Verdict
 from stress.verdict import worst
 
@@ -130,8 +131,8 @@ def scenario_of(item: str) -> str:
 def failure_name(end: Mapping[str, Any]) -> tuple[str, bool]:
     """Return (what a failed attempt is called, whether that is a known signature).
 
-    Without a signature: the names of the wrong values, else the headline with its numbers taken out, so that the
-    same failure has the same name in every attempt.
+    Without a signature: the most telling name of its findings, else the headline with its numbers taken out, so that
+    the same failure has the same name in every attempt. One name alone: which others come along with it is chance.
     """
     signature = end.get("signature")
     if isinstance(signature, str) and signature:
@@ -141,12 +142,17 @@ def failure_name(end: Mapping[str, Any]) -> tuple[str, bool]:
         for one in end.get("findings") or ()
         if one.get("verdict", "mismatch") == end["verdict"]
     ]
-    names = sorted({one for one in findings if isinstance(one, str) and one})
+    names = {one for one in findings if isinstance(one, str) and one}
     if names:
-        return f"{end['verdict']}: {', '.join(names)}"[:FAILURE_NAME_CHARS_MAX], False
+        return f"{end['verdict']}: {min(names, key=_told_before)}"[:FAILURE_NAME_CHARS_MAX], False
     headline = _NUMBER.sub("#", " ".join(str(end["headline"]).split()))
     told = headline or str(end.get("signal") or "no text")
     return f"{end['verdict']}: {told}"[:FAILURE_NAME_CHARS_MAX], False
+
+
+def _told_before(name: str) -> tuple[int, str]:
+    """Sort names of findings: those of a scenario's or a harness' own first, then those of wrong values."""
+    return (WRONG_VALUE_NAMES.index(name) if name in WRONG_VALUE_NAMES else -1, name)
 
 
 def kept_start(record: Mapping[str, Any]) -> dict[str, Any]:

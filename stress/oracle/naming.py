@@ -13,7 +13,6 @@ from stress.oracle.budget import is_numeric
 POISON_BYTE = 0xA5
 _POISON_SHARE = 0.9
 _TORN_ELEMENTS_MIN = 2
-NAMES = ("cross-talk", "stale", "unwritten", "torn", "nan", "numeric")
 
 
 @dataclass(frozen=True)

@@ -287,3 +287,22 @@ def test_failures_are_kept_with_their_place_some_of_each_name(tmp_path: Path) ->
     assert (first.file, first.line) == ("host-1-1000.jsonl", 3)
     assert json.loads((made.path.read_text().splitlines())[first.line - 1])["kind"] == "attempt_end"
     assert first.end["stderr"] == "a-1.stderr"
+
+
+def test_an_attempt_has_the_most_telling_name_of_its_wrong_values(tmp_path: Path) -> None:
+    """By all of them an attempt that shows one more of the same would be a new failure."""
+    made = Made(tmp_path / "run")
+    for names in (
+        ["numeric", "cross-talk"],
+        ["cross-talk"],
+        ["numeric", "nan", "torn"],
+        ["numeric", "value_kept"],
+    ):
+        findings = [{"name": one, "verdict": "mismatch"} for one in names]
+        made.attempts(LINEAR, {"mismatch": 1}, findings=findings)
+    (cell,) = read_folders([made.end().folder]).cells.values()
+    assert {name: count for (_, name), count in cell.names.items()} == {
+        "mismatch: cross-talk": 2,
+        "mismatch: torn": 1,
+        "mismatch: value_kept": 1,
+    }
