@@ -16,8 +16,8 @@ from stress.isolate.verdicts import Judged
 from stress.verdict import Verdict
 
 if TYPE_CHECKING:
-    from stress.options import Settings
     from stress.run import Run
+    from stress.settings import Settings
 
 
 @dataclass(frozen=True)

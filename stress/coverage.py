@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from stress.capabilities import CAPABILITIES
-from stress.isolate.child import import_module
+from stress.isolate.authors_file import import_module
 from stress.isolate.spec import ScenarioRef
 from stress.items import is_scenario_class
 from stress.power.allocation import DEFAULT_PATH

@@ -1,4 +1,4 @@
-"""Command-line and ini options: declared, parsed and checked here, read everywhere else as `Settings`."""
+"""Reads the plugin's options from the command line and the ini file, checks them, and returns `Settings`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import math
 import os
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
-from dataclasses import field
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from typing import Literal
 from typing import NamedTuple
 from typing import TypeVar
 
@@ -19,197 +16,25 @@ import pytest
 
 from stress import operators
 from stress.capabilities import DEVICES
-from stress.operators import Operator
+from stress.option_table import NAMES
+from stress.option_table import dest
 from stress.sanitizer.python.usage import conflict as tsan_conflict
-from stress.scenario import AnyScenario
 from stress.sequences import numbers as sequences
+from stress.settings import ATTEMPTS_DEFAULT
+from stress.settings import ATTEMPTS_FULL_DEFAULT
+from stress.settings import COUNT_MAX
+from stress.settings import DEADLINE_S_DEFAULT
+from stress.settings import PERTURB_LEVELS
+from stress.settings import PROFILES
+from stress.settings import RESULTS_DEFAULT
+from stress.settings import SECONDS_MAX
+from stress.settings import STREAMS
+from stress.settings import THREADS_MAX
+from stress.settings import Settings
 from stress.sim import settings as sim_settings
 from stress.sim.settings import SimSettings
-from stress.sim.zoo import DESIGNS
-
-DeviceChoice = Literal["auto", "mps", "cuda", "cpu", "sim"]
-StreamsChoice = Literal["auto", "shared", "per-thread"]
-PerturbLevel = Literal["off", "low", "high"]
 
 T = TypeVar("T")
-
-STREAMS = ("auto", "shared", "per-thread")
-PERTURB_LEVELS = ("off", "low", "high")
-
-ATTEMPTS_DEFAULT = 5
-ATTEMPTS_FULL_DEFAULT = 20
-PROFILES = ("quick", "full")
-DEADLINE_S_DEFAULT = 60.0
-RESULTS_DEFAULT = "results/runs"
-THREADS_MAX = 1024
-"""More is a slip of the finger: no machine has so many cores, and many cannot start so many threads."""
-COUNT_MAX = 10**9
-SECONDS_MAX = 10.0**7
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the user asked for, validated. Times are in seconds."""
-
-    threads: tuple[int, ...]
-    attempts: int
-    iterations: int | None
-    seconds: float | None
-    deadline_s: float
-    seed: int
-    device: str
-    streams: str
-    perturb: str
-    results: Path
-    isolation: bool
-    share_device: bool
-    all_tests: bool
-    trace_modules: tuple[str, ...]
-    torch_source: Path | None
-    allow_torch_mismatch: bool
-    operators: tuple[Operator, ...] = ()
-    sequences: str | None = None
-    """Numbers of random operator sequences, as given and checked."""
-    tsan: bool = False
-    """Whether children run under ThreadSanitizer; the device is "sim" then."""
-    sim: SimSettings = field(default_factory=SimSettings)
-    """Used where the device is, or turns out to be, the simulated one."""
-    profile: str = "quick"
-    attempts_asked: bool = False
-    """The user named the number of attempts, which is that of every item then."""
-
-    def attempts_of(self, scenario: AnyScenario | type[AnyScenario]) -> int:
-        """Return how many attempts an item of this scenario gets: fewer than others in quick, where it says so."""
-        own = scenario.attempts_quick
-        if not own or self.profile != "quick" or self.attempts_asked:
-            return self.attempts
-        return min(own, self.attempts)
-
-    def leaves_out(self, scenario: type[AnyScenario]) -> bool:
-        """Whether the profile leaves the scenario's items out, unless they are named."""
-        return self.profile == "quick" and scenario.attempts_quick == 0
-
-
-# (name, metavar, ini type, help). The ini twin is `mps_<name>` with underscores.
-_VALUED: tuple[tuple[str, str, Literal["string", "args"], str], ...] = (
-    (
-        "threads",
-        "N[,N...]|auto",
-        "string",
-        "Run each scenario from N threads at once; several counts make several items",
-    ),
-    (
-        "attempts",
-        "N",
-        "string",
-        f"Child processes per item, the unit of every rate (default {ATTEMPTS_DEFAULT}; {ATTEMPTS_FULL_DEFAULT} in full)",
-    ),
-    (
-        "profile",
-        "|".join(PROFILES),
-        "string",
-        "quick leaves out what scenarios keep for full, and attempts less often what takes long (default quick)",
-    ),
-    ("iterations", "N", "string", "Steps per thread and attempt (default: what the scenario says)"),
-    (
-        "seconds",
-        "SECONDS",
-        "string",
-        "Time budget of the run: attempts shrink to fit, what did not run is skipped",
-    ),
-    (
-        "deadline",
-        "SECONDS",
-        "string",
-        f"Kill an attempt after this long and call it a hang (default {DEADLINE_S_DEFAULT:.0f})",
-    ),
-    (
-        "seed",
-        "SEED",
-        "string",
-        "Root seed, decimal or 0x hexadecimal (default: drawn from the OS and printed)",
-    ),
-    (
-        "device",
-        "|".join(DEVICES),
-        "string",
-        "Device to test (default auto: mps on macOS; elsewhere sim, a simulated MPS that is never real Metal, "
-        "or cpu where it cannot be built)",
-    ),
-    (
-        "streams",
-        "|".join(STREAMS),
-        "string",
-        "How crew threads get a stream (default auto: as the torch build does by itself)",
-    ),
-    ("perturb", "|".join(PERTURB_LEVELS), "string", "Schedule perturbation (default low)"),
-    ("results", "DIR", "string", f"Where records go (default {RESULTS_DEFAULT} below the rootdir)"),
-    (
-        "trace-modules",
-        "MODULE[,MODULE...]",
-        "string",
-        "Further modules whose lines are perturbed, beside the scenario's own",
-    ),
-    ("torch-source", "DIR", "string", "Refuse to run unless torch was built from this source tree's commit"),
-    (
-        "operator",
-        "NAME=MODULE:FUNCTION|MODULE:FUNCTION[,...]",
-        "string",
-        "Replace an operator of torch in the child processes, as in linalg.svd=mypkg:svd, or call a function that "
-        "patches torch",
-    ),
-    (
-        "sequences",
-        "N[-M][,...]",
-        "string",
-        f"Numbers of the random operator sequences of scenarios/op_sequences.py (default {sequences.DEFAULT})",
-    ),
-    (
-        "sim-faults",
-        "NAME[/twin][:P[:US]][,...]",
-        "string",
-        "Switch on seeded faults of the simulated device, with another probability and window in microseconds",
-    ),
-    (
-        "sim-design",
-        "|".join(DESIGNS),
-        "string",
-        f"How the simulated device gives threads their streams (default {sim_settings.DESIGN_DEFAULT}, or the faults' own)",
-    ),
-    (
-        "sim-schedule",
-        "free|random|pct[:DEPTH]",
-        "string",
-        "random and pct make the simulated device's order repeatable by seed (default free)",
-    ),
-)
-_FLAGS: tuple[tuple[str, str], ...] = (
-    (
-        "no-isolation",
-        "Run in the pytest process: a crash ends pytest, a hang is not caught (implied by --pdb)",
-    ),
-    ("share-device", "Allow pytest-xdist workers to share one accelerator, which changes the experiment"),
-    ("allow-torch-mismatch", "Run although torch is not a build of --mps-torch-source; the record says so"),
-    (
-        "tsan",
-        "Run under ThreadSanitizer, on the simulated device built for it: races are found that did no harm yet",
-    ),
-    ("all-tests", "Run ordinary test functions from N threads too, inside the pytest process"),
-)
-
-
-def add_options(parser: pytest.Parser) -> None:
-    group = parser.getgroup("mps", "stress and race detection for PyTorch's MPS backend")
-    for name, metavar, ini_type, text in _VALUED:
-        group.addoption(f"--mps-{name}", dest=_dest(name), metavar=metavar, default=None, help=text)
-        parser.addini(_dest(name), text, type=ini_type, default=None)
-    for name, text in _FLAGS:
-        group.addoption(f"--mps-{name}", dest=_dest(name), action="store_true", default=None, help=text)
-        parser.addini(_dest(name), text, type="bool", default=False)
-
-
-def _dest(name: str) -> str:
-    return "mps_" + name.replace("-", "_")
 
 
 class _Given(NamedTuple):
@@ -232,25 +57,25 @@ def is_on(config: pytest.Config) -> bool:
 
 def _given(config: pytest.Config, name: str) -> _Given | None:
     """Return what the command line says, else the ini file, where an empty value means the default."""
-    value = config.getoption(_dest(name), default=None)
+    value = config.getoption(dest(name), default=None)
     if value is not None:
         return _Given(value, f"--mps-{name}={value}", config.invocation_params.dir)
     value = _ini(config, name)
     if not value:
         return None
     base = config.inipath.parent if config.inipath is not None else config.rootpath
-    return _Given(str(value), f"ini option {_dest(name)} = {value}", base)
+    return _Given(str(value), f"ini option {dest(name)} = {value}", base)
 
 
 def _ini(config: pytest.Config, name: str) -> Any:
     try:
-        return config.getini(_dest(name))
+        return config.getini(dest(name))
     except (TypeError, ValueError, pytest.UsageError) as error:
-        raise pytest.UsageError(f"ini option {_dest(name)}: {error}") from None
+        raise pytest.UsageError(f"ini option {dest(name)}: {error}") from None
 
 
 def _flag(config: pytest.Config, name: str) -> bool:
-    given = config.getoption(_dest(name), default=None)
+    given = config.getoption(dest(name), default=None)
     return bool(_ini(config, name) if given is None else given)
 
 
@@ -309,8 +134,8 @@ def _with_tsan(settings: Settings) -> Settings:
 
 def check_off(config: pytest.Config) -> None:
     """Refuse `--mps-*` options on a command line that does not turn the plugin on."""
-    for name in [name for name, *_ in _VALUED] + [name for name, _ in _FLAGS]:
-        if config.getoption(_dest(name), default=None) is not None:
+    for name in NAMES:
+        if config.getoption(dest(name), default=None) is not None:
             raise pytest.UsageError(f"--mps-{name} does nothing without --mps-threads: add --mps-threads=8")
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from stress import option_table
 from stress import options
+from stress.settings import Settings
 
-SETTINGS_KEY = pytest.StashKey[options.Settings]()
+SETTINGS_KEY = pytest.StashKey[Settings]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    options.add_options(parser)
+    option_table.add_options(parser)
     from stress.ordinary.plugin import add_ini
 
     add_ini(parser)

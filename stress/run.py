@@ -18,7 +18,6 @@ from stress.isolate.supervisor import Supervisor
 from stress.opening import DeviceInfo
 from stress.opening import default_build
 from stress.opening import open_device
-from stress.options import Settings
 from stress.options import worker_input
 from stress.options import xdist_workers
 from stress.record import RecordError
@@ -29,6 +28,7 @@ from stress.record import run_id
 from stress.record.torch_fingerprint import check_source
 from stress.sanitizer.python import session as tsan
 from stress.sanitizer.python.children import Children
+from stress.settings import Settings
 
 
 @dataclass

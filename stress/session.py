@@ -13,7 +13,6 @@ from stress.items import ScenarioItem
 from stress.items import is_scenario_class
 from stress.items import make_items
 from stress.late_reports import wait_and_amend
-from stress.options import Settings
 from stress.options import worker_input
 from stress.options import xdist_workers
 from stress.report.table import closing_table
@@ -24,6 +23,7 @@ from stress.run import RUN_KEY
 from stress.run import Run
 from stress.sanitizer.arguments import only_native
 from stress.sanitizer.python import session as tsan
+from stress.settings import Settings
 from stress.shipped import shipped_scenarios
 
 _NOTHING_TESTED = "every scenario was skipped: nothing was tested"

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from stress import cli
-from stress import options
+from stress import option_table
 from stress.aggregate.groups import Kind
 from stress.aggregate.groups import kind_of
 from stress.record.writer import encode
@@ -201,7 +201,7 @@ class TestCommandLines:
             parser.parse_args(words)  # SystemExit, with the reason on stderr
 
     def test_options_of_the_plugin_exist(self) -> None:
-        known = {name for name, *_ in options._VALUED} | {name for name, _ in options._FLAGS}
+        known = set(option_table.NAMES)
         files = (*WORKFLOWS.glob("*.yml"), *LAUNCHD.glob("*.plist"), *(ROOT / "docs").glob("*.md"))
         used = {name for one in files for name in re.findall(r"--mps-([a-z-]+)", one.read_text())}
         assert {"threads", "device", "attempts", "seconds", "deadline"} <= used

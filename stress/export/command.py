@@ -11,7 +11,7 @@ from stress.export.files import script
 from stress.export.files import unittest_file
 from stress.export.recorded import sim_block
 from stress.export.subject import Subject
-from stress.isolate.child import load_scenario
+from stress.isolate.authors_file import load_scenario
 from stress.power.opening import build_device
 from stress.replay.command import prepare
 from stress.replay.find import shown

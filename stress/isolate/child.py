@@ -6,17 +6,13 @@ Runs in a process forked from the server, in a fresh interpreter, or (without is
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
 import os
-import sys
 import time
 import traceback
 from collections.abc import Callable
-from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -27,11 +23,10 @@ from stress.errors import LibraryError
 from stress.findings import Finding
 from stress.findings import broken
 from stress.isolate import process
+from stress.isolate.authors_file import load_scenario
 from stress.isolate.blackbox import BlackBox
 from stress.isolate.blackbox import Writer
 from stress.isolate.spec import ChildSpec
-from stress.isolate.spec import ScenarioRef
-from stress.scenario import bind
 from stress.scenario import overrides
 from stress.scenario import waves_of
 from stress.verdict import Verdict
@@ -101,55 +96,6 @@ def result_of(spec: ChildSpec, *, join_deadline_s: float | None = None) -> Resul
         ]
     result["findings"] = [one.to_data() for one in findings]
     return result
-
-
-def load_scenario(
-    ref: ScenarioRef, *, threads: int, device_type: str, overrides: Mapping[str, Any] | None = None
-) -> Any:
-    """Import the author's file and bind the parameters."""
-    return bind(load_class(ref), ref.indices, threads=threads, device_type=device_type, overrides=overrides)
-
-
-def load_class(ref: ScenarioRef) -> Any:
-    """Import the author's file, without pytest and without `conftest.py`, and return the scenario's class."""
-    module = import_module(ref)
-    target: Any = module
-    for part in ref.qualname.split("."):
-        target = getattr(target, part, None)
-    if target is None:
-        raise BrokenScenario(
-            f"{ref.path} has no {ref.qualname} when imported by itself: the child process does not load conftest.py, "
-            "so a scenario must be defined by its own file"
-        )
-    return target
-
-
-def import_module(ref: ScenarioRef) -> ModuleType:
-    """Import by the name it has in pytest; by path when that name is another file here."""
-    loaded = sys.modules.get(ref.module)
-    if loaded is not None and getattr(loaded, "__file__", None) == ref.path:
-        return loaded
-    try:
-        spec = importlib.util.find_spec(ref.module)
-    except (ImportError, ValueError):
-        spec = None
-    try:
-        if spec is not None and spec.origin is not None and Path(spec.origin) == Path(ref.path):
-            return importlib.import_module(ref.module)
-        spec = importlib.util.spec_from_file_location(ref.module, ref.path)
-        if spec is None or spec.loader is None:
-            raise BrokenScenario(f"{ref.path} cannot be imported as a Python file")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[ref.module] = module
-        spec.loader.exec_module(module)
-    except BrokenScenario:
-        raise
-    except BaseException as error:
-        raise BrokenScenario(
-            f"{ref.path} cannot be imported in the child process, which does not load conftest.py: "
-            f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-4)}"
-        ) from error
-    return module
 
 
 def workload_of(spec: ChildSpec) -> Workload:

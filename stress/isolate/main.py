@@ -52,6 +52,7 @@ def run_program(spec: ChildSpec) -> None:
     from stress.findings import Finding
     from stress.findings import broken
     from stress.isolate import child
+    from stress.isolate.authors_file import load_scenario
     from stress.isolate.blackbox import FLAG_BODY_FINISHED
     from stress.isolate.blackbox import FLAG_FINALISATION_ENTERED
     from stress.isolate.blackbox import BlackBox
@@ -68,7 +69,7 @@ def run_program(spec: ChildSpec) -> None:
 
             loading.prepare(spec)
         operators.apply(spec.operators, spec.device)
-        scenario = child.load_scenario(
+        scenario = load_scenario(
             spec.scenario, threads=spec.threads, device_type=spec.device, overrides=spec.overrides
         )
     except BrokenScenario as error:

@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 
-from stress.options import DEADLINE_S_DEFAULT
-from stress.options import Settings
 from stress.ordinary import fixtures
 from stress.ordinary import selection
 from stress.ordinary.judge import Judgement
@@ -25,6 +23,8 @@ from stress.ordinary.threaded import Threaded
 from stress.ordinary.threaded import run_function
 from stress.ordinary.threaded import run_unittest
 from stress.perturb import kept_ready
+from stress.settings import DEADLINE_S_DEFAULT
+from stress.settings import Settings
 
 PLUGIN_NAME = "mps-stress-ordinary"
 INI_SHARED = "mps_shared_fixtures"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from stress.isolate.child import import_module
+from stress.isolate.authors_file import import_module
 from stress.isolate.spec import ScenarioRef
 from stress.items import class_problem
 from stress.items import distinct

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stress.errors import BrokenScenario
-from stress.isolate.child import load_class
+from stress.isolate.authors_file import load_class
 from stress.isolate.spec import ScenarioRef
 from stress.items import distinct
 from stress.items import value_id

@@ -23,14 +23,13 @@ from stress.attempt_runner import AttemptRunner
 from stress.attempt_runner import remove_references
 from stress.commands import CommandError
 from stress.errors import BrokenScenario
+from stress.isolate.authors_file import load_scenario
 from stress.isolate.backend import IsolationError
-from stress.isolate.child import load_scenario
 from stress.isolate.spec import ChildSpec
 from stress.isolate.spec import ScenarioRef
 from stress.isolate.supervisor import Supervisor
 from stress.opening import DeviceInfo
 from stress.opening import open_device
-from stress.options import Settings
 from stress.plan import Plan
 from stress.record import RecordError
 from stress.record import RecordWriter
@@ -42,6 +41,7 @@ from stress.replay.recorded import Recorded
 from stress.replay.resolve import Resolved
 from stress.runner import REFERENCE_DEADLINE_FACTOR
 from stress.scenario import waves_of
+from stress.settings import Settings
 from stress.sim.settings import SimSettings
 
 STALL_S = 1.2

@@ -8,7 +8,6 @@ from pathlib import Path
 from stress.cli import EXIT_INTERRUPTED
 from stress.commands import CommandError
 from stress.errors import BrokenScenario
-from stress.options import RESULTS_DEFAULT
 from stress.record import host_environment
 from stress.replay import report
 from stress.replay import variables
@@ -24,6 +23,7 @@ from stress.replay.recorded import Recorded
 from stress.replay.recorded import read
 from stress.replay.resolve import Resolved
 from stress.replay.resolve import resolve_item
+from stress.settings import RESULTS_DEFAULT
 
 
 def prepare(name: str, rootdir: Path, results: Path | None) -> tuple[Recorded, Resolved, list[str]]:

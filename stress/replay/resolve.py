@@ -10,7 +10,7 @@ from typing import Any
 
 from stress.commands import CommandError
 from stress.errors import BrokenScenario
-from stress.isolate.child import load_class
+from stress.isolate.authors_file import load_class
 from stress.isolate.spec import ScenarioRef
 from stress.items import class_problem
 from stress.items import variants

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from stress.items import StressRepr
-from stress.options import Settings
 from stress.report.words import LETTERS
 from stress.run import Run
 from stress.sanitizer.arguments import FOLDER
@@ -27,6 +26,7 @@ from stress.sanitizer.report_text import block
 from stress.sanitizer.report_text import canaries
 from stress.sanitizer.result import CaseResult
 from stress.sanitizer.run import StartError
+from stress.settings import Settings
 
 _SUITE = "harness"
 

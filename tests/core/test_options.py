@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from stress import options
+from stress.settings import Settings
 from stress.sim.settings import SimSettings
 
 BAD_VALUES = [
@@ -99,7 +100,7 @@ def write_ini(folder: Path, **values: str) -> None:
     (folder / "pytest.ini").write_text(f"[pytest]\n{lines}", encoding="utf-8")
 
 
-def parse(pytester: pytest.Pytester, *args: str) -> options.Settings:
+def parse(pytester: pytest.Pytester, *args: str) -> Settings:
     return options.parse(pytester.parseconfig(*args))
 
 
@@ -166,7 +167,7 @@ class TestTheIniFile:
         del twins["mps_tsan"]
         write_ini(pytester.path, **twins)
         settings = parse(pytester)
-        assert settings == options.Settings(
+        assert settings == Settings(
             threads=(3, 5),
             attempts=7,
             iterations=11,

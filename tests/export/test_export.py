@@ -14,7 +14,7 @@ from stress.export.files import script
 from stress.export.files import unittest_file
 from stress.export.subject import Subject
 from stress.export.subject import expression
-from stress.isolate.child import load_scenario
+from stress.isolate.authors_file import load_scenario
 from stress.replay.resolve import resolve_name
 from stress.shipped import shipped_scenarios
 from tests.replay.test_replay import cli

@@ -13,6 +13,7 @@ import pytest
 from stress import opening
 from stress import options
 from stress.isolate.supervisor import Supervisor
+from stress.settings import Settings
 from stress.sim import toolchain
 from stress.sim.build import Builder
 
@@ -36,7 +37,7 @@ class Opened:
         self.supervisors.append(Supervisor(library))
         return self.supervisors[-1]
 
-    def device(self, settings: options.Settings) -> opening.DeviceInfo:
+    def device(self, settings: Settings) -> opening.DeviceInfo:
         return opening.open_device(settings, self.open_supervisor, self.said.append, None)
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stress import options
+from stress.settings import Settings
 from stress.sim.settings import ArmedFault
 from stress.sim.settings import SimSettings
 from stress.sim.settings import parse_faults
@@ -12,7 +13,7 @@ from stress.sim.zoo import BY_NAME
 from stress.sim.zoo import FAULTS
 
 
-def parse(pytester: pytest.Pytester, *args: str) -> options.Settings:
+def parse(pytester: pytest.Pytester, *args: str) -> Settings:
     return options.parse(pytester.parseconfig("--mps-threads=2", *args))
 
 

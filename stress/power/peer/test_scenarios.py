@@ -11,7 +11,7 @@ from stress import seeds
 from stress.context import Step
 from stress.context import enter
 from stress.context import leave
-from stress.isolate.child import load_scenario
+from stress.isolate.authors_file import load_scenario
 from stress.oracle import tree
 from stress.power.peer.job import Case
 from stress.power.peer.job import Job

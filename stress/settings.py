@@ -1,0 +1,67 @@
+"""What the user asked for, validated, and the bounds of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from dataclasses import field
+from pathlib import Path
+
+from stress.operators import Operator
+from stress.scenario import AnyScenario
+from stress.sim.settings import SimSettings
+
+STREAMS = ("auto", "shared", "per-thread")
+PERTURB_LEVELS = ("off", "low", "high")
+
+ATTEMPTS_DEFAULT = 5
+ATTEMPTS_FULL_DEFAULT = 20
+PROFILES = ("quick", "full")
+DEADLINE_S_DEFAULT = 60.0
+RESULTS_DEFAULT = "results/runs"
+THREADS_MAX = 1024
+"""More is a slip of the finger: no machine has so many cores, and many cannot start so many threads."""
+COUNT_MAX = 10**9
+SECONDS_MAX = 10.0**7
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user asked for, validated. Times are in seconds."""
+
+    threads: tuple[int, ...]
+    attempts: int
+    iterations: int | None
+    seconds: float | None
+    deadline_s: float
+    seed: int
+    device: str
+    streams: str
+    perturb: str
+    results: Path
+    isolation: bool
+    share_device: bool
+    all_tests: bool
+    trace_modules: tuple[str, ...]
+    torch_source: Path | None
+    allow_torch_mismatch: bool
+    operators: tuple[Operator, ...] = ()
+    sequences: str | None = None
+    """Numbers of random operator sequences, as given and checked."""
+    tsan: bool = False
+    """Whether children run under ThreadSanitizer; the device is "sim" then."""
+    sim: SimSettings = field(default_factory=SimSettings)
+    """Used where the device is, or turns out to be, the simulated one."""
+    profile: str = "quick"
+    attempts_asked: bool = False
+    """The user named the number of attempts, which is that of every item then."""
+
+    def attempts_of(self, scenario: AnyScenario | type[AnyScenario]) -> int:
+        """Return how many attempts an item of this scenario gets: fewer than others in quick, where it says so."""
+        own = scenario.attempts_quick
+        if not own or self.profile != "quick" or self.attempts_asked:
+            return self.attempts
+        return min(own, self.attempts)
+
+    def leaves_out(self, scenario: type[AnyScenario]) -> bool:
+        """Whether the profile leaves the scenario's items out, unless they are named."""
+        return self.profile == "quick" and scenario.attempts_quick == 0
