@@ -251,7 +251,7 @@ class HalfTraining(SharedTraining):
     """Every thread runs one shared model forward and backward in half precision."""
 
     params = {
-        "model": ["conv1d", "lstm", "attention"],
+        "model": ["conv1d", "lstm", "attention", "encoder_layer"],
         "dtype": [torch.float16, torch.bfloat16],
     }
     attempts_quick: ClassVar[int | None] = 0

@@ -71,6 +71,17 @@ std::optional<Layout> output_layout(const at::Tensor& tensor) {
   return layout_of(tensor);
 }
 
+// Of a norm in half precision. Meta functions tell what CUDA keeps; the CPU's backward, which follows, takes float32
+// beside float32 parameters and its input's type otherwise.
+c10::ScalarType type_of_statistics(const std::vector<TensorSlot>& slots) {
+  for (const TensorSlot& slot : slots) {
+    if (slot.place == Place::device && slot.layout.dtype == c10::ScalarType::Float) return c10::ScalarType::Float;
+  }
+  return slots[0].layout.dtype;
+}
+
+bool is_statistics(const Plan& plan, size_t result) { return plan.returns_statistics && (result == 1 || result == 2); }
+
 void infer(CompiledGraph& graph, const Call& call) {
   at::AutoDispatchBelowADInplaceOrView no_autograd;
   c10::impl::ExcludeDispatchKeyGuard plain(c10::DispatchKeySet({c10::DispatchKey::Python,
@@ -93,6 +104,9 @@ void infer(CompiledGraph& graph, const Call& call) {
       for (const auto& item : stack[i].toListRef()) output.tensors.push_back(output_layout(item.toTensor()));
     } else {
       output.tensors.push_back(output_layout(stack[i].toTensor()));
+      if (is_statistics(graph.plan, i) && output.tensors[0].has_value()) {
+        output.tensors[0]->dtype = type_of_statistics(graph.arguments.slots);
+      }
     }
     graph.outputs.push_back(std::move(output));
   }

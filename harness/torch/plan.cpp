@@ -59,6 +59,14 @@ bool has_scalar_operand_by_name(std::string_view name) {
   return names.count(name) > 0;
 }
 
+bool returns_statistics_by_name(std::string_view name) {
+  static const Names names = {"aten::native_layer_norm",         "aten::native_group_norm",
+                              "aten::native_batch_norm",         "aten::_native_batch_norm_legit",
+                              "aten::_batch_norm_with_update",   "aten::_batch_norm_no_update",
+                              "aten::_native_batch_norm_legit_no_training"};
+  return names.count(name) > 0;
+}
+
 // Numbers that change from call to call would make a new graph each time: those of in-place operators (optimizers) and
 // those with these names.
 bool is_runtime_value(const std::string& operator_name, const c10::Argument& argument) {
@@ -98,6 +106,7 @@ Plan::Plan(const c10::OperatorHandle& handle) : op(handle), name(handle.operator
   is_always_synchronous = is_always_synchronous || is_synchronous_by_name(name);
   takes_cpu_tensors = takes_cpu_tensors_by_name(name);
   has_scalar_operand = has_scalar_operand_by_name(name);
+  returns_statistics = returns_statistics_by_name(name);
   substitute = substitute_for(name);
   is_random = has_generator(schema) || is_random_substitute(name);
   if (!op.operator_name().overload_name.empty()) name += "." + op.operator_name().overload_name;

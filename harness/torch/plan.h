@@ -36,6 +36,7 @@ struct Plan {
   bool is_random = false;
   bool takes_cpu_tensors = false;
   bool has_scalar_operand = false;  // x * 2 and the like.
+  bool returns_statistics = false;  // A norm: its second and third value are what its backward needs.
 
   void run(Stack* stack) const {
     if (substitute != nullptr) {

@@ -23,7 +23,7 @@ def main() -> None:
     module = importlib.import_module(f"tests.sim.on_device.{name}")
     loading.ops().configure(getattr(module, "CONFIGURE", ""))
     outcomes = {}
-    for check, function in vars(module).items():
+    for check, function in list(vars(module).items()):
         if check.startswith("check_"):
             try:
                 function()
