@@ -7,6 +7,7 @@ from pathlib import Path
 
 from stress.commands import CommandError
 from stress.errors import BrokenScenario
+from stress.export.able import check_able
 from stress.export.files import script
 from stress.export.files import unittest_file
 from stress.export.recorded import sim_block
@@ -41,6 +42,8 @@ def export(
         recorded, resolved, _ = prepare(what, rootdir, results)
         heading = [f"Exported by mps-stress from attempt {recorded.name}, {shown(recorded.item)}."]
     subject = _subject(recorded, resolved, device, threads, iterations)
+    if subject.device == "sim":
+        check_able(resolved, recorded.sim if recorded is not None else None)
     text = (unittest_file if kind == "unittest" else script)(subject, heading)
     if output is None:
         print(text, end="")

@@ -87,10 +87,11 @@ class TestRun:
             "scenarios/parallel_ops.py::TwoThenFourThreads",
             "scenarios/events.py::EventAcrossThreads",
             "scenarios/random_numbers.py::DefaultGenerator",
+            "scenarios/op_sequences.py::RandomSequences",
         ],
     )
     def test_on_the_cpu_without_this_package(self, tmp_path: Path, text: str) -> None:
-        """State per thread, waves, roles that wait for each other with an arbiter's reference, a comparison of its own."""
+        """State per thread, waves, roles that wait for each other, a comparison of its own, operators that were drawn."""
         path = str(tmp_path / "test_it.py")
         done = cli(ROOT, "export", text, "--device=cpu", "--threads=4", "--iterations=3", "-o", path)
         assert done.returncode == 0
@@ -124,6 +125,21 @@ class TestRefused:
         assert one is not None
         with pytest.raises(CommandError, match="inside a function: what is exported stands alone"):
             script(one)
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="the simulated device is for Linux")
+    def test_what_the_simulated_device_cannot_do(self) -> None:
+        """In one line: the script would not say why it dies."""
+        done = cli(ROOT, "export", "scenarios/torch_compile.py::CompiledInductor", "--device=sim")
+        assert done.returncode == 2
+        (line,) = done.stderr.splitlines()[-1:]
+        assert line.startswith(
+            "mps-stress export: scenarios/torch_compile.py::CompiledInductor[t8] needs inductor"
+        )
+        assert "_mps_get_core_count" in line
+        assert line.endswith(
+            "leave --device=sim out for a file that is run on a Mac, or give --device=cpu or cuda"
+        )
+        assert done.stdout == ""
 
     @pytest.mark.parametrize(
         ("arguments", "told"),
