@@ -150,15 +150,18 @@ class Judge:
     def _judge_leaf(
         self, index: int, place: int, got: torch.Tensor, expected: Sequence[Expected], slot: Slot | None
     ) -> None:
+        vague = next((one for one in expected if one.spread[place] and _is_vague(one, place)), None)
         if any(tree.same_bits(got, variant[place]) for one in expected for variant in one.variants):
             self.result.bitwise += 1
+            if vague is not None:
+                # Threads that happened to run one after another: any other order would not have been judged.
+                self._add(_cannot_tell(vague, place), slot)
             return
         closest: tuple[float, torch.Tensor, torch.Tensor, float] | None = None
         for one in expected:
             values = [variant[place] for variant in one.variants]
-            spread = one.spread[place]
-            if spread == float("inf"):
-                self._add(_order_dependent(place), slot)
+            if one.spread[place] == float("inf"):
+                self._add(_cannot_tell(one, place), slot)
                 return
             center, allowed = _allowed(one, place, values)
             if center.shape != got.shape or values[0].dtype != got.dtype:
@@ -166,11 +169,10 @@ class Judge:
             gap = self._forgive_overflow(budget.distance(got, center), got, values[0])
             error = float(gap.max()) if gap.numel() else 0.0
             if error <= allowed:
-                scale = one.scale[place] if one.exact else budget.magnitude(center)
-                if budget.too_wide(allowed, scale, half=one.half[place]):
-                    self._add(_cannot_tell(place, allowed, scale, spread), slot)
+                if _is_vague(one, place):
+                    self._add(_cannot_tell(one, place), slot)
                 else:
-                    self._note_near(spread > 0)
+                    self._note_near(one.spread[place] > 0)
                 return
             if closest is None or error < closest[0]:
                 closest = (error, gap, values[0], allowed)
@@ -263,16 +265,30 @@ def _allowed(one: Expected, place: int, values: Sequence[torch.Tensor]) -> tuple
     return (one.exact[place] if one.exact and numeric else values[0]), own
 
 
-def _order_dependent(place: int) -> Finding:
-    text = (
-        "the sequential orders give different integers or shapes here, so nothing says which is right: "
-        "write compare(), or return what does not depend on the order (from finish(), for instance)"
-    )
-    return Finding(Verdict.INCONCLUSIVE, "order-dependent", text, output=place)
+def _tolerance(one: Expected, place: int) -> tuple[float, float]:
+    """Return (what is allowed, the size of the values) of a leaf that is not bitwise right."""
+    center, allowed = _allowed(one, place, [variant[place] for variant in one.variants])
+    return allowed, one.scale[place] if one.exact else budget.magnitude(center)
 
 
-def _cannot_tell(place: int, allowed: float, scale: float, spread: float) -> Finding:
-    """Return the finding that the tolerance is as wide as the values: passing would mean nothing."""
+def _is_vague(one: Expected, place: int) -> bool:
+    """Whether what is expected here could not tell right from wrong."""
+    if one.spread[place] == float("inf"):
+        return True
+    allowed, scale = _tolerance(one, place)
+    return budget.too_wide(allowed, scale, half=one.half[place])
+
+
+def _cannot_tell(one: Expected, place: int) -> Finding:
+    """Return the finding that passing would mean nothing: no wrong value would be called wrong."""
+    spread = one.spread[place]
+    if spread == float("inf"):
+        text = (
+            "the sequential orders give different integers or shapes here, so nothing says which is right: "
+            "write compare(), or return what does not depend on the order (from finish(), for instance)"
+        )
+        return Finding(Verdict.INCONCLUSIVE, "order-dependent", text, output=place)
+    allowed, scale = _tolerance(one, place)
     cause = (
         f"the sequential orders lie {spread:.3g} apart"
         if spread

@@ -46,6 +46,10 @@ class OneAfterAnother(AddsToOneTensor):
             state.add_(x)
             torch.mps.synchronize()
         return x
+
+@pytest.mark.mps_stress
+def test_ordinary():
+    pass
 """
 GIVEN = ("--mps-attempts=1", "--mps-seed=7", "--mps-device=sim", "--mps-tsan", "--mps-perturb=off")
 
@@ -91,6 +95,10 @@ class TestARun:
         assert 0 <= first["iteration"] < 25
         assert "thread 0 iteration " in first["text"]
         assert "thread 1 iteration " in first["text"]
+
+    def test_says_that_it_does_not_see_ordinary_tests(self, ran: Ran) -> None:
+        told = "*1 ordinary test runs from threads inside this process, not isolated and not under ThreadSanitizer: *"
+        ran.result.stdout.fnmatch_lines([told])
 
     def test_keeps_the_text_of_the_sanitizer(self, ran: Ran) -> None:
         (end,) = ran.ends("AddsToOneTensor[t2]")
