@@ -176,7 +176,8 @@ def run(folder: Path, source: str, design: str, *args: str) -> Ran:
 
 class TestStreamsOfTheUpstreamDesign:
     @pytest.fixture(scope="class")
-    def ran(self, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    @classmethod
+    def ran(cls, tmp_path_factory: pytest.TempPathFactory) -> Ran:
         return run(tmp_path_factory.mktemp("upstream"), STREAMS, "upstream")
 
     @pytest.mark.parametrize("name", ["Selects", "Orders", "RecordsOnesOwn", "LacksTheForks"])
@@ -186,7 +187,8 @@ class TestStreamsOfTheUpstreamDesign:
 
 class TestTheForksDesign:
     @pytest.fixture(scope="class")
-    def ran(self, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    @classmethod
+    def ran(cls, tmp_path_factory: pytest.TempPathFactory) -> Ran:
         return run(tmp_path_factory.mktemp("fork"), QUEUES, "fork")
 
     @pytest.mark.parametrize("name", ["Fails", "RunsOnlyBetween", "WaitsForTheInput", "LacksStreams"])
