@@ -365,6 +365,18 @@ def _growing(base: Any) -> Any:
     return Subject
 
 
+def _slowing(base: Any) -> Any:
+    """Each round of the device's requests takes longer than the one before it; the host's do not."""
+
+    class Subject(base):
+        def _serve(self, shift: Any) -> Any:
+            wave = current().wave
+            time.sleep(0.0 if wave % 2 else 3e-4 * wave)
+            return super()._serve(shift)
+
+    return Subject
+
+
 def _bytes_left(base: Any) -> Any:
     """What one thread allocated while memory was short is never freed."""
 
@@ -457,6 +469,7 @@ OWN: dict[str, dict[str, Callable[[Any], Any]]] = {
     "LayerNormAgreement": {"disagreeing result": _disagreeing_result, "lost result": _lost_result},
     "ForkWhileActive": {"not refused": _not_refused},
     "ImpossibleRequest": {"granted": _granted},
+    "LatencyDrift": {"slowing": _slowing},
     "LateErrors": {"late error swallowed": _late_error_swallowed},
     "MemoryLevel": {"leak": _leak},
     "MemorySlope": {"growing": _growing},

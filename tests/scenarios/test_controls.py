@@ -52,6 +52,7 @@ COUNTS_ONLY = {
     "EventBetweenStreams",
     "EventQueries",
     "ForkWhileActive",
+    "LatencyDrift",
     "MainSynchronizes",
     "ManyAtOnce",
     "MemoryLevel",

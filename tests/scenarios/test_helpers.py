@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import random
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -128,3 +130,43 @@ class TestStreamsOfTheCpu:
         end.synchronize()
         assert end.query()
         assert start.elapsed_time(end) >= 0.0
+
+
+class TestDriftOfLatency:
+    """`scenarios/latency.py`: the seconds of each request, round by round, on the device and on the host."""
+
+    @staticmethod
+    def drifts(
+        device: Callable[[int], float], host: Callable[[int], float] = lambda _: 1.0, *, spread: float = 2.0
+    ) -> bool:
+        draw = random.Random(5)
+        rounds = [
+            [[of(number) * draw.uniform(1, spread) for _ in range(48)] for number in range(21)]
+            for of in (device, host)
+        ]
+        return bool(load("latency")._drifts(*rounds))
+
+    def test_longer_and_longer_is_found(self) -> None:
+        assert self.drifts(lambda number: 1 + number / 2)
+
+    def test_what_slows_the_host_alike_is_none(self) -> None:
+        assert not self.drifts(lambda number: 1 + number / 2, lambda number: 1 + number / 2)
+
+    def test_a_step_is_none(self) -> None:
+        assert not self.drifts(lambda number: 9 if number >= 10 else 1)
+
+    def test_a_host_that_gets_faster_is_none(self) -> None:
+        assert not self.drifts(lambda _: 1, lambda number: 1 / (1 + number))
+
+    def test_less_than_twice_is_none(self) -> None:
+        assert not self.drifts(lambda number: 1 + number / 20)
+
+    def test_bursts_that_leave_the_quickest_alone_are_none(self) -> None:
+        latency = load("latency")
+        device = [[0.1, *(0.1 * (1 + number) for _ in range(47))] for number in range(21)]
+        assert latency._growth(latency._percentiles(device, 50)) > 2
+        assert not latency._drifts(device, [[0.1] * 48] * 21)
+
+    @pytest.mark.parametrize(("percent", "expected"), [(0, 1), (50, 24), (99, 48)])
+    def test_percentiles_are_of_the_nearest_rank(self, percent: int, expected: int) -> None:
+        assert load("latency")._percentiles([range(48, 0, -1)], percent) == [expected]
