@@ -20,6 +20,7 @@ NAMES = (
     "Pauses",
     "difference",
     "digest",
+    "look_up_operators",
     "main",
     "make_inputs",
     "make_state",
@@ -73,6 +74,17 @@ class Pauses(TorchDispatchMode):
         if random.random() < 0.3:
             time.sleep(1e-6)
         return func(*args, **(kwargs or {}))
+
+
+def look_up_operators():
+    """Have torch look all its operators up: two threads that do so at once, below Pauses, make it crash."""
+    for name in torch._C._dispatch_get_all_op_names():
+        namespace, _, operator = name.partition("::")
+        operator, _, overload = operator.partition(".")
+        try:
+            getattr(getattr(getattr(torch.ops, namespace), operator), overload or "default")
+        except (AttributeError, RuntimeError):
+            pass  # it has no schema
 '''
 
 PAUSE = '''\
@@ -247,6 +259,7 @@ class Glue:
         lines = [
             f"def run_threads({arguments}):",
             '    """Run all threads from one barrier; return outputs[thread][iteration]."""',
+            *(["    look_up_operators()"] if subject.perturb == "op" else []),
             f"    barrier = threading.Barrier({threads})",
             f"    outputs = [[None] * {iterations} for _ in range({threads})]",
             "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,32 @@ class TestRun:
         )
         assert ran.returncode == 0, ran.stderr
         assert "Ran 1 test" in ran.stderr
+
+
+class TestPauses:
+    def test_every_operator_is_looked_up_before_the_threads(self, tmp_path: Path) -> None:
+        """Two threads that do it at once, below a dispatch mode, make torch crash: 11 of 40 runs of one script."""
+        one = subject("scenarios/linear.py::SharedLinear", perturb="op")
+        assert one is not None
+        (tmp_path / "script.py").write_text(script(replace(one, device="cpu", iterations=1)))
+        check = """if 1:
+            import script, sys, torch
+            def start(thread):
+                print("mkldnn_convolution" in vars(torch.ops.aten))
+                sys.exit()
+            assert "mkldnn_convolution" not in vars(torch.ops.aten), "torch looks it up itself: take another one"
+            script.threading.Thread.start = start
+            script.main()
+        """
+        ran = subprocess.run(
+            [sys.executable, "-c", check],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert ran.stdout == "True\n", ran.stdout + ran.stderr
 
 
 class TestValues:
