@@ -54,7 +54,8 @@ class Ending:
     @property
     def is_bad(self) -> bool:
         """Whether somebody has to look: something new, or a green that is worth nothing."""
-        return bool(self.tally.news or self.missed or not self.counted)
+        never = any(one.turns and not one.rounds_found for one in self.tally.canaries)
+        return bool(self.tally.news or self.missed or never or not self.counted)
 
 
 def text(ending: Ending, width: int, *, color: bool) -> str:
@@ -158,8 +159,10 @@ def _sentences(ending: Ending) -> Iterator[str]:
 
 def _canary_sentence(ending: Ending) -> str:
     found, rounds = ending.tally.canary_rounds
+    cut = ending.tally.canary_rounds_cut
+    more = f"; {count(cut, 'round')} cut short by what does not count" if cut else ""
     if not rounds:
-        return "no canary ran: nothing shows that a fault would have been seen"
+        return f"no canary ran{more}: nothing shows that a fault would have been seen"
     if found == rounds:
-        return f"canaries: found in {'the only round' if rounds == 1 else f'all {rounds} rounds'}"
-    return f"CANARY MISSED in {rounds - found} of {rounds} rounds: the green results are worth nothing"
+        return f"canaries: found in {'the only round' if rounds == 1 else f'all {rounds} rounds'}{more}"
+    return f"CANARY MISSED in {rounds - found} of {rounds} rounds{more}: the green results are worth nothing"

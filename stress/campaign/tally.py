@@ -37,6 +37,8 @@ class Arm:
     names: Counter[str] = field(default_factory=Counter)
     rounds_found: int = 0
     """Of a canary: turns in which it was found."""
+    rounds_cut: int = 0
+    """Of a canary: turns with an attempt that does not count, or none at all, and nothing found: killed, for instance."""
     headline: str = ""
 
     @property
@@ -101,8 +103,14 @@ class Tally:
 
     @property
     def canary_rounds(self) -> tuple[int, int]:
-        """Return (rounds in which a canary was found, rounds)."""
-        return sum(one.rounds_found for one in self.canaries), sum(one.turns for one in self.canaries)
+        """Return (rounds in which a canary was found, rounds in which it could have been)."""
+        tried = sum(one.turns - one.rounds_cut for one in self.canaries)
+        return sum(one.rounds_found for one in self.canaries), tried
+
+    @property
+    def canary_rounds_cut(self) -> int:
+        """Return how many rounds say nothing, because not all of their attempts count."""
+        return sum(one.rounds_cut for one in self.canaries)
 
     def see(self, record: Mapping[str, Any]) -> None:
         """Count one record; those of other items than the arms' name nothing here."""
@@ -170,4 +178,7 @@ class Tally:
         arm.seconds += float(record["seconds"])
         arm.idle_turns = 0 if record["counted"] else arm.idle_turns + 1
         arm.headline = str(record.get("headline", ""))
-        arm.rounds_found += arm.is_canary and record["verdict"] == Verdict.PASS
+        if arm.is_canary:
+            found = record["verdict"] == Verdict.PASS
+            arm.rounds_found += found
+            arm.rounds_cut += not found and not record["attempts"] == record["counted"] > 0

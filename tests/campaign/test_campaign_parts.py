@@ -24,6 +24,8 @@ from stress.campaign.line import duration
 from stress.campaign.line import rate_line
 from stress.campaign.resume import find_killed
 from stress.campaign.resume import status_of
+from stress.campaign.summary import Ending
+from stress.campaign.summary import text
 from stress.campaign.tally import Arm
 from stress.campaign.tally import Tally
 from stress.isolate import supervisor
@@ -136,7 +138,15 @@ class TestTally:
         tally = _tally(Arm("a.py::A[t2]", is_canary=True))
         tally.see(_item("pass", 5))
         tally.see(_item("inconclusive", 5))
-        assert tally.canary_rounds == (1, 2)
+        assert (tally.canary_rounds, tally.canary_rounds_cut) == ((1, 2), 0)
+
+    def test_calls_no_canary_missed_that_was_killed(self) -> None:
+        """Its reference had been shot, or one of its attempts: the rest of them could have found it by luck alone."""
+        tally = _tally(Arm("a.py::A[t2]", is_canary=True))
+        tally.see(_item("inconclusive", 0))
+        tally.see({**_item("inconclusive", 3), "attempts": 5})
+        tally.see(_item("pass", 5))
+        assert (tally.canary_rounds, tally.canary_rounds_cut) == ((1, 1), 2)
 
     def test_replaces_what_a_late_report_amends(self) -> None:
         tally = _tally()
@@ -145,6 +155,29 @@ class TestTally:
         tally.see(_end(0, "crash", amends=True))
         (arm,) = tally.arms.values()
         assert (arm.counted, arm.failures) == (1, 1)
+
+
+class TestTheEnd:
+    @pytest.mark.parametrize(
+        ("rounds", "told", "is_bad"),
+        [
+            ([("pass", 5, 5)], "canaries: found in the only round", False),
+            ([("pass", 5, 5)] * 2 + [("inconclusive", 0, 0)], "canaries: found in all 2 rounds; 1 round cut short by what does not count", False),
+            ([("pass", 5, 5), ("inconclusive", 5, 5)], "CANARY MISSED in 1 of 2 rounds: the green results are worth nothing", True),
+            ([("inconclusive", 5, 4)], "no canary ran; 1 round cut short by what does not count: nothing shows that a fault would have been seen", True),
+        ],
+    )  # fmt: skip
+    def test_says_what_the_canaries_are_worth(
+        self, rounds: list[tuple[str, int, int]], told: str, is_bad: bool
+    ) -> None:
+        tally = _tally(Arm("a.py::A[t2]"), Arm("a.py::Planted[t2]", is_canary=True))
+        tally.see(_start(0))
+        tally.see(_end(0, "pass"))
+        for verdict, attempts, counted in rounds:
+            tally.see({**_item(verdict, counted, "a.py::Planted[t2]"), "attempts": attempts})
+        ending = Ending(tally, "run", "runs/run", "cpu", False, 9.0, 9.0, {}, "", 0, [])
+        assert told in text(ending, 200, color=False).splitlines()
+        assert ending.is_bad is is_bad
 
 
 class TestTheLine:
