@@ -73,6 +73,7 @@ class OptimiserPerThread(Scenario):
     )
     rows: ClassVar[tuple[int, ...]] = (27,)
     params = {"optimiser": ["SGD", "AdamW"]}
+    params_quick = {"optimiser": ["AdamW"]}
     sharing: ClassVar[str] = "per-thread"
     iterations = 8
     optimiser: str

@@ -31,6 +31,7 @@ class ThroughBatchQueue(Scenario):
     rows: ClassVar[tuple[int, ...]] = (24,)
     requires = ("batch_queue",)
     params = {"num_workers": [1, 4]}
+    params_quick = {"num_workers": [4]}
     iterations = 8
     num_workers: int
 

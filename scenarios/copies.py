@@ -28,6 +28,7 @@ class NonBlockingToDevice(Scenario):
     )
     rows: ClassVar[tuple[int, ...]] = (19,)
     params = {"elements": [3, 1024, 65536]}
+    params_quick = {"elements": [3, 65536]}
     iterations = 10
     elements: int
 

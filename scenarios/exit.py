@@ -37,6 +37,7 @@ class ExitWithWork(ProcessScenario):
     )
     rows: ClassVar[tuple[int, ...]] = (23,)
     params = {"ending": ["threads-ended", "threads-waiting", "atexit"]}
+    params_quick = {"ending": ["threads-waiting", "atexit"]}
     attempts_quick: ClassVar[int | None] = 1
     ending: str
 

@@ -41,7 +41,7 @@ class LatencyDrift(Scenario):
 
     origin = ("suite row 25: P50 and P99 latency drift over a soak",)
     rows: ClassVar[tuple[int, ...]] = (25,)
-    attempts_quick: ClassVar[int | None] = 1
+    attempts_quick: ClassVar[int | None] = 0
 
     @property
     def waves(self) -> Sequence[tuple[int, int]]:  # type: ignore[override]

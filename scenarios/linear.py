@@ -21,6 +21,7 @@ class SharedLinear(Scenario):
     )
     rows: ClassVar[tuple[int, ...]] = (2,)
     params = {"dtype": [torch.float32, torch.float16, torch.bfloat16]}
+    params_quick = {"dtype": [torch.float32, torch.float16]}
     iterations = 25
     dtype: torch.dtype
 
@@ -44,6 +45,7 @@ class PerThreadLinear(SharedLinear):
     """Every thread calls an nn.Linear of its own: what is still shared is the backend's."""
 
     params = {"dtype": [torch.float32, torch.float16]}
+    params_quick = {"dtype": [torch.float32]}
     sharing: ClassVar[str] = "per-thread"
 
 

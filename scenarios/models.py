@@ -208,6 +208,7 @@ class PerThreadInference(SharedInference):
     """Every thread runs a model of its own in eval mode: what is still shared is the backend's."""
 
     params = {"model": ["conv1d", "gru", "attention", "gpt", "reranker"]}
+    params_quick = {"model": ["conv2d_batchnorm", "lstm", "encoder_layer", "reranker"]}
     sharing: ClassVar[str] = "per-thread"
     attempts_quick: ClassVar[int | None] = 0
 
@@ -226,6 +227,7 @@ class SharedTraining(_Model):
     """Every thread runs one shared model forward and backward and keeps the gradients to itself."""
 
     params = {"model": [name for name in MODELS if name not in ("gru", "embedding", "reranker")]}
+    params_quick = {"model": ["mlp", "conv2d_batchnorm", "gpt"]}
     iterations = 6
 
     def setup(self, device: torch.device) -> nn.Module:

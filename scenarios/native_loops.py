@@ -68,6 +68,7 @@ class NativeLoop(Scenario):
     origin = _ORIGIN
     rows: ClassVar[tuple[int, ...]] = (1,)
     params = {"loop": list(_LOOPS)}
+    params_quick = {"loop": ["elementwise"]}
     iterations = 20
     loop: str
 

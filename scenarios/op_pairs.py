@@ -27,6 +27,7 @@ class ProjectionThenAttention(Scenario):
     origin = _ORIGIN
     rows: ClassVar[tuple[int, ...]] = (6,)
     params = {"layout": ["strided", "copied"], "dtype": [torch.float32, torch.float16]}
+    params_quick = {"dtype": [torch.float32]}
     iterations = 20
     layout: str
     dtype: torch.dtype

@@ -23,6 +23,7 @@ class Elementwise(Scenario):
     origin = _ORIGIN
     rows: ClassVar[tuple[int, ...]] = (1,)
     params = {"dtype": [torch.float32, torch.float16]}
+    params_quick = {"dtype": [torch.float16]}
     iterations = 30
     dtype: torch.dtype
 
@@ -43,6 +44,7 @@ class Matmul(Scenario):
     origin = (*_ORIGIN, "pytorch#193487: matrix products that are wrong depending on the allocations before")
     rows: ClassVar[tuple[int, ...]] = (1,)
     params = {"dtype": [torch.float32, torch.bfloat16]}
+    params_quick = {"dtype": [torch.bfloat16]}
     iterations = 30
     dtype: torch.dtype
 

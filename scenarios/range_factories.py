@@ -49,6 +49,7 @@ class EveryFactory(Scenario):
     origin = _ORIGIN
     rows: ClassVar[tuple[int, ...]] = (17,)
     params = {"dtype": [torch.float32, torch.float16]}
+    params_quick = {"dtype": [torch.float32]}
     iterations = 12
     dtype: torch.dtype
 

@@ -30,6 +30,7 @@ from stress.scenario import Scenario
 from stress.scenario import bind
 from stress.scenario import combinations
 from stress.scenario import environments
+from stress.scenario import params_quick
 from stress.verdict import Verdict
 
 _ID_UNSAFE = re.compile(r"[^A-Za-z0-9_.=+-]+")
@@ -212,10 +213,7 @@ def class_problem(cls: type[Any]) -> str | None:
     if required:
         return f"its __init__ needs {required[0]!r}: a scenario is made without arguments; use params"
     return (
-        _params_problem(cls, base)
-        or _names_problem(cls)
-        or _environment_problem(cls)
-        or _attempts_problem(cls)
+        _params_problem(cls, base) or _names_problem(cls) or _environment_problem(cls) or _quick_problem(cls)
     )
 
 
@@ -246,10 +244,19 @@ def _names_problem(cls: type[Any]) -> str | None:
     return None
 
 
-def _attempts_problem(cls: type[Any]) -> str | None:
+def _quick_problem(cls: type[Any]) -> str | None:
     quick = cls.attempts_quick
     if quick is not None and not (isinstance(quick, int) and quick >= 0):
         return f"attempts_quick is {quick!r}: expected a number of attempts, or 0 for the full profile alone"
+    kept = params_quick(cls)
+    if not isinstance(kept, Mapping):
+        return "params_quick must be a mapping, as in {'dtype': [torch.float32]}"
+    for name, values in kept.items():
+        known = cls.params.get(name, ())
+        if isinstance(values, str) or not isinstance(values, Sequence) or not values:
+            return f"params_quick of {name!r} needs a list of values, at least one"
+        if any(value not in known for value in values):
+            return f"params_quick names values of {name!r} that params has not: {values!r} of {known!r}"
     return None
 
 

@@ -39,6 +39,8 @@ class Run:
     config: pytest.Config
     run_id: str = field(default_factory=run_id)
     started: float = field(default_factory=time.monotonic)
+    budget_from: float | None = None
+    """When `--mps-seconds` begin: at the first item. A device that is built, once, would leave later items out."""
     device: DeviceInfo | None = None
     torch_mismatches: list[str] = field(default_factory=list)
     verdicts: Counter[str] = field(default_factory=Counter)
@@ -217,9 +219,9 @@ class Run:
 
     def budget_left_s(self) -> float | None:
         """Return the seconds left of `--mps-seconds`; None without a budget."""
-        if self.settings.seconds is None:
-            return None
-        return self.settings.seconds - (time.monotonic() - self.started)
+        if self.settings.seconds is None or self.budget_from is None:
+            return self.settings.seconds
+        return self.settings.seconds - (time.monotonic() - self.budget_from)
 
     def item_share_s(self) -> float | None:
         """Return the fair share of the next item: what is left, divided by the items left."""

@@ -47,6 +47,10 @@ class _Base:
     attempts_quick: ClassVar[int | None] = None
     """Attempts in the quick profile, where the usual number would take too long; 0 leaves the items out of it."""
 
+    params_quick: ClassVar[Mapping[str, Sequence[Any]]] = {}
+    """Parameter -> those of its values that the quick profile runs; items with other ones are left to the full one.
+    A subclass that has `params` of its own does not inherit it."""
+
     canary: ClassVar[bool] = False
     """A planted fault: this scenario must fail, and passing is the failure."""
 
@@ -168,6 +172,22 @@ def combinations(cls: type[_Base]) -> Iterator[tuple[tuple[int, ...], dict[str, 
     names = list(cls.params)
     for indices in itertools.product(*(range(len(cls.params[name])) for name in names)):
         yield indices, {name: cls.params[name][i] for name, i in zip(names, indices, strict=True)}
+
+
+def params_quick(cls: type[_Base]) -> Mapping[str, Sequence[Any]]:
+    """Return the class's `params_quick`, or that of a base class where the parameters come from there too."""
+    for one in cls.__mro__:
+        own = vars(one)
+        if "params_quick" in own or "params" in own:
+            kept: Mapping[str, Sequence[Any]] = own.get("params_quick", {})
+            return kept
+    return {}
+
+
+def is_quick(cls: type[_Base], indices: Sequence[int]) -> bool:
+    """Return whether the quick profile runs the combination of parameters."""
+    values = {name: cls.params[name][i] for name, i in zip(cls.params, indices, strict=True)}
+    return cls.attempts_quick != 0 and all(values[name] in kept for name, kept in params_quick(cls).items())
 
 
 def bind(

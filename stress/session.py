@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,7 @@ class StressPlugin:
         out = [
             one
             for one in items
-            if isinstance(one, ScenarioItem) and self.settings.leaves_out(one.scenario_class)
+            if isinstance(one, ScenarioItem) and self.settings.leaves_out(one.scenario_class, one.indices)
         ]
         if out:
             self.left_out = len(out)
@@ -157,6 +158,7 @@ class StressPlugin:
                 not self.is_worker and not self.run.folder_path.is_dir()
             )  # a campaign may go on in its own
             self.run.open_records(create=create, worker=worker)
+            self.run.budget_from = time.monotonic()
         return (yield)
 
     @pytest.hookimpl(wrapper=True)

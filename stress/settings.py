@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
 
 from stress.operators import Operator
 from stress.scenario import AnyScenario
+from stress.scenario import is_quick
 from stress.sim.settings import SimSettings
 
 STREAMS = ("auto", "shared", "per-thread")
@@ -62,6 +64,6 @@ class Settings:
             return self.attempts
         return min(own, self.attempts)
 
-    def leaves_out(self, scenario: type[AnyScenario]) -> bool:
-        """Whether the profile leaves the scenario's items out, unless they are named."""
-        return self.profile == "quick" and scenario.attempts_quick == 0
+    def leaves_out(self, scenario: type[AnyScenario], indices: Sequence[int]) -> bool:
+        """Whether the profile leaves the items with these parameters out, unless they are named."""
+        return self.profile == "quick" and not is_quick(scenario, indices)

@@ -253,10 +253,19 @@ class Slow(Scenario):
 """
 
     def test_that_is_spent_skips_and_says_so(self, tmp_path: Path) -> None:
-        ran = run_in(tmp_path, self.SLOW, "--mps-seconds=0.01", "-rs")
+        ran = run_in(tmp_path, self.SLOW, "--mps-seconds=1e-6", "-rs")
         assert ran.result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
-        assert "time budget spent (--mps-seconds=0.01): not run" in ran.text
+        assert "time budget spent (--mps-seconds=1e-06): not run" in ran.text
         assert "every scenario was skipped" in ran.text
+
+    def test_begins_with_the_first_item(self, tmp_path: Path) -> None:
+        """Before that a device may be built, once: what that takes must not leave items out."""
+        (tmp_path / "conftest.py").write_text(
+            "import time\n\ndef pytest_collection_finish():\n"
+            "    until = time.monotonic() + 2\n    while time.monotonic() < until:\n        pass\n"
+        )
+        ran = run_in(tmp_path, self.SLOW, "--mps-seconds=2", "--mps-attempts=1", "-k", "0-")
+        assert ran.result.ret == pytest.ExitCode.OK
 
     def test_shrinks_the_attempts_and_interrupts_nothing(self, tmp_path: Path) -> None:
         """However slow the machine is: what ran was cut short, what did not run was skipped."""

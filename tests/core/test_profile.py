@@ -30,6 +30,13 @@ class Long(_One):
 
 class Nightly(_One):
     attempts_quick = 0
+
+class Chosen(_One):
+    params = {"size": [1, 2], "kind": ["a", "b"]}
+    params_quick = {"size": [2]}
+
+class Others(Chosen):
+    params = {"width": [1]}
 """
 
 
@@ -62,7 +69,13 @@ class TestTheQuickProfile:
         text = run("--collect-only")
         assert "Usual[t2]" in text
         assert "Nightly[t2]" not in text
-        assert "mps: 1 item is left to --mps-profile=full" in text
+        assert "mps: 3 items are left to --mps-profile=full" in text
+
+    def test_keeps_the_combinations_that_a_scenario_names(self, run: Callable[..., str]) -> None:
+        text = run("--collect-only")
+        assert re.findall(r" Chosen\[(\S+)-t2\]", text) == ["2-a", "2-b"]
+        assert "Others[1-t2]" in text
+        assert len(re.findall(r" Chosen\[", run("--collect-only", "scenarios/subject.py::Chosen"))) == 4
 
     def test_runs_what_an_argument_names(self, run: Callable[..., str]) -> None:
         assert "Nightly[t2]" in run("--collect-only", "scenarios/subject.py::Nightly")
@@ -77,6 +90,7 @@ class TestTheFullProfile:
     def test_leaves_nothing_out(self, run: Callable[..., str]) -> None:
         text = run("--collect-only", "--mps-profile=full")
         assert "Nightly[t2]" in text
+        assert "Chosen[1-a-t2]" in text
         assert "left to" not in text
 
 
@@ -112,3 +126,26 @@ class TestAttempts:
                 return 0
 
         assert "attempts_quick is 'few'" in (class_problem(Wrong) or "")
+
+
+class TestParamsQuick:
+    @pytest.mark.parametrize(
+        ("given", "told"),
+        [
+            ({"size": [3]}, "names values of 'size' that params has not: [3] of [1, 2]"),
+            ({"width": [1]}, "names values of 'width' that params has not: [1] of ()"),
+            ({"size": []}, "params_quick of 'size' needs a list of values, at least one"),
+            ([1], "params_quick must be a mapping"),
+        ],
+    )
+    def test_must_name_what_is_there(self, given: object, told: str) -> None:
+        from stress.items import class_problem
+
+        class Wrong(scenario.Scenario):
+            params = {"size": [1, 2]}
+            params_quick = given  # type: ignore[assignment]
+
+            def step(self, state: object, x: object) -> int:
+                return 0
+
+        assert told in (class_problem(Wrong) or "")
