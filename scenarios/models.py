@@ -196,6 +196,7 @@ class _Model(Scenario):
 class SharedInference(_Model):
     """Every thread runs one shared model in eval mode, without gradients."""
 
+    params_quick = {"model": ["conv2d_batchnorm", "lstm", "encoder_layer", "reranker"]}
     iterations = 12
 
     def step(self, state: nn.Module, x: torch.Tensor) -> torch.Tensor:
@@ -208,7 +209,6 @@ class PerThreadInference(SharedInference):
     """Every thread runs a model of its own in eval mode: what is still shared is the backend's."""
 
     params = {"model": ["conv1d", "gru", "attention", "gpt", "reranker"]}
-    params_quick = {"model": ["conv2d_batchnorm", "lstm", "encoder_layer", "reranker"]}
     sharing: ClassVar[str] = "per-thread"
     attempts_quick: ClassVar[int | None] = 0
 

@@ -137,7 +137,7 @@ class TestACampaign:
         assert not whole.problems
         assert not [one for one in whole.runs.values() if one.is_apart or one.was_killed]
         counted = {cell.item.rpartition("::")[2]: cell for cell in whole.cells.values()}
-        assert counted["Fine[t2]"].counted > 5
+        assert counted["Fine[t2]"].counted > 0
         assert counted["Planted[t2]"].is_canary
 
     def test_draws_a_seed_for_every_turn(self, place: Place, done: subprocess.CompletedProcess[str]) -> None:

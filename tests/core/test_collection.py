@@ -62,7 +62,7 @@ class TestFiles:
         assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "scenarios", "tests"]
 
     def test_without_a_local_folder_are_the_shipped_ones(self, tmp_path: Path) -> None:
-        listed = ids(tmp_path)
+        listed = ids(tmp_path, "--mps-profile=full")
         shipped = {path.name for path in shipped_scenarios().glob("*.py")}
         assert {Path(one.partition("::")[0]).name for one in listed} == shipped
         assert not list(tmp_path.iterdir())

@@ -47,6 +47,8 @@ class OneAfterAnother(AddsToOneTensor):
             torch.mps.synchronize()
         return x
 
+import pytest
+
 @pytest.mark.mps_stress
 def test_ordinary():
     pass
