@@ -90,6 +90,7 @@ class ScenarioItem(pytest.Item):
         run = run_of(self.config)
         if run.device is None:  # --setup-only and --setup-plan run nothing, so nothing was opened
             return
+        run.budget.items_left -= 1
         if self.threads < cls.threads_min:
             pytest.skip(f"needs at least {cls.threads_min} threads: --mps-threads={cls.threads_min}")
         if cls.threads_max is not None and self.threads > cls.threads_max:
@@ -101,16 +102,13 @@ class ScenarioItem(pytest.Item):
             pytest.skip("a process scenario needs isolation: leave out --mps-no-isolation and --pdb")
         if self.environment and not run.settings.isolation:
             pytest.skip("an environment needs a process of its own: leave out --mps-no-isolation and --pdb")
-        left_s = run.budget_left_s()
+        left_s = run.budget.left_s
         if left_s is not None and left_s <= 0:
             pytest.skip(f"time budget spent (--mps-seconds={run.settings.seconds:g}): not run")
 
     def runtest(self) -> None:
         run = run_of(self.config)
-        try:
-            self.result = ItemRunner(run, self.spec(run)).execute()
-        finally:
-            run.items_left -= 1
+        self.result = ItemRunner(run, self.spec(run)).execute()
         self.user_properties.append(("mps_verdict", str(self.result.verdict)))
         if self.result.simulated:
             self.user_properties.append(("mps_simulated", True))

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from stress.budget import Budget
 from stress.isolate.backend import IsolationError
 from stress.isolate.supervisor import Supervisor
 from stress.opening import DeviceInfo
@@ -39,18 +40,16 @@ class Run:
     config: pytest.Config
     run_id: str = field(default_factory=run_id)
     started: float = field(default_factory=time.monotonic)
-    budget_from: float | None = None
-    """When `--mps-seconds` begin: at the first item. A device that is built, once, would leave later items out."""
     device: DeviceInfo | None = None
     torch_mismatches: list[str] = field(default_factory=list)
     verdicts: Counter[str] = field(default_factory=Counter)
-    items_left: int = 0
     pids: dict[int, tuple[float, dict[str, Any]]] = field(default_factory=dict)
     """Child pid -> (start, identity of its attempt): late crash reports are matched by them."""
     command: str = ""
     """The `mps-stress` command that made this run; "" for pytest itself."""
     extra: dict[str, object] = field(default_factory=dict)
     """What that command adds to the run record."""
+    budget: Budget = field(init=False)
     first_serial: int = 1
     """More than 1 where an earlier process of this run has named attempts."""
     native: dict[str, Any] | None = None
@@ -59,6 +58,9 @@ class Run:
     """How children get under ThreadSanitizer, with `--mps-tsan`."""
     _supervisor: Supervisor | None = None
     _writer: RecordWriter | None = None
+
+    def __post_init__(self) -> None:
+        self.budget = Budget(self.settings.seconds)
 
     @property
     def folder_path(self) -> Path:
@@ -216,17 +218,6 @@ class Run:
             atexit.unregister(self._supervisor.close)
             self._supervisor.close()
             self._supervisor = None
-
-    def budget_left_s(self) -> float | None:
-        """Return the seconds left of `--mps-seconds`; None without a budget."""
-        if self.settings.seconds is None or self.budget_from is None:
-            return self.settings.seconds
-        return self.settings.seconds - (time.monotonic() - self.budget_from)
-
-    def item_share_s(self) -> float | None:
-        """Return the fair share of the next item: what is left, divided by the items left."""
-        left = self.budget_left_s()
-        return None if left is None else max(0.0, left) / max(1, self.items_left)
 
 
 def _worker_number(worker: str | None) -> int:

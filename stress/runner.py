@@ -83,7 +83,7 @@ class ItemRunner:
             result.verdict, result.headline = verdict, text
 
     def _execute(self, result: ItemResult, started: float) -> None:
-        share_s = self.turn.share_s if self.turn is not None else self.run.item_share_s()
+        limit_s = self.turn.share_s if self.turn is not None else None
         references: tuple[str, ...] = ()
         self._plan: Plan | None = None
         try:
@@ -95,7 +95,10 @@ class ItemRunner:
                     result.headline = result.reference.judged.headline
                     return
             for number in range(self.attempts):
-                if number and share_s is not None and time.monotonic() - started > share_s:
+                spent_s = time.monotonic() - started
+                if number == 1 and self.turn is None:
+                    limit_s = self.run.budget.item_limit_s(spent_s)
+                if number and limit_s is not None and spent_s >= limit_s:
                     result.notes.append(f"time budget: {number} of {self.attempts} attempts")
                     break
                 result.attempts.append(self._attempt("crew", self._first("crew") + number, references))
@@ -262,7 +265,7 @@ class ItemRunner:
         if self.spec.threads == 1:
             result.no_control = "one thread already"
             return
-        left_s = self.run.budget_left_s()
+        left_s = self.run.budget.left_s
         if left_s is not None and left_s <= 0:
             result.no_control = "the time budget is spent"
             return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -114,7 +113,7 @@ class StressPlugin:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         items = [item for item in session.items if isinstance(item, ScenarioItem)]
         share = max(1, xdist_workers(self.config))
-        self.run.items_left = -(-len(items) // share)
+        self.run.budget.items_left = -(-len(items) // share)
 
     # the run
 
@@ -158,7 +157,7 @@ class StressPlugin:
                 not self.is_worker and not self.run.folder_path.is_dir()
             )  # a campaign may go on in its own
             self.run.open_records(create=create, worker=worker)
-            self.run.budget_from = time.monotonic()
+            self.run.budget.begin()
         return (yield)
 
     @pytest.hookimpl(wrapper=True)

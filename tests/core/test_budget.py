@@ -1,0 +1,81 @@
+"""The time budget: every item has its attempt before any has a second one that the others would pay for."""
+
+from __future__ import annotations
+
+import random
+
+from stress.budget import Budget
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def spend(budget: Budget, clock: Clock, items: list[tuple[float, float]], attempts: int) -> list[int]:
+    """Run items of (seconds until their first attempt is done, seconds of each further one); return their attempts."""
+    budget.items_left = len(items)
+    budget.begin()
+    made = []
+    for first_s, more_s in items:
+        budget.items_left -= 1
+        left_s = budget.left_s
+        if left_s is not None and left_s <= 0:
+            made.append(0)
+            continue
+        begun = clock.now
+        clock.now += first_s
+        limit_s = budget.item_limit_s(first_s)
+        done = 1
+        while done < attempts and (limit_s is None or clock.now - begun < limit_s):
+            clock.now += more_s
+            done += 1
+        made.append(done)
+    return made
+
+
+def some_items() -> list[tuple[float, float]]:
+    draw = random.Random(3)
+    return [
+        (seconds, seconds / 2) for seconds in (draw.choice([0.3, 0.3, 0.5, 1.0, 4.0]) for _ in range(150))
+    ]
+
+
+class TestABudget:
+    def test_that_just_suffices_leaves_no_item_out(self) -> None:
+        items = some_items()
+        clock = Clock()
+        budget = Budget(1.15 * sum(first_s for first_s, _ in items), clock)
+        made = spend(budget, clock, items, 5)
+        assert min(made) == 1
+        assert sum(made) > len(items)
+
+    def test_that_is_large_gives_the_rest_to_more_attempts(self) -> None:
+        items = some_items()
+        clock = Clock()
+        seconds = 2.5 * sum(first_s for first_s, _ in items)
+        made = spend(Budget(seconds, clock), clock, items, 50)
+        assert min(made) >= 2
+        assert 0.8 * seconds < clock.now < 1.05 * seconds
+
+    def test_that_is_too_small_is_spent_on_first_attempts(self) -> None:
+        items = [(1.0, 0.5)] * 20
+        clock = Clock()
+        assert spend(Budget(10.0, clock), clock, items, 5) == [1] * 10 + [0] * 10
+
+    def test_of_none_limits_nothing(self) -> None:
+        clock = Clock()
+        assert spend(Budget(None, clock), clock, [(1.0, 1.0)] * 3, 5) == [5] * 3
+
+    def test_begins_with_the_first_item(self) -> None:
+        """Before that a device may be built, once: what that takes must not leave items out."""
+        clock = Clock()
+        budget = Budget(10.0, clock)
+        clock.now = 60.0
+        assert budget.left_s == 10.0
+        budget.begin()
+        clock.now = 61.0
+        assert budget.left_s == 9.0
