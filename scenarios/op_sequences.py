@@ -25,6 +25,7 @@ class RandomSequences(Scenario):
     )
     rows: ClassVar[tuple[int, ...]] = (6,)
     params = {"dtype": [torch.float32, torch.float16], "number": numbers.chosen(os.environ)}
+    params_quick = {"dtype": [torch.float32]}
     reducible = ("ops",)
     iterations = 12
     attempts_quick = 3

@@ -32,7 +32,7 @@ class RecordedUses(Scenario):
     rows: ClassVar[tuple[int, ...]] = (12,)
     requires = ("record_stream", "events", "streams")
     params = {"uses": ["one", "several", "several-streams"]}
-    params_quick = {"uses": ["one", "several-streams"]}
+    params_quick = {"uses": ["several-streams"]}
     sharing: ClassVar[str] = "per-thread"
     iterations = 8
     uses: str
