@@ -41,6 +41,7 @@ class SixteenThreads(_Block):
     origin = ("Extended Stress of dropbox/dML (test_stress_extended.py): 16 threads x 50 iterations",)
     rows: ClassVar[tuple[int, ...]] = (7,)
     waves = ((16, 50),)
+    attempts_quick: ClassVar[int | None] = 0
 
 
 class EveryWorkerStream(_Block):

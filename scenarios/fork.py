@@ -82,7 +82,7 @@ class SpawnWhileActive(_Parent):
     )
     rows: ClassVar[tuple[int, ...]] = (22,)
     iterations = 1
-    attempts_quick: ClassVar[int | None] = 1
+    attempts_quick: ClassVar[int | None] = 0
 
     def steps(self) -> Sequence[Callable[[Any, Any], Any]]:
         return (self.spawn, *[self.work] * (self.threads - 1))
