@@ -177,11 +177,11 @@ def confidence_sentence(failures: int, n: int, confidence: float = CONFIDENCE_DE
         return "no attempt counts: nothing can be said about the failure rate"
     attempts = "attempt" if n == 1 else "attempts"
     if failures == 0:
-        bound = _percent(failure_rate_bound(n, confidence))
+        bound = percent(failure_rate_bound(n, confidence))
         return f"0 of {n} {attempts} failed: failure rate below {bound} % at {level}"
     low, high = wilson(failures, n, confidence)
-    interval = f"{_percent(low)}-{_percent(high)}"
-    return f"{failures} of {n} {attempts} failed: {_percent(failures / n)} %, {level} interval {interval} %"
+    interval = f"{percent(low)}-{percent(high)}"
+    return f"{failures} of {n} {attempts} failed: {percent(failures / n)} %, {level} interval {interval} %"
 
 
 def _check(failures: int, n: int, confidence: float) -> None:
@@ -243,7 +243,7 @@ def _root(rising: Callable[[float], float]) -> float:
     return (low + high) / 2
 
 
-def _percent(rate: float) -> str:
+def percent(rate: float) -> str:
     """Format a rate in percent with one decimal, and with more where one would say 0.0."""
     percent = 100 * rate
     return f"{percent:.1f}" if percent == 0 or percent >= 0.1 else f"{percent:.2g}"

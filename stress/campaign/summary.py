@@ -103,7 +103,7 @@ def _row(arm: Arm) -> list[str]:
         one_line(arm.item),
         str(arm.failures),
         str(arm.counted),
-        f"{100 * low:.2g}-{100 * high:.2g} %",
+        f"{stats.percent(low)}-{stats.percent(high)} %",
         "; ".join([*names, *([f"and {more} more"] if more > 0 else [])]),
     ]
 

@@ -180,6 +180,15 @@ class TestTheEnd:
         assert ending.is_bad is is_bad
 
 
+    def test_says_rates_as_they_are_read(self) -> None:
+        tally = _tally(Arm("a.py::A[t2]"))
+        for number in range(50):
+            tally.see(_start(number))
+            tally.see(_end(number, "crash"))
+        ending = Ending(tally, "run", "runs/run", "cpu", False, 9.0, 9.0, {}, "", 0, [])
+        assert " 50  50  92.9-100.0 % " in text(ending, 200, color=False)
+
+
 class TestTheLine:
     def test_says_how_it_stands(self) -> None:
         tally = _tally()
