@@ -71,7 +71,7 @@ def find(fault: str, results: Path) -> str:
     for seed in range(1, 6):
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--mps-threads=8"]
         command += ["--mps-device=sim", f"--mps-sim-faults={fault}", f"--mps-seed={seed}", "--mps-attempts=6"]
-        command += [f"--mps-results={results}", file, "-k", name.partition("[")[0]]
+        command += [f"--mps-results={results}", "--mps-profile=full", file, "-k", name.partition("[")[0]]
         subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=600)
         folder = max(results.iterdir(), key=lambda one: one.stat().st_mtime)
         for record in RunReader(folder):

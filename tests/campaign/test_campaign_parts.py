@@ -179,7 +179,6 @@ class TestTheEnd:
         assert told in text(ending, 200, color=False).splitlines()
         assert ending.is_bad is is_bad
 
-
     def test_says_rates_as_they_are_read(self) -> None:
         tally = _tally(Arm("a.py::A[t2]"))
         for number in range(50):
