@@ -36,6 +36,11 @@ class Budget:
             return self.seconds
         return self.seconds - (self._clock() - self._begun)
 
+    @property
+    def is_spent(self) -> bool:
+        left_s = self.left_s
+        return left_s is not None and left_s <= 0
+
     def item_limit_s(self, first_s: float) -> float | None:
         """Return how long an item may take whose references and first attempt took `first_s`; None without a limit.
 

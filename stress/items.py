@@ -102,8 +102,7 @@ class ScenarioItem(pytest.Item):
             pytest.skip("a process scenario needs isolation: leave out --mps-no-isolation and --pdb")
         if self.environment and not run.settings.isolation:
             pytest.skip("an environment needs a process of its own: leave out --mps-no-isolation and --pdb")
-        left_s = run.budget.left_s
-        if left_s is not None and left_s <= 0:
+        if run.budget.is_spent:
             pytest.skip(f"time budget spent (--mps-seconds={run.settings.seconds:g}): not run")
 
     def runtest(self) -> None:

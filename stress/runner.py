@@ -265,8 +265,7 @@ class ItemRunner:
         if self.spec.threads == 1:
             result.no_control = "one thread already"
             return
-        left_s = self.run.budget.left_s
-        if left_s is not None and left_s <= 0:
+        if self.run.budget.is_spent:
             result.no_control = "the time budget is spent"
             return
         for number in range(len(result.attempts)):

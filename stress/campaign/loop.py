@@ -130,6 +130,8 @@ class Campaign:
             return
         self._disk_at = time.monotonic() + _DISK_LOOK_S
         results: Path = self.run.settings.results
+        if bytes_in(results) <= self._disk_bytes_max:
+            return
         self.folded += fold_oldest(results, self.run.writer.path, self._disk_bytes_max)
         size = bytes_in(results)
         if size > self._disk_bytes_max:

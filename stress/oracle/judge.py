@@ -150,29 +150,31 @@ class Judge:
     def _judge_leaf(
         self, index: int, place: int, got: torch.Tensor, expected: Sequence[Expected], slot: Slot | None
     ) -> None:
-        vague = next((one for one in expected if one.spread[place] and _is_vague(one, place)), None)
         if any(tree.same_bits(got, variant[place]) for one in expected for variant in one.variants):
             self.result.bitwise += 1
+            varying = [_tolerance(one, place) for one in expected if one.spread[place]]
+            vague = next((one for one in varying if one.is_vague), None)
             if vague is not None:
                 # Threads that happened to run one after another: any other order would not have been judged.
-                self._add(_cannot_tell(vague, place), slot)
+                self._add(_cannot_tell(vague), slot)
             return
         closest: tuple[float, torch.Tensor, torch.Tensor, float] | None = None
         for one in expected:
             values = [variant[place] for variant in one.variants]
-            if one.spread[place] == float("inf"):
-                self._add(_cannot_tell(one, place), slot)
+            tolerance = _tolerance(one, place)
+            if tolerance.spread == float("inf"):
+                self._add(_cannot_tell(tolerance), slot)
                 return
-            center, allowed = _allowed(one, place, values)
+            center, allowed = tolerance.center, tolerance.allowed
             if center.shape != got.shape or values[0].dtype != got.dtype:
                 continue
             gap = self._forgive_overflow(budget.distance(got, center), got, values[0])
             error = float(gap.max()) if gap.numel() else 0.0
             if error <= allowed:
-                if _is_vague(one, place):
-                    self._add(_cannot_tell(one, place), slot)
+                if tolerance.is_vague:
+                    self._add(_cannot_tell(tolerance), slot)
                 else:
-                    self._note_near(one.spread[place] > 0)
+                    self._note_near(tolerance.spread > 0)
                 return
             if closest is None or error < closest[0]:
                 closest = (error, gap, values[0], allowed)
@@ -254,41 +256,56 @@ class Judge:
                     yield naming.Candidate(str(other), not not_own, variant[place])
 
 
-def _allowed(one: Expected, place: int, values: Sequence[torch.Tensor]) -> tuple[torch.Tensor, float]:
-    """Return (the value to measure from, how far from it is right) for a leaf that is not bitwise right."""
-    numeric = budget.is_numeric(values[0].dtype)
+@dataclass(frozen=True)
+class _Tolerance:
+    """How near a leaf that is not bitwise right has to be."""
+
+    expected: Expected
+    place: int
+    center: torch.Tensor
+    """What the distance is measured from."""
+    allowed: float
+
+    @property
+    def spread(self) -> float:
+        return self.expected.spread[self.place]
+
+    @property
+    def scale(self) -> float:
+        """Return the size of the values."""
+        exact = self.expected.exact
+        return self.expected.scale[self.place] if exact else budget.magnitude(self.center)
+
+    @property
+    def is_vague(self) -> bool:
+        """Whether it could not tell right from wrong."""
+        half = self.expected.half[self.place]
+        return self.spread == float("inf") or budget.too_wide(self.allowed, self.scale, half=half)
+
+
+def _tolerance(one: Expected, place: int) -> _Tolerance:
+    values = [variant[place] for variant in one.variants]
+    spread, numeric = one.spread[place], budget.is_numeric(values[0].dtype)
+    if spread == float("inf"):
+        return _Tolerance(one, place, values[0], 0.0)
     own = one.budget[place] if one.exact and numeric else 0.0
-    if one.spread[place] and numeric:
+    if spread and numeric:
         wide = torch.complex128 if values[0].is_complex() else torch.float64
         center = torch.stack([value.to(wide) for value in values]).mean(dim=0)
-        return center, budget.SPREAD_FACTOR * one.spread[place] + own
-    return (one.exact[place] if one.exact and numeric else values[0]), own
+        return _Tolerance(one, place, center, budget.SPREAD_FACTOR * spread + own)
+    return _Tolerance(one, place, one.exact[place] if one.exact and numeric else values[0], own)
 
 
-def _tolerance(one: Expected, place: int) -> tuple[float, float]:
-    """Return (what is allowed, the size of the values) of a leaf that is not bitwise right."""
-    center, allowed = _allowed(one, place, [variant[place] for variant in one.variants])
-    return allowed, one.scale[place] if one.exact else budget.magnitude(center)
-
-
-def _is_vague(one: Expected, place: int) -> bool:
-    """Whether what is expected here could not tell right from wrong."""
-    if one.spread[place] == float("inf"):
-        return True
-    allowed, scale = _tolerance(one, place)
-    return budget.too_wide(allowed, scale, half=one.half[place])
-
-
-def _cannot_tell(one: Expected, place: int) -> Finding:
+def _cannot_tell(tolerance: _Tolerance) -> Finding:
     """Return the finding that passing would mean nothing: no wrong value would be called wrong."""
-    spread = one.spread[place]
+    spread = tolerance.spread
     if spread == float("inf"):
         text = (
             "the sequential orders give different integers or shapes here, so nothing says which is right: "
             "write compare(), or return what does not depend on the order (from finish(), for instance)"
         )
-        return Finding(Verdict.INCONCLUSIVE, "order-dependent", text, output=place)
-    allowed, scale = _tolerance(one, place)
+        return Finding(Verdict.INCONCLUSIVE, "order-dependent", text, output=tolerance.place)
+    allowed, scale = tolerance.allowed, tolerance.scale
     cause = (
         f"the sequential orders lie {spread:.3g} apart"
         if spread
@@ -298,7 +315,9 @@ def _cannot_tell(one: Expected, place: int) -> Finding:
         f"a tolerance of {allowed:.3g} for values of size {scale:.3g} could not tell right from wrong ({cause}): "
         "random results and results that depend on the order need compare()"
     )
-    return Finding(Verdict.INCONCLUSIVE, "tolerance too wide", text, output=place, error_allowed=allowed)
+    return Finding(
+        Verdict.INCONCLUSIVE, "tolerance too wide", text, output=tolerance.place, error_allowed=allowed
+    )
 
 
 _TEXT = {

@@ -189,8 +189,7 @@ class HarnessItem(pytest.Item):
             pytest.skip(
                 f"needs at least {self.case.threads_min} threads: --mps-threads={self.case.threads_min}"
             )
-        left_s = plugin.run.budget.left_s
-        if left_s is not None and left_s <= 0:
+        if plugin.run.budget.is_spent:
             pytest.skip(f"time budget spent (--mps-seconds={plugin.settings.seconds:g}): not run")
 
     def runtest(self) -> None:
