@@ -20,11 +20,14 @@ from stress.campaign.lock import DeviceLock
 from stress.record import RunReader
 from tests.conftest import PROLOGUE
 
-FINE = """
-class Fine(Scenario):
+NUMBERS = """
+class _Numbers(Scenario):
     iterations = 2
     def make_input(self, generator):
         return torch.randn(8, generator=generator)
+"""
+FINE = """
+class Fine(_Numbers):
     def step(self, state, x):
         return x + 1
 
@@ -34,10 +37,7 @@ class Planted(Fine):
         return x + (threading.current_thread() is not threading.main_thread())
 """
 ABORTS = """
-class Aborts(Scenario):
-    iterations = 2
-    def make_input(self, generator):
-        return torch.randn(8, generator=generator)
+class Aborts(_Numbers):
     def step(self, state, x):
         if threading.current_thread() is not threading.main_thread():
             os.write(2, b"assertion failed: nobody has a name for this one\\n")
@@ -45,10 +45,7 @@ class Aborts(Scenario):
         return x
 """
 KILLED = """
-class KillsItself(Scenario):
-    iterations = 2
-    def make_input(self, generator):
-        return torch.randn(8, generator=generator)
+class KillsItself(_Numbers):
     def step(self, state, x):
         if threading.current_thread() is not threading.main_thread():
             os.kill(os.getpid(), 9)
@@ -62,7 +59,7 @@ class Place:
     def __init__(self, folder: Path, source: str) -> None:
         self.folder = folder
         (folder / "scenarios").mkdir(parents=True)
-        (folder / "scenarios" / "subject.py").write_text(PROLOGUE + source)
+        (folder / "scenarios" / "subject.py").write_text(PROLOGUE + NUMBERS + source)
         self.env = {**os.environ, FOLDER_VARIABLE: str(folder), "COLUMNS": "200"}
 
     def command(self, *args: str) -> list[str]:
