@@ -14,12 +14,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from stress.isolate.blackbox import BlackBox
-from stress.isolate.spec import ChildSpec
-from stress.isolate.spec import ScenarioRef
-from stress.isolate.spec import SimSpec
 from stress.isolate.supervisor import ChildRun
 from stress.isolate.supervisor import Supervisor
+from stress.model.blackbox import BlackBox
+from stress.model.spec import ChildSpec
+from stress.model.spec import ScenarioRef
+from stress.model.spec import SimSpec
 from stress.sim.build import default_builder
 from stress.sim.settings import SimSettings
 from stress.sim.toolchain import BuildError

@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from stress import stats
+from stress.model import stats
 from stress.record import RunReader
 from stress.sim.zoo import BY_NAME
 

@@ -20,11 +20,11 @@ from dataclasses import field
 from dataclasses import replace
 from pathlib import Path
 
-from stress import seeds
-from stress.isolate.spec import ChildSpec
 from stress.isolate.supervisor import ChildRun
 from stress.isolate.supervisor import Supervisor
 from stress.isolate.verdicts import judge
+from stress.model import seeds
+from stress.model.spec import ChildSpec
 from stress.power.allocation import Entry
 from stress.power.allocation import load
 from stress.power.runnable import Runnable

@@ -17,10 +17,10 @@ import torch
 
 from stress import Scenario
 from stress import current
-from stress.exact import climb
-from stress.exact import count_wrong
-from stress.exact import shift_matrix
-from stress.pairs import Pairs
+from stress.scenario.exact import climb
+from stress.scenario.exact import count_wrong
+from stress.scenario.exact import shift_matrix
+from stress.scenario.handover import Pairs
 
 _HAND_OVER_S_MAX = 0.25
 _LONG_STEPS = 40

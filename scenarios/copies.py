@@ -13,10 +13,10 @@ from torch.utils.data import TensorDataset
 
 from stress import Scenario
 from stress import current
-from stress.exact import climb
-from stress.exact import count_wrong
-from stress.exact import shift_matrix
-from stress.exact import total
+from stress.scenario.exact import climb
+from stress.scenario.exact import count_wrong
+from stress.scenario.exact import shift_matrix
+from stress.scenario.exact import total
 
 
 class NonBlockingToDevice(Scenario):

@@ -16,10 +16,10 @@ from typing import ClassVar
 import torch
 
 from stress import ProcessScenario
-from stress.exact import climb
-from stress.exact import count_wrong
-from stress.exact import shift_matrix
-from stress.streams import synchronize
+from stress.scenario.exact import climb
+from stress.scenario.exact import count_wrong
+from stress.scenario.exact import shift_matrix
+from stress.scenario.streams import synchronize
 
 _LONG = 2
 _STEPS, _STEPS_LONG = 4, 120

@@ -17,9 +17,9 @@ import torch
 
 from stress import Scenario
 from stress import offspring
-from stress.exact import climb
-from stress.exact import count_wrong
-from stress.exact import shift_matrix
+from stress.scenario.exact import climb
+from stress.scenario.exact import count_wrong
+from stress.scenario.exact import shift_matrix
 
 _STARTED, _REFUSED, _COMPUTED, _BAD_ERROR = b"s", b"r", b"c", b"e"
 _ANSWER_S_MAX = 20.0

@@ -22,10 +22,10 @@ import torch
 
 from stress import Scenario
 from stress import current
-from stress.exact import climb
-from stress.exact import count_wrong
-from stress.exact import shift_matrix
-from stress.trend import growth_p_value
+from stress.scenario.exact import climb
+from stress.scenario.exact import count_wrong
+from stress.scenario.exact import shift_matrix
+from stress.scenario.growth import growth_p_value
 
 _ROUNDS = 24
 _WARM = 3

@@ -13,13 +13,13 @@ import torch
 
 from stress import Scenario
 from stress import current
-from stress import limits
+from stress import memory
 from stress import streams
-from stress.exact import climb
-from stress.exact import count_wrong
-from stress.exact import shift_matrix
-from stress.exact import total
-from stress.trend import grows
+from stress.scenario.exact import climb
+from stress.scenario.exact import count_wrong
+from stress.scenario.exact import shift_matrix
+from stress.scenario.exact import total
+from stress.scenario.growth import grows
 
 _HELD_MAX = 6
 _ROUNDS = 24
@@ -62,7 +62,7 @@ class EmptyCacheInUse(Scenario):
     def empty(self, state: torch.Tensor, x: None) -> int:
         wrong = 0
         for _ in range(3):
-            limits.empty_cache(state.device)
+            memory.empty_cache(state.device)
             wrong += int(count_wrong(climb(1.0, state, rows=8, steps=2), 3.0))
         return wrong
 
@@ -127,7 +127,7 @@ class MemoryLevel(Scenario):
     def step(self, state: dict[str, Any], x: None) -> int:
         tensors = state["tensors"]
         if current().wave == 0:  # one thread by itself, once
-            state["level"] = limits.allocated_bytes(tensors[0].device)
+            state["level"] = memory.allocated_bytes(tensors[0].device)
             return 0
         for _ in range(8):
             torch._foreach_add(
@@ -136,7 +136,7 @@ class MemoryLevel(Scenario):
         return 0
 
     def finish(self, state: dict[str, Any]) -> int:
-        return limits.allocated_bytes(state["tensors"][0].device) - int(state["level"])
+        return memory.allocated_bytes(state["tensors"][0].device) - int(state["level"])
 
 
 class MemorySlope(Scenario):
@@ -172,12 +172,12 @@ class MemorySlope(Scenario):
         return y.cpu()  # outputs are kept until they are judged, and must not count
 
     @staticmethod
-    def _measure(memory: dict[str, list[int]], device: torch.device) -> None:
+    def _measure(levels: dict[str, list[int]], device: torch.device) -> None:
         streams.synchronize(device)
-        limits.empty_cache(device)  # what each stream keeps for reuse grows until all have seen all sizes
-        memory["allocated"].append(limits.allocated_bytes(device))
-        memory["of the driver"].append(limits.driver_bytes(device))
-        memory["of the process"].append(psutil.Process().memory_info().rss)
+        memory.empty_cache(device)  # what each stream keeps for reuse grows until all have seen all sizes
+        levels["allocated"].append(memory.allocated_bytes(device))
+        levels["of the driver"].append(memory.driver_bytes(device))
+        levels["of the process"].append(psutil.Process().memory_info().rss)
 
     def finish(self, state: dict[str, Any]) -> dict[str, bool]:
         """Leave the first third out, in which caches fill."""

@@ -12,9 +12,9 @@ from typing import ClassVar
 import torch
 
 from stress import Scenario
-from stress.sequences import numbers
-from stress.sequences import program
-from stress.sequences.catalogue import LANES
+from stress.scenario.sequences import numbers
+from stress.scenario.sequences import program
+from stress.scenario.sequences.catalogue import LANES
 
 
 class RandomSequences(Scenario):

@@ -15,8 +15,8 @@ import torch
 
 from stress import Scenario
 from stress import current
-from stress import limits
-from stress.exact import count_wrong
+from stress import memory
+from stress.scenario.exact import count_wrong
 
 _IMPOSSIBLE_BYTES = 1 << 50
 _LIMIT_BYTES = 128 << 20
@@ -79,19 +79,19 @@ class PressureAndRecovery(Scenario):
     iterations = 3
 
     def setup(self, device: torch.device) -> dict[str, Any]:
-        limits.limit_memory(device, _LIMIT_BYTES)
+        memory.limit_memory(device, _LIMIT_BYTES)
         small = torch.ones(256).to(device)
-        return {"small": small, "level": limits.allocated_bytes(device)}
+        return {"small": small, "level": memory.allocated_bytes(device)}
 
     def step(self, state: dict[str, Any], x: None) -> dict[str, int]:
         small, value = state["small"], float(current().thread_index * 10 + current().iteration)
         refused, wrong = _fill(small.device, value)
         if current().thread_index % 2:
-            limits.empty_cache(small.device)
+            memory.empty_cache(small.device)
         return {"refused": refused, "wrong": wrong, "right afterwards": _recovered(small, value)}
 
     def finish(self, state: dict[str, Any]) -> dict[str, int]:
-        return {"bytes left": limits.allocated_bytes(state["small"].device) - int(state["level"])}
+        return {"bytes left": memory.allocated_bytes(state["small"].device) - int(state["level"])}
 
     def reference(self, device: torch.device, inputs: Sequence[Sequence[Any]]) -> Any:
         """Expect that each is refused once and then served: the CPU, which has no limit, cannot say so."""

@@ -11,11 +11,11 @@ import torch
 from stress import Scenario
 from stress import current
 from stress import streams
-from stress.exact import climb
-from stress.exact import count_wrong
-from stress.exact import shift_matrix
-from stress.exact import total
-from stress.pairs import Pairs
+from stress.scenario.exact import climb
+from stress.scenario.exact import count_wrong
+from stress.scenario.exact import shift_matrix
+from stress.scenario.exact import total
+from stress.scenario.handover import Pairs
 
 _ORIGIN = (
     "Pool: Sync Active of dropbox/dML: synchronize() during use",

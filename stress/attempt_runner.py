@@ -18,13 +18,13 @@ from stress.diagnose import IpsError
 from stress.diagnose import default_folders
 from stress.diagnose import find_reports
 from stress.isolate.backend import IsolationError
-from stress.isolate.spec import ChildSpec
 from stress.isolate.supervisor import ChildRun
 from stress.isolate.verdicts import Judged
 from stress.isolate.verdicts import judge
 from stress.isolate.verdicts import judge_reference
+from stress.model.spec import ChildSpec
+from stress.model.verdict import Verdict
 from stress.record.writer import serial_of
-from stress.verdict import Verdict
 
 _SCRATCH = ("spec.json", "result.json", "result.part", "blackbox")
 _EVIDENCE = ("stderr", "stdout", "stacks", "native", "tsan")

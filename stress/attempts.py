@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
-from stress.isolate.spec import ScenarioRef
 from stress.isolate.supervisor import ChildRun
 from stress.isolate.verdicts import Judged
-from stress.verdict import Verdict
+from stress.model.spec import ScenarioRef
+from stress.model.verdict import Verdict
 
 if TYPE_CHECKING:
     from stress.run import Run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 
-from stress.capabilities import DEVICES
+from stress.scenario.capabilities import DEVICES
 from stress.sim.settings import SimSettings
 from stress.sim.settings import choose_design
 from stress.sim.settings import parse_faults

@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stress.capabilities import CAPABILITIES
-from stress.isolate.authors_file import import_module
-from stress.isolate.spec import ScenarioRef
-from stress.items import is_scenario_class
+from stress.model.spec import ScenarioRef
 from stress.power.allocation import DEFAULT_PATH
 from stress.power.allocation import load as load_allocation
 from stress.ran import Ran
 from stress.ran import Run
-from stress.scenario import combinations
-from stress.scenario import environments
+from stress.scenario.capabilities import CAPABILITIES
+from stress.scenario.file import import_module
+from stress.scenario.scenario import combinations
+from stress.scenario.scenario import environments
+from stress.scenario.variants import is_scenario_class
 from stress.sim.zoo import BY_NAME
 from stress.sim.zoo import DESIGNS
 

@@ -19,21 +19,21 @@ from typing import TextIO
 
 import torch
 
-from stress import context
 from stress.device import Device
-from stress.findings import Finding
-from stress.findings import broken
-from stress.isolate.blackbox import BlackBox
-from stress.isolate.blackbox import Writer
+from stress.model.blackbox import BlackBox
+from stress.model.blackbox import Writer
+from stress.model.finding import Finding
+from stress.model.finding import broken
+from stress.model.plan import Plan
+from stress.model.verdict import Verdict
 from stress.oracle.digest import Weights
 from stress.oracle.digest import digest
 from stress.oracle.naming import POISON_BYTE
 from stress.oracle.sequential import read_back
 from stress.oracle.state import state_tensors
 from stress.oracle.state import storage_key
-from stress.plan import Plan
-from stress.scenario import overrides
-from stress.verdict import Verdict
+from stress.scenario import current
+from stress.scenario.scenario import overrides
 from stress.workload import Outcome
 from stress.workload import Raised
 from stress.workload import Workload
@@ -153,7 +153,7 @@ class Crew:
 
     def _thread_main(self, barrier: threading.Barrier, slots: list[int], writer: Writer) -> None:
         first = self.plan.slots[slots[0]]
-        step = context.Step(first.thread, 0, first.wave, self.plan.waves[first.wave][0])
+        step = current.Step(first.thread, 0, first.wave, self.plan.waves[first.wave][0])
         died = True
         torch.set_num_threads(1)
         replayable = self.device.is_replayable
@@ -166,7 +166,7 @@ class Crew:
                 self.perturbation(first.worker, writer),
             ):
                 step.stream = self.device.current_stream()
-                context.enter(step)
+                current.enter(step)
                 self._poison()
                 if not replayable:
                     barrier.wait()
@@ -179,10 +179,10 @@ class Crew:
             barrier.abort()  # before it, the others would wait for this thread for ever
             self._add(_of_thread(error, step))
         finally:
-            context.leave()
+            current.leave()
             writer.status("died" if died else "finished")
 
-    def _run_slots(self, slots: list[int], step: context.Step, writer: Writer) -> None:
+    def _run_slots(self, slots: list[int], step: current.Step, writer: Writer) -> None:
         kept: list[Outcome] = []
         for turn, index in enumerate(slots):
             slot = self.plan.slots[index]
@@ -293,7 +293,7 @@ class _ThreadEnds(Exception):
     """A step asked for the end of its thread or process."""
 
 
-def _of_thread(error: BaseException, step: context.Step) -> Finding:
+def _of_thread(error: BaseException, step: current.Step) -> Finding:
     if isinstance(error, _ThreadEnds):
         return Finding(
             Verdict.RACE,

@@ -18,7 +18,7 @@ from typing import Protocol
 
 import torch
 
-from stress import streams
+from stress.scenario import streams
 from stress.sim import loading
 
 

@@ -19,7 +19,7 @@ from stress.diagnose import IpsError
 from stress.diagnose import default_folders
 from stress.diagnose import diagnose
 from stress.diagnose import find_reports
-from stress.verdict import Verdict
+from stress.model.verdict import Verdict
 
 if TYPE_CHECKING:
     from stress.run import Run

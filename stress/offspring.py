@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
-from stress.isolate.spec import ChildSpec
-from stress.isolate.spec import SimSpec
+from stress.model.spec import ChildSpec
+from stress.model.spec import SimSpec
 
 if TYPE_CHECKING:
     import torch
@@ -66,9 +66,9 @@ def _child(connection: Connection, device_type: str, sim: SimSpec | None) -> Non
     """Compute what has one right value, and send how many elements differ from it."""
     import torch
 
-    from stress.exact import climb
-    from stress.exact import count_wrong
-    from stress.exact import shift_matrix
+    from stress.scenario.exact import climb
+    from stress.scenario.exact import count_wrong
+    from stress.scenario.exact import shift_matrix
 
     torch.set_num_threads(1)
     if sim is not None:

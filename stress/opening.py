@@ -17,9 +17,9 @@ import pytest
 
 from stress import operators
 from stress.isolate.backend import IsolationError
-from stress.isolate.spec import ChildSpec
-from stress.isolate.spec import SimSpec
 from stress.isolate.supervisor import Supervisor
+from stress.model.spec import ChildSpec
+from stress.model.spec import SimSpec
 from stress.operators import Operator
 from stress.sim.build import Build
 from stress.sim.build import default_builder

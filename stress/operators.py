@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from stress.errors import BrokenScenario
+from stress.model.errors import BrokenScenario
 
 FORM = (
     "NAME=MODULE:FUNCTION, as in linalg.svd=mypkg:svd, or MODULE:FUNCTION for a function that patches torch"

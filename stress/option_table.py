@@ -6,8 +6,8 @@ from typing import Literal
 
 import pytest
 
-from stress.capabilities import DEVICES
-from stress.sequences import numbers as sequences
+from stress.scenario.capabilities import DEVICES
+from stress.scenario.sequences import numbers as sequences
 from stress.settings import ATTEMPTS_DEFAULT
 from stress.settings import ATTEMPTS_FULL_DEFAULT
 from stress.settings import DEADLINE_S_DEFAULT

@@ -15,11 +15,11 @@ from typing import TypeVar
 import pytest
 
 from stress import operators
-from stress.capabilities import DEVICES
 from stress.option_table import NAMES
 from stress.option_table import dest
 from stress.sanitizer.python.usage import conflict as tsan_conflict
-from stress.sequences import numbers as sequences
+from stress.scenario.capabilities import DEVICES
+from stress.scenario.sequences import numbers as sequences
 from stress.settings import ATTEMPTS_DEFAULT
 from stress.settings import ATTEMPTS_FULL_DEFAULT
 from stress.settings import COUNT_MAX

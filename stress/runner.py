@@ -14,7 +14,6 @@ from typing import Any
 
 from stress import operators
 from stress import perturb
-from stress import seeds
 from stress.attempt_runner import AttemptRunner
 from stress.attempt_runner import remove_references
 from stress.attempts import Attempt
@@ -24,18 +23,19 @@ from stress.attempts import Turn
 from stress.attempts import command_line
 from stress.isolate import child
 from stress.isolate.backend import IsolationError
-from stress.isolate.spec import READBACKS
-from stress.isolate.spec import ChildSpec
-from stress.isolate.spec import ScenarioRef
 from stress.isolate.supervisor import ChildRun
-from stress.plan import Plan
+from stress.model import seeds
+from stress.model.plan import Plan
+from stress.model.spec import READBACKS
+from stress.model.spec import ChildSpec
+from stress.model.spec import ScenarioRef
+from stress.model.verdict import Verdict
+from stress.model.verdict import worst
 from stress.record.writer import serial_of
 from stress.run import Run
-from stress.scenario import ProcessScenario
-from stress.scenario import overrides
-from stress.scenario import waves_of
-from stress.verdict import Verdict
-from stress.verdict import worst
+from stress.scenario.scenario import ProcessScenario
+from stress.scenario.scenario import overrides
+from stress.scenario.scenario import waves_of
 
 HANGS_MAX = 2
 """An item stops after this many hangs: each costs a whole deadline."""
@@ -216,7 +216,7 @@ class ItemRunner:
 
     def _inline(self, spec: ChildSpec, workers: int) -> ChildRun:
         """Run in this process (`--mps-no-isolation`): nothing but a join deadline stands between."""
-        from stress.isolate import blackbox
+        from stress.model import blackbox
 
         blackbox.BlackBox.create(spec.file("blackbox"), workers)
         started, clock = time.time(), time.monotonic()

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from stress.items import SCENARIO_FOLDER
 from stress.items import ScenarioItem
-from stress.items import is_scenario_class
 from stress.items import make_items
 from stress.late_reports import wait_and_amend
+from stress.model.shipped import shipped_scenarios
 from stress.options import worker_input
 from stress.options import xdist_workers
 from stress.report.table import closing_table
@@ -23,8 +22,9 @@ from stress.run import RUN_KEY
 from stress.run import Run
 from stress.sanitizer.arguments import only_native
 from stress.sanitizer.python import session as tsan
+from stress.scenario.variants import SCENARIO_FOLDER
+from stress.scenario.variants import is_scenario_class
 from stress.settings import Settings
-from stress.shipped import shipped_scenarios
 
 _NOTHING_TESTED = "every scenario was skipped: nothing was tested"
 

@@ -8,8 +8,8 @@ from dataclasses import field
 from pathlib import Path
 
 from stress.operators import Operator
-from stress.scenario import AnyScenario
-from stress.scenario import is_quick
+from stress.scenario.scenario import AnyScenario
+from stress.scenario.scenario import is_quick
 from stress.sim.settings import SimSettings
 
 STREAMS = ("auto", "shared", "per-thread")

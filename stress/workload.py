@@ -14,16 +14,16 @@ from typing import Any
 
 import torch
 
-from stress import seeds
-from stress.errors import BrokenScenario
+from stress.model import seeds
+from stress.model.errors import BrokenScenario
+from stress.model.plan import Plan
+from stress.model.plan import Slot
 from stress.oracle import tree
 from stress.oracle.state import exact_dtype
 from stress.oracle.state import state_tensors
 from stress.oracle.state import to_exact
-from stress.plan import Plan
-from stress.plan import Slot
-from stress.scenario import Scenario
-from stress.scenario import overrides
+from stress.scenario.scenario import Scenario
+from stress.scenario.scenario import overrides
 
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
 _MESSAGE_CHARS_MAX = 500

@@ -12,11 +12,11 @@ import pytest
 from stress import cli
 from stress import coverage
 from stress import ran
+from stress.model.shipped import shipped
+from stress.model.shipped import shipped_scenarios
 from stress.record import RecordWriter
 from stress.record import RunFolder
-from stress.scenario import Scenario
-from stress.shipped import shipped
-from stress.shipped import shipped_scenarios
+from stress.scenario.scenario import Scenario
 
 ROOT = Path(__file__).resolve().parent.parent
 KEY = "one.py::One"

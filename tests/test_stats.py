@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from stress import stats
+from stress.model import stats
 
 SIZES = (1, 2, 5, 20, 50, 200, 1000, 3000)
 GRID = [(k, n) for n in SIZES for k in sorted({0, 1, 2, n // 3, n - 1, n}) if k <= n]

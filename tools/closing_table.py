@@ -10,11 +10,11 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from stress.model.verdict import Verdict
 from stress.record import RunReader
 from stress.report.table import closing_table
 from stress.report.table import note_lines
 from stress.report.table import sentences
-from stress.verdict import Verdict
 
 WIDTH = 100
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from stress.aggregate.groups import Group
-from stress.verdict import WRONG_VALUE_NAMES
-from stress.verdict import Verdict
-from stress.verdict import worst
+from stress.model.verdict import WRONG_VALUE_NAMES
+from stress.model.verdict import Verdict
+from stress.model.verdict import worst
 
 FAILURE_NAME_CHARS_MAX = 160
 FINDINGS_KEPT = 3

@@ -30,11 +30,11 @@ from stress.aggregate.runs import SENTENCES_MAX
 from stress.aggregate.runs import Aggregate
 from stress.aggregate.runs import RunInfo
 from stress.aggregate.runs import Sentence
+from stress.model.verdict import Verdict
 from stress.record import RecordError
 from stress.record import RunReader
 from stress.record import read_run
 from stress.record.writer import encode
-from stress.verdict import Verdict
 
 ITEM_CHARS_MAX = 500
 SENTENCE_CHARS_MAX = 600

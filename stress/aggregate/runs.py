@@ -17,7 +17,7 @@ from stress.aggregate.cells import totals
 from stress.aggregate.groups import UNDER_TSAN
 from stress.aggregate.groups import Group
 from stress.aggregate.groups import Kind
-from stress.verdict import Verdict
+from stress.model.verdict import Verdict
 
 CELLS_MAX = 20_000
 RUNS_MAX = 2_000

@@ -10,8 +10,8 @@ from stress.aggregate.cells import Cell
 from stress.aggregate.cells import Failure
 from stress.aggregate.groups import Kind
 from stress.aggregate.runs import Aggregate
-from stress.report.plain import count
-from stress.verdict import Verdict
+from stress.model.text import count
+from stress.model.verdict import Verdict
 
 _CLASSES = {Verdict.PASS: "pass", Verdict.INTERESTING: "interesting"}
 

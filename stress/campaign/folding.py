@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from stress.campaign.resume import record_files
+from stress.model.verdict import Verdict
 from stress.record import read_run
 from stress.record import schema
 from stress.record.folder import RecordError
 from stress.record.folder import flush_to_disk
 from stress.record.writer import encode
-from stress.verdict import Verdict
 
 _SIDE_FIELDS = ("stderr", "stacks", "tsan_log")
 _PART = ".part"

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from stress.campaign.tally import Tally
-from stress.report.plain import count
+from stress.model.text import count
 
 PLAIN_PERIOD_S = 60.0
 

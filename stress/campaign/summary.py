@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from rich.table import Table
 from rich.text import Text
 
-from stress import stats
 from stress.campaign.line import duration
 from stress.campaign.tally import Arm
 from stress.campaign.tally import Tally
-from stress.report.plain import count
-from stress.report.plain import one_line
+from stress.model import stats
+from stress.model.text import count
+from stress.model.text import one_line
 from stress.report.render import render
 
 NAMES_SHOWN = 3

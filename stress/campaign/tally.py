@@ -13,7 +13,7 @@ from typing import Any
 from stress.aggregate.cells import failure_name
 from stress.aggregate.cells import scenario_of
 from stress.campaign.allocation import Standing
-from stress.verdict import Verdict
+from stress.model.verdict import Verdict
 
 IDLE_TURNS_MAX = 3
 """Turns without an attempt that counts, after which an item is set aside."""

@@ -15,8 +15,8 @@ from stress.campaign.options import DISK_MB_DEFAULT
 from stress.campaign.options import SECONDS_DEFAULT
 from stress.campaign.options import THREADS_DEFAULT
 from stress.campaign.options import CampaignOptions
-from stress.capabilities import DEVICES
 from stress.commands import CommandError
+from stress.scenario.capabilities import DEVICES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -47,8 +47,8 @@ def run(args: argparse.Namespace) -> int:
     """Add, write, check or print."""
     from stress import coverage
     from stress import ran
-    from stress.shipped import shipped
-    from stress.shipped import shipped_scenarios
+    from stress.model.shipped import shipped
+    from stress.model.shipped import shipped_scenarios
 
     path = Path(args.data) if args.data else shipped("results", "coverage.toml")
     try:

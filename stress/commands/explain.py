@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     from stress.explain.explanation import EXIT_UNREADABLE
     from stress.explain.printing import rendered
     from stress.explain.reading import explain
-    from stress.report.plain import one_line
+    from stress.model.text import one_line
 
     color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     # A pipe has no width: as wide as two stacks want to be.

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import argparse
 
-from stress.capabilities import DEVICES
 from stress.commands import CommandError
+from stress.scenario.capabilities import DEVICES
 from stress.sweep.options import DTYPES
 from stress.sweep.options import SECONDS_DEFAULT
 from stress.sweep.options import THREADS_DEFAULT

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import argparse
 
-from stress.capabilities import DEVICES
 from stress.commands import CommandError
+from stress.scenario.capabilities import DEVICES
 from stress.throughput.catalogue import WAYS
 from stress.throughput.catalogue import WORKLOADS
 from stress.throughput.options import SECONDS_DEFAULT

@@ -15,7 +15,7 @@ from stress.compare.pairs import sections_of
 from stress.compare.report import Compared
 from stress.compare.speed import alone
 from stress.compare.speed import speeds
-from stress.report.plain import one_line
+from stress.model.text import one_line
 
 PROBLEMS_SHOWN = 5
 

@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from stress import stats
 from stress.aggregate import Cell
 from stress.aggregate import Kind
 from stress.aggregate.groups import KIND_TEXTS
@@ -26,8 +25,9 @@ from stress.compare.names import Named
 from stress.compare.names import unknown_new
 from stress.compare.pairs import Section
 from stress.compare.speed import Speed
-from stress.report.plain import count
-from stress.report.plain import one_line
+from stress.model import stats
+from stress.model.text import count
+from stress.model.text import one_line
 
 NAMES_SHOWN = 40
 ITEMS_SHOWN = 8

@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from stress.shipped import shipped
+from stress.model.shipped import shipped
 
 TEXT_CHARS_MAX = 1_000_000  # Kept at each end of a text.
 LINE_CHARS_MAX = 2_000  # Kept at each end of a line.

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stress.capabilities import CAPABILITIES
 from stress.doctor.line import Line
 from stress.doctor.line import Status
 from stress.doctor.line import mac_only
 from stress.doctor.torch_probe import openmp_of
 from stress.record.torch_fingerprint import check_source
+from stress.scenario.capabilities import CAPABILITIES
 
 SECTION = "torch"
 FORK_FEATURES = ("torch.mps.release_current_thread_slot", "torch.mps.BatchQueue")

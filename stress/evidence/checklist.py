@@ -18,7 +18,7 @@ from stress.evidence.patch import Tree
 from stress.evidence.results import Subject
 from stress.evidence.upstream_results import PATCHED
 from stress.evidence.upstream_results import UpstreamTests
-from stress.report.plain import count
+from stress.model.text import count
 
 MACOS_WANTED = ("14", "15", "26")
 CHIPS_WANTED = ("M1", "M2", "M3", "M4", "M5")

@@ -41,7 +41,7 @@ from stress.evidence.upstream import UpstreamError
 from stress.evidence.upstream import record_suite
 from stress.evidence.upstream import run_suite
 from stress.evidence.upstream_results import UpstreamTests
-from stress.report.plain import count
+from stress.model.text import count
 from stress.report.table import SIMULATED_SENTENCE
 
 FILES_SHOWN = 60

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from collections.abc import Sequence
 
-from stress.report.plain import lines as safe_lines
-from stress.report.plain import one_line
+from stress.model.text import lines as safe_lines
+from stress.model.text import one_line
 
 _TICKS = re.compile(r"`+")
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~])")

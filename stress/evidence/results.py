@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stress import stats
 from stress.aggregate import Aggregate
 from stress.aggregate import Cell
 from stress.aggregate import Failure
@@ -24,7 +23,8 @@ from stress.evidence.markdown import bullets
 from stress.evidence.markdown import code
 from stress.evidence.markdown import plain
 from stress.evidence.markdown import table
-from stress.report.plain import count
+from stress.model import stats
+from stress.model.text import count
 
 CLEAN_ROWS_MAX = 400
 FAILURES_MAX = 40

@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from stress.evidence import upstream_plugin
+from stress.model.verdict import Verdict
 from stress.record import RecordWriter
 from stress.record import RunFolder
 from stress.record import host_environment
 from stress.record import run_id
-from stress.verdict import Verdict
 
 COMMAND = "upstream-tests"
 TEST_FILE = Path("test", "test_mps.py")

@@ -12,7 +12,7 @@ from stress.aggregate import RunInfo
 from stress.evidence.markdown import code
 from stress.evidence.markdown import plain
 from stress.evidence.markdown import table
-from stress.report.plain import count
+from stress.model.text import count
 
 STOCK, PATCHED = "stock", "patched"
 TESTS_MAX = 50_000

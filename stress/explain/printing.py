@@ -18,7 +18,7 @@ from stress.explain.reading import known_race
 from stress.explain.report_view import deadly_view
 from stress.explain.report_view import facts
 from stress.explain.report_view import report_view
-from stress.report.plain import one_line
+from stress.model.text import one_line
 from stress.sanitizer.report import Parsed
 from stress.sanitizer.signature import deadly_signature
 

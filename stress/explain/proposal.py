@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from stress.report.plain import one_line
+from stress.model.text import one_line
 
 PATTERN_TEXT_CHARS_MAX = 160
 NUMBERS_MAX = 3

@@ -17,11 +17,11 @@ from stress.explain.explanation import Explanation
 from stress.explain.explanation import FailureClass
 from stress.explain.explanation import RecordSummary
 from stress.explain.proposal import propose_text
+from stress.model.verdict import Verdict
 from stress.record import RecordError
 from stress.record import RunFolder
 from stress.record import RunReader
 from stress.record import read_run
-from stress.verdict import Verdict
 
 CLASSES_MAX = 200
 ITEMS_MAX = 10_000

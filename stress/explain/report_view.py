@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stress.explain.advice import advice
-from stress.report.plain import one_line
+from stress.model.text import one_line
 from stress.sanitizer.names import Origin
 from stress.sanitizer.names import origin
 from stress.sanitizer.names import short_name

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from stress.capabilities import CAPABILITIES
 from stress.commands import CommandError
 from stress.isolate.supervisor import Supervisor
 from stress.power.opening import build_device
 from stress.power.opening import probe
 from stress.replay.find import shown
 from stress.replay.resolve import Resolved
+from stress.scenario.capabilities import CAPABILITIES
 from stress.sim.settings import SimSettings
 
 _WHY = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from stress.commands import CommandError
@@ -207,14 +209,10 @@ class Closure:
     def _package_module(self, source: Source, local: str) -> str | None:
         """Return the module of this package that a name stands for: `streams` of `from stress import streams`."""
         imported = source.imports.get(local)
-        if imported is None or imported.module != PACKAGE or imported.name is None:
+        if imported is None or imported.module.partition(".")[0] != PACKAGE or imported.name is None:
             return None
-        path = Path(__file__).parent.parent / f"{imported.name}.py"
-        return (
-            f"{PACKAGE}.{imported.name}"
-            if path.is_file() and imported.name == imported.name.lower()
-            else None
-        )
+        named = getattr(importlib.import_module(imported.module), imported.name, None)
+        return named.__name__ if isinstance(named, ModuleType) else None
 
     @staticmethod
     def _is_current(source: Source, function: ast.expr) -> bool:
@@ -222,7 +220,7 @@ class Closure:
             imported = source.imports.get(function.id)
             return imported is not None and (imported.module, imported.name) in (
                 (PACKAGE, "current"),
-                (f"{PACKAGE}.context", "current"),
+                (f"{PACKAGE}.scenario.current", "current"),
             )
         return (
             isinstance(function, ast.Attribute)

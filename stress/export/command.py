@@ -6,19 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from stress.commands import CommandError
-from stress.errors import BrokenScenario
 from stress.export.able import check_able
 from stress.export.files import script
 from stress.export.files import unittest_file
 from stress.export.recorded import sim_block
 from stress.export.subject import Subject
-from stress.isolate.authors_file import load_scenario
+from stress.model.errors import BrokenScenario
 from stress.power.opening import build_device
 from stress.replay.command import prepare
 from stress.replay.find import shown
 from stress.replay.recorded import Recorded
 from stress.replay.resolve import Resolved
 from stress.replay.resolve import resolve_name
+from stress.scenario.file import load_scenario
 from stress.sim.settings import SimSettings
 
 

@@ -13,7 +13,7 @@ from stress.export.closure import HERE
 from stress.export.closure import Copied
 from stress.export.subject import SEED
 from stress.export.subject import Subject
-from stress.isolate.spec import READBACKS
+from stress.model.spec import READBACKS
 
 SWITCH_INTERVAL = "1e-5"
 NAMES = (

@@ -6,9 +6,9 @@ import os
 from typing import Any
 
 from stress.commands import CommandError
-from stress.errors import BrokenScenario
 from stress.export.subject import SimBlock
 from stress.export.subject import Subject
+from stress.model.errors import BrokenScenario
 from stress.opening import DeviceInfo
 from stress.replay.bench import Case
 from stress.replay.find import shown

@@ -10,10 +10,10 @@ from dataclasses import field
 from typing import Any
 
 from stress.commands import CommandError
-from stress.items import value_id
-from stress.scenario import ProcessScenario
-from stress.scenario import overrides
-from stress.scenario import waves_of
+from stress.scenario.scenario import ProcessScenario
+from stress.scenario.scenario import overrides
+from stress.scenario.scenario import waves_of
+from stress.scenario.variants import value_id
 
 SEED = 1
 HALF_TYPES = ("float16", "bfloat16")

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from stress.isolate.spec import ChildSpec
+from stress.model.spec import ChildSpec
 
 PACKAGE_ROOT = Path(__file__).resolve().parent.parent.parent
 SERVER_START_S_MAX = 120.0

@@ -17,19 +17,19 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from stress import operators
-from stress.errors import BrokenScenario
-from stress.errors import Inconclusive
-from stress.errors import LibraryError
-from stress.findings import Finding
-from stress.findings import broken
 from stress.isolate import process
-from stress.isolate.authors_file import load_scenario
-from stress.isolate.blackbox import BlackBox
-from stress.isolate.blackbox import Writer
-from stress.isolate.spec import ChildSpec
-from stress.scenario import overrides
-from stress.scenario import waves_of
-from stress.verdict import Verdict
+from stress.model.blackbox import BlackBox
+from stress.model.blackbox import Writer
+from stress.model.errors import BrokenScenario
+from stress.model.errors import Inconclusive
+from stress.model.errors import LibraryError
+from stress.model.finding import Finding
+from stress.model.finding import broken
+from stress.model.spec import ChildSpec
+from stress.model.verdict import Verdict
+from stress.scenario.file import load_scenario
+from stress.scenario.scenario import overrides
+from stress.scenario.scenario import waves_of
 
 if TYPE_CHECKING:
     from stress.oracle.reference import Reference
@@ -100,7 +100,7 @@ def result_of(spec: ChildSpec, *, join_deadline_s: float | None = None) -> Resul
 
 def workload_of(spec: ChildSpec) -> Workload:
     """Return the scenario with its plan; raise `BrokenScenario` for one that cannot be run."""
-    from stress.plan import Plan
+    from stress.model.plan import Plan
     from stress.workload import Workload
 
     assert spec.scenario is not None
@@ -282,7 +282,7 @@ def _perturbation(spec: ChildSpec) -> Callable[[int, Writer], Any]:
     if spec.perturb_mode == "none":
         return lambda _worker, _writer: nullcontext()
     from stress import perturb
-    from stress import seeds
+    from stress.model import seeds
 
     assert spec.scenario is not None
     scope = perturb.TraceScope((str(Path(spec.scenario.path).parent),), spec.trace_modules)

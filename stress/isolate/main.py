@@ -14,8 +14,8 @@ from typing import Any
 
 from stress import operators
 from stress.isolate import process
-from stress.isolate.spec import ChildSpec
-from stress.isolate.spec import load_spec
+from stress.model.spec import ChildSpec
+from stress.model.spec import load_spec
 
 
 def main() -> None:
@@ -48,15 +48,15 @@ def main() -> None:
 
 def run_program(spec: ChildSpec) -> None:
     """Run a `ProcessScenario`'s body as this interpreter's main program, leaving marks for the parent."""
-    from stress.errors import BrokenScenario
-    from stress.findings import Finding
-    from stress.findings import broken
     from stress.isolate import child
-    from stress.isolate.authors_file import load_scenario
-    from stress.isolate.blackbox import FLAG_BODY_FINISHED
-    from stress.isolate.blackbox import FLAG_FINALISATION_ENTERED
-    from stress.isolate.blackbox import BlackBox
-    from stress.verdict import Verdict
+    from stress.model.blackbox import FLAG_BODY_FINISHED
+    from stress.model.blackbox import FLAG_FINALISATION_ENTERED
+    from stress.model.blackbox import BlackBox
+    from stress.model.errors import BrokenScenario
+    from stress.model.finding import Finding
+    from stress.model.finding import broken
+    from stress.model.verdict import Verdict
+    from stress.scenario.file import load_scenario
 
     assert spec.scenario is not None
     box = BlackBox(spec.file("blackbox"), 0)
@@ -76,8 +76,8 @@ def run_program(spec: ChildSpec) -> None:
         result["findings"] = [broken("scenario", str(error)).to_data()]
         _write(spec, result)
         return
-    from stress import seeds
     from stress.device import open_device
+    from stress.model import seeds
     from stress.workload import Raised
 
     seeds.seed_generators(spec.seed)

@@ -12,8 +12,8 @@ import sys
 import traceback
 from typing import NoReturn
 
-from stress.isolate import blackbox
-from stress.isolate.spec import ChildSpec
+from stress.model import blackbox
+from stress.model.spec import ChildSpec
 
 _PR_SET_PDEATHSIG = 1
 _WATCHDOG_GRACE_S = 60.0

@@ -26,10 +26,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stress.errors import LibraryError
 from stress.isolate import process
-from stress.isolate.spec import ChildSpec
-from stress.isolate.spec import load_spec
+from stress.model.errors import LibraryError
+from stress.model.spec import ChildSpec
+from stress.model.spec import load_spec
 
 
 class Server:

@@ -20,7 +20,6 @@ from typing import Any
 
 import psutil
 
-from stress.isolate import blackbox
 from stress.isolate.backend import Backend
 from stress.isolate.backend import Child
 from stress.isolate.backend import Exit
@@ -28,9 +27,10 @@ from stress.isolate.backend import ForkServer
 from stress.isolate.backend import IsolationError
 from stress.isolate.backend import Spawner
 from stress.isolate.backend import can_fork
-from stress.isolate.spec import ChildSpec
 from stress.isolate.stall import POLL_S
 from stress.isolate.stall import StallWatch
+from stress.model import blackbox
+from stress.model.spec import ChildSpec
 from stress.sanitizer.python.children import Children
 from stress.sanitizer.python.children import Outcome
 

@@ -12,13 +12,13 @@ from stress.diagnose import CrashReport
 from stress.diagnose import Diagnosis
 from stress.diagnose import diagnose
 from stress.diagnose import match
-from stress.findings import Finding
-from stress.findings import broken
-from stress.isolate.blackbox import Stamp
 from stress.isolate.process import EXIT_FRAMEWORK
 from stress.isolate.supervisor import ChildRun
-from stress.verdict import Verdict
-from stress.verdict import worst
+from stress.model.blackbox import Stamp
+from stress.model.finding import Finding
+from stress.model.finding import broken
+from stress.model.verdict import Verdict
+from stress.model.verdict import worst
 
 _SENT_BY_OTHERS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 INTERESTING_NOTE = "other kernel path"

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from dataclasses import replace
 from typing import Any
 
-from stress.items import value_id
 from stress.replay.bench import Case
 from stress.replay.resolve import Resolved
-from stress.scenario import ProcessScenario
-from stress.scenario import waves_of
+from stress.scenario.scenario import ProcessScenario
+from stress.scenario.scenario import waves_of
+from stress.scenario.variants import value_id
 
 THREADS_LEAST = 2
 """One thread cannot race. The one-thread control says whether it fails alone."""

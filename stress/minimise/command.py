@@ -9,7 +9,6 @@ from pathlib import Path
 
 from stress.cli import EXIT_INTERRUPTED
 from stress.commands import CommandError
-from stress.errors import BrokenScenario
 from stress.export.files import DEADLINE_S
 from stress.export.files import script
 from stress.export.recorded import subject_of
@@ -18,6 +17,8 @@ from stress.minimise.scripts import Measured
 from stress.minimise.scripts import measure
 from stress.minimise.search import Search
 from stress.minimise.search import Trial
+from stress.model.errors import BrokenScenario
+from stress.model.verdict import Verdict
 from stress.record import host_environment
 from stress.replay.bench import Bench
 from stress.replay.bench import Case
@@ -30,7 +31,6 @@ from stress.replay.find import shown
 from stress.replay.kind import Kind
 from stress.replay.recorded import Recorded
 from stress.replay.report import heading
-from stress.verdict import Verdict
 
 HANG_S_MIN = 8
 """A script imports torch and computes what is right before its threads start: on a busy machine that takes a while."""

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stress import stats
 from stress.minimise.candidates import described
 from stress.minimise.scripts import Measured
 from stress.minimise.search import Search
 from stress.minimise.search import Trial
 from stress.minimise.sequential import ALPHA
 from stress.minimise.sequential import BETA
+from stress.model import stats
+from stress.model.verdict import Verdict
 from stress.replay.bench import Bench
 from stress.replay.bench import Case
 from stress.replay.find import shown
 from stress.replay.report import rate_sentence
-from stress.verdict import Verdict
 
 _WIDTH_MAX = 60
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from stress.export.files import DEADLINE_S
 from stress.minimise.sequential import Rates
 from stress.minimise.sequential import SequentialTest
-from stress.verdict import Verdict
+from stress.model.verdict import Verdict
 
 _TIMEOUT_S = DEADLINE_S + 40.0
 _HANG = re.compile(r"^Timeout \(", re.MULTILINE)

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from dataclasses import field
 
-from stress import seeds
-from stress.errors import BrokenScenario
 from stress.minimise.candidates import Axes
 from stress.minimise.candidates import Candidate
 from stress.minimise.candidates import described
@@ -16,6 +14,8 @@ from stress.minimise.sequential import SHARE_DEFAULT
 from stress.minimise.sequential import Rates
 from stress.minimise.sequential import SequentialTest
 from stress.minimise.sequential import estimate
+from stress.model import seeds
+from stress.model.errors import BrokenScenario
 from stress.replay.bench import Bench
 from stress.replay.bench import Case
 from stress.replay.find import shown

@@ -9,18 +9,18 @@ from dataclasses import field
 
 import torch
 
-from stress.findings import Finding
-from stress.findings import broken
+from stress.model.finding import Finding
+from stress.model.finding import broken
+from stress.model.plan import Plan
+from stress.model.plan import Slot
+from stress.model.verdict import Verdict
 from stress.oracle import budget
 from stress.oracle import naming
 from stress.oracle import tree
 from stress.oracle.expectation import Expected
 from stress.perturb.dispatch_cache import INSTRUMENT_ERROR
-from stress.plan import Plan
-from stress.plan import Slot
-from stress.scenario import Scenario
-from stress.scenario import overrides
-from stress.verdict import Verdict
+from stress.scenario.scenario import Scenario
+from stress.scenario.scenario import overrides
 from stress.workload import Outcome
 
 NAMED_MAX = 20

@@ -17,7 +17,8 @@ from typing import Any
 import torch
 
 from stress.device import Device
-from stress.errors import BrokenScenario
+from stress.model.errors import BrokenScenario
+from stress.model.plan import ORDERS
 from stress.oracle import budget
 from stress.oracle import tree
 from stress.oracle.digest import Weights
@@ -33,8 +34,7 @@ from stress.oracle.sequential import run_author_reference
 from stress.oracle.sequential import run_sequence
 from stress.oracle.state import state_tensors
 from stress.perturb.dispatch_cache import Recorder
-from stress.plan import ORDERS
-from stress.scenario import overrides
+from stress.scenario.scenario import overrides
 from stress.workload import Workload
 from stress.workload import exact_input
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-from stress import context
-from stress import seeds
+from stress.model import seeds
 from stress.oracle import tree
-from stress.scenario import overrides
+from stress.scenario import current
+from stress.scenario.scenario import overrides
 from stress.workload import Outcome
 from stress.workload import Workload
 from stress.workload import exact_workload
@@ -55,11 +55,11 @@ def _run_slots(
         slot = workload.plan.slots[index]
         if has_main_step and turn % workload.plan.threads_max == 0:
             workload.scenario.main_step(workload.finish_argument(states, slot.state))
-        context.enter(context.Step(slot.thread, slot.iteration, slot.wave, workload.plan.waves[slot.wave][0]))
+        current.enter(current.Step(slot.thread, slot.iteration, slot.wave, workload.plan.waves[slot.wave][0]))
         try:
             outcome = workload.run(states, slot, fresh_copy(moved(inputs[index], device)))
         finally:
-            context.leave()
+            current.leave()
         outcomes[index] = read_back(outcome)
     return [one for one in outcomes if one is not None]
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree  # private, but the same since 2.0; there is no public tree library
 
-from stress.errors import BrokenScenario
+from stress.model.errors import BrokenScenario
 
 
 def flatten(value: Any, where: str) -> tuple[list[torch.Tensor], pytree.TreeSpec]:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 
-from stress import context
 from stress.ordinary.barrier import Barrier
 from stress.perturb import Perturbation
+from stress.scenario import current
 
 Body = Callable[[], object]
 """One call of the test function, without arguments; `context.current()` has the iteration."""
@@ -84,7 +84,7 @@ class Job:
         except BaseException as error:
             lane.died_of = error
         finally:
-            context.leave()
+            current.leave()
             lane.phase = FINISHED
             self._barrier.leave()
             with self._mutex:
@@ -96,8 +96,8 @@ class Job:
     def _loop(self, lane: Lane, perturbation: Perturbation | None) -> None:
         index = lane.index
         body = self._bodies[index]
-        step = context.Step(index, thread_count=self.threads)
-        context.enter(step)
+        step = current.Step(index, thread_count=self.threads)
+        current.enter(step)
         now_ns = time.perf_counter_ns
         was_calm = False
         for iteration in range(self.iterations):

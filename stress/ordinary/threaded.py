@@ -19,7 +19,7 @@ from dataclasses import field
 
 import pytest
 
-from stress import context
+from stress.model.seeds import derive
 from stress.ordinary import fixtures
 from stress.ordinary.job import Body
 from stress.ordinary.job import Job
@@ -34,7 +34,7 @@ from stress.ordinary.selection import Plan
 from stress.perturb import Perturbation
 from stress.perturb import TraceScope
 from stress.perturb.schedule import Draws
-from stress.seeds import derive
+from stress.scenario import current
 
 LINGER_S_MAX = 1.0
 """How long threads that the body started may take to end after the last call, all together."""
@@ -87,7 +87,7 @@ def _body(item: pytest.Function, state: Threaded, index: int) -> Body:
         arguments["request"] = fixtures.for_thread(request, index)
     call = functools.partial(function, **arguments)
     if "iteration_index" in arguments:
-        return lambda: call(iteration_index=context.current().iteration)
+        return lambda: call(iteration_index=current.current().iteration)
     return call
 
 

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stress import stats
 from stress.aggregate.throughput import short
 from stress.aggregate.words import percent
+from stress.model import stats
 from stress.page.html import Markup
 from stress.page.html import tag
 

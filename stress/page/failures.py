@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from stress import stats
 from stress.aggregate import Aggregate
 from stress.aggregate import Cell
 from stress.aggregate import Failure
@@ -18,6 +17,7 @@ from stress.diagnose import Signature
 from stress.diagnose import load_signatures
 from stress.diagnose import parse_stacks
 from stress.diagnose import summarise
+from stress.model import stats
 from stress.page.html import Markup
 from stress.page.html import join
 from stress.page.html import preformatted

@@ -6,9 +6,9 @@ import html
 from collections.abc import Iterable
 from collections.abc import Sequence
 
-from stress.report.plain import LINE_CHARS_MAX
-from stress.report.plain import lines as safe_lines
-from stress.report.plain import one_line
+from stress.model.text import LINE_CHARS_MAX
+from stress.model.text import lines as safe_lines
+from stress.model.text import one_line
 
 _VOID = frozenset({"br", "meta", "col", "path", "line", "circle", "rect"})
 

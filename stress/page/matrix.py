@@ -6,10 +6,10 @@ from collections import Counter
 from collections import defaultdict
 from collections.abc import Sequence
 
-from stress import stats
 from stress.aggregate import Cell
 from stress.aggregate.words import percent
 from stress.aggregate.words import word_of
+from stress.model import stats
 from stress.page.charts import interval_bar
 from stress.page.html import Markup
 from stress.page.html import join

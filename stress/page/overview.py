@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from datetime import UTC
 from datetime import datetime
 
-from stress import stats
 from stress.aggregate import Aggregate
 from stress.aggregate import Cell
 from stress.aggregate import Group
@@ -17,12 +16,13 @@ from stress.aggregate.groups import KIND_TEXTS
 from stress.aggregate.groups import text
 from stress.aggregate.words import canary_sentence
 from stress.aggregate.words import percent
+from stress.model import stats
+from stress.model.text import count
 from stress.page.html import Markup
 from stress.page.html import join
 from stress.page.html import table
 from stress.page.html import tag
 from stress.page.html import within
-from stress.report.plain import count
 
 RUNS_BYTES_MAX = 200_000
 

@@ -35,7 +35,7 @@ of time and the rate of a fault is constant.
 
 Watching a fault ends at a number of kills that is fixed beforehand, or at the end of its share of the seconds,
 or when even the upper bound is below what is needed; only the first can make it *killed*
-(`stress.stats.poisson_rate_bounds` says why that is exact). A twin runs the same entries; each failure of it
+(`stress.model.stats.poisson_rate_bounds` says why that is exact). A twin runs the same entries; each failure of it
 is a false alarm, and one fails the command.
 
 Everything here is simulated: it measures the detector, never a real backend.

@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stress.isolate.spec import READBACKS
+from stress.model.spec import READBACKS
 from stress.perturb import MODES
 from stress.sim.zoo import BY_NAME
 

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from stress import perturb
-from stress import seeds
 from stress.attempt_runner import AttemptRunner
 from stress.attempt_runner import remove_references
-from stress.isolate.spec import READBACKS
-from stress.isolate.spec import ChildSpec
-from stress.isolate.spec import SimSpec
 from stress.isolate.supervisor import ChildRun
+from stress.model import seeds
+from stress.model.spec import READBACKS
+from stress.model.spec import ChildSpec
+from stress.model.spec import SimSpec
 from stress.power.allocation import ROTATE
 from stress.power.outcome import Kind
 from stress.power.outcome import Outcome

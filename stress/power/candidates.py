@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from stress.isolate.authors_file import import_module
-from stress.isolate.spec import ScenarioRef
-from stress.items import class_problem
-from stress.items import distinct
-from stress.items import is_scenario_class
-from stress.items import value_id
+from stress.model.shipped import shipped_scenarios
+from stress.model.spec import ScenarioRef
 from stress.power.allocation import ROTATE
 from stress.power.allocation import Entry
-from stress.scenario import combinations
-from stress.scenario import environments
-from stress.shipped import shipped_scenarios
+from stress.scenario.file import import_module
+from stress.scenario.scenario import combinations
+from stress.scenario.scenario import environments
+from stress.scenario.variants import class_problem
+from stress.scenario.variants import distinct
+from stress.scenario.variants import is_scenario_class
+from stress.scenario.variants import value_id
 
 THREADS = 8
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from stress import stats
+from stress.model import stats
 
 BUDGET_S = 64.0
 REPRODUCIBILITY = 0.99999

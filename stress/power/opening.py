@@ -12,8 +12,8 @@ from typing import Any
 
 from stress.commands import CommandError
 from stress.isolate.backend import IsolationError
-from stress.isolate.spec import ChildSpec
 from stress.isolate.supervisor import Supervisor
+from stress.model.spec import ChildSpec
 from stress.power.allocation import Entry
 from stress.power.allocation import dump
 from stress.power.options import PowerOptions

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from stress import stats
+from stress.model import stats
 from stress.power import estimate
 from stress.power.estimate import KillRate
 from stress.power.measurement import Measured

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stress.errors import BrokenScenario
-from stress.isolate.authors_file import load_class
-from stress.isolate.spec import ScenarioRef
-from stress.items import distinct
-from stress.items import value_id
-from stress.plan import Plan
+from stress.model.errors import BrokenScenario
+from stress.model.plan import Plan
+from stress.model.shipped import shipped_scenarios
+from stress.model.spec import ScenarioRef
 from stress.power.allocation import AllocationError
 from stress.power.allocation import Entry
-from stress.scenario import ProcessScenario
-from stress.scenario import Scenario
-from stress.scenario import bind
-from stress.scenario import waves_of
-from stress.shipped import shipped_scenarios
+from stress.scenario.file import load_class
+from stress.scenario.scenario import ProcessScenario
+from stress.scenario.scenario import Scenario
+from stress.scenario.scenario import bind
+from stress.scenario.scenario import waves_of
+from stress.scenario.variants import distinct
+from stress.scenario.variants import value_id
 
 
 @dataclass(frozen=True)

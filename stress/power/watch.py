@@ -6,7 +6,7 @@ from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stress import seeds
+from stress.model import seeds
 from stress.power.allocation import Turns
 from stress.power.bench import Attempted
 from stress.power.bench import Bench

@@ -23,7 +23,7 @@ from typing import get_args
 from typing import get_origin
 from typing import get_type_hints
 
-from stress.verdict import Verdict
+from stress.model.verdict import Verdict
 
 SCHEMA_VERSION = 1
 
@@ -37,7 +37,7 @@ SideFile = Annotated[str, "side file"]
 """Plain name of a file beside the record: stderr, stacks, a copied crash report. See `side_name_error`."""
 
 VerdictName = Annotated[str, "verdict"]
-"""A value of `stress.verdict.Verdict`."""
+"""A value of `stress.model.verdict.Verdict`."""
 
 _SIDE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
 
@@ -73,7 +73,7 @@ class RunRecord(_Common):
     environment: dict[str, object]
     """`stress.record.host_environment()`."""
     capabilities: NotRequired[list[str]]
-    """What the device was found to be able to do, by the names of `stress.capabilities`."""
+    """What the device was found to be able to do, by the names of `stress.scenario.capabilities`."""
     torch: NotRequired[dict[str, object] | None]
     """`stress.record.torch_fingerprint.fingerprint()`, taken in a child; None when that child failed."""
     torch_mismatches: NotRequired[list[str]]

@@ -22,15 +22,14 @@ import pytest
 from stress.attempt_runner import AttemptRunner
 from stress.attempt_runner import remove_references
 from stress.commands import CommandError
-from stress.errors import BrokenScenario
-from stress.isolate.authors_file import load_scenario
 from stress.isolate.backend import IsolationError
-from stress.isolate.spec import ChildSpec
-from stress.isolate.spec import ScenarioRef
 from stress.isolate.supervisor import Supervisor
+from stress.model.errors import BrokenScenario
+from stress.model.plan import Plan
+from stress.model.spec import ChildSpec
+from stress.model.spec import ScenarioRef
 from stress.opening import DeviceInfo
 from stress.opening import open_device
-from stress.plan import Plan
 from stress.record import RecordError
 from stress.record import RecordWriter
 from stress.record import RunFolder
@@ -40,7 +39,8 @@ from stress.replay.kind import Kind
 from stress.replay.recorded import Recorded
 from stress.replay.resolve import Resolved
 from stress.runner import REFERENCE_DEADLINE_FACTOR
-from stress.scenario import waves_of
+from stress.scenario.file import load_scenario
+from stress.scenario.scenario import waves_of
 from stress.settings import Settings
 from stress.sim.settings import SimSettings
 

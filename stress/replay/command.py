@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stress.cli import EXIT_INTERRUPTED
 from stress.commands import CommandError
-from stress.errors import BrokenScenario
+from stress.model.errors import BrokenScenario
 from stress.record import host_environment
 from stress.replay import report
 from stress.replay import variables

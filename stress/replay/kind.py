@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stress.verdict import Verdict
+from stress.model.verdict import Verdict
 
 _EXCEPTION = re.compile(r"([A-Za-z_][\w.]*)(?::|$)")
 

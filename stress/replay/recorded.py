@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 from typing import TypeVar
 
-from stress.capabilities import DEVICES
 from stress.commands import CommandError
-from stress.isolate.spec import READBACKS
+from stress.model.spec import READBACKS
 from stress.perturb import MODES
 from stress.replay.find import OWN_COMMANDS
 from stress.replay.find import Found
 from stress.replay.find import shown
+from stress.scenario.capabilities import DEVICES
 from stress.settings import COUNT_MAX
 from stress.settings import DEADLINE_S_DEFAULT
 from stress.settings import PERTURB_LEVELS

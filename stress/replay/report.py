@@ -6,12 +6,12 @@ import textwrap
 from collections import Counter
 from collections.abc import Sequence
 
-from stress import stats
+from stress.model import stats
+from stress.model.verdict import Verdict
 from stress.replay.bench import Attempted
 from stress.replay.find import shown
 from stress.replay.kind import Kind
 from stress.replay.recorded import Recorded
-from stress.verdict import Verdict
 
 
 def heading(recorded: Recorded, device_lines: Sequence[str], notes: Sequence[str], attempts: int) -> str:

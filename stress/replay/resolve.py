@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from stress.commands import CommandError
-from stress.errors import BrokenScenario
-from stress.isolate.authors_file import load_class
-from stress.isolate.spec import ScenarioRef
-from stress.items import class_problem
-from stress.items import variants
+from stress.model.errors import BrokenScenario
+from stress.model.shipped import shipped_scenarios
+from stress.model.spec import ScenarioRef
 from stress.replay.find import shown
-from stress.scenario import ProcessScenario
-from stress.scenario import Scenario
-from stress.shipped import shipped_scenarios
+from stress.scenario.file import load_class
+from stress.scenario.scenario import ProcessScenario
+from stress.scenario.scenario import Scenario
+from stress.scenario.variants import class_problem
+from stress.scenario.variants import variants
 
 THREADS_DEFAULT = 8
 

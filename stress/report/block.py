@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from stress import stats
 from stress.diagnose import parse_stacks
 from stress.diagnose import summarise
+from stress.model import stats
 from stress.report.words import word_of
 from stress.settings import RESULTS_DEFAULT
 

@@ -9,9 +9,9 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from stress import stats
+from stress.model import stats
+from stress.model.verdict import Verdict
 from stress.report.render import render
-from stress.verdict import Verdict
 
 SIMULATED_SENTENCE = (
     "simulated device: this proves the detector, and says nothing about Metal or a real MPS backend"

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 from typing import Any
 
-from stress.verdict import Verdict
+from stress.model.verdict import Verdict
 
 if TYPE_CHECKING:
     from stress.attempts import ItemResult

@@ -11,7 +11,8 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-from stress import seeds
+from stress.model import seeds
+from stress.model.verdict import Verdict
 from stress.record.writer import serial_of
 from stress.sanitizer import controls
 from stress.sanitizer.controls import Controls
@@ -25,7 +26,6 @@ from stress.sanitizer.result import CaseResult
 from stress.sanitizer.run import Place
 from stress.sanitizer.run import Ran
 from stress.sanitizer.run import run_program
-from stress.verdict import Verdict
 
 HANGS_MAX = 2
 """A case stops after this many hangs: each costs a whole deadline."""

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from stress.cli import EXIT_INTERRUPTED
 from stress.commands import CommandError
+from stress.model.verdict import Verdict
+from stress.model.verdict import worst
 from stress.record import RecordError
 from stress.record import RecordWriter
 from stress.record import RunFolder
@@ -31,8 +33,6 @@ from stress.sanitizer.report_text import case_data
 from stress.sanitizer.report_text import listing_text
 from stress.sanitizer.result import CaseResult
 from stress.sanitizer.run import StartError
-from stress.verdict import Verdict
-from stress.verdict import worst
 
 EXIT_FOUND = 1
 EXIT_INCONCLUSIVE = 3

@@ -17,13 +17,13 @@ from io import StringIO
 from rich.console import Console
 from rich.table import Table
 
-from stress import stats
+from stress.model import stats
+from stress.model.verdict import Verdict
 from stress.sanitizer.bench import Bench
 from stress.sanitizer.listing import DETECTORS
 from stress.sanitizer.listing import Case
 from stress.sanitizer.listing import Fault
 from stress.sanitizer.result import CaseResult
-from stress.verdict import Verdict
 
 _WIDTH = 160
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from stress.model.shipped import shipped
 from stress.sanitizer import controls
 from stress.sanitizer.build import Builder
 from stress.sanitizer.build import Program
@@ -24,7 +25,6 @@ from stress.sanitizer.recipe import RecipeError
 from stress.sanitizer.toolchain import Toolchain
 from stress.sanitizer.toolchain import ToolchainError
 from stress.sanitizer.toolchain import find_toolchain
-from stress.shipped import shipped
 from stress.sim.toolchain import BuildError
 
 LIST_TIMEOUT_S = 30.0

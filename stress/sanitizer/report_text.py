@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from stress.model.verdict import Verdict
 from stress.sanitizer.harness import Harness
 from stress.sanitizer.result import CaseResult
-from stress.verdict import Verdict
 
 FINDINGS_SHOWN = 5
 STDERR_LINES_SHOWN = 8

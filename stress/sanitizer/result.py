@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import TYPE_CHECKING
 
+from stress.model.verdict import Verdict
+from stress.model.verdict import worst
 from stress.sanitizer.controls import Controls
 from stress.sanitizer.judge import JudgedRun
-from stress.verdict import Verdict
-from stress.verdict import worst
 
 if TYPE_CHECKING:
     from stress.sanitizer.harness import Harness

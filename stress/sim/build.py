@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from stress.isolate.spec import SimSpec
-from stress.shipped import shipped
+from stress.model.shipped import shipped
+from stress.model.spec import SimSpec
 from stress.sim import cache
 from stress.sim.settings import SimSettings
 from stress.sim.toolchain import BuildError

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch.utils import backend_registration
 
-from stress import seeds
-from stress.errors import LibraryError
-from stress.isolate.spec import ChildSpec
-from stress.isolate.spec import SimSpec
+from stress.model import seeds
+from stress.model.errors import LibraryError
+from stress.model.spec import ChildSpec
+from stress.model.spec import SimSpec
 from stress.sim import torch_mps
 
 DEVICE_NAME = "sim"

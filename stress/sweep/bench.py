@@ -14,20 +14,20 @@ from pathlib import Path
 from typing import Any
 
 from stress import perturb
-from stress import seeds
 from stress.attempt_runner import AttemptRunner
 from stress.attempt_runner import remove_references
 from stress.attempts import Attempt
 from stress.isolate.child import ALONE_RAISES
-from stress.isolate.spec import READBACKS
-from stress.isolate.spec import ChildSpec
-from stress.isolate.spec import ScenarioRef
 from stress.isolate.supervisor import ChildRun
+from stress.model import seeds
+from stress.model.spec import READBACKS
+from stress.model.spec import ChildSpec
+from stress.model.spec import ScenarioRef
+from stress.model.verdict import Verdict
+from stress.model.verdict import worst
 from stress.opening import DeviceInfo
 from stress.record import RecordWriter
 from stress.sweep.options import SweepOptions
-from stress.verdict import Verdict
-from stress.verdict import worst
 
 DEADLINE_S = 60.0
 REFERENCE_DEADLINE_S = 120.0

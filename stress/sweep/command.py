@@ -12,13 +12,13 @@ from collections import Counter
 
 import torch
 
-from stress import seeds
 from stress.cli import EXIT_INTERRUPTED
 from stress.command_run import open_for
 from stress.command_run import open_records
 from stress.command_run import refusals
 from stress.command_run import say
 from stress.commands import CommandError
+from stress.model import seeds
 from stress.opening import DeviceInfo
 from stress.record import RecordWriter
 from stress.sweep import op_db

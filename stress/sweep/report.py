@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from rich.table import Table
 from rich.text import Text
 
-from stress import stats
-from stress.report.plain import one_line
+from stress.model import stats
+from stress.model.text import one_line
 from stress.report.render import render
 from stress.report.table import SIMULATED_SENTENCE
 from stress.sweep.bench import Result

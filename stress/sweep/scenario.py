@@ -9,7 +9,7 @@ import torch
 
 from stress import Scenario
 from stress import current
-from stress.errors import BrokenScenario
+from stress.model.errors import BrokenScenario
 from stress.oracle import tree
 from stress.sweep import op_db
 

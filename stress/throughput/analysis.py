@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stress import stats
+from stress.model import stats
 from stress.throughput.catalogue import OTHER_BUILD
 from stress.throughput.catalogue import THREADS
 from stress.throughput.catalogue import Cell

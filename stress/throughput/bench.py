@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from dataclasses import replace
 from typing import Any
 
-from stress import seeds
 from stress.attempt_runner import AttemptRunner
 from stress.attempt_runner import remove_references
-from stress.isolate.spec import ChildSpec
-from stress.isolate.spec import WindowSpec
 from stress.isolate.supervisor import Supervisor
+from stress.model import seeds
+from stress.model.spec import ChildSpec
+from stress.model.spec import WindowSpec
+from stress.model.verdict import Verdict
 from stress.opening import DeviceInfo
 from stress.record import RecordWriter
 from stress.throughput.catalogue import BY_NAME
@@ -25,7 +26,6 @@ from stress.throughput.catalogue import INPUTS_EACH
 from stress.throughput.catalogue import THREADS
 from stress.throughput.catalogue import Cell
 from stress.throughput.options import ThroughputOptions
-from stress.verdict import Verdict
 
 WINDOW_S = 0.25
 WARM_UP_S = 0.05

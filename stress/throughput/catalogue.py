@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stress.isolate.spec import ScenarioRef
+from stress.model.spec import ScenarioRef
 
 THREADS = "threads"
 PROCESSES = "processes"

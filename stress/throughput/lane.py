@@ -13,17 +13,17 @@ from typing import Any
 import torch
 
 from stress.device import open_device
-from stress.errors import BrokenScenario
-from stress.findings import Finding
 from stress.isolate.child import workload_of
-from stress.isolate.spec import ChildSpec
+from stress.model.errors import BrokenScenario
+from stress.model.finding import Finding
+from stress.model.spec import ChildSpec
+from stress.model.verdict import Verdict
 from stress.oracle import store
 from stress.oracle import tree
 from stress.oracle.judge import Judge
 from stress.oracle.reference import Reference
 from stress.oracle.reference import fingerprint
 from stress.throughput.catalogue import INPUTS_EACH
-from stress.verdict import Verdict
 from stress.workload import Outcome
 from stress.workload import Raised
 

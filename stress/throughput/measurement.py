@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
 
-from stress import seeds
+from stress.model import seeds
 from stress.throughput.bench import Bench
 from stress.throughput.bench import Outcome
 from stress.throughput.catalogue import Cell

@@ -12,7 +12,7 @@ from rich.bar import Bar
 from rich.table import Table
 from rich.text import Text
 
-from stress import stats
+from stress.model import stats
 from stress.report.render import render
 from stress.report.table import SIMULATED_SENTENCE
 from stress.throughput import analysis

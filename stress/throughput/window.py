@@ -19,21 +19,21 @@ from typing import Any
 
 import torch
 
-from stress.findings import Finding
 from stress.isolate import process
 from stress.isolate.backend import can_fork
 from stress.isolate.backend import interpreter
-from stress.isolate.blackbox import BlackBox
-from stress.isolate.spec import ChildSpec
-from stress.isolate.spec import WindowSpec
-from stress.isolate.spec import load_spec
+from stress.model.blackbox import BlackBox
+from stress.model.finding import Finding
+from stress.model.spec import ChildSpec
+from stress.model.spec import WindowSpec
+from stress.model.spec import load_spec
+from stress.model.verdict import Verdict
 from stress.throughput.catalogue import BATCHING
 from stress.throughput.catalogue import PROCESSES
 from stress.throughput.gate import Gate
 from stress.throughput.lane import Lane
 from stress.throughput.lane import Model
 from stress.throughput.lane import Tally
-from stress.verdict import Verdict
 
 _PERCENTILE_MIN = 100
 """Requests without which a 99th percentile would be the slowest one under another name."""

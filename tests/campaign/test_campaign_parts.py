@@ -31,7 +31,7 @@ from stress.campaign.tally import Tally
 from stress.isolate import supervisor
 from stress.isolate.backend import Exit
 from stress.isolate.backend import IsolationError
-from stress.isolate.spec import ChildSpec
+from stress.model.spec import ChildSpec
 from stress.record.folder import host_name
 
 KNOWN = {"metal/double-commit"}

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from stress.isolate import blackbox
-from stress.isolate.blackbox import FLAG_BODY_FINISHED
-from stress.isolate.blackbox import FLAG_FINALISATION_ENTERED
-from stress.isolate.blackbox import PHASES
-from stress.isolate.blackbox import STAGES
-from stress.isolate.blackbox import BlackBox
+from stress.model import blackbox
+from stress.model.blackbox import FLAG_BODY_FINISHED
+from stress.model.blackbox import FLAG_FINALISATION_ENTERED
+from stress.model.blackbox import PHASES
+from stress.model.blackbox import STAGES
+from stress.model.blackbox import BlackBox
 
 STEP = PHASES.index("step")
 
@@ -131,7 +131,7 @@ class TestAKilledWriter:
         script = """
 import os, signal, sys, threading
 from pathlib import Path
-from stress.isolate.blackbox import BlackBox
+from stress.model.blackbox import BlackBox
 box = BlackBox(Path(sys.argv[1]), 3)
 box.stage("crew")
 started = threading.Barrier(4)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stress.shipped import shipped_scenarios
+from stress.model.shipped import shipped_scenarios
 
 HEAD = "from stress import ProcessScenario, Scenario\n"
 STEP = (

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from stress import options
-from stress import scenario
+from stress.scenario import scenario
 
 SOURCE = """
 from stress import Scenario
@@ -117,7 +117,7 @@ class TestAttempts:
         assert (settings.attempts_of(_Usual), settings.attempts_of(_Long)) == (5, 2)
 
     def test_must_be_a_number(self) -> None:
-        from stress.items import class_problem
+        from stress.scenario.variants import class_problem
 
         class Wrong(scenario.Scenario):
             attempts_quick = "few"  # type: ignore[assignment]
@@ -139,7 +139,7 @@ class TestParamsQuick:
         ],
     )
     def test_must_name_what_is_there(self, given: object, told: str) -> None:
-        from stress.items import class_problem
+        from stress.scenario.variants import class_problem
 
         class Wrong(scenario.Scenario):
             params = {"size": [1, 2]}

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from stress.isolate.spec import ChildSpec
-from stress.isolate.spec import ScenarioRef
 from stress.isolate.stall import StallWatch
 from stress.isolate.supervisor import ChildRun
 from stress.isolate.supervisor import Supervisor
 from stress.isolate.verdicts import judge
-from stress.verdict import Verdict
+from stress.model.spec import ChildSpec
+from stress.model.spec import ScenarioRef
+from stress.model.verdict import Verdict
 
 SUBJECT = """
 import subprocess, sys, threading, time

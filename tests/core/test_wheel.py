@@ -76,12 +76,12 @@ class TestTheWheel:
 
 class TestARunFromTheWheel:
     CONFTEST = """
-import stress, stress.shipped
+import stress, stress.model.shipped
 def pytest_report_header():
-    harness = stress.shipped.shipped("harness")
+    harness = stress.model.shipped.shipped("harness")
     return [
         f"from {stress.__file__}",
-        f"scenarios {stress.shipped.shipped_scenarios()}",
+        f"scenarios {stress.model.shipped.shipped_scenarios()}",
         f"harness {harness} {len(list(harness.glob('*/*.cpp')))}",
     ]
 """

@@ -15,9 +15,9 @@ from stress.export.files import script
 from stress.export.files import unittest_file
 from stress.export.subject import Subject
 from stress.export.subject import expression
-from stress.isolate.authors_file import load_scenario
+from stress.model.shipped import shipped_scenarios
 from stress.replay.resolve import resolve_name
-from stress.shipped import shipped_scenarios
+from stress.scenario.file import load_scenario
 from tests.replay.test_replay import cli
 
 ROOT = Path(__file__).parent.parent.parent

@@ -14,6 +14,7 @@ from stress import Scenario
 from stress import current
 from stress.device import Cpu
 from stress.isolate.child import _alone_findings
+from stress.model.plan import Plan
 from stress.oracle.digest import ramps
 from stress.oracle.expectation import Expected
 from stress.oracle.judge import Judge
@@ -24,7 +25,6 @@ from stress.oracle.reference import _check_alone
 from stress.oracle.reference import digest_run
 from stress.oracle.sequential import Run
 from stress.oracle.sequential import run_sequence
-from stress.plan import Plan
 from stress.workload import Workload
 
 CPU = torch.device("cpu")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from stress import seeds
-from stress.plan import ORDERS
-from stress.plan import Plan
+from stress.model import seeds
+from stress.model.plan import ORDERS
+from stress.model.plan import Plan
 
 
 class TestPlan:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from stress.errors import BrokenScenario
+from stress.model.errors import BrokenScenario
 from stress.oracle import budget
 from stress.oracle import store
 from stress.oracle import tree

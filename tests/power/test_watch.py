@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from stress.isolate.spec import ScenarioRef
+from stress.model.spec import ScenarioRef
 from stress.power import estimate
 from stress.power.allocation import Entry
 from stress.power.bench import Attempted

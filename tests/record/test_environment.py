@@ -115,7 +115,7 @@ def test_only_listed_variables_and_no_secrets() -> None:
 
 def test_the_parents_modules_do_not_import_torch() -> None:
     program = (
-        "import sys, stress.record, stress.record.torch_fingerprint, stress.diagnose, stress.stats\n"
+        "import sys, stress.record, stress.record.torch_fingerprint, stress.diagnose, stress.model.stats\n"
         "stress.record.host_environment(); stress.diagnose.load_signatures()\n"
         "print([name for name in sys.modules if name.split('.')[0] in ('torch', 'numpy', 'scipy')])"
     )

@@ -9,9 +9,9 @@ from typing import get_type_hints
 
 import pytest
 
+from stress.model.verdict import Verdict
 from stress.record import schema
 from stress.record import side_name_error
-from stress.verdict import Verdict
 
 README = Path(__file__).parents[2] / "results" / "README.md"
 RECORD_TYPES: tuple[Any, ...] = get_args(schema.Record)

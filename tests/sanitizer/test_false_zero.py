@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from stress.model.verdict import Verdict
 from stress.sanitizer.build import Builder
 from stress.sanitizer.build import Program
 from stress.sanitizer.recipe import Recipe
@@ -21,7 +22,6 @@ from stress.sanitizer.result import CaseResult
 from stress.sanitizer.toolchain import CLANG_VARIABLE
 from stress.sanitizer.toolchain import Toolchain
 from stress.sanitizer.toolchain import find_toolchain
-from stress.verdict import Verdict
 from tests.sanitizer.conftest import SMALL
 from tests.sanitizer.conftest import Open
 from tests.sanitizer.conftest import Opened

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from stress.model.verdict import Verdict
 from stress.sanitizer.judge import Asked
 from stress.sanitizer.judge import JudgedRun
 from stress.sanitizer.judge import judge
 from stress.sanitizer.parser import parse_lines
 from stress.sanitizer.report import Parsed
 from stress.sanitizer.run import Ran
-from stress.verdict import Verdict
 
 ASKED = Asked("counter", 4, 20, 1)
 START = {

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from stress import options
-from stress.findings import Finding
 from stress.isolate.backend import Exit
-from stress.isolate.spec import ChildSpec
 from stress.isolate.supervisor import ChildRun
 from stress.isolate.verdicts import judge
+from stress.model.finding import Finding
+from stress.model.spec import ChildSpec
+from stress.model.verdict import Verdict
 from stress.sanitizer import suppressions
 from stress.sanitizer.options import TsanOptions
 from stress.sanitizer.parser import parse_lines
@@ -25,7 +26,6 @@ from stress.sanitizer.python.findings import findings_of
 from stress.sanitizer.python.in_flight import InFlight
 from stress.sanitizer.python.session import closing_lines
 from stress.sanitizer.report import Parsed
-from stress.verdict import Verdict
 
 KERNELS = """\
 ==================

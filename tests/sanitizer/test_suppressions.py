@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from stress.model.shipped import shipped
 from stress.sanitizer import suppressions
 from stress.sanitizer.suppressions import Suppression
 from stress.sanitizer.suppressions import SuppressionsError
-from stress.shipped import shipped
 
 UNDER_TEST = ("Pool::next()", "/src/harness/pool.cpp", "/usr/include/c++/12/vector", "mps-harness")
 

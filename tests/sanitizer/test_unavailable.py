@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from stress.model.shipped import shipped
 from stress.sanitizer.toolchain import Toolchain
-from stress.shipped import shipped
 from tests.sanitizer.conftest import SMALL
 
 DEADLINE_S = 60.0

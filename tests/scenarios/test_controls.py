@@ -19,20 +19,20 @@ import pytest
 
 from stress import ProcessScenario
 from stress import Scenario
-from stress.isolate.spec import READBACKS
-from stress.isolate.spec import ChildSpec
-from stress.isolate.spec import ScenarioRef
-from stress.isolate.spec import SimSpec
 from stress.isolate.supervisor import Supervisor
 from stress.isolate.verdicts import judge
-from stress.plan import Plan
-from stress.scenario import bind
-from stress.scenario import combinations
-from stress.scenario import waves_of
+from stress.model.plan import Plan
+from stress.model.spec import READBACKS
+from stress.model.spec import ChildSpec
+from stress.model.spec import ScenarioRef
+from stress.model.spec import SimSpec
+from stress.model.verdict import Verdict
+from stress.scenario.scenario import bind
+from stress.scenario.scenario import combinations
+from stress.scenario.scenario import waves_of
 from stress.sim.build import default_builder
 from stress.sim.settings import SimSettings
 from stress.sim.toolchain import BuildError
-from stress.verdict import Verdict
 
 HERE = Path(__file__).parent
 SCENARIOS = HERE.parent.parent / "scenarios"

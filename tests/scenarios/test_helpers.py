@@ -12,9 +12,9 @@ from types import ModuleType
 import pytest
 import torch
 
-from stress import exact
-from stress import pairs
-from stress import streams
+from stress.scenario import exact
+from stress.scenario import handover
+from stress.scenario import streams
 
 CPU = torch.device("cpu")
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
@@ -77,11 +77,11 @@ class TestExactWork:
 
 class TestPairs:
     def test_each_two_threads_have_a_maker_and_a_taker(self) -> None:
-        one = pairs.Pairs(4, capacity=1)
+        one = handover.Pairs(4, capacity=1)
         assert [(one.makes(i), one.takes(i)) for i in range(4)] == [(True, False), (False, True)] * 2
 
     def test_a_thread_without_partner_hands_over_to_itself(self) -> None:
-        one = pairs.Pairs(3, capacity=1)
+        one = handover.Pairs(3, capacity=1)
         assert one.makes(2)
         assert one.takes(2)
         one.put(2, "made")
@@ -90,16 +90,16 @@ class TestPairs:
     def test_a_partner_that_does_nothing_ends_the_waiting_for_good(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(pairs, "WAIT_S_MAX", 0.01)
-        one = pairs.Pairs(2, capacity=1)
+        monkeypatch.setattr(handover, "WAIT_S_MAX", 0.01)
+        one = handover.Pairs(2, capacity=1)
         with pytest.raises(RuntimeError, match=r"did nothing for 0\.01 s"):
             one.get(1)
         with pytest.raises(RuntimeError, match="has failed"):
             one.put(0, "too late")
 
     def test_a_full_mailbox_ends_the_waiting_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(pairs, "WAIT_S_MAX", 0.01)
-        one = pairs.Pairs(2, capacity=1)
+        monkeypatch.setattr(handover, "WAIT_S_MAX", 0.01)
+        one = handover.Pairs(2, capacity=1)
         one.put(0, "first")
         with pytest.raises(RuntimeError, match="did nothing"):
             one.put(0, "second")

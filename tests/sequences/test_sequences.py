@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from stress.errors import BrokenScenario
-from stress.sequences import numbers
-from stress.sequences import program
-from stress.sequences.catalogue import EXTENT_MAX
-from stress.sequences.catalogue import LANES
-from stress.sequences.catalogue import TEMPLATES
-from stress.sequences.catalogue import Op
+from stress.model.errors import BrokenScenario
+from stress.scenario.sequences import numbers
+from stress.scenario.sequences import program
+from stress.scenario.sequences.catalogue import EXTENT_MAX
+from stress.scenario.sequences.catalogue import LANES
+from stress.scenario.sequences.catalogue import TEMPLATES
+from stress.scenario.sequences.catalogue import Op
 from tests.conftest import RunStress
 
 SCENARIO = Path(__file__).parents[2] / "scenarios" / "op_sequences.py"

@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stress.isolate.spec import ChildSpec
 from stress.isolate.supervisor import Supervisor
+from stress.model.spec import ChildSpec
 from stress.sim.build import default_builder
 from stress.sim.settings import SimSettings
 from stress.sim.toolchain import KEY_VARIABLE

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stress.isolate.spec import ScenarioRef
-from stress.isolate.spec import SimSpec
+from stress.model.spec import ScenarioRef
+from stress.model.spec import SimSpec
 
 JOB_VARIABLE = "MPS_STRESS_PEER_JOB"
 """Environment variable with the path of the job file."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from stress.isolate.spec import ChildSpec
+from stress.model.spec import ChildSpec
 from stress.power.peer import job
 
 _JOB = pytest.StashKey[job.Job]()

@@ -18,9 +18,10 @@ from dataclasses import field
 from dataclasses import replace
 from pathlib import Path
 
-from stress import seeds
 from stress.commands import CommandError
 from stress.isolate.backend import PACKAGE_ROOT
+from stress.model import seeds
+from stress.model.verdict import Verdict
 from stress.power.bench import Simulator
 from stress.power.estimate import StopRule
 from stress.power.peer import job
@@ -30,7 +31,6 @@ from stress.power.peer.tally import PeerTally
 from stress.power.peer.tally import SessionResult
 from stress.power.runnable import Runnable
 from stress.power.subject import Subject
-from stress.verdict import Verdict
 
 ITERATIONS = 20
 """Per thread and test: about what the scenarios themselves do."""

@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 from dataclasses import field
 
+from stress.model.verdict import Verdict
 from stress.power.estimate import KillRate
 from stress.power.subject import Subject
-from stress.verdict import Verdict
 
 
 @dataclass(frozen=True)

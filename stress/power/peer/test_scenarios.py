@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 import torch
 
-from stress import seeds
-from stress.context import Step
-from stress.context import enter
-from stress.context import leave
-from stress.isolate.authors_file import load_scenario
+from stress.model import seeds
 from stress.oracle import tree
 from stress.power.peer.job import Case
 from stress.power.peer.job import Job
-from stress.scenario import overrides
+from stress.scenario.current import Step
+from stress.scenario.current import enter
+from stress.scenario.current import leave
+from stress.scenario.file import load_scenario
+from stress.scenario.scenario import overrides
 from stress.workload import moved
 
 

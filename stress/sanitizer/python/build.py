@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cache as cached
 from pathlib import Path
 
+from stress.model.shipped import shipped
 from stress.sanitizer.instrumentation import CountError
 from stress.sanitizer.instrumentation import marks_of
 from stress.sanitizer.toolchain import Toolchain
 from stress.sanitizer.toolchain import find_toolchain
-from stress.shipped import shipped
 from stress.sim import cache
 from stress.sim.build import LIBRARY
 from stress.sim.build import Build

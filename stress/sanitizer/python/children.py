@@ -11,7 +11,7 @@ from dataclasses import field
 from dataclasses import replace
 from pathlib import Path
 
-from stress.findings import Finding
+from stress.model.finding import Finding
 from stress.sanitizer.options import VARIABLE
 from stress.sanitizer.options import TsanOptions
 from stress.sanitizer.parser import parse_file

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 from typing import Any
 
-from stress.findings import Finding
+from stress.model.finding import Finding
 from stress.sanitizer.python.findings import operation_of
 from stress.sanitizer.report import Parsed
 from stress.sanitizer.report import Report
@@ -20,7 +20,7 @@ from stress.sanitizer.report import Report
 if TYPE_CHECKING:
     import torch
 
-    from stress.isolate.spec import ChildSpec
+    from stress.model.spec import ChildSpec
 
 VARIABLE = "mps_race_canary"
 VARIABLE_BYTES = 4

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stress.findings import Finding
+from stress.model.finding import Finding
+from stress.model.verdict import Verdict
 from stress.sanitizer.names import Origin
 from stress.sanitizer.names import naming_frame
 from stress.sanitizer.names import origin
@@ -15,7 +16,6 @@ from stress.sanitizer.report import Frame
 from stress.sanitizer.report import Parsed
 from stress.sanitizer.report import Report
 from stress.sanitizer.report import Stack
-from stress.verdict import Verdict
 
 KERNEL_FILE = "on-device.kernel"
 CALL_FILE = "torch.call"

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from stress.isolate.backend import IsolationError
-from stress.isolate.spec import ChildSpec
-from stress.isolate.spec import SimSpec
 from stress.isolate.supervisor import Supervisor
+from stress.model.spec import ChildSpec
+from stress.model.spec import SimSpec
 from stress.sanitizer.instrumentation import CountError
 from stress.sanitizer.options import OptionsError
 from stress.sanitizer.python.audit import audit

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from dataclasses import dataclass
 from typing import Any
 
-from stress.verdict import Verdict
+from stress.model.verdict import Verdict
 
 
 @dataclass

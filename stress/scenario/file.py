@@ -11,9 +11,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from stress.errors import BrokenScenario
-from stress.isolate.spec import ScenarioRef
-from stress.scenario import bind
+from stress.model.errors import BrokenScenario
+from stress.model.spec import ScenarioRef
+from stress.scenario.scenario import bind
 
 
 def load_scenario(

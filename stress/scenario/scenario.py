@@ -33,7 +33,7 @@ class _Base:
     """Environment variables set before the child is executed; several mappings make several items."""
 
     requires: ClassVar[Sequence[str]] = ()
-    """Capabilities the device must have (`stress.capabilities.CAPABILITIES`); a missing one is a skip."""
+    """Capabilities the device must have (`stress.scenario.capabilities.CAPABILITIES`); a missing one is a skip."""
 
     threads_min: ClassVar[int] = 1
     threads_max: ClassVar[int | None] = None

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stress.errors import BrokenScenario
-from stress.sequences.catalogue import LANES
-from stress.sequences.catalogue import Op
+from stress.model.errors import BrokenScenario
+from stress.scenario.sequences.catalogue import LANES
+from stress.scenario.sequences.catalogue import Op
 
 Step = Callable[[Any, Any, Any], list[Any]]
 """(x, w, b) -> [x in the middle, x at the end]."""

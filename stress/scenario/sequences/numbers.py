@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 
-from stress.sequences.catalogue import LANES
-from stress.sequences.catalogue import TEMPLATES
-from stress.sequences.catalogue import Op
+from stress.scenario.sequences.catalogue import LANES
+from stress.scenario.sequences.catalogue import TEMPLATES
+from stress.scenario.sequences.catalogue import Op
 
 VARIABLE = "MPS_STRESS_SEQUENCES"
 DEFAULT = "1-4"
