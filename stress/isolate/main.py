@@ -49,7 +49,6 @@ def main() -> None:
 def run_program(spec: ChildSpec) -> None:
     """Run a `ProcessScenario`'s body as this interpreter's main program, leaving marks for the parent."""
     from stress.errors import BrokenScenario
-    from stress.findings import Finding
     from stress.findings import broken
     from stress.isolate import child
     from stress.isolate.authors_file import load_scenario
@@ -85,17 +84,10 @@ def run_program(spec: ChildSpec) -> None:
     try:
         scenario.body(open_device(spec.device).torch_device)
     except BaseException as error:
-        raised = Raised.of(error)
-        verdict = (
-            Verdict.MISMATCH
-            if isinstance(error, AssertionError)
-            else Verdict.OOM
-            if raised.is_oom
-            else Verdict.RACE
-        )
-        result["findings"] = [
-            Finding(verdict, "exception", f"the body raised {raised}", trace=raised.trace).to_data()
-        ]
+        found = Raised.of(error).finding("the body raised ")
+        if isinstance(error, AssertionError):
+            found.verdict = Verdict.MISMATCH
+        result["findings"] = [found.to_data()]
         _write(spec, result)
         raise
     box.flag(FLAG_BODY_FINISHED)

@@ -23,7 +23,6 @@ from stress.oracle.judge import Judge
 from stress.oracle.reference import Reference
 from stress.oracle.reference import fingerprint
 from stress.throughput.catalogue import INPUTS_EACH
-from stress.verdict import Verdict
 from stress.workload import Outcome
 from stress.workload import Raised
 
@@ -119,9 +118,9 @@ class Lane:
                 tally.requests += len(indices)
                 done += 1
         except Exception as error:
-            raised = Raised.of(error)
-            verdict = Verdict.OOM if raised.is_oom else Verdict.RACE
-            self._add(Finding(verdict, "exception", str(raised), thread=self._number, trace=raised.trace))
+            found = Raised.of(error).finding()
+            found.thread = self._number
+            self._add(found)
 
     def _examine(self, turn: int, y: torch.Tensor) -> None:
         """Judge an answer with other bits than expected, request by request: near enough, it is right from now on.
