@@ -106,7 +106,7 @@ def _fill(device: torch.device, value: float) -> tuple[int, int]:
     for _ in range(2 * _LIMIT_BYTES // (4 * _BLOCK_ELEMENTS)):
         try:
             blocks.append(torch.full((_BLOCK_ELEMENTS,), value, device=device))
-        except torch.OutOfMemoryError:
+        except torch.cuda.OutOfMemoryError:  # every device's; `torch.OutOfMemoryError` is new in 2.5
             refused = 1
             break
         except RuntimeError as error:  # of a backend that has no class of its own for it

@@ -22,6 +22,7 @@ import torch
 from stress.device import Device
 from stress.model.blackbox import BlackBox
 from stress.model.blackbox import Writer
+from stress.model.errors import BrokenScenario
 from stress.model.finding import Finding
 from stress.model.finding import broken
 from stress.model.plan import Plan
@@ -248,8 +249,7 @@ class Crew:
             try:
                 self.workload.scenario.main_step(argument)
             except BaseException as error:
-                raised = Raised.of(error)
-                self._add(Finding(Verdict.RACE, "exception", f"main_step: {raised}", trace=raised.trace))
+                self._add(Raised.of(error).finding("main_step: "))
                 break
             self.result.main_steps += 1
             if not any(one.is_alive() for one in crew):
@@ -304,16 +304,13 @@ def _of_thread(error: BaseException, step: current.Step) -> Finding:
             step.iteration,
         )
     raised = Raised.of(error)
-    verdict = (
-        Verdict.OOM
-        if raised.is_oom
-        else Verdict.BROKEN
-        if type(error).__name__ == "BrokenScenario"
-        else Verdict.RACE
+    found = (
+        broken("scenario", str(error), raised.trace)
+        if isinstance(error, BrokenScenario)
+        else raised.finding()
     )
-    name = "scenario" if verdict == Verdict.BROKEN else "exception"
-    text = str(error) if verdict == Verdict.BROKEN else str(raised)
-    return Finding(verdict, name, text, step.wave, step.thread_index, step.iteration, trace=raised.trace)
+    found.wave, found.thread, found.iteration = step.wave, step.thread_index, step.iteration
+    return found
 
 
 class _ForeignThreads:
@@ -338,16 +335,8 @@ class _ForeignThreads:
 
     def _of_thread(self, args: threading.ExceptHookArgs) -> None:
         error = args.exc_value if args.exc_value is not None else args.exc_type()
-        raised = Raised.of(error)
         who = args.thread.name if args.thread is not None else "a thread"
-        self.findings.append(
-            Finding(
-                Verdict.RACE,
-                "exception",
-                f"in thread {who!r} started by a step: {raised}",
-                trace=raised.trace,
-            )
-        )
+        self.findings.append(Raised.of(error).finding(f"in thread {who!r} started by a step: "))
 
     def _unraisable(self, args: Any) -> None:
         self.findings.append(

@@ -10,14 +10,18 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
+from types import ModuleType
 from typing import Any
 
 import torch
 
 from stress.model import seeds
 from stress.model.errors import BrokenScenario
+from stress.model.finding import Finding
+from stress.model.finding import broken
 from stress.model.plan import Plan
 from stress.model.plan import Slot
+from stress.model.verdict import Verdict
 from stress.oracle import tree
 from stress.oracle.state import exact_dtype
 from stress.oracle.state import state_tensors
@@ -39,17 +43,59 @@ class Raised:
     is_control_flow: bool = field(compare=False, default=False)
     """SystemExit, KeyboardInterrupt, pytest.skip, a Warning, a failed assert: never a value to be expected."""
     is_oom: bool = field(compare=False, default=False)
+    lacks: str = field(compare=False, default="")
+    """The function of torch that was looked for and not there, as in "torch.accelerator.empty_cache"."""
 
     @classmethod
     def of(cls, error: BaseException) -> Raised:
         message = _ADDRESS.sub("0x…", str(error))[:_MESSAGE_CHARS_MAX]
         control_flow = not isinstance(error, Exception) or isinstance(error, Warning | AssertionError)
-        oom = isinstance(error, torch.OutOfMemoryError | MemoryError) or "out of memory" in message
+        oom = isinstance(error, torch.cuda.OutOfMemoryError | MemoryError) or "out of memory" in message
         trace = "".join(traceback.format_exception(error, limit=-8))
-        return cls(type(error).__name__, message, trace, control_flow, oom)
+        return cls(type(error).__name__, message, trace, control_flow, oom, function_of_torch(error))
+
+    @property
+    def is_of_this_torch(self) -> bool:
+        """Whether torch still lacks the function: what a thread took away for a moment is a race."""
+        return bool(self.lacks) and _is_missing(self.lacks)
+
+    def finding(self, where: str = "") -> Finding:
+        """Return what the exception means in a thread that should have raised none; `where` begins its text."""
+        if self.is_of_this_torch:
+            return self.missing_function()
+        verdict, name = (Verdict.OOM, "out-of-memory") if self.is_oom else (Verdict.RACE, "exception")
+        return Finding(verdict, name, f"{where}{self}", trace=self.trace)
+
+    def missing_function(self) -> Finding:
+        text = (
+            f"this torch ({torch.__version__}) has no {self.lacks}: call it only where hasattr() finds it, or name "
+            "the capability that it needs in requires"
+        )
+        return broken("missing function", text, self.trace)
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.message.splitlines()[0] if self.message else ''}".rstrip(": ")
+
+
+def function_of_torch(error: BaseException) -> str:
+    """Return the name that a module or class of torch was asked for in vain; "" for any other exception.
+
+    An attribute that an object lacks is another matter: its threads may have made or deleted it.
+    """
+    owner, name = getattr(error, "obj", None), getattr(error, "name", None)
+    if not isinstance(error, AttributeError) or name is None or not isinstance(owner, ModuleType | type):
+        return ""
+    path = owner.__name__ if isinstance(owner, ModuleType) else f"{owner.__module__}.{owner.__qualname__}"
+    return f"{path}.{name}" if path.partition(".")[0] == "torch" else ""
+
+
+def _is_missing(path: str) -> bool:
+    owner: Any = torch
+    for part in path.split(".")[1:]:
+        if not hasattr(owner, part):
+            return True
+        owner = getattr(owner, part)
+    return False
 
 
 @dataclass
@@ -100,7 +146,7 @@ class Workload:
         seeds.seed_generators(seeds.derive(self.seed, "setup", batch_index, worker))
         try:
             return self.scenario.setup(device)
-        except torch.OutOfMemoryError:
+        except torch.cuda.OutOfMemoryError:  # every device's; `torch.OutOfMemoryError` is new in 2.5
             raise
         except Exception as error:
             raise BrokenScenario(

@@ -141,6 +141,9 @@ def _reference(spec: ChildSpec, result: Result) -> list[Finding]:
 def _alone_findings(reference: Reference) -> list[Finding]:
     """Return what the sequential runs say about themselves: they must be worth comparing with."""
     raised = [one.raised[0] for one in reference.full if one.raised]
+    missing = [one for one in raised if one.is_of_this_torch]
+    if missing:
+        return [missing[0].missing_function()]
     bad = [one for one in raised if one.is_control_flow]
     if bad:
         return [Finding(Verdict.ERROR, "exception", f"{ALONE_RAISES} {bad[0]}", trace=bad[0].trace)]

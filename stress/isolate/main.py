@@ -53,7 +53,6 @@ def run_program(spec: ChildSpec) -> None:
     from stress.model.blackbox import FLAG_FINALISATION_ENTERED
     from stress.model.blackbox import BlackBox
     from stress.model.errors import BrokenScenario
-    from stress.model.finding import Finding
     from stress.model.finding import broken
     from stress.model.verdict import Verdict
     from stress.scenario.file import load_scenario
@@ -85,17 +84,10 @@ def run_program(spec: ChildSpec) -> None:
     try:
         scenario.body(open_device(spec.device).torch_device)
     except BaseException as error:
-        raised = Raised.of(error)
-        verdict = (
-            Verdict.MISMATCH
-            if isinstance(error, AssertionError)
-            else Verdict.OOM
-            if raised.is_oom
-            else Verdict.RACE
-        )
-        result["findings"] = [
-            Finding(verdict, "exception", f"the body raised {raised}", trace=raised.trace).to_data()
-        ]
+        found = Raised.of(error).finding("the body raised ")
+        if isinstance(error, AssertionError):
+            found.verdict = Verdict.MISMATCH
+        result["findings"] = [found.to_data()]
         _write(spec, result)
         raise
     box.flag(FLAG_BODY_FINISHED)

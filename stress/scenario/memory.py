@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from stress.scenario.streams import function_of
+
 _VICTIM = Path("/proc/self/oom_score_adj")
 
 
@@ -35,7 +37,7 @@ def limit_memory(device: torch.device, limit_bytes: int) -> None:
 def empty_cache(device: torch.device) -> None:
     """Give the memory that no tensor uses back to the system."""
     if device.type != "cpu":
-        getattr(getattr(torch, device.type, None), "empty_cache", torch.accelerator.empty_cache)()
+        function_of(device, "empty_cache")()
 
 
 def allocated_bytes(device: torch.device) -> int:
@@ -49,10 +51,4 @@ def driver_bytes(device: torch.device) -> int:
 
 
 def _asked(device: torch.device, *names: str) -> int:
-    if device.type == "cpu":
-        return 0
-    module = getattr(torch, device.type, None)
-    for name in names:
-        if hasattr(module, name):
-            return int(getattr(module, name)())
-    return int(getattr(torch.accelerator, names[-1])())
+    return 0 if device.type == "cpu" else int(function_of(device, *names)())

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 from typing import Protocol
@@ -56,6 +57,19 @@ def _module(device: torch.device) -> Any:
     return getattr(torch, device.type, None)
 
 
+def function_of(device: torch.device, *names: str) -> Callable[[], Any]:
+    """Return the first of these functions that the device's own module has, else `torch.accelerator`'s.
+
+    Looked up in that order and no further: older builds of torch lack `torch.accelerator`, or some of its functions.
+    """
+    module = _module(device)
+    own = next((name for name in names if hasattr(module, name)), None)
+    function: Callable[[], Any] = (
+        getattr(torch.accelerator, names[-1]) if own is None else getattr(module, own)
+    )
+    return function
+
+
 def new_stream(device: torch.device) -> torch.Stream | None:
     """Return a stream other than the default one; None on the CPU, which has no streams to choose from."""
     if device.type == "cpu":
@@ -78,7 +92,7 @@ def current_stream(device: torch.device) -> torch.Stream | None:
     """Return the calling thread's current stream; None on the CPU."""
     if device.type == "cpu":
         return None
-    current: torch.Stream = getattr(_module(device), "current_stream", torch.accelerator.current_stream)()
+    current: torch.Stream = function_of(device, "current_stream")()
     return current
 
 
@@ -123,7 +137,7 @@ def wait(event: Event, stream: torch.Stream | None = None) -> None:
 def synchronize(device: torch.device) -> None:
     """Wait until all that any thread has submitted to the device before this call is done."""
     if device.type != "cpu":
-        getattr(_module(device), "synchronize", torch.accelerator.synchronize)()
+        function_of(device, "synchronize")()
 
 
 def record_stream(tensor: torch.Tensor, stream: torch.Stream | None) -> None:

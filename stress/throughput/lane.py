@@ -17,7 +17,6 @@ from stress.isolate.child import workload_of
 from stress.model.errors import BrokenScenario
 from stress.model.finding import Finding
 from stress.model.spec import ChildSpec
-from stress.model.verdict import Verdict
 from stress.oracle import store
 from stress.oracle import tree
 from stress.oracle.judge import Judge
@@ -119,9 +118,9 @@ class Lane:
                 tally.requests += len(indices)
                 done += 1
         except Exception as error:
-            raised = Raised.of(error)
-            verdict = Verdict.OOM if raised.is_oom else Verdict.RACE
-            self._add(Finding(verdict, "exception", str(raised), thread=self._number, trace=raised.trace))
+            found = Raised.of(error).finding()
+            found.thread = self._number
+            self._add(found)
 
     def _examine(self, turn: int, y: torch.Tensor) -> None:
         """Judge an answer with other bits than expected, request by request: near enough, it is right from now on.
