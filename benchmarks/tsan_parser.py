@@ -27,7 +27,7 @@ FOREIGN_LINE = (
 READ = """
 import json, resource, sys, time
 from pathlib import Path
-from stress.sanitizer.parser import parse_file
+from stress.diagnose.tsan.parser import parse_file
 started, cpu_started = time.perf_counter(), time.process_time()
 parsed = parse_file(Path(sys.argv[1]))
 seconds, cpu_s = time.perf_counter() - started, time.process_time() - cpu_started

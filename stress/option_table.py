@@ -6,6 +6,7 @@ from typing import Literal
 
 import pytest
 
+from stress.record.folder import RESULTS_DEFAULT
 from stress.scenario.capabilities import DEVICES
 from stress.scenario.sequences import numbers as sequences
 from stress.settings import ATTEMPTS_DEFAULT
@@ -13,7 +14,6 @@ from stress.settings import ATTEMPTS_FULL_DEFAULT
 from stress.settings import DEADLINE_S_DEFAULT
 from stress.settings import PERTURB_LEVELS
 from stress.settings import PROFILES
-from stress.settings import RESULTS_DEFAULT
 from stress.settings import STREAMS
 from stress.sim import settings as sim_settings
 from stress.sim.zoo import DESIGNS

@@ -17,6 +17,7 @@ import pytest
 from stress import operators
 from stress.option_table import NAMES
 from stress.option_table import dest
+from stress.record.folder import RESULTS_DEFAULT
 from stress.sanitizer.python.usage import conflict as tsan_conflict
 from stress.scenario.capabilities import DEVICES
 from stress.scenario.sequences import numbers as sequences
@@ -26,7 +27,6 @@ from stress.settings import COUNT_MAX
 from stress.settings import DEADLINE_S_DEFAULT
 from stress.settings import PERTURB_LEVELS
 from stress.settings import PROFILES
-from stress.settings import RESULTS_DEFAULT
 from stress.settings import SECONDS_MAX
 from stress.settings import STREAMS
 from stress.settings import THREADS_MAX

@@ -26,7 +26,7 @@ from stress.record import RecordWriter
 from stress.record import RunFolder
 from stress.record import host_environment
 from stress.record import run_id
-from stress.record.torch_fingerprint import check_source
+from stress.record.torch_build import check_source
 from stress.sanitizer.python import session as tsan
 from stress.sanitizer.python.children import Children
 from stress.settings import Settings

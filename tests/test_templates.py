@@ -18,8 +18,8 @@ import pytest
 
 from stress import cli
 from stress import option_table
-from stress.aggregate.groups import Kind
-from stress.aggregate.groups import kind_of
+from stress.record.aggregate.groups import Kind
+from stress.record.aggregate.groups import kind_of
 from stress.record.writer import encode
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -15,9 +15,6 @@ from typing import Any
 
 import pytest
 
-from stress.aggregate.cells import scenario_of
-from stress.aggregate.folders import AggregateError
-from stress.aggregate.folders import read_folders
 from stress.campaign.line import RateLine
 from stress.campaign.line import rate_line
 from stress.campaign.lock import DeviceLock
@@ -39,6 +36,9 @@ from stress.command_run import say
 from stress.diagnose.signatures import default_signatures
 from stress.items import ScenarioItem
 from stress.options import xdist_workers
+from stress.record.aggregate.cells import scenario_of
+from stress.record.aggregate.folders import AggregateError
+from stress.record.aggregate.folders import read_folders
 from stress.run import Run
 from stress.run import run_of
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
 
-from stress.aggregate.cells import failure_name
-from stress.aggregate.cells import scenario_of
 from stress.campaign.allocation import Standing
 from stress.model.verdict import Verdict
+from stress.record.aggregate.cells import failure_name
+from stress.record.aggregate.cells import scenario_of
 
 IDLE_TURNS_MAX = 3
 """Turns without an attempt that counts, after which an item is set aside."""

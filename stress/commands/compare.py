@@ -28,11 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read both sides, judge, print."""
-    from stress.aggregate import AggregateError
     from stress.compare.command import compare
     from stress.compare.pairs import CompareError
     from stress.compare.report import json_of
     from stress.compare.report import text_of
+    from stress.record.aggregate import AggregateError
 
     try:
         compared = compare(Path(args.base), Path(args.new), any_settings=args.any_settings)

@@ -57,12 +57,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read everything and write the document."""
-    from stress.aggregate import AggregateError
     from stress.evidence.document import Asked
     from stress.evidence.document import document_of
     from stress.evidence.patch import PatchError
     from stress.evidence.upstream import UpstreamError
     from stress.record import RecordError
+    from stress.record.aggregate import AggregateError
 
     asked = Asked(
         runs=tuple(Path(one) for one in args.runs),

@@ -24,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read the records and write the page."""
-    from stress.aggregate import AggregateError
     from stress.page.page import page_of
+    from stress.record.aggregate import AggregateError
 
     target = Path(args.output)
     made = f"made {datetime.now(UTC):%Y-%m-%d %H:%M} UTC by mps-stress report"

@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from stress.aggregate import Aggregate
-from stress.aggregate import read_folders
-from stress.aggregate.throughput import Throughput
 from stress.compare.judge import judge
 from stress.compare.names import names_of
 from stress.compare.pairs import left_out
@@ -16,6 +13,9 @@ from stress.compare.report import Compared
 from stress.compare.speed import alone
 from stress.compare.speed import speeds
 from stress.model.text import one_line
+from stress.record.aggregate import Aggregate
+from stress.record.aggregate import read_folders
+from stress.record.aggregate.throughput import Throughput
 
 PROBLEMS_SHOWN = 5
 

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from stress.aggregate import Cell
 from stress.compare.pairs import Section
 from stress.model import stats
+from stress.record.aggregate import Cell
 
 ALPHA = 0.05
 ATTEMPTS_NEEDED_MAX = 1_000_000

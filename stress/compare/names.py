@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 
-from stress.aggregate import Cell
 from stress.compare.judge import ALPHA
 from stress.compare.pairs import Section
 from stress.diagnose import load_signatures
 from stress.model import stats
+from stress.record.aggregate import Cell
 
 
 @dataclass

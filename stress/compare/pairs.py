@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from dataclasses import field
 
-from stress.aggregate import Aggregate
-from stress.aggregate import Cell
-from stress.aggregate import Group
-from stress.aggregate import Kind
+from stress.record.aggregate import Aggregate
+from stress.record.aggregate import Cell
+from stress.record.aggregate import Group
+from stress.record.aggregate import Kind
 
 Key = tuple[str, str, tuple[str, ...]]
 

@@ -15,9 +15,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from stress.aggregate import Cell
-from stress.aggregate import Kind
-from stress.aggregate.groups import KIND_TEXTS
 from stress.compare.judge import ALPHA
 from stress.compare.judge import Answer
 from stress.compare.judge import Row
@@ -28,6 +25,9 @@ from stress.compare.speed import Speed
 from stress.model import stats
 from stress.model.text import count
 from stress.model.text import one_line
+from stress.record.aggregate import Cell
+from stress.record.aggregate import Kind
+from stress.record.aggregate.groups import KIND_TEXTS
 
 NAMES_SHOWN = 40
 ITEMS_SHOWN = 8

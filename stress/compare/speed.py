@@ -10,9 +10,9 @@ import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from stress.aggregate import Kind
-from stress.aggregate.throughput import Throughput
 from stress.model import stats
+from stress.record.aggregate import Kind
+from stress.record.aggregate.throughput import Throughput
 
 CONFIDENCE = stats.CONFIDENCE_DEFAULT
 THIS_BUILD, OTHER_BUILD = "this", "other"

@@ -13,7 +13,7 @@ from stress.diagnose import default_folders
 from stress.doctor.line import Line
 from stress.doctor.line import Status
 from stress.doctor.line import mac_only
-from stress.record.environment import output_of
+from stress.record.machine import output_of
 from stress.sim.build import LIBRARY
 from stress.sim.build import default_builder
 from stress.sim.cache import cache_folder

@@ -17,7 +17,7 @@ from typing import Any
 from stress.doctor.line import Line
 from stress.doctor.line import Status
 from stress.doctor.line import mac_only
-from stress.record.environment import output_of
+from stress.record.machine import output_of
 
 SECTION = "device"
 MACOS_MIN = 14

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from stress.doctor.line import Line
 from stress.doctor.line import Status
-from stress.record.environment import environment_variables
+from stress.record.machine import environment_variables
 
 SECTION = "environment"
 VALUE_CHARS_MAX = 60

@@ -12,7 +12,7 @@ from stress.doctor.line import Line
 from stress.doctor.line import Status
 from stress.doctor.line import mac_only
 from stress.doctor.torch_probe import openmp_of
-from stress.record.torch_fingerprint import check_source
+from stress.record.torch_build import check_source
 from stress.scenario.capabilities import CAPABILITIES
 
 SECTION = "torch"

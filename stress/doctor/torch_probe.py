@@ -48,7 +48,7 @@ def openmp_of(paths: list[str]) -> list[str]:
 
 def main() -> None:
     """Import torch, look, print."""
-    from stress.record.torch_fingerprint import fingerprint
+    from stress.record.torch_build import fingerprint
 
     data: dict[str, Any] = {"fingerprint": fingerprint(), "openmp": openmp_of(_loaded_libraries())}
     if sys.platform == "darwin":

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stress.aggregate import Aggregate
-from stress.aggregate import Kind
 from stress.compare.report import Compared
 from stress.evidence.lint import Linted
 from stress.evidence.markdown import plain
@@ -19,6 +17,8 @@ from stress.evidence.results import Subject
 from stress.evidence.upstream_results import PATCHED
 from stress.evidence.upstream_results import UpstreamTests
 from stress.model.text import count
+from stress.record.aggregate import Aggregate
+from stress.record.aggregate import Kind
 
 MACOS_WANTED = ("14", "15", "26")
 CHIPS_WANTED = ("M1", "M2", "M3", "M4", "M5")

@@ -6,11 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from stress.aggregate import Aggregate
-from stress.aggregate import Kind
-from stress.aggregate import read_folders
-from stress.aggregate.throughput import Throughput
-from stress.aggregate.words import not_shown
 from stress.compare.command import compare_aggregates
 from stress.compare.judge import Answer
 from stress.compare.pairs import CompareError
@@ -42,6 +37,11 @@ from stress.evidence.upstream import record_suite
 from stress.evidence.upstream import run_suite
 from stress.evidence.upstream_results import UpstreamTests
 from stress.model.text import count
+from stress.record.aggregate import Aggregate
+from stress.record.aggregate import Kind
+from stress.record.aggregate import read_folders
+from stress.record.aggregate.throughput import Throughput
+from stress.record.aggregate.words import not_shown
 from stress.report.table import SIMULATED_SENTENCE
 
 FILES_SHOWN = 60

@@ -8,10 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stress.aggregate import Aggregate
-from stress.aggregate import Failure
-from stress.aggregate import Kind
-from stress.aggregate.words import replay_line
 from stress.evidence.checklist import Inputs
 from stress.evidence.markdown import block
 from stress.evidence.markdown import bullets
@@ -20,6 +16,10 @@ from stress.evidence.markdown import plain
 from stress.evidence.markdown import table
 from stress.evidence.results import Subject
 from stress.evidence.results import summary
+from stress.record.aggregate import Aggregate
+from stress.record.aggregate import Failure
+from stress.record.aggregate import Kind
+from stress.record.aggregate.words import replay_line
 
 KINDS = ("issue", "pr")
 FAILURES_SHOWN = 5

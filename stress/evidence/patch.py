@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
 
-from stress.record.environment import git
+from stress.record.machine import git
 
 PATCH_BYTES_MAX = 20 * 2**20
 FILES_MAX = 2_000

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
 
-from stress.aggregate import RunInfo
 from stress.power.estimate import BUDGET_S
 from stress.power.estimate import REPRODUCIBILITY
 from stress.power.estimate import KillRate
 from stress.power.outcome import Kind
 from stress.power.outcome import classify
+from stress.record.aggregate import RunInfo
 from stress.sim.zoo import BY_NAME
 from stress.sim.zoo import PROBABILITY_DEFAULT
 

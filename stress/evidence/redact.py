@@ -17,8 +17,8 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-from stress.aggregate import Aggregate
 from stress.doctor.switches import SWITCHES
+from stress.record.aggregate import Aggregate
 
 NAME_CHARS_MIN = 3
 """A shorter name (vm, pc) would be found in words that have nothing to do with it."""

@@ -7,16 +7,6 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stress.aggregate import Aggregate
-from stress.aggregate import Cell
-from stress.aggregate import Failure
-from stress.aggregate import Group
-from stress.aggregate.cells import totals
-from stress.aggregate.groups import KIND_NAMES
-from stress.aggregate.words import canary_sentence
-from stress.aggregate.words import percent
-from stress.aggregate.words import replay_line
-from stress.aggregate.words import word_of
 from stress.diagnose import load_signatures
 from stress.evidence.markdown import block
 from stress.evidence.markdown import bullets
@@ -25,6 +15,16 @@ from stress.evidence.markdown import plain
 from stress.evidence.markdown import table
 from stress.model import stats
 from stress.model.text import count
+from stress.record.aggregate import Aggregate
+from stress.record.aggregate import Cell
+from stress.record.aggregate import Failure
+from stress.record.aggregate import Group
+from stress.record.aggregate.cells import totals
+from stress.record.aggregate.groups import KIND_NAMES
+from stress.record.aggregate.words import canary_sentence
+from stress.record.aggregate.words import percent
+from stress.record.aggregate.words import replay_line
+from stress.record.aggregate.words import word_of
 
 CLEAN_ROWS_MAX = 400
 FAILURES_MAX = 40

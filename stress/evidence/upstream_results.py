@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
 
-from stress.aggregate import RunInfo
 from stress.evidence.markdown import code
 from stress.evidence.markdown import plain
 from stress.evidence.markdown import table
 from stress.model.text import count
+from stress.record.aggregate import RunInfo
 
 STOCK, PATCHED = "stock", "patched"
 TESTS_MAX = 50_000

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stress.sanitizer.names import Origin
-from stress.sanitizer.names import naming_frame
-from stress.sanitizer.names import origin
-from stress.sanitizer.names import short_name
-from stress.sanitizer.report import MAIN_THREAD
-from stress.sanitizer.report import Report
-from stress.sanitizer.report import Stack
+from stress.diagnose.tsan.names import Origin
+from stress.diagnose.tsan.names import naming_frame
+from stress.diagnose.tsan.names import origin
+from stress.diagnose.tsan.names import short_name
+from stress.diagnose.tsan.report import MAIN_THREAD
+from stress.diagnose.tsan.report import Report
+from stress.diagnose.tsan.report import Stack
 
 _BY_KIND = {
     "data-race-vptr": (

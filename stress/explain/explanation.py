@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from stress.diagnose.ips import CrashReport
 from stress.diagnose.signatures import Found
-from stress.sanitizer.report import Parsed
-from stress.sanitizer.signature import deadly_signature
+from stress.diagnose.tsan.report import Parsed
+from stress.diagnose.tsan.signature import deadly_signature
 
 EXIT_EXPLAINED = 0
 EXIT_UNKNOWN = 1

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.text import Text
 
 from stress.diagnose.signatures import Found
+from stress.diagnose.tsan.report import Parsed
+from stress.diagnose.tsan.signature import deadly_signature
 from stress.explain.explanation import KINDS
 from stress.explain.explanation import Explanation
 from stress.explain.explanation import FailureClass
@@ -19,8 +21,6 @@ from stress.explain.report_view import deadly_view
 from stress.explain.report_view import facts
 from stress.explain.report_view import report_view
 from stress.model.text import one_line
-from stress.sanitizer.report import Parsed
-from stress.sanitizer.signature import deadly_signature
 
 REPORTS_SHOWN = 20
 FRAMES_SHOWN = 8

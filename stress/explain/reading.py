@@ -18,17 +18,17 @@ from stress.diagnose.signatures import TEXT_CHARS_MAX
 from stress.diagnose.signatures import Found
 from stress.diagnose.signatures import default_signatures
 from stress.diagnose.signatures import find_all
+from stress.diagnose.tsan.json_lines import LINE_BYTES_MAX
+from stress.diagnose.tsan.json_lines import parse_json_text
+from stress.diagnose.tsan.parser import Parser
+from stress.diagnose.tsan.parser import text_lines
+from stress.diagnose.tsan.report import Parsed
+from stress.diagnose.tsan.signature import deadly_signature
 from stress.explain.explanation import Explanation
 from stress.explain.proposal import propose_frames
 from stress.explain.proposal import propose_race
 from stress.explain.proposal import propose_text
 from stress.record.schema import KINDS
-from stress.sanitizer.json_lines import LINE_BYTES_MAX
-from stress.sanitizer.json_lines import parse_json_text
-from stress.sanitizer.parser import Parser
-from stress.sanitizer.parser import text_lines
-from stress.sanitizer.report import Parsed
-from stress.sanitizer.signature import deadly_signature
 
 STDIN = "-"
 HEAD_BYTES = 64 * 1024

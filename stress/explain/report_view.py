@@ -11,17 +11,17 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from stress.diagnose.tsan.names import Origin
+from stress.diagnose.tsan.names import origin
+from stress.diagnose.tsan.names import short_name
+from stress.diagnose.tsan.report import MAIN_THREAD
+from stress.diagnose.tsan.report import Deadly
+from stress.diagnose.tsan.report import Frame
+from stress.diagnose.tsan.report import Location
+from stress.diagnose.tsan.report import Report
+from stress.diagnose.tsan.report import Stack
 from stress.explain.advice import advice
 from stress.model.text import one_line
-from stress.sanitizer.names import Origin
-from stress.sanitizer.names import origin
-from stress.sanitizer.names import short_name
-from stress.sanitizer.report import MAIN_THREAD
-from stress.sanitizer.report import Deadly
-from stress.sanitizer.report import Frame
-from stress.sanitizer.report import Location
-from stress.sanitizer.report import Report
-from stress.sanitizer.report import Stack
 
 FRAMES_SHOWN = 8
 THREADS_SHOWN = 6

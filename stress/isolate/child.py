@@ -331,7 +331,7 @@ def _compile_findings(calls: list[int], torch: Any) -> list[Finding]:
 
 def _fingerprint(spec: ChildSpec) -> dict[str, object]:
     """Return what identifies the torch build, without what the simulated device adds to it or makes it say."""
-    from stress.record.torch_fingerprint import fingerprint
+    from stress.record.torch_build import fingerprint
 
     own = fingerprint()
     return own if spec.sim is None else {**own, "mps_built": False, "mps_available": False}

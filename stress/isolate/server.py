@@ -159,7 +159,7 @@ PRELOADED = (
     "stress.oracle.reference",
     "stress.oracle.store",
     "stress.perturb.op_mode",
-    "stress.record.torch_fingerprint",
+    "stress.record.torch_build",
 )
 
 

@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stress.aggregate.throughput import short
-from stress.aggregate.words import percent
 from stress.model import stats
 from stress.page.html import Markup
 from stress.page.html import tag
+from stress.record.aggregate.throughput import short
+from stress.record.aggregate.words import percent
 
 BAR_WIDTH = 260
 _BAR_HEIGHT = 18

@@ -6,13 +6,6 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from stress.aggregate import Aggregate
-from stress.aggregate import Cell
-from stress.aggregate import Failure
-from stress.aggregate import Group
-from stress.aggregate.side import side_text
-from stress.aggregate.words import percent
-from stress.aggregate.words import replay_line
 from stress.diagnose import Signature
 from stress.diagnose import load_signatures
 from stress.diagnose import parse_stacks
@@ -23,6 +16,13 @@ from stress.page.html import join
 from stress.page.html import preformatted
 from stress.page.html import tag
 from stress.page.html import within
+from stress.record.aggregate import Aggregate
+from stress.record.aggregate import Cell
+from stress.record.aggregate import Failure
+from stress.record.aggregate import Group
+from stress.record.aggregate.side import side_text
+from stress.record.aggregate.words import percent
+from stress.record.aggregate.words import replay_line
 
 BYTES_MAX = 600_000
 STDERR_LINES_MAX = 24

@@ -6,15 +6,15 @@ from collections import Counter
 from collections import defaultdict
 from collections.abc import Sequence
 
-from stress.aggregate import Cell
-from stress.aggregate.words import percent
-from stress.aggregate.words import word_of
 from stress.model import stats
 from stress.page.charts import interval_bar
 from stress.page.html import Markup
 from stress.page.html import join
 from stress.page.html import tag
 from stress.page.html import within
+from stress.record.aggregate import Cell
+from stress.record.aggregate.words import percent
+from stress.record.aggregate.words import word_of
 
 MATRIX_BYTES_MAX = 450_000
 RATES_BYTES_MAX = 150_000

@@ -7,15 +7,6 @@ from collections.abc import Sequence
 from datetime import UTC
 from datetime import datetime
 
-from stress.aggregate import Aggregate
-from stress.aggregate import Cell
-from stress.aggregate import Group
-from stress.aggregate import RunInfo
-from stress.aggregate.cells import totals
-from stress.aggregate.groups import KIND_TEXTS
-from stress.aggregate.groups import text
-from stress.aggregate.words import canary_sentence
-from stress.aggregate.words import percent
 from stress.model import stats
 from stress.model.text import count
 from stress.page.html import Markup
@@ -23,6 +14,15 @@ from stress.page.html import join
 from stress.page.html import table
 from stress.page.html import tag
 from stress.page.html import within
+from stress.record.aggregate import Aggregate
+from stress.record.aggregate import Cell
+from stress.record.aggregate import Group
+from stress.record.aggregate import RunInfo
+from stress.record.aggregate.cells import totals
+from stress.record.aggregate.groups import KIND_TEXTS
+from stress.record.aggregate.groups import text
+from stress.record.aggregate.words import canary_sentence
+from stress.record.aggregate.words import percent
 
 RUNS_BYTES_MAX = 200_000
 

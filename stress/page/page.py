@@ -5,13 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from stress.aggregate import Aggregate
-from stress.aggregate import Group
-from stress.aggregate import Kind
-from stress.aggregate import read_folders
-from stress.aggregate.groups import KIND_TEXTS
-from stress.aggregate.throughput import Throughput
-from stress.aggregate.words import not_shown
 from stress.page import overview
 from stress.page.failures import failures
 from stress.page.html import Markup
@@ -25,6 +18,13 @@ from stress.page.shown import problems
 from stress.page.style import STYLE
 from stress.page.throughput import throughput
 from stress.page.trend import trends
+from stress.record.aggregate import Aggregate
+from stress.record.aggregate import Group
+from stress.record.aggregate import Kind
+from stress.record.aggregate import read_folders
+from stress.record.aggregate.groups import KIND_TEXTS
+from stress.record.aggregate.throughput import Throughput
+from stress.record.aggregate.words import not_shown
 
 # Even if an escape were forgotten somewhere: nothing may be fetched, and no script may run.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 
-from stress.aggregate import Aggregate
-from stress.aggregate import RunInfo
 from stress.page.html import Markup
 from stress.page.html import join
 from stress.page.html import preformatted
 from stress.page.html import tag
 from stress.page.html import within
+from stress.record.aggregate import Aggregate
+from stress.record.aggregate import RunInfo
 
 ENVIRONMENT_BYTES_MAX = 150_000
 PROBLEMS_SHOWN = 40

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from stress.aggregate.throughput import Figure
-from stress.aggregate.throughput import Throughput
 from stress.page.charts import Series
 from stress.page.charts import curves
 from stress.page.html import Child
@@ -13,6 +11,8 @@ from stress.page.html import Markup
 from stress.page.html import join
 from stress.page.html import table
 from stress.page.html import tag
+from stress.record.aggregate.throughput import Figure
+from stress.record.aggregate.throughput import Throughput
 
 
 def throughput(collected: Throughput) -> Markup:

@@ -9,10 +9,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from collections.abc import Sequence
 
-from stress.aggregate import Aggregate
-from stress.aggregate import Cell
-from stress.aggregate import RunInfo
-from stress.aggregate.words import percent
 from stress.model import stats
 from stress.model.text import count
 from stress.page.charts import trend
@@ -20,6 +16,10 @@ from stress.page.html import Markup
 from stress.page.html import join
 from stress.page.html import tag
 from stress.page.html import within
+from stress.record.aggregate import Aggregate
+from stress.record.aggregate import Cell
+from stress.record.aggregate import RunInfo
+from stress.record.aggregate.words import percent
 
 BYTES_MAX = 250_000
 RUNS_MAX = 200

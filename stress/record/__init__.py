@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from stress.record.environment import host_environment
 from stress.record.folder import RecordError
 from stress.record.folder import RunFolder
 from stress.record.folder import run_id
+from stress.record.machine import host_environment
 from stress.record.reader import Problem
 from stress.record.reader import RunReader
 from stress.record.reader import Unfinished

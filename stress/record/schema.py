@@ -75,7 +75,7 @@ class RunRecord(_Common):
     capabilities: NotRequired[list[str]]
     """What the device was found to be able to do, by the names of `stress.scenario.capabilities`."""
     torch: NotRequired[dict[str, object] | None]
-    """`stress.record.torch_fingerprint.fingerprint()`, taken in a child; None when that child failed."""
+    """`stress.record.torch_build.fingerprint()`, taken in a child; None when that child failed."""
     torch_mismatches: NotRequired[list[str]]
     """Why this torch is not the build that was asked for, when the user overrode that error."""
     tsan: NotRequired[dict[str, object] | None]

@@ -9,6 +9,7 @@ from stress.cli import EXIT_INTERRUPTED
 from stress.commands import CommandError
 from stress.model.errors import BrokenScenario
 from stress.record import host_environment
+from stress.record.folder import RESULTS_DEFAULT
 from stress.replay import report
 from stress.replay import variables
 from stress.replay.bench import Attempted
@@ -23,7 +24,6 @@ from stress.replay.recorded import Recorded
 from stress.replay.recorded import read
 from stress.replay.resolve import Resolved
 from stress.replay.resolve import resolve_item
-from stress.settings import RESULTS_DEFAULT
 
 
 def prepare(name: str, rootdir: Path, results: Path | None) -> tuple[Recorded, Resolved, list[str]]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from stress.diagnose import parse_stacks
 from stress.diagnose import summarise
 from stress.model import stats
+from stress.record.folder import RESULTS_DEFAULT
 from stress.report.words import word_of
-from stress.settings import RESULTS_DEFAULT
 
 if TYPE_CHECKING:
     from stress.attempts import Attempt

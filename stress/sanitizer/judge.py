@@ -13,6 +13,7 @@ from dataclasses import field
 
 from stress.diagnose import Diagnosis
 from stress.diagnose import diagnose
+from stress.diagnose.tsan.signature import deadly_signature
 from stress.model.finding import Finding
 from stress.model.verdict import Verdict
 from stress.model.verdict import worst
@@ -21,7 +22,6 @@ from stress.sanitizer.listing import read_told
 from stress.sanitizer.options import EXIT_CODE
 from stress.sanitizer.run import FILE_BYTES_MAX
 from stress.sanitizer.run import Ran
-from stress.sanitizer.signature import deadly_signature
 
 EXIT_VIOLATED = 1
 EXIT_NOTHING_DONE = 3

@@ -16,10 +16,10 @@ from dataclasses import field
 from dataclasses import replace
 from pathlib import Path
 
+from stress.diagnose.tsan.parser import parse_file
+from stress.diagnose.tsan.report import Parsed
 from stress.sanitizer.options import VARIABLE
 from stress.sanitizer.options import TsanOptions
-from stress.sanitizer.parser import parse_file
-from stress.sanitizer.report import Parsed
 
 STDOUT_BYTES_MAX = 16 * 1024 * 1024
 STDERR_BYTES_MAX = 1024 * 1024

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from stress.aggregate import AggregateError
-from stress.aggregate import Kind
-from stress.aggregate import read_folders
-from stress.aggregate import runs
+from stress.record.aggregate import AggregateError
+from stress.record.aggregate import Kind
+from stress.record.aggregate import read_folders
+from stress.record.aggregate import runs
 from tests.made_records import FORK
 from tests.made_records import MAC
 from tests.made_records import TORCH

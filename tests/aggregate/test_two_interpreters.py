@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stress.aggregate import read_folders
+from stress.record.aggregate import read_folders
 from tests.conftest import RunStress
 
 SOURCE = """

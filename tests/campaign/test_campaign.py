@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from stress.aggregate.folders import read_folders
 from stress.campaign.lock import FOLDER_VARIABLE
 from stress.campaign.lock import DeviceLock
 from stress.record import RunReader
+from stress.record.aggregate.folders import read_folders
 from tests.conftest import PROLOGUE
 
 NUMBERS = """

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from stress.aggregate.folders import read_folders
 from stress.attempt_runner import AttemptRunner
 from stress.campaign.allocation import FLOOR
 from stress.campaign.allocation import SETTLED_FAILURES
@@ -32,6 +31,7 @@ from stress.isolate import supervisor
 from stress.isolate.backend import Exit
 from stress.isolate.backend import IsolationError
 from stress.model.spec import ChildSpec
+from stress.record.aggregate.folders import read_folders
 from stress.record.folder import host_name
 
 KNOWN = {"metal/double-commit"}

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from stress.aggregate import read_folders
 from stress.compare.command import compare
 from stress.compare.judge import Answer
 from stress.compare.pairs import CompareError
 from stress.compare.report import Compared
 from stress.compare.report import text_of
 from stress.model import stats
+from stress.record.aggregate import read_folders
 from tests.made_records import CRASH
 from tests.made_records import FORK
 from tests.made_records import MAC

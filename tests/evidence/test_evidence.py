@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from stress.aggregate import read_folders
 from stress.evidence.document import Asked
 from stress.evidence.document import document_of
 from stress.evidence.lint import lint
@@ -24,6 +23,7 @@ from stress.evidence.patch import PatchError
 from stress.evidence.patch import read_patch
 from stress.evidence.patch import read_tree
 from stress.evidence.power import Power
+from stress.record.aggregate import read_folders
 from stress.sim.zoo import BY_NAME
 from tests.made_records import FORK
 from tests.made_records import MAC

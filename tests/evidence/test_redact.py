@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from stress.aggregate import read_folders
 from stress.evidence.redact import Redactor
+from stress.record.aggregate import read_folders
 from tests.made_records import MAC
 from tests.made_records import run_of
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from stress.record.environment import environment_variables
-from stress.record.environment import git_state
-from stress.record.environment import host_environment
-from stress.record.environment import output_of
+from stress.record.machine import environment_variables
+from stress.record.machine import git_state
+from stress.record.machine import host_environment
+from stress.record.machine import output_of
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -79,7 +79,7 @@ def test_a_strangers_checkout_starts_no_program(checkout: Path, tmp_path: Path) 
 def test_tools_that_fail_or_block_tell_nothing(
     command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stress.record.environment.COMMAND_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("stress.record.machine.COMMAND_TIMEOUT_S", 0.05)
     assert output_of(*command) is None
 
 
@@ -115,7 +115,7 @@ def test_only_listed_variables_and_no_secrets() -> None:
 
 def test_the_parents_modules_do_not_import_torch() -> None:
     program = (
-        "import sys, stress.record, stress.record.torch_fingerprint, stress.diagnose, stress.model.stats\n"
+        "import sys, stress.record, stress.record.torch_build, stress.diagnose, stress.model.stats\n"
         "stress.record.host_environment(); stress.diagnose.load_signatures()\n"
         "print([name for name in sys.modules if name.split('.')[0] in ('torch', 'numpy', 'scipy')])"
     )

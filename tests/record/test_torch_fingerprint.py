@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from stress.record.torch_fingerprint import FEATURES
-from stress.record.torch_fingerprint import check_source
+from stress.record.torch_build import FEATURES
+from stress.record.torch_build import check_source
 
 
 @pytest.fixture(scope="module")
 def installed() -> dict[str, Any]:
-    program = "import json, stress.record.torch_fingerprint as t; print(json.dumps(t.fingerprint()))"
+    program = "import json, stress.record.torch_build as t; print(json.dumps(t.fingerprint()))"
     done = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from stress.diagnose.tsan.parser import parse_lines
+from stress.diagnose.tsan.report import Parsed
 from stress.model.verdict import Verdict
 from stress.sanitizer.judge import Asked
 from stress.sanitizer.judge import JudgedRun
 from stress.sanitizer.judge import judge
-from stress.sanitizer.parser import parse_lines
-from stress.sanitizer.report import Parsed
 from stress.sanitizer.run import Ran
 
 ASKED = Asked("counter", 4, 20, 1)

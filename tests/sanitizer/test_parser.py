@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from stress.sanitizer.names import naming_frame
-from stress.sanitizer.parser import parse_file
-from stress.sanitizer.parser import parse_lines
-from stress.sanitizer.report import KINDS
-from stress.sanitizer.report import Parsed
-from stress.sanitizer.report import Report
-from stress.sanitizer.signature import signature
+from stress.diagnose.tsan.names import naming_frame
+from stress.diagnose.tsan.parser import parse_file
+from stress.diagnose.tsan.parser import parse_lines
+from stress.diagnose.tsan.report import KINDS
+from stress.diagnose.tsan.report import Parsed
+from stress.diagnose.tsan.report import Report
+from stress.diagnose.tsan.signature import signature
 
 REPORTS = Path(__file__).parent / "reports"
 RECORDED = ("clang-19", "clang-14", "clang-19-O2", "gcc-12")

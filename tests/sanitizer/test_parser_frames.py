@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from stress.sanitizer.frames import parse_frame
-from stress.sanitizer.names import Origin
-from stress.sanitizer.names import naming_frame
-from stress.sanitizer.names import origin
-from stress.sanitizer.names import short_name
-from stress.sanitizer.names import stable_name
-from stress.sanitizer.report import Frame
+from stress.diagnose.tsan.frames import parse_frame
+from stress.diagnose.tsan.names import Origin
+from stress.diagnose.tsan.names import naming_frame
+from stress.diagnose.tsan.names import origin
+from stress.diagnose.tsan.names import short_name
+from stress.diagnose.tsan.names import stable_name
+from stress.diagnose.tsan.report import Frame
 
 
 @pytest.mark.parametrize(

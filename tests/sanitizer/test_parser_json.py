@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from stress.sanitizer.json_lines import parse_json_lines
-from stress.sanitizer.json_lines import parse_json_text
-from stress.sanitizer.json_lines import report_from_json
-from stress.sanitizer.json_lines import report_to_json
-from stress.sanitizer.parser import parse_file
-from stress.sanitizer.report import Parsed
-from stress.sanitizer.report import Report
+from stress.diagnose.tsan.json_lines import parse_json_lines
+from stress.diagnose.tsan.json_lines import parse_json_text
+from stress.diagnose.tsan.json_lines import report_from_json
+from stress.diagnose.tsan.json_lines import report_to_json
+from stress.diagnose.tsan.parser import parse_file
+from stress.diagnose.tsan.report import Parsed
+from stress.diagnose.tsan.report import Report
 
 REPORTS = Path(__file__).parent / "reports"
 CASES = sorted(path.stem for path in (REPORTS / "clang-19").glob("*.txt"))

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from stress.sanitizer.json_lines import parse_json_lines
-from stress.sanitizer.parser import parse_lines
+from stress.diagnose.tsan.json_lines import parse_json_lines
+from stress.diagnose.tsan.parser import parse_lines
 from stress.sanitizer.toolchain import Toolchain
 from tests.sanitizer.record import build
 from tests.sanitizer.record import cases

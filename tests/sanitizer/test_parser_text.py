@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from stress.sanitizer.parser import LINE_BYTES_MAX
-from stress.sanitizer.parser import Parser
-from stress.sanitizer.parser import parse_lines
-from stress.sanitizer.parser import text_lines
-from stress.sanitizer.report import Parsed
-from stress.sanitizer.tally import REPORTS_MAX
+from stress.diagnose.tsan.parser import LINE_BYTES_MAX
+from stress.diagnose.tsan.parser import Parser
+from stress.diagnose.tsan.parser import parse_lines
+from stress.diagnose.tsan.parser import text_lines
+from stress.diagnose.tsan.report import Parsed
+from stress.diagnose.tsan.tally import REPORTS_MAX
 
 REPORTS = Path(__file__).parent / "reports"
 LOCKS = (REPORTS / "clang-19" / "race_two_locks.txt").read_text()

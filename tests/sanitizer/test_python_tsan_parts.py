@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from stress import options
+from stress.diagnose.tsan.parser import parse_lines
+from stress.diagnose.tsan.report import Parsed
 from stress.isolate.backend import Exit
 from stress.isolate.supervisor import ChildRun
 from stress.isolate.verdicts import judge
@@ -16,7 +18,6 @@ from stress.model.spec import ChildSpec
 from stress.model.verdict import Verdict
 from stress.sanitizer import suppressions
 from stress.sanitizer.options import TsanOptions
-from stress.sanitizer.parser import parse_lines
 from stress.sanitizer.python.audit import audit
 from stress.sanitizer.python.build import TsanBuild
 from stress.sanitizer.python.children import SUPPRESSIONS
@@ -25,7 +26,6 @@ from stress.sanitizer.python.control import problem_of
 from stress.sanitizer.python.findings import findings_of
 from stress.sanitizer.python.in_flight import InFlight
 from stress.sanitizer.python.session import closing_lines
-from stress.sanitizer.report import Parsed
 
 KERNELS = """\
 ==================

@@ -4,8 +4,8 @@
 // lock meanwhile, so that calls never overlap and static buffers do, and ignores interceptors, so that nothing here is
 // checked. This file must not be instrumented, and must not allocate: the report may be about malloc in a signal handler.
 //
-// The same object links into a program without ThreadSanitizer, where it is never called. `stress/sanitizer/json_lines.py`
-// reads the lines; `stress/sanitizer/report.py` says what they mean.
+// The same object links into a program without ThreadSanitizer, where it is never called. `stress/diagnose/tsan/json_lines.py`
+// reads the lines; `stress/diagnose/tsan/report.py` says what they mean.
 
 #include <dlfcn.h>
 #include <fcntl.h>

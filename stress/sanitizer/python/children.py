@@ -11,13 +11,13 @@ from dataclasses import field
 from dataclasses import replace
 from pathlib import Path
 
+from stress.diagnose.tsan.parser import parse_file
+from stress.diagnose.tsan.report import Parsed
 from stress.model.finding import Finding
 from stress.sanitizer.options import VARIABLE
 from stress.sanitizer.options import TsanOptions
-from stress.sanitizer.parser import parse_file
 from stress.sanitizer.python.findings import findings_of
 from stress.sanitizer.python.in_flight import InFlight
-from stress.sanitizer.report import Parsed
 from stress.sanitizer.toolchain import Toolchain
 
 PRELOAD_VARIABLE = "LD_PRELOAD"

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 from typing import Any
 
+from stress.diagnose.tsan.report import Parsed
+from stress.diagnose.tsan.report import Report
 from stress.model.finding import Finding
 from stress.sanitizer.python.findings import operation_of
-from stress.sanitizer.report import Parsed
-from stress.sanitizer.report import Report
 
 if TYPE_CHECKING:
     import torch

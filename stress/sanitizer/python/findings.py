@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from stress.diagnose.tsan.names import Origin
+from stress.diagnose.tsan.names import naming_frame
+from stress.diagnose.tsan.names import origin
+from stress.diagnose.tsan.names import short_name
+from stress.diagnose.tsan.report import Frame
+from stress.diagnose.tsan.report import Parsed
+from stress.diagnose.tsan.report import Report
+from stress.diagnose.tsan.report import Stack
 from stress.model.finding import Finding
 from stress.model.verdict import Verdict
-from stress.sanitizer.names import Origin
-from stress.sanitizer.names import naming_frame
-from stress.sanitizer.names import origin
-from stress.sanitizer.names import short_name
 from stress.sanitizer.python.in_flight import Doing
 from stress.sanitizer.python.in_flight import InFlight
-from stress.sanitizer.report import Frame
-from stress.sanitizer.report import Parsed
-from stress.sanitizer.report import Report
-from stress.sanitizer.report import Stack
 
 KERNEL_FILE = "on-device.kernel"
 CALL_FILE = "torch.call"

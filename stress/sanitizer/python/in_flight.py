@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stress.sanitizer.report import Report
+from stress.diagnose.tsan.report import Report
 
 LINES_MAX = 10_000
 

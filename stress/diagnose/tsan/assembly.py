@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
 
-from stress.sanitizer.report import MAIN_THREAD
-from stress.sanitizer.report import Access
-from stress.sanitizer.report import Deadly
-from stress.sanitizer.report import Frame
-from stress.sanitizer.report import Location
-from stress.sanitizer.report import Mutex
-from stress.sanitizer.report import Report
-from stress.sanitizer.report import Stack
-from stress.sanitizer.report import Thread
+from stress.diagnose.tsan.report import MAIN_THREAD
+from stress.diagnose.tsan.report import Access
+from stress.diagnose.tsan.report import Deadly
+from stress.diagnose.tsan.report import Frame
+from stress.diagnose.tsan.report import Location
+from stress.diagnose.tsan.report import Mutex
+from stress.diagnose.tsan.report import Report
+from stress.diagnose.tsan.report import Stack
+from stress.diagnose.tsan.report import Thread
 
 FRAMES_MAX = 300
 """Per stack; the runtime keeps at most 255, and inlining adds to them."""

@@ -7,13 +7,13 @@ and `evidence` is made from this and from nothing else.
 
 from __future__ import annotations
 
-from stress.aggregate.cells import Cell
-from stress.aggregate.cells import Failure
-from stress.aggregate.folders import AggregateError
-from stress.aggregate.folders import read_folders
-from stress.aggregate.groups import Group
-from stress.aggregate.groups import Kind
-from stress.aggregate.runs import Aggregate
-from stress.aggregate.runs import RunInfo
+from stress.record.aggregate.cells import Cell
+from stress.record.aggregate.cells import Failure
+from stress.record.aggregate.folders import AggregateError
+from stress.record.aggregate.folders import read_folders
+from stress.record.aggregate.groups import Group
+from stress.record.aggregate.groups import Kind
+from stress.record.aggregate.runs import Aggregate
+from stress.record.aggregate.runs import RunInfo
 
 __all__ = ["Aggregate", "AggregateError", "Cell", "Failure", "Group", "Kind", "RunInfo", "read_folders"]

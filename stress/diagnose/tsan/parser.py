@@ -14,13 +14,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from stress.sanitizer.assembly import DeadlyAssembly
-from stress.sanitizer.assembly import ReportAssembly
-from stress.sanitizer.frames import FRAME_START
-from stress.sanitizer.frames import parse_frame
-from stress.sanitizer.report import Deadly
-from stress.sanitizer.report import Parsed
-from stress.sanitizer.tally import Tally
+from stress.diagnose.tsan.assembly import DeadlyAssembly
+from stress.diagnose.tsan.assembly import ReportAssembly
+from stress.diagnose.tsan.frames import FRAME_START
+from stress.diagnose.tsan.frames import parse_frame
+from stress.diagnose.tsan.report import Deadly
+from stress.diagnose.tsan.report import Parsed
+from stress.diagnose.tsan.tally import Tally
 
 LINE_BYTES_MAX = 64 * 1024
 FATAL_MAX = 100

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from stress.sanitizer.report import Frame
+from stress.diagnose.tsan.report import Frame
 
 FRAME_START = re.compile(r" {4,}#(?P<number>\d{1,5}) ")
 """How a line with a frame begins; some prefix of a line stays possible where output is mixed."""

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 from typing import NamedTuple
 
-from stress.aggregate.cells import Cell
-from stress.aggregate.cells import Failure
-from stress.aggregate.cells import totals
-from stress.aggregate.groups import UNDER_TSAN
-from stress.aggregate.groups import Group
-from stress.aggregate.groups import Kind
 from stress.model.verdict import Verdict
+from stress.record.aggregate.cells import Cell
+from stress.record.aggregate.cells import Failure
+from stress.record.aggregate.cells import totals
+from stress.record.aggregate.groups import UNDER_TSAN
+from stress.record.aggregate.groups import Group
+from stress.record.aggregate.groups import Kind
 
 CELLS_MAX = 20_000
 RUNS_MAX = 2_000

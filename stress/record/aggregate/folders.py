@@ -17,23 +17,23 @@ from pathlib import Path
 from typing import Any
 from typing import NamedTuple
 
-from stress.aggregate.cells import Cell
-from stress.aggregate.cells import Failure
-from stress.aggregate.cells import failure_name
-from stress.aggregate.cells import kept_end
-from stress.aggregate.cells import kept_start
-from stress.aggregate.groups import Group
-from stress.aggregate.groups import group_of
-from stress.aggregate.runs import GROUPS_MAX
-from stress.aggregate.runs import RUNS_MAX
-from stress.aggregate.runs import SENTENCES_MAX
-from stress.aggregate.runs import Aggregate
-from stress.aggregate.runs import RunInfo
-from stress.aggregate.runs import Sentence
 from stress.model.verdict import Verdict
 from stress.record import RecordError
 from stress.record import RunReader
 from stress.record import read_run
+from stress.record.aggregate.cells import Cell
+from stress.record.aggregate.cells import Failure
+from stress.record.aggregate.cells import failure_name
+from stress.record.aggregate.cells import kept_end
+from stress.record.aggregate.cells import kept_start
+from stress.record.aggregate.groups import Group
+from stress.record.aggregate.groups import group_of
+from stress.record.aggregate.runs import GROUPS_MAX
+from stress.record.aggregate.runs import RUNS_MAX
+from stress.record.aggregate.runs import SENTENCES_MAX
+from stress.record.aggregate.runs import Aggregate
+from stress.record.aggregate.runs import RunInfo
+from stress.record.aggregate.runs import Sentence
 from stress.record.writer import encode
 
 ITEM_CHARS_MAX = 500

@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import TypedDict
 from typing import Unpack
 
-from stress.sanitizer.report import Deadly
-from stress.sanitizer.report import Parsed
-from stress.sanitizer.report import Report
-from stress.sanitizer.signature import signature
+from stress.diagnose.tsan.report import Deadly
+from stress.diagnose.tsan.report import Parsed
+from stress.diagnose.tsan.report import Report
+from stress.diagnose.tsan.signature import signature
 
 REPORTS_MAX = 1000
 

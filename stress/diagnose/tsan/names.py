@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from enum import IntEnum
 from functools import lru_cache
 
-from stress.sanitizer.report import Frame
+from stress.diagnose.tsan.report import Frame
 
 UNKNOWN = "?"
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stress.record.environment import git
+from stress.record.machine import git
 
 # What a fork or a newer upstream adds; looked for by name, because versions do not tell (forks call
 # themselves 2.9.1a0+git..., nightlies move). The first two exist only in forks with a stream pool.

@@ -6,12 +6,12 @@ import shlex
 from collections.abc import Iterable
 from collections.abc import Iterator
 
-from stress.aggregate.cells import Cell
-from stress.aggregate.cells import Failure
-from stress.aggregate.groups import Kind
-from stress.aggregate.runs import Aggregate
 from stress.model.text import count
 from stress.model.verdict import Verdict
+from stress.record.aggregate.cells import Cell
+from stress.record.aggregate.cells import Failure
+from stress.record.aggregate.groups import Kind
+from stress.record.aggregate.runs import Aggregate
 
 _CLASSES = {Verdict.PASS: "pass", Verdict.INTERESTING: "interesting"}
 

@@ -7,12 +7,12 @@ may come first. clang 14 and 19 give equal names; GCC tells no classes, so its n
 
 from __future__ import annotations
 
-from stress.sanitizer.names import naming_frame
-from stress.sanitizer.names import short_name
-from stress.sanitizer.names import stable_name
-from stress.sanitizer.report import Deadly
-from stress.sanitizer.report import Report
-from stress.sanitizer.report import Stack
+from stress.diagnose.tsan.names import naming_frame
+from stress.diagnose.tsan.names import short_name
+from stress.diagnose.tsan.names import stable_name
+from stress.diagnose.tsan.report import Deadly
+from stress.diagnose.tsan.report import Report
+from stress.diagnose.tsan.report import Stack
 
 UNKNOWN = "?"
 SIGNATURE_CHARS_MAX = 400

@@ -16,17 +16,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
-from stress.sanitizer.parser import text_lines
-from stress.sanitizer.report import TYPES
-from stress.sanitizer.report import Access
-from stress.sanitizer.report import Frame
-from stress.sanitizer.report import Location
-from stress.sanitizer.report import Mutex
-from stress.sanitizer.report import Parsed
-from stress.sanitizer.report import Report
-from stress.sanitizer.report import Stack
-from stress.sanitizer.report import Thread
-from stress.sanitizer.tally import Tally
+from stress.diagnose.tsan.parser import text_lines
+from stress.diagnose.tsan.report import TYPES
+from stress.diagnose.tsan.report import Access
+from stress.diagnose.tsan.report import Frame
+from stress.diagnose.tsan.report import Location
+from stress.diagnose.tsan.report import Mutex
+from stress.diagnose.tsan.report import Parsed
+from stress.diagnose.tsan.report import Report
+from stress.diagnose.tsan.report import Stack
+from stress.diagnose.tsan.report import Thread
+from stress.diagnose.tsan.tally import Tally
 
 VERSION = 1
 LINE_BYTES_MAX = 4 * 1024 * 1024

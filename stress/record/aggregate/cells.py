@@ -12,10 +12,10 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-from stress.aggregate.groups import Group
 from stress.model.verdict import WRONG_VALUE_NAMES
 from stress.model.verdict import Verdict
 from stress.model.verdict import worst
+from stress.record.aggregate.groups import Group
 
 FAILURE_NAME_CHARS_MAX = 160
 FINDINGS_KEPT = 3

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
 
-from stress.aggregate.runs import RunInfo
 from stress.model import stats
+from stress.record.aggregate.runs import RunInfo
 
 SERIES_MAX = 500
 Key = tuple[str, str, str, str]

@@ -1,0 +1,1 @@
+"""Read ThreadSanitizer's reports: parse, name and count them. Runs nothing."""
