@@ -14,15 +14,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from stress.device.sim.build import default_builder
+from stress.device.sim.settings import SimSettings
+from stress.device.sim.toolchain import BuildError
 from stress.isolate.supervisor import ChildRun
 from stress.isolate.supervisor import Supervisor
 from stress.model.blackbox import BlackBox
 from stress.model.spec import ChildSpec
 from stress.model.spec import ScenarioRef
 from stress.model.spec import SimSpec
-from stress.sim.build import default_builder
-from stress.sim.settings import SimSettings
-from stress.sim.toolchain import BuildError
 
 ROUNDS = 40
 STAMPS = 200_000

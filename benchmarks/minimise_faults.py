@@ -16,9 +16,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from stress.device.sim.zoo import BY_NAME
 from stress.model import stats
 from stress.record import RunReader
-from stress.sim.zoo import BY_NAME
 
 ROOT = Path(__file__).parent.parent
 SECONDS = 180

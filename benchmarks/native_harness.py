@@ -15,12 +15,12 @@ import time
 from pathlib import Path
 
 from stress.sanitizer import faults
-from stress.sanitizer.bench import Bench
-from stress.sanitizer.build import Builder
-from stress.sanitizer.harness import Harness
-from stress.sanitizer.harness import HarnessError
-from stress.sanitizer.harness import default_recipe
-from stress.sanitizer.recipe import Recipe
+from stress.sanitizer.native.build import Builder
+from stress.sanitizer.native.case_runner import Bench
+from stress.sanitizer.native.harness import Harness
+from stress.sanitizer.native.harness import HarnessError
+from stress.sanitizer.native.harness import default_recipe
+from stress.sanitizer.native.recipe import Recipe
 from stress.sanitizer.toolchain import find_toolchain
 
 RUNS = 20

@@ -21,7 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stress.sim.build import default_builder
+from stress.device.sim.build import default_builder
 
 GOAL_MODULES = 55
 GOAL_OPS = 650
@@ -31,7 +31,7 @@ def load(library: str, key: str, *, configure: str = "") -> str:
     """Load the device into this process; return its name. Runs no op."""
     import torch._dynamo  # noqa: F401 - the first op of each child would import it
 
-    from stress.sim import loading
+    from stress.device.sim import loading
 
     warnings.simplefilter("ignore")
     loading.load(library)

@@ -20,6 +20,10 @@ from dataclasses import field
 from dataclasses import replace
 from pathlib import Path
 
+from stress.device.sim.build import Build
+from stress.device.sim.build import default_builder
+from stress.device.sim.zoo import FAULTS
+from stress.device.sim.zoo import Fault
 from stress.isolate.supervisor import ChildRun
 from stress.isolate.supervisor import Supervisor
 from stress.isolate.verdicts import judge
@@ -31,10 +35,6 @@ from stress.power.runnable import Runnable
 from stress.power.runnable import resolve
 from stress.power.subject import Subject
 from stress.sanitizer.python import session
-from stress.sim.build import Build
-from stress.sim.build import default_builder
-from stress.sim.zoo import FAULTS
-from stress.sim.zoo import Fault
 
 ATTEMPTS_DEFAULT = 2
 DEADLINE_S = 60.0

@@ -16,7 +16,7 @@ import psutil
 import torch
 
 from stress import Scenario
-from stress import offspring
+from stress import spawned_process
 from stress.scenario.exact import climb
 from stress.scenario.exact import count_wrong
 from stress.scenario.exact import shift_matrix
@@ -95,7 +95,7 @@ class SpawnWhileActive(_Parent):
 
     def spawn(self, state: dict[str, Any], x: None) -> dict[str, int]:
         try:
-            answer = offspring.compute(state["shift"].device)
+            answer = spawned_process.compute(state["shift"].device)
         finally:
             state["is over"].set()
         return {"wrong": answer.wrong + _wrong_elements(state["shift"]), "child's exit status": answer.status}

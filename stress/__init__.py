@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from stress import offspring
+    from stress.device import spawned_process
     from stress.model.verdict import Verdict
     from stress.scenario import exact
     from stress.scenario import growth
@@ -33,8 +33,8 @@ __all__ = [
     "growth",
     "handover",
     "memory",
-    "offspring",
     "sequences",
+    "spawned_process",
     "streams",
 ]
 __version__ = "0.1.0"
@@ -49,7 +49,7 @@ _CLASSES = {
 _MODULES = {
     name: f"stress.scenario.{name}"
     for name in ("exact", "growth", "handover", "memory", "sequences", "streams")
-}
+} | {"spawned_process": "stress.device.spawned_process"}
 
 # `import stress.exact` and `import stress.streams` were in the README of 0.1: they are found here, for one release.
 __path__.append(str(Path(__file__).parent / "scenario" / "old_paths"))

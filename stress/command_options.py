@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import secrets
 
+from stress.device.sim.settings import SimSettings
+from stress.device.sim.settings import choose_design
+from stress.device.sim.settings import parse_faults
 from stress.scenario.capabilities import DEVICES
-from stress.sim.settings import SimSettings
-from stress.sim.settings import choose_design
-from stress.sim.settings import parse_faults
 
 SECONDS_MAX = 10.0**7
 

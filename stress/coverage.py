@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stress.device.sim.zoo import BY_NAME
+from stress.device.sim.zoo import DESIGNS
 from stress.model.spec import ScenarioRef
 from stress.power.allocation import DEFAULT_PATH
 from stress.power.allocation import load as load_allocation
@@ -25,8 +27,6 @@ from stress.scenario.file import import_module
 from stress.scenario.scenario import combinations
 from stress.scenario.scenario import environments
 from stress.scenario.variants import is_scenario_class
-from stress.sim.zoo import BY_NAME
-from stress.sim.zoo import DESIGNS
 
 SUBJECTS: dict[int, str] = {
     1: "simple parallel ops",

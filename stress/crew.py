@@ -19,7 +19,7 @@ from typing import TextIO
 
 import torch
 
-from stress.device import Device
+from stress.device.devices import Device
 from stress.model.blackbox import BlackBox
 from stress.model.blackbox import Writer
 from stress.model.errors import BrokenScenario

@@ -15,16 +15,16 @@ from typing import Protocol
 
 import pytest
 
-from stress import operators
+from stress.device import operator_patch
+from stress.device.operator_patch import Operator
+from stress.device.sim.build import Build
+from stress.device.sim.build import default_builder
+from stress.device.sim.settings import SimSettings
+from stress.device.sim.toolchain import BuildError
 from stress.isolate.backend import IsolationError
 from stress.isolate.supervisor import Supervisor
 from stress.model.spec import ChildSpec
 from stress.model.spec import SimSpec
-from stress.operators import Operator
-from stress.sim.build import Build
-from stress.sim.build import default_builder
-from stress.sim.settings import SimSettings
-from stress.sim.toolchain import BuildError
 
 PROBE_DEADLINE_S = 180.0
 _NO_MPS_HERE = "auto: no MPS off macOS"
@@ -223,7 +223,7 @@ def _probe(choice: _Choice, settings: Wanted, open_supervisor: OpenSupervisor) -
     folder = Path(tempfile.mkdtemp(prefix="mps-stress-probe-"))
     spec = ChildSpec(
         "probe", str(folder), "probe", choice.name, deadline_s=PROBE_DEADLINE_S, sys_path=tuple(sys.path),
-        cwd=os.getcwd(), operators=operators.texts(settings.operators),
+        cwd=os.getcwd(), operators=operator_patch.texts(settings.operators),
     )  # fmt: skip
     library = ""
     if choice.build is not None:
@@ -238,7 +238,7 @@ def _probe(choice: _Choice, settings: Wanted, open_supervisor: OpenSupervisor) -
     if run.result is None:
         raise _Unusable(run.stderr.strip()[-2000:] or f"it ended with {run.exit}")
     first = next(iter(run.result["findings"]), None)
-    if first is not None and first["name"] == operators.FINDING:
+    if first is not None and first["name"] == operator_patch.FINDING:
         raise pytest.UsageError(f"--mps-operator={first['text']}")
     if first is not None:
         raise _Unusable(first["text"])

@@ -6,6 +6,8 @@ from typing import Literal
 
 import pytest
 
+from stress.device.sim import settings as sim_settings
+from stress.device.sim.zoo import DESIGNS
 from stress.record.folder import RESULTS_DEFAULT
 from stress.scenario.capabilities import DEVICES
 from stress.scenario.sequences import numbers as sequences
@@ -15,8 +17,6 @@ from stress.settings import DEADLINE_S_DEFAULT
 from stress.settings import PERTURB_LEVELS
 from stress.settings import PROFILES
 from stress.settings import STREAMS
-from stress.sim import settings as sim_settings
-from stress.sim.zoo import DESIGNS
 
 VALUED: tuple[tuple[str, str, Literal["string", "args"], str], ...] = (
     (

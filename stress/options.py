@@ -14,7 +14,9 @@ from typing import TypeVar
 
 import pytest
 
-from stress import operators
+from stress.device import operator_patch
+from stress.device.sim import settings as sim_settings
+from stress.device.sim.settings import SimSettings
 from stress.option_table import NAMES
 from stress.option_table import dest
 from stress.record.folder import RESULTS_DEFAULT
@@ -31,8 +33,6 @@ from stress.settings import SECONDS_MAX
 from stress.settings import STREAMS
 from stress.settings import THREADS_MAX
 from stress.settings import Settings
-from stress.sim import settings as sim_settings
-from stress.sim.settings import SimSettings
 
 T = TypeVar("T")
 
@@ -104,7 +104,7 @@ def parse(config: pytest.Config) -> Settings:
         torch_source=_folder(config, "torch-source"),
         allow_torch_mismatch=_flag(config, "allow-torch-mismatch"),
         sequences=_sequences(config),
-        operators=_checked(_given(config, "operator"), operators.parse),
+        operators=_checked(_given(config, "operator"), operator_patch.parse),
         tsan=_flag(config, "tsan"),
         sim=sim,
         profile=profile,

@@ -21,11 +21,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from stress.device.sim.zoo import BY_NAME
+from stress.device.sim.zoo import PROBABILITY_DEFAULT
 from stress.model.verdict import Verdict
 from stress.record import RecordError
 from stress.record import read_run
-from stress.sim.zoo import BY_NAME
-from stress.sim.zoo import PROBABILITY_DEFAULT
 
 HEAD = """\
 # Where scenarios have run, and which seeded faults they have killed. Made from records by

@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stress import operators
 from stress import perturb
 from stress.attempt_runner import AttemptRunner
 from stress.attempt_runner import remove_references
@@ -21,6 +20,7 @@ from stress.attempts import ItemResult
 from stress.attempts import ItemSpec
 from stress.attempts import Turn
 from stress.attempts import command_line
+from stress.device import operator_patch
 from stress.isolate import child
 from stress.isolate.backend import IsolationError
 from stress.isolate.supervisor import ChildRun
@@ -171,7 +171,7 @@ class ItemRunner:
             streams=settings.streams,
             perturb_level=settings.perturb,
             trace_modules=settings.trace_modules,
-            operators=operators.texts(settings.operators),
+            operators=operator_patch.texts(settings.operators),
             deadline_s=settings.deadline_s,
             sys_path=self._sys_path,
             cwd=os.getcwd(),

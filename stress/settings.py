@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
 
-from stress.operators import Operator
+from stress.device.operator_patch import Operator
+from stress.device.sim.settings import SimSettings
 from stress.scenario.scenario import AnyScenario
 from stress.scenario.scenario import is_quick
-from stress.sim.settings import SimSettings
 
 STREAMS = ("auto", "shared", "per-thread")
 PERTURB_LEVELS = ("off", "low", "high")

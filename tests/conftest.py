@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
+from stress.device.sim.cache import CACHE_VARIABLE
 from stress.record import RunReader
-from stress.sim.cache import CACHE_VARIABLE
 
 
 @dataclass

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from stress.sanitizer.harness import default_recipe
-from stress.sanitizer.recipe import Recipe
+from stress.sanitizer.native.harness import default_recipe
+from stress.sanitizer.native.recipe import Recipe
 from tools import check_macos
 from tools import torch_wheels
 from tools.check_macos import Symbols

@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from stress.sim.toolchain import find_compiler  # noqa: E402
+from stress.device.sim.toolchain import find_compiler  # noqa: E402
 from tools import torch_wheels  # noqa: E402
 
 KEYS = {"mps": (), "privateuseone": ("-DMPS_SIM_PRIVATEUSE1",)}

@@ -1,4 +1,4 @@
-// The bug zoo's switches. What each fault models is told in stress/sim/zoo.py; where it lives, beside the code it breaks.
+// The bug zoo's switches. What each fault models is told in stress/device/sim/zoo.py; where it lives, beside the code it breaks.
 #pragma once
 
 #include <cstdint>

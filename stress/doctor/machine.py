@@ -9,15 +9,15 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from stress.device.sim.build import LIBRARY
+from stress.device.sim.build import default_builder
+from stress.device.sim.cache import cache_folder
+from stress.device.sim.toolchain import BuildError
 from stress.diagnose import default_folders
 from stress.doctor.line import Line
 from stress.doctor.line import Status
 from stress.doctor.line import mac_only
 from stress.record.machine import output_of
-from stress.sim.build import LIBRARY
-from stress.sim.build import default_builder
-from stress.sim.cache import cache_folder
-from stress.sim.toolchain import BuildError
 
 SECTION = "machine"
 DISK_BYTES_MIN = 512 * 2**20

@@ -58,8 +58,8 @@ def main() -> None:
 
 def _mps() -> dict[str, Any]:
     """Return whether the device can be used, and what it can do: one operation is run on it."""
-    from stress.device import open_device
-    from stress.device import visibility
+    from stress.device.devices import open_device
+    from stress.device.devices import visibility
 
     reason = visibility("mps")
     if reason is not None:

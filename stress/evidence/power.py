@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
 
+from stress.device.sim.zoo import BY_NAME
+from stress.device.sim.zoo import PROBABILITY_DEFAULT
 from stress.power.estimate import BUDGET_S
 from stress.power.estimate import REPRODUCIBILITY
 from stress.power.estimate import KillRate
 from stress.power.outcome import Kind
 from stress.power.outcome import classify
 from stress.record.aggregate import RunInfo
-from stress.sim.zoo import BY_NAME
-from stress.sim.zoo import PROBABILITY_DEFAULT
 
 
 @dataclass

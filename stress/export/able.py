@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from stress.commands import CommandError
+from stress.device.sim.settings import SimSettings
 from stress.isolate.supervisor import Supervisor
 from stress.power.opening import build_device
 from stress.power.opening import probe
 from stress.replay.find import shown
 from stress.replay.resolve import Resolved
 from stress.scenario.capabilities import CAPABILITIES
-from stress.sim.settings import SimSettings
 
 _WHY = {
     "inductor": "Inductor asks torch._C._mps_get_core_count, which a torch that was built without MPS lacks"

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from stress.commands import CommandError
+from stress.device.sim.settings import SimSettings
 from stress.export.able import check_able
 from stress.export.files import script
 from stress.export.files import unittest_file
@@ -19,7 +20,6 @@ from stress.replay.recorded import Recorded
 from stress.replay.resolve import Resolved
 from stress.replay.resolve import resolve_name
 from stress.scenario.file import load_scenario
-from stress.sim.settings import SimSettings
 
 
 def export(

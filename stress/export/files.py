@@ -42,7 +42,7 @@ def _glue(subject: Subject) -> Glue:
     closure = Closure(subject.cls, subject.values(), subject.scenario.plain_members())
     copied = closure.copy()
     if subject.sim is not None and "BatchQueue" in copied.code:
-        closure.need("stress.sim.batch_queue", "BatchQueue")
+        closure.need("stress.device.sim.batch_queue", "BatchQueue")
         copied = closure.text()
     return Glue(subject, copied)
 

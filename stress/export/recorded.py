@@ -6,6 +6,9 @@ import os
 from typing import Any
 
 from stress.commands import CommandError
+from stress.device.sim.build import Build
+from stress.device.sim.loading import POOL_WAIT_VARIABLE
+from stress.device.sim.settings import SimSettings
 from stress.export.subject import SimBlock
 from stress.export.subject import Subject
 from stress.model.errors import BrokenScenario
@@ -15,9 +18,6 @@ from stress.replay.find import shown
 from stress.replay.recorded import Recorded
 from stress.replay.resolve import Resolved
 from stress.replay.variables import ALLOWED
-from stress.sim.build import Build
-from stress.sim.loading import POOL_WAIT_VARIABLE
-from stress.sim.settings import SimSettings
 
 
 def subject_of(recorded: Recorded, what: Resolved, case: Case, device: DeviceInfo) -> Subject:

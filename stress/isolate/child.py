@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
-from stress import operators
+from stress.device import operator_patch
 from stress.isolate import process
 from stress.model.blackbox import BlackBox
 from stress.model.blackbox import Writer
@@ -67,15 +67,15 @@ def result_of(spec: ChildSpec, *, join_deadline_s: float | None = None) -> Resul
         if spec.kind == "probe":
             result["fingerprint"] = _fingerprint(spec)
         if spec.sim is not None:
-            from stress.sim import loading
+            from stress.device.sim import loading
 
             loading.prepare(spec)  # before the author's file, which may look for what torch.mps has
-        operators.apply(spec.operators, spec.device)
+        operator_patch.apply(spec.operators, spec.device)
         findings = body[spec.kind](spec, result)
     except LibraryError as error:
         findings = [Finding(Verdict.ERROR, "library", f"the simulated device cannot be loaded: {error}")]
-    except operators.OperatorError as error:
-        findings = [broken(operators.FINDING, str(error))]
+    except operator_patch.OperatorError as error:
+        findings = [broken(operator_patch.FINDING, str(error))]
     except BrokenScenario as error:
         findings = [broken("scenario", str(error))]
     except Inconclusive as error:
@@ -117,7 +117,7 @@ def workload_of(spec: ChildSpec) -> Workload:
 def _reference(spec: ChildSpec, result: Result) -> list[Finding]:
     import torch
 
-    from stress.device import open_device
+    from stress.device.devices import open_device
     from stress.oracle import store
     from stress.oracle.reference import ReferenceMaker
 
@@ -161,8 +161,8 @@ def _crew(spec: ChildSpec, result: Result, join_deadline_s: float | None) -> lis
     import torch
 
     from stress.crew import Crew
-    from stress.device import Sim
-    from stress.device import open_device
+    from stress.device.devices import Sim
+    from stress.device.devices import open_device
     from stress.oracle import store
     from stress.oracle.digest import ramps
     from stress.oracle.reference import Reference
@@ -339,8 +339,8 @@ def _fingerprint(spec: ChildSpec) -> dict[str, object]:
 
 def _probe(spec: ChildSpec, result: Result) -> list[Finding]:
     """Look at the torch build and the device; the only child that may be asked about an absent one."""
-    from stress.device import open_device
-    from stress.device import visibility
+    from stress.device.devices import open_device
+    from stress.device.devices import visibility
 
     result["unavailable"] = visibility(spec.device)
     if result["unavailable"] is None:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from stress import operators
+from stress.device import operator_patch
 from stress.isolate import process
 from stress.model.spec import ChildSpec
 from stress.model.spec import load_spec
@@ -64,10 +64,10 @@ def run_program(spec: ChildSpec) -> None:
     result: child.Result = {"findings": [], "notes": []}
     try:
         if spec.sim is not None:
-            from stress.sim import loading
+            from stress.device.sim import loading
 
             loading.prepare(spec)
-        operators.apply(spec.operators, spec.device)
+        operator_patch.apply(spec.operators, spec.device)
         scenario = load_scenario(
             spec.scenario, threads=spec.threads, device_type=spec.device, overrides=spec.overrides
         )
@@ -75,7 +75,7 @@ def run_program(spec: ChildSpec) -> None:
         result["findings"] = [broken("scenario", str(error)).to_data()]
         _write(spec, result)
         return
-    from stress.device import open_device
+    from stress.device.devices import open_device
     from stress.model import seeds
     from stress.workload import Raised
 

@@ -168,7 +168,7 @@ def preload(sim_library: str = "", more: Sequence[str] = ()) -> None:
     for name in PRELOADED:
         importlib.import_module(name)
     if sim_library:
-        from stress.sim import loading
+        from stress.device.sim import loading
 
         with contextlib.suppress(LibraryError):  # the children that need it will say so
             loading.load(sim_library)

@@ -85,7 +85,7 @@ class ChildSpec:
     sim: SimSpec | None = None
     """Given where `device` is "sim"."""
     operators: tuple[str, ...] = ()
-    """Operators to replace before the scenario's file is imported: see `stress.operators`."""
+    """Operators to replace before the scenario's file is imported: see `stress.device.operator_patch`."""
     window: WindowSpec | None = None
     """Given where `kind` is "throughput"."""
 

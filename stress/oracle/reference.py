@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from stress.device import Device
+from stress.device.devices import Device
 from stress.model.errors import BrokenScenario
 from stress.model.plan import ORDERS
 from stress.oracle import budget

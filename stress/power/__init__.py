@@ -4,7 +4,7 @@ Definitions, after MC Mutants (Levine et al., ASPLOS 2023, "MC Mutants: Evaluati
 Memory Consistency Specifications"), whose mutants are our seeded faults:
 
 kill
-    An attempt (one child process) whose verdict is the one that the fault declares in `stress.sim.zoo`. Any
+    An attempt (one child process) whose verdict is the one that the fault declares in `stress.device.sim.zoo`. Any
     other failure is a *wrong verdict*: counted apart, and no kill, however right the alarm was.
 right name
     A kill whose finding, signature or signal is among the names that the fault declares. Reported as a share.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from stress.cli import EXIT_INTERRUPTED
 from stress.commands import CommandError
+from stress.device.sim.build import Build
 from stress.isolate.backend import IsolationError
 from stress.isolate.supervisor import Supervisor
 from stress.power.allocation import DEFAULT_PATH
@@ -33,7 +34,6 @@ from stress.power.runnable import Runnable
 from stress.power.runnable import resolve
 from stress.power.shares import Shares
 from stress.record import RecordWriter
-from stress.sim.build import Build
 
 
 def measure(options: PowerOptions, cwd: Path) -> int:

@@ -23,6 +23,8 @@ from operator import mul
 from pathlib import Path
 
 from stress.commands import CommandError
+from stress.device.sim.zoo import BY_NAME
+from stress.device.sim.zoo import PROBABILITY_DEFAULT
 from stress.power.allocation import AllocationError
 from stress.power.allocation import Entry
 from stress.power.allocation import dump
@@ -36,8 +38,6 @@ from stress.power.outcome import Kind
 from stress.power.outcome import classify
 from stress.record import RecordError
 from stress.record import read_run
-from stress.sim.zoo import BY_NAME
-from stress.sim.zoo import PROBABILITY_DEFAULT
 
 KILLS_STAGES = (1, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20)
 STEPS = 150

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
 
+from stress.device.sim.zoo import FAULTS
 from stress.power.allocation import blind
 from stress.power.allocation import focused
 from stress.power.bench import Bench
@@ -25,7 +26,6 @@ from stress.power.subject import Subject
 from stress.power.tally import Tally
 from stress.power.watch import TimeIsUp
 from stress.power.watch import Watcher
-from stress.sim.zoo import FAULTS
 
 TWIN_ATTEMPTS = 1000
 """Over all twins of the zoo, at least."""

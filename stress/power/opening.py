@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from stress.commands import CommandError
+from stress.device.sim.build import Build
+from stress.device.sim.build import default_builder
+from stress.device.sim.toolchain import BuildError
 from stress.isolate.backend import IsolationError
 from stress.isolate.supervisor import Supervisor
 from stress.model.spec import ChildSpec
@@ -23,9 +26,6 @@ from stress.record import RecordWriter
 from stress.record import RunFolder
 from stress.record import host_environment
 from stress.record import run_id
-from stress.sim.build import Build
-from stress.sim.build import default_builder
-from stress.sim.toolchain import BuildError
 
 ALLOCATION_FILE = "allocation.toml"
 PROBE_DEADLINE_S = 180.0

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from stress import command_options
-from stress.sim.zoo import BY_NAME
-from stress.sim.zoo import FAULTS
-from stress.sim.zoo import Fault
+from stress.device.sim.zoo import BY_NAME
+from stress.device.sim.zoo import FAULTS
+from stress.device.sim.zoo import Fault
 
 SECONDS_DEFAULT = 1200
 THREADS_MAX = 1024

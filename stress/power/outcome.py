@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from stress.device.sim.zoo import Fault
 from stress.model.verdict import Verdict
-from stress.sim.zoo import Fault
 
 
 class Kind(StrEnum):

@@ -12,13 +12,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from stress.device.sim.zoo import Fault
 from stress.model import stats
 from stress.power import estimate
 from stress.power.estimate import KillRate
 from stress.power.measurement import Measured
 from stress.power.subject import Subject
 from stress.power.tally import Tally
-from stress.sim.zoo import Fault
 
 _WIDTH = 220
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stress.sim.settings import ArmedFault
-from stress.sim.settings import SimSettings
-from stress.sim.zoo import PROBABILITY_DEFAULT
-from stress.sim.zoo import Fault
+from stress.device.sim.settings import ArmedFault
+from stress.device.sim.settings import SimSettings
+from stress.device.sim.zoo import PROBABILITY_DEFAULT
+from stress.device.sim.zoo import Fault
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ import pytest
 from stress.attempt_runner import AttemptRunner
 from stress.attempt_runner import remove_references
 from stress.commands import CommandError
+from stress.device.sim.settings import SimSettings
 from stress.isolate.backend import IsolationError
 from stress.isolate.supervisor import Supervisor
 from stress.model.errors import BrokenScenario
@@ -42,7 +43,6 @@ from stress.runner import REFERENCE_DEADLINE_FACTOR
 from stress.scenario.file import load_scenario
 from stress.scenario.scenario import waves_of
 from stress.settings import Settings
-from stress.sim.settings import SimSettings
 
 STALL_S = 1.2
 """On the simulated device, every thread asleep for so long is a deadlock. A real one may keep all of them waiting."""

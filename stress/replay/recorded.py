@@ -11,6 +11,10 @@ from typing import Any
 from typing import TypeVar
 
 from stress.commands import CommandError
+from stress.device.sim.settings import SimSettings
+from stress.device.sim.settings import choose_design
+from stress.device.sim.settings import parse_faults
+from stress.device.sim.settings import parse_schedule
 from stress.model.spec import READBACKS
 from stress.perturb import MODES
 from stress.replay.find import OWN_COMMANDS
@@ -23,10 +27,6 @@ from stress.settings import PERTURB_LEVELS
 from stress.settings import SECONDS_MAX
 from stress.settings import STREAMS
 from stress.settings import THREADS_MAX
-from stress.sim.settings import SimSettings
-from stress.sim.settings import choose_design
-from stress.sim.settings import parse_faults
-from stress.sim.settings import parse_schedule
 
 T = TypeVar("T")
 

@@ -20,19 +20,19 @@ from stress.record import host_environment
 from stress.record import run_id
 from stress.report.table import SIMULATED_SENTENCE
 from stress.sanitizer import faults
-from stress.sanitizer.bench import Bench
 from stress.sanitizer.command_options import TsanCommandOptions
 from stress.sanitizer.faults import FaultTable
-from stress.sanitizer.harness import Harness
-from stress.sanitizer.harness import HarnessError
-from stress.sanitizer.harness import default_recipe
-from stress.sanitizer.listing import Case
-from stress.sanitizer.listing import ListingError
-from stress.sanitizer.report_text import block
-from stress.sanitizer.report_text import case_data
-from stress.sanitizer.report_text import listing_text
-from stress.sanitizer.result import CaseResult
-from stress.sanitizer.run import StartError
+from stress.sanitizer.native.case_runner import Bench
+from stress.sanitizer.native.harness import Harness
+from stress.sanitizer.native.harness import HarnessError
+from stress.sanitizer.native.harness import default_recipe
+from stress.sanitizer.native.listing import Case
+from stress.sanitizer.native.listing import ListingError
+from stress.sanitizer.native.report_text import block
+from stress.sanitizer.native.report_text import case_data
+from stress.sanitizer.native.report_text import listing_text
+from stress.sanitizer.native.result import CaseResult
+from stress.sanitizer.native.run import StartError
 
 EXIT_FOUND = 1
 EXIT_INCONCLUSIVE = 3

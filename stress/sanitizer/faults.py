@@ -19,11 +19,11 @@ from rich.table import Table
 
 from stress.model import stats
 from stress.model.verdict import Verdict
-from stress.sanitizer.bench import Bench
-from stress.sanitizer.listing import DETECTORS
-from stress.sanitizer.listing import Case
-from stress.sanitizer.listing import Fault
-from stress.sanitizer.result import CaseResult
+from stress.sanitizer.native.case_runner import Bench
+from stress.sanitizer.native.listing import DETECTORS
+from stress.sanitizer.native.listing import Case
+from stress.sanitizer.native.listing import Fault
+from stress.sanitizer.native.result import CaseResult
 
 _WIDTH = 160
 

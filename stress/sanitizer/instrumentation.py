@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stress.sanitizer.recipe import Recipe
+from stress.sanitizer.native.recipe import Recipe
 from stress.sanitizer.toolchain import Toolchain
 
 _MARKER = re.compile(r" t _?tsan\.module_ctor$", re.MULTILINE)

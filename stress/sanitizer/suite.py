@@ -16,16 +16,16 @@ from stress.sanitizer.arguments import FOLDER
 from stress.sanitizer.arguments import SUFFIX
 from stress.sanitizer.arguments import only_native
 from stress.sanitizer.arguments import recipes_in
-from stress.sanitizer.bench import Bench
 from stress.sanitizer.command_options import ITERATIONS_DEFAULT
-from stress.sanitizer.harness import Harness
-from stress.sanitizer.harness import HarnessError
-from stress.sanitizer.harness import NoToolchainError
-from stress.sanitizer.listing import Case
-from stress.sanitizer.report_text import block
-from stress.sanitizer.report_text import canaries
-from stress.sanitizer.result import CaseResult
-from stress.sanitizer.run import StartError
+from stress.sanitizer.native.case_runner import Bench
+from stress.sanitizer.native.harness import Harness
+from stress.sanitizer.native.harness import HarnessError
+from stress.sanitizer.native.harness import NoToolchainError
+from stress.sanitizer.native.listing import Case
+from stress.sanitizer.native.report_text import block
+from stress.sanitizer.native.report_text import canaries
+from stress.sanitizer.native.result import CaseResult
+from stress.sanitizer.native.run import StartError
 from stress.settings import Settings
 
 _SUITE = "harness"

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from stress import command_options
-from stress.operators import Operator
-from stress.sim.settings import SimSettings
+from stress.device.operator_patch import Operator
+from stress.device.sim.settings import SimSettings
 
 SECONDS_DEFAULT = 1200
 THREADS_DEFAULT = "8"

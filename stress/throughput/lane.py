@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from stress.device import open_device
+from stress.device.devices import open_device
 from stress.isolate.child import workload_of
 from stress.model.errors import BrokenScenario
 from stress.model.finding import Finding

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from stress import command_options
-from stress.operators import Operator
-from stress.sim.settings import SimSettings
+from stress.device.operator_patch import Operator
+from stress.device.sim.settings import SimSettings
 from stress.throughput.catalogue import BY_NAME
 from stress.throughput.catalogue import WAYS
 

@@ -204,7 +204,7 @@ def main() -> None:
     sys.path[:] = list(spec.sys_path) or sys.path
     torch.set_num_threads(1)
     if spec.sim is not None:
-        from stress.sim import loading
+        from stress.device.sim import loading
 
         loading.prepare(spec)
     _tell(_serve(spec, Gate.join(spec.file("gate")), number, []), writer)

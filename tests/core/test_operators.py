@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from stress import operators
-from stress.operators import Operator
+from stress.device import operator_patch
+from stress.device.operator_patch import Operator
 from tests.conftest import Ran
 from tests.conftest import RunStress
 
@@ -54,7 +54,7 @@ class Double(Scenario):
 
 class TestParse:
     def test_both_forms(self) -> None:
-        assert operators.parse("linalg.svd=mypkg.svd:svd,torch.bmm=other:a.b,mypkg:patch") == (
+        assert operator_patch.parse("linalg.svd=mypkg.svd:svd,torch.bmm=other:a.b,mypkg:patch") == (
             Operator("linalg.svd", "mypkg.svd", "svd"),
             Operator("bmm", "other", "a.b"),
             Operator("", "mypkg", "patch"),
@@ -62,7 +62,7 @@ class TestParse:
 
     def test_the_text_reads_back(self) -> None:
         text = "linalg.svd=mypkg.svd:svd,mypkg:patch"
-        assert ",".join(map(str, operators.parse(text))) == text
+        assert ",".join(map(str, operator_patch.parse(text))) == text
 
     @pytest.mark.parametrize(
         "text",
@@ -70,11 +70,11 @@ class TestParse:
     )
     def test_another_form_is_refused(self, text: str) -> None:
         with pytest.raises(ValueError, match=r"expected NAME=MODULE:FUNCTION, as in linalg\.svd=mypkg:svd"):
-            operators.parse(text)
+            operator_patch.parse(text)
 
     def test_a_name_given_twice(self) -> None:
         with pytest.raises(ValueError, match=r"linalg\.svd is named twice"):
-            operators.parse("linalg.svd=a:b,linalg.svd=c:d")
+            operator_patch.parse("linalg.svd=a:b,linalg.svd=c:d")
 
 
 def _copy_scenario(pytester: pytest.Pytester) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from stress import options
+from stress.device.sim.settings import SimSettings
 from stress.settings import Settings
-from stress.sim.settings import SimSettings
 
 BAD_VALUES = [
     # (option, value, words of the way out)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from stress.device.sim.zoo import BY_NAME
 from stress.evidence.document import Asked
 from stress.evidence.document import document_of
 from stress.evidence.lint import lint
@@ -24,7 +25,6 @@ from stress.evidence.patch import read_patch
 from stress.evidence.patch import read_tree
 from stress.evidence.power import Power
 from stress.record.aggregate import read_folders
-from stress.sim.zoo import BY_NAME
 from tests.made_records import FORK
 from tests.made_records import MAC
 from tests.made_records import Made

@@ -12,7 +12,7 @@ import torch
 
 from stress import Scenario
 from stress import current
-from stress.device import Cpu
+from stress.device.devices import Cpu
 from stress.isolate.child import _alone_findings
 from stress.model.plan import Plan
 from stress.oracle.digest import ramps

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stress import cli
-from stress.sim.zoo import FAULTS
+from stress.device.sim.zoo import FAULTS
 
 
 def run(

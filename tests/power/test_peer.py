@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from stress.device.sim.zoo import BY_NAME
 from stress.model.verdict import Verdict
 from stress.power.allocation import Entry
 from stress.power.peer import job
@@ -19,7 +20,6 @@ from stress.power.peer.tally import PeerTally
 from stress.power.peer.tally import SessionResult
 from stress.power.runnable import resolve
 from stress.power.subject import Subject
-from stress.sim.zoo import BY_NAME
 
 FINISHED: dict[str, Any] = {"finished": True}
 

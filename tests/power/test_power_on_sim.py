@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from stress.device.sim.toolchain import BuildError
+from stress.device.sim.toolchain import find_compiler
 from stress.record import RunReader
-from stress.sim.toolchain import BuildError
-from stress.sim.toolchain import find_compiler
 
 FAULT = "pool_binding_lost"
 

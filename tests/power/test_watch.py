@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from stress.device.sim.zoo import BY_NAME
+from stress.device.sim.zoo import FAULTS
 from stress.model.spec import ScenarioRef
 from stress.power import estimate
 from stress.power.allocation import Entry
@@ -32,8 +34,6 @@ from stress.power.shares import Shares
 from stress.power.subject import Subject
 from stress.power.tally import Tally
 from stress.power.watch import Watcher
-from stress.sim.zoo import BY_NAME
-from stress.sim.zoo import FAULTS
 
 COPY = BY_NAME["copy_torn"]
 

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from stress.sanitizer.bench import Bench
-from stress.sanitizer.build import Builder
-from stress.sanitizer.build import Program
-from stress.sanitizer.harness import Harness
-from stress.sanitizer.options import TsanOptions
-from stress.sanitizer.recipe import Recipe
+from stress.sanitizer.native.build import Builder
+from stress.sanitizer.native.build import Program
+from stress.sanitizer.native.case_runner import Bench
+from stress.sanitizer.native.harness import Harness
+from stress.sanitizer.native.recipe import Recipe
 from stress.sanitizer.toolchain import Toolchain
 from stress.sanitizer.toolchain import ToolchainError
 from stress.sanitizer.toolchain import find_toolchain
+from stress.sanitizer.tsan_options import TsanOptions
 
 PROGRAMS = Path(__file__).parent / "programs"
 SMALL = PROGRAMS / "small.toml"

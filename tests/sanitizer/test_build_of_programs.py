@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from stress.sanitizer.build import Builder
-from stress.sanitizer.build import Program
-from stress.sanitizer.harness import Harness
+from stress.device.sim.cache import run_compiler
+from stress.device.sim.toolchain import BuildError
 from stress.sanitizer.instrumentation import is_instrumented
 from stress.sanitizer.instrumentation import libraries_of
 from stress.sanitizer.instrumentation import names_in
-from stress.sanitizer.recipe import Recipe
+from stress.sanitizer.native.build import Builder
+from stress.sanitizer.native.build import Program
+from stress.sanitizer.native.harness import Harness
+from stress.sanitizer.native.recipe import Recipe
 from stress.sanitizer.toolchain import Toolchain
-from stress.sim.cache import run_compiler
-from stress.sim.toolchain import BuildError
 from tests.sanitizer.conftest import SMALL
 
 

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from stress.model.verdict import Verdict
-from stress.sanitizer.build import Builder
-from stress.sanitizer.build import Program
-from stress.sanitizer.recipe import Recipe
-from stress.sanitizer.result import CaseResult
+from stress.sanitizer.native.build import Builder
+from stress.sanitizer.native.build import Program
+from stress.sanitizer.native.recipe import Recipe
+from stress.sanitizer.native.result import CaseResult
 from stress.sanitizer.toolchain import CLANG_VARIABLE
 from stress.sanitizer.toolchain import Toolchain
 from stress.sanitizer.toolchain import find_toolchain

@@ -10,10 +10,10 @@ import pytest
 from stress.diagnose.tsan.parser import parse_lines
 from stress.diagnose.tsan.report import Parsed
 from stress.model.verdict import Verdict
-from stress.sanitizer.judge import Asked
-from stress.sanitizer.judge import JudgedRun
-from stress.sanitizer.judge import judge
-from stress.sanitizer.run import Ran
+from stress.sanitizer.native.judge import Asked
+from stress.sanitizer.native.judge import JudgedRun
+from stress.sanitizer.native.judge import judge
+from stress.sanitizer.native.run import Ran
 
 ASKED = Asked("counter", 4, 20, 1)
 START = {

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from stress.sanitizer.listing import ListingError
-from stress.sanitizer.listing import read_listing
-from stress.sanitizer.listing import read_told
+from stress.sanitizer.native.listing import ListingError
+from stress.sanitizer.native.listing import read_listing
+from stress.sanitizer.native.listing import read_told
 
 CASE = {"kind": "case", "name": "pool", "about": "", "platforms": ["simulated"], "threads_min": 2}
 CONTROLS = [{"kind": "control", "name": name} for name in ("canary", "canary_history", "guarded_twin")]

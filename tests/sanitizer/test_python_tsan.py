@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from stress.sanitizer.options import VARIABLE
 from stress.sanitizer.toolchain import CLANG_VARIABLE
 from stress.sanitizer.toolchain import ToolchainError
 from stress.sanitizer.toolchain import find_toolchain
+from stress.sanitizer.tsan_options import VARIABLE
 from tests.conftest import Ran
 from tests.conftest import run_in
 

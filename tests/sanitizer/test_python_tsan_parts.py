@@ -17,7 +17,6 @@ from stress.model.finding import Finding
 from stress.model.spec import ChildSpec
 from stress.model.verdict import Verdict
 from stress.sanitizer import suppressions
-from stress.sanitizer.options import TsanOptions
 from stress.sanitizer.python.audit import audit
 from stress.sanitizer.python.build import TsanBuild
 from stress.sanitizer.python.children import SUPPRESSIONS
@@ -26,6 +25,7 @@ from stress.sanitizer.python.control import problem_of
 from stress.sanitizer.python.findings import findings_of
 from stress.sanitizer.python.in_flight import InFlight
 from stress.sanitizer.python.session import closing_lines
+from stress.sanitizer.tsan_options import TsanOptions
 
 KERNELS = """\
 ==================

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from stress.model.shipped import shipped
-from stress.sanitizer.recipe import Recipe
-from stress.sanitizer.recipe import RecipeError
+from stress.sanitizer.native.recipe import Recipe
+from stress.sanitizer.native.recipe import RecipeError
 
 SYSTEM = "darwin" if sys.platform == "darwin" else "linux"
 OTHER = "linux" if sys.platform == "darwin" else "darwin"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stress.sanitizer.build import Program
+from stress.sanitizer.native.build import Program
 from tests.conftest import Ran
 from tests.conftest import read
 from tests.sanitizer.conftest import SMALL

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from stress.record import RunReader
-from stress.sanitizer.build import Program
+from stress.sanitizer.native.build import Program
 from tests.sanitizer.conftest import SMALL
 
 Done = subprocess.CompletedProcess[str]

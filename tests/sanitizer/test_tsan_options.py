@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from stress.sanitizer.options import OptionsError
-from stress.sanitizer.options import TsanOptions
-from stress.sanitizer.options import parse
 from stress.sanitizer.toolchain import Toolchain
+from stress.sanitizer.tsan_options import OptionsError
+from stress.sanitizer.tsan_options import TsanOptions
+from stress.sanitizer.tsan_options import parse
 
 LINUX = Toolchain(
     Path("clang++"), "clang", Path("rt.so"), Path("/bin/my symbolizer"), Path("nm"), Path("/gcc")

@@ -22,7 +22,7 @@ import torch
 
 from stress import ProcessScenario
 from stress import current
-from stress import offspring
+from stress.device import spawned_process
 from stress.oracle import tree
 from stress.oracle.state import state_tensors
 
@@ -396,12 +396,12 @@ def _child_that(wrong: int, status: int) -> Callable[[Any], Any]:
     def plant(base: Any) -> Any:
         class Subject(base):
             def spawn(self, state: Any, x: Any) -> Any:
-                before = offspring.compute
-                offspring.compute = lambda device: offspring.Answer(wrong, status)
+                before = spawned_process.compute
+                spawned_process.compute = lambda device: spawned_process.Answer(wrong, status)
                 try:
                     return super().spawn(state, x)
                 finally:
-                    offspring.compute = before
+                    spawned_process.compute = before
 
         return Subject
 

@@ -19,6 +19,9 @@ import pytest
 
 from stress import ProcessScenario
 from stress import Scenario
+from stress.device.sim.build import default_builder
+from stress.device.sim.settings import SimSettings
+from stress.device.sim.toolchain import BuildError
 from stress.isolate.supervisor import Supervisor
 from stress.isolate.verdicts import judge
 from stress.model.plan import Plan
@@ -30,9 +33,6 @@ from stress.model.verdict import Verdict
 from stress.scenario.scenario import bind
 from stress.scenario.scenario import combinations
 from stress.scenario.scenario import waves_of
-from stress.sim.build import default_builder
-from stress.sim.settings import SimSettings
-from stress.sim.toolchain import BuildError
 
 HERE = Path(__file__).parent
 SCENARIOS = HERE.parent.parent / "scenarios"

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.sim_op_db import in_child
-from stress.sim import loading
+from stress.device.sim import loading
 
 FAULTS = (
     "copy_torn",

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from stress.sim import cache
-from stress.sim import toolchain
-from stress.sim.build import LIBRARY
-from stress.sim.build import Builder
-from stress.sim.toolchain import BuildError
+from stress.device.sim import cache
+from stress.device.sim import toolchain
+from stress.device.sim.build import LIBRARY
+from stress.device.sim.build import Builder
+from stress.device.sim.toolchain import BuildError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the simulated device is for Linux")
 
@@ -31,8 +31,8 @@ extern "C" int key() { return 0; }
 ENSURE = """
 import sys
 from pathlib import Path
-from stress.sim.build import Builder
-from stress.sim.toolchain import find_compiler, find_torch
+from stress.device.sim.build import Builder
+from stress.device.sim.toolchain import find_compiler, find_torch
 sources, cache = map(Path, sys.argv[1:])
 say = lambda text: print(text, flush=True)
 print(Builder(sources, find_torch(), find_compiler(), cache).ensure(say).sha256, flush=True)

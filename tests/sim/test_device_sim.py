@@ -12,11 +12,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from stress.device.sim.build import default_builder
+from stress.device.sim.settings import SimSettings
+from stress.device.sim.toolchain import KEY_VARIABLE
 from stress.isolate.supervisor import Supervisor
 from stress.model.spec import ChildSpec
-from stress.sim.build import default_builder
-from stress.sim.settings import SimSettings
-from stress.sim.toolchain import KEY_VARIABLE
 from tests.conftest import Ran
 from tests.conftest import RunStress
 from tests.conftest import run_in

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from stress.sim.build import default_builder
-from stress.sim.zoo import BY_NAME
+from stress.device.sim.build import default_builder
+from stress.device.sim.zoo import BY_NAME
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the simulated device is for Linux")
 

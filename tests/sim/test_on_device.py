@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from stress.sim.build import default_builder
+from stress.device.sim.build import default_builder
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CHECKS = Path(__file__).parent / "on_device"

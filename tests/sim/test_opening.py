@@ -12,10 +12,10 @@ import pytest
 
 from stress import opening
 from stress import options
+from stress.device.sim import toolchain
+from stress.device.sim.build import Builder
 from stress.isolate.supervisor import Supervisor
 from stress.settings import Settings
-from stress.sim import toolchain
-from stress.sim.build import Builder
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the simulated device is for Linux")
 

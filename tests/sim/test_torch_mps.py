@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stress.sim.build import default_builder
+from stress.device.sim.build import default_builder
 from tests.conftest import Ran
 from tests.conftest import run_in
 
@@ -209,7 +209,7 @@ class TestTheForksDesign:
 
 class TestWhatTorchHas:
     def test_is_never_overwritten(self) -> None:
-        from stress.sim.torch_mps import provide
+        from stress.device.sim.torch_mps import provide
 
         own = object()
         module = types.SimpleNamespace(stream=own)

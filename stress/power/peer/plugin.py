@@ -24,7 +24,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_JOB] = given
     torch.set_num_threads(1)  # eight threads with as many helpers each would only wait for one another
     if given.sim is not None:
-        from stress.sim import loading
+        from stress.device.sim import loading
 
         loading.prepare(ChildSpec("crew", "", "", "sim", seed=given.seed, sim=given.sim))
 

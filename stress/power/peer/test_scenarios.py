@@ -26,7 +26,7 @@ class Subject:
         self.compares, self._seed, self._threads = case.compares, given.seed, given.threads
         self._device = torch.device("cpu")
         if given.sim is not None:
-            from stress.sim import loading
+            from stress.device.sim import loading
 
             self._device = loading.torch_device()
         name = "sim" if given.sim is not None else "cpu"

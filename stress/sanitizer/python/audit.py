@@ -13,14 +13,14 @@ import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
+from stress.device.sim.toolchain import BuildError
+from stress.device.sim.toolchain import find_torch
 from stress.sanitizer import suppressions
 from stress.sanitizer.instrumentation import CountError
-from stress.sanitizer.options import TsanOptions
 from stress.sanitizer.python.build import TsanBuild
 from stress.sanitizer.python.build import the_toolchain
 from stress.sanitizer.suppressions import Suppression
-from stress.sim.toolchain import BuildError
-from stress.sim.toolchain import find_torch
+from stress.sanitizer.tsan_options import TsanOptions
 
 _OWN = "mps_sim::"
 _ANY_FRAME = ("race", "called_from_lib", "thread", "mutex", "deadlock")

@@ -14,11 +14,11 @@ from pathlib import Path
 from stress.diagnose.tsan.parser import parse_file
 from stress.diagnose.tsan.report import Parsed
 from stress.model.finding import Finding
-from stress.sanitizer.options import VARIABLE
-from stress.sanitizer.options import TsanOptions
 from stress.sanitizer.python.findings import findings_of
 from stress.sanitizer.python.in_flight import InFlight
 from stress.sanitizer.toolchain import Toolchain
+from stress.sanitizer.tsan_options import VARIABLE
+from stress.sanitizer.tsan_options import TsanOptions
 
 PRELOAD_VARIABLE = "LD_PRELOAD"
 IN_FLIGHT_VARIABLE = "MPS_STRESS_TSAN_IN_FLIGHT"

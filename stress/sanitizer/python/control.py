@@ -60,8 +60,8 @@ def run(spec: ChildSpec, result: dict[str, Any]) -> list[Finding]:
     """Race where it is planted, and work where nothing may be reported."""
     import torch
 
-    from stress.device import open_device
-    from stress.sim import loading
+    from stress.device.devices import open_device
+    from stress.device.sim import loading
 
     torch.set_num_threads(1)
     device, ops = open_device(spec.device), loading.ops()

@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
+from stress.device.sim.build import Say
+from stress.device.sim.toolchain import BuildError
 from stress.isolate.backend import IsolationError
 from stress.isolate.supervisor import Supervisor
 from stress.model.spec import ChildSpec
 from stress.model.spec import SimSpec
 from stress.sanitizer.instrumentation import CountError
-from stress.sanitizer.options import OptionsError
 from stress.sanitizer.python.audit import audit
 from stress.sanitizer.python.build import TsanBuild
 from stress.sanitizer.python.build import TsanBuilder
@@ -29,8 +30,7 @@ from stress.sanitizer.python.children import python_options
 from stress.sanitizer.python.control import problem_of
 from stress.sanitizer.suppressions import SuppressionsError
 from stress.sanitizer.toolchain import ToolchainError
-from stress.sim.build import Say
-from stress.sim.toolchain import BuildError
+from stress.sanitizer.tsan_options import OptionsError
 
 CONTROL_DEADLINE_S = 180.0
 LIBTORCH = "libtorch not instrumented: its code is not covered"

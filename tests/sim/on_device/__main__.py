@@ -11,7 +11,7 @@ import warnings
 
 import torch
 
-from stress.sim import loading
+from stress.device.sim import loading
 
 
 def main() -> None:

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch.utils import backend_registration
 
+from stress.device.sim import torch_mps
 from stress.model import seeds
 from stress.model.errors import LibraryError
 from stress.model.spec import ChildSpec
 from stress.model.spec import SimSpec
-from stress.sim import torch_mps
 
 DEVICE_NAME = "sim"
 """Name of the PrivateUse1 device. Nothing with the prefix "mps": torch.load matches devices by prefix."""

@@ -12,42 +12,34 @@ from typing import Any
 
 import torch
 
-_DEVICE_TYPES = {"mps": 13, "privateuseone": 20}
-"""c10::DeviceType's numbers, which are part of torch's ABI."""
-
-
-def _ops() -> Any:
-    return torch.ops.mps_stress_sim
-
-
-def device_type_number() -> int:
-    return _DEVICE_TYPES[_ops().device_type()]
+from stress.device.sim.device_type import device_type_number
+from stress.device.sim.device_type import ops
 
 
 class Stream(torch.Stream):
     """A stream of the simulated device: the next explicit one, round-robin, or the one with `stream_id`."""
 
     def __new__(cls, device: object = None, *, stream_id: int | None = None, **_: object) -> Stream:
-        number = _ops().new_stream() if stream_id is None else stream_id
+        number = ops().new_stream() if stream_id is None else stream_id
         return super().__new__(cls, stream_id=number, device_index=0, device_type=device_type_number())
 
     def synchronize(self) -> None:
         """Wait until all work of this stream is done."""
-        _ops().synchronize_stream(self.stream_id)
+        ops().synchronize_stream(self.stream_id)
 
     def query(self) -> bool:
         """Whether all work submitted to this stream is done."""
-        event = _ops().event_acquire(False)
+        event = ops().event_acquire(False)
         try:
-            _ops().event_record(event, self.stream_id)
-            return bool(_ops().event_query(event))
+            ops().event_record(event, self.stream_id)
+            return bool(ops().event_query(event))
         finally:
-            _ops().event_release(event)
+            ops().event_release(event)
 
     def record_event(self, event: Any = None) -> Any:
         """Record an event, a new one by default, on this stream; return it."""
         if event is None:
-            event = torch.mps.Event() if _ops().device_type() == "mps" else Event()
+            event = torch.mps.Event() if ops().device_type() == "mps" else Event()
         with StreamContext(self):
             event.record()
         return event
@@ -59,12 +51,12 @@ class Stream(torch.Stream):
 
     def wait_stream(self, stream: torch.Stream) -> None:
         """Make later work of this stream wait for what `stream` holds now."""
-        event = _ops().event_acquire(False)
+        event = ops().event_acquire(False)
         try:
-            _ops().event_record(event, stream.stream_id)
-            _ops().event_wait(event, self.stream_id)
+            ops().event_record(event, stream.stream_id)
+            ops().event_wait(event, self.stream_id)
         finally:
-            _ops().event_release(event)
+            ops().event_release(event)
 
     def __repr__(self) -> str:
         return f"<simulated torch.mps.Stream stream_id={self.stream_id}>"
@@ -79,12 +71,12 @@ class StreamContext:
 
     def __enter__(self) -> torch.Stream | None:
         if self.stream is not None:
-            self._previous.append(_ops().exchange_current_stream(self.stream.stream_id))
+            self._previous.append(ops().exchange_current_stream(self.stream.stream_id))
         return self.stream
 
     def __exit__(self, *_: object) -> None:
         if self.stream is not None:
-            _ops().exchange_current_stream(self._previous.pop())
+            ops().exchange_current_stream(self._previous.pop())
 
 
 def stream(stream: torch.Stream | None) -> StreamContext:
@@ -94,7 +86,7 @@ def stream(stream: torch.Stream | None) -> StreamContext:
 
 def current_stream() -> Stream:
     """Return the calling thread's stream."""
-    return Stream(stream_id=_ops().current_stream())
+    return Stream(stream_id=ops().current_stream())
 
 
 def default_stream() -> Stream:
@@ -105,12 +97,12 @@ def default_stream() -> Stream:
 def set_stream(stream: torch.Stream | None) -> None:
     """Select `stream` for the calling thread; nothing for None."""
     if stream is not None:
-        _ops().exchange_current_stream(stream.stream_id)
+        ops().exchange_current_stream(stream.stream_id)
 
 
 def release_current_thread_slot() -> None:
     """Give the calling thread's stream back to the pool; it gets one anew at its next use of the device."""
-    _ops().release_current_thread_slot()
+    ops().release_current_thread_slot()
 
 
 _UPSTREAM = (Stream, StreamContext, stream, current_stream, default_stream, set_stream)
@@ -118,7 +110,7 @@ _UPSTREAM = (Stream, StreamContext, stream, current_stream, default_stream, set_
 
 def provide(module: Any, design: str) -> None:
     """Put the design's names into `module`, except those that are there already."""
-    from stress.sim.batch_queue import BatchQueue
+    from stress.device.sim.batch_queue import BatchQueue
 
     for one in _UPSTREAM if design == "upstream" else (release_current_thread_slot, BatchQueue):
         if not hasattr(module, one.__name__):
@@ -129,29 +121,29 @@ class Event:
     """An event for a device module that has none (PrivateUse1); as torch.mps.Event."""
 
     def __init__(self, enable_timing: bool = False) -> None:
-        self._event = _ops().event_acquire(enable_timing)
+        self._event = ops().event_acquire(enable_timing)
 
     def __del__(self) -> None:
         if hasattr(self, "_event"):
-            _ops().event_release(self._event)
+            ops().event_release(self._event)
 
     def record(self) -> None:
         """Record the event on the calling thread's stream."""
-        _ops().event_record(self._event, _ops().current_stream())
+        ops().event_record(self._event, ops().current_stream())
 
     def wait(self) -> None:
         """Make later work of the calling thread's stream wait for this event."""
-        _ops().event_wait(self._event, _ops().current_stream())
+        ops().event_wait(self._event, ops().current_stream())
 
     def query(self) -> bool:
-        return bool(_ops().event_query(self._event))
+        return bool(ops().event_query(self._event))
 
     def synchronize(self) -> None:
-        _ops().event_synchronize(self._event)
+        ops().event_synchronize(self._event)
 
     def elapsed_time(self, end_event: Event) -> float:
         """Return the milliseconds between the two recordings."""
-        return float(_ops().event_elapsed_ms(self._event, end_event._event))
+        return float(ops().event_elapsed_ms(self._event, end_event._event))
 
 
 def new_module(name: str) -> types.ModuleType:
@@ -166,11 +158,11 @@ def new_module(name: str) -> types.ModuleType:
         "device_count": lambda: 1,
         "current_device": lambda: 0,
         "_is_in_bad_fork": lambda: False,
-        "synchronize": lambda *_: _ops().synchronize_all(),
-        "empty_cache": lambda: _ops().empty_cache(),
-        "current_allocated_memory": lambda: _ops().memory()["allocated_bytes"],
-        "driver_allocated_memory": lambda: _ops().memory()["reserved_bytes"],
-        "manual_seed_all": lambda seed: _ops().manual_seed(seed),
+        "synchronize": lambda *_: ops().synchronize_all(),
+        "empty_cache": lambda: ops().empty_cache(),
+        "current_allocated_memory": lambda: ops().memory()["allocated_bytes"],
+        "driver_allocated_memory": lambda: ops().memory()["reserved_bytes"],
+        "manual_seed_all": lambda seed: ops().manual_seed(seed),
     }
     vars(module).update(functions)
     return module

@@ -55,7 +55,7 @@ def compute(device: torch.device) -> Answer:
 
 def _simulated(device: torch.device) -> SimSpec | None:
     """Return how the simulated device behaves here, which a spawned process has to load by itself."""
-    from stress.sim import loading
+    from stress.device.sim import loading
 
     if device.type == "cpu" or not loading.is_prepared():
         return None
@@ -72,7 +72,7 @@ def _child(connection: Connection, device_type: str, sim: SimSpec | None) -> Non
 
     torch.set_num_threads(1)
     if sim is not None:
-        from stress.sim import loading
+        from stress.device.sim import loading
 
         loading.prepare(ChildSpec("crew", "", "", "sim", sim=sim))
     shift = shift_matrix(64).to(device_type)

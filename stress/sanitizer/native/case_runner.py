@@ -14,18 +14,18 @@ from typing import Any
 from stress.model import seeds
 from stress.model.verdict import Verdict
 from stress.record.writer import serial_of
-from stress.sanitizer import controls
-from stress.sanitizer.controls import Controls
-from stress.sanitizer.harness import Harness
-from stress.sanitizer.judge import Asked
-from stress.sanitizer.judge import JudgedRun
-from stress.sanitizer.judge import judge
-from stress.sanitizer.listing import CANARIES
-from stress.sanitizer.listing import CONTROLS
-from stress.sanitizer.result import CaseResult
-from stress.sanitizer.run import Place
-from stress.sanitizer.run import Ran
-from stress.sanitizer.run import run_program
+from stress.sanitizer.native import controls
+from stress.sanitizer.native.controls import Controls
+from stress.sanitizer.native.harness import Harness
+from stress.sanitizer.native.judge import Asked
+from stress.sanitizer.native.judge import JudgedRun
+from stress.sanitizer.native.judge import judge
+from stress.sanitizer.native.listing import CANARIES
+from stress.sanitizer.native.listing import CONTROLS
+from stress.sanitizer.native.result import CaseResult
+from stress.sanitizer.native.run import Place
+from stress.sanitizer.native.run import Ran
+from stress.sanitizer.native.run import run_program
 
 HANGS_MAX = 2
 """A case stops after this many hangs: each costs a whole deadline."""

@@ -18,8 +18,8 @@ from typing import Protocol
 
 import torch
 
+from stress.device.sim import loading
 from stress.scenario import streams
-from stress.sim import loading
 
 
 class Device(Protocol):

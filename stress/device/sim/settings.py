@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import dataclass
 
-from stress.sim.zoo import BY_NAME
-from stress.sim.zoo import DESIGNS
+from stress.device.sim.zoo import BY_NAME
+from stress.device.sim.zoo import DESIGNS
 
 DESIGN_DEFAULT = "fork"
 SCHEDULES = ("free", "random", "pct")

@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from stress.sim.toolchain import BuildError
+from stress.device.sim.toolchain import BuildError
 
 CACHE_VARIABLE = "MPS_STRESS_CACHE"
 MANIFEST = "manifest.json"

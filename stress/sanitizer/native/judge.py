@@ -17,11 +17,11 @@ from stress.diagnose.tsan.signature import deadly_signature
 from stress.model.finding import Finding
 from stress.model.verdict import Verdict
 from stress.model.verdict import worst
-from stress.sanitizer.listing import Told
-from stress.sanitizer.listing import read_told
-from stress.sanitizer.options import EXIT_CODE
-from stress.sanitizer.run import FILE_BYTES_MAX
-from stress.sanitizer.run import Ran
+from stress.sanitizer.native.listing import Told
+from stress.sanitizer.native.listing import read_told
+from stress.sanitizer.native.run import FILE_BYTES_MAX
+from stress.sanitizer.native.run import Ran
+from stress.sanitizer.tsan_options import EXIT_CODE
 
 EXIT_VIOLATED = 1
 EXIT_NOTHING_DONE = 3

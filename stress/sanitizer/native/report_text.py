@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from stress.model.verdict import Verdict
-from stress.sanitizer.harness import Harness
-from stress.sanitizer.result import CaseResult
+from stress.sanitizer.native.harness import Harness
+from stress.sanitizer.native.result import CaseResult
 
 FINDINGS_SHOWN = 5
 STDERR_LINES_SHOWN = 8

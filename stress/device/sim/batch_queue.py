@@ -128,7 +128,7 @@ class BatchQueue:
 
 def _value(request: _Request) -> Any:
     """Return `fn(input)`, complete on the device."""
-    from stress.sim.torch_mps import device_type_number
+    from stress.device.sim.device_type import device_type_number
 
     ops = torch.ops.mps_stress_sim
     own = ops.current_stream()

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from stress.model.verdict import Verdict
 from stress.model.verdict import worst
-from stress.sanitizer.controls import Controls
-from stress.sanitizer.judge import JudgedRun
+from stress.sanitizer.native.controls import Controls
+from stress.sanitizer.native.judge import JudgedRun
 
 if TYPE_CHECKING:
-    from stress.sanitizer.harness import Harness
+    from stress.sanitizer.native.harness import Harness
 
 
 @dataclass

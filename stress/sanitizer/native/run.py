@@ -18,8 +18,8 @@ from pathlib import Path
 
 from stress.diagnose.tsan.parser import parse_file
 from stress.diagnose.tsan.report import Parsed
-from stress.sanitizer.options import VARIABLE
-from stress.sanitizer.options import TsanOptions
+from stress.sanitizer.tsan_options import VARIABLE
+from stress.sanitizer.tsan_options import TsanOptions
 
 STDOUT_BYTES_MAX = 16 * 1024 * 1024
 STDERR_BYTES_MAX = 1024 * 1024

@@ -17,15 +17,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from stress.device.sim import cache
+from stress.device.sim.settings import SimSettings
+from stress.device.sim.toolchain import BuildError
+from stress.device.sim.toolchain import Compiler
+from stress.device.sim.toolchain import TorchInstall
+from stress.device.sim.toolchain import find_compiler
+from stress.device.sim.toolchain import find_torch
 from stress.model.shipped import shipped
 from stress.model.spec import SimSpec
-from stress.sim import cache
-from stress.sim.settings import SimSettings
-from stress.sim.toolchain import BuildError
-from stress.sim.toolchain import Compiler
-from stress.sim.toolchain import TorchInstall
-from stress.sim.toolchain import find_compiler
-from stress.sim.toolchain import find_torch
 
 LIBRARY = "libmps_stress_sim.so"
 GROUPS = {"torch": 2, "runtime": 1}

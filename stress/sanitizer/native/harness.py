@@ -9,23 +9,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from stress.device.sim.toolchain import BuildError
 from stress.model.shipped import shipped
-from stress.sanitizer import controls
-from stress.sanitizer.build import Builder
-from stress.sanitizer.build import Program
-from stress.sanitizer.controls import Audit
-from stress.sanitizer.listing import Listing
-from stress.sanitizer.listing import ListingError
-from stress.sanitizer.listing import read_listing
-from stress.sanitizer.options import VARIABLE
-from stress.sanitizer.options import OptionsError
-from stress.sanitizer.options import TsanOptions
-from stress.sanitizer.recipe import Recipe
-from stress.sanitizer.recipe import RecipeError
+from stress.sanitizer.native import controls
+from stress.sanitizer.native.build import Builder
+from stress.sanitizer.native.build import Program
+from stress.sanitizer.native.controls import Audit
+from stress.sanitizer.native.listing import Listing
+from stress.sanitizer.native.listing import ListingError
+from stress.sanitizer.native.listing import read_listing
+from stress.sanitizer.native.recipe import Recipe
+from stress.sanitizer.native.recipe import RecipeError
 from stress.sanitizer.toolchain import Toolchain
 from stress.sanitizer.toolchain import ToolchainError
 from stress.sanitizer.toolchain import find_toolchain
-from stress.sim.toolchain import BuildError
+from stress.sanitizer.tsan_options import VARIABLE
+from stress.sanitizer.tsan_options import OptionsError
+from stress.sanitizer.tsan_options import TsanOptions
 
 LIST_TIMEOUT_S = 30.0
 _LISTING_OPTIONS = "report_bugs=0"

@@ -14,20 +14,20 @@ from dataclasses import dataclass
 from dataclasses import field
 
 from stress.sanitizer import suppressions
-from stress.sanitizer.build import Program
 from stress.sanitizer.instrumentation import CountError
 from stress.sanitizer.instrumentation import Library
 from stress.sanitizer.instrumentation import libraries_of
 from stress.sanitizer.instrumentation import names_in
-from stress.sanitizer.judge import JudgedRun
-from stress.sanitizer.listing import CANARY
-from stress.sanitizer.listing import GUARDED_TWIN
-from stress.sanitizer.listing import HISTORY_CANARY
-from stress.sanitizer.listing import Control
-from stress.sanitizer.options import TsanOptions
+from stress.sanitizer.native.build import Program
+from stress.sanitizer.native.judge import JudgedRun
+from stress.sanitizer.native.listing import CANARY
+from stress.sanitizer.native.listing import GUARDED_TWIN
+from stress.sanitizer.native.listing import HISTORY_CANARY
+from stress.sanitizer.native.listing import Control
 from stress.sanitizer.suppressions import Suppression
 from stress.sanitizer.suppressions import SuppressionsError
 from stress.sanitizer.toolchain import Toolchain
+from stress.sanitizer.tsan_options import TsanOptions
 
 CANARY_BYTES = 4
 _PLACES_SHOWN = 3

@@ -1,0 +1,18 @@
+"""Which key of torch the simulated device is registered on, and that key's number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+_DEVICE_TYPES = {"mps": 13, "privateuseone": 20}
+"""c10::DeviceType's numbers, which are part of torch's ABI."""
+
+
+def ops() -> Any:
+    return torch.ops.mps_stress_sim
+
+
+def device_type_number() -> int:
+    return _DEVICE_TYPES[ops().device_type()]
