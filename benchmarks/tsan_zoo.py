@@ -24,9 +24,9 @@ from stress.device.sim.build import Build
 from stress.device.sim.build import default_builder
 from stress.device.sim.zoo import FAULTS
 from stress.device.sim.zoo import Fault
+from stress.isolate.judgement import judge
 from stress.isolate.supervisor import ChildRun
 from stress.isolate.supervisor import Supervisor
-from stress.isolate.verdicts import judge
 from stress.model import seeds
 from stress.model.spec import ChildSpec
 from stress.power.allocation import Entry

@@ -13,10 +13,10 @@ import pytest
 
 from stress.commands import CommandError
 from stress.isolate.backend import IsolationError
+from stress.isolate.device_choice import DeviceInfo
+from stress.isolate.device_choice import Wanted
+from stress.isolate.device_choice import open_device
 from stress.isolate.supervisor import Supervisor
-from stress.opening import DeviceInfo
-from stress.opening import Wanted
-from stress.opening import open_device
 from stress.record import RecordError
 from stress.record import RecordWriter
 from stress.record import RunFolder

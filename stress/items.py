@@ -12,8 +12,8 @@ from _pytest._code.code import ReprFileLocation  # only the message and place of
 from _pytest._code.code import TerminalRepr
 from _pytest._io import TerminalWriter
 
-from stress.attempts import ItemResult
-from stress.attempts import ItemSpec
+from stress.isolate.attempt import ItemResult
+from stress.isolate.attempt import ItemSpec
 from stress.model.spec import ScenarioRef
 from stress.report.block import failure_block
 from stress.report.words import summary_of

@@ -15,10 +15,10 @@ import pytest
 
 from stress.budget import Budget
 from stress.isolate.backend import IsolationError
+from stress.isolate.device_choice import DeviceInfo
+from stress.isolate.device_choice import default_build
+from stress.isolate.device_choice import open_device
 from stress.isolate.supervisor import Supervisor
-from stress.opening import DeviceInfo
-from stress.opening import default_build
-from stress.opening import open_device
 from stress.options import worker_input
 from stress.options import xdist_workers
 from stress.record import RecordError

@@ -12,16 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stress import perturb
-from stress.attempt_runner import AttemptRunner
-from stress.attempt_runner import remove_references
-from stress.attempts import Attempt
-from stress.attempts import ItemResult
-from stress.attempts import ItemSpec
-from stress.attempts import Turn
-from stress.attempts import command_line
+from stress.child import perturb
+from stress.child import tasks
 from stress.device import operator_patch
-from stress.isolate import child
+from stress.isolate.attempt import Attempt
+from stress.isolate.attempt import ItemResult
+from stress.isolate.attempt import ItemSpec
+from stress.isolate.attempt import Turn
+from stress.isolate.attempt import command_line
+from stress.isolate.attempt_runner import AttemptRunner
+from stress.isolate.attempt_runner import remove_references
 from stress.isolate.backend import IsolationError
 from stress.isolate.supervisor import ChildRun
 from stress.model import seeds
@@ -220,7 +220,7 @@ class ItemRunner:
 
         blackbox.BlackBox.create(spec.file("blackbox"), workers)
         started, clock = time.time(), time.monotonic()
-        data = child.result_of(spec, join_deadline_s=spec.deadline_s)
+        data = tasks.result_of(spec, join_deadline_s=spec.deadline_s)
         run = ChildRun(spec, data, None, False, time.monotonic() - clock, started, os.getpid())
         run.snapshot = blackbox.read(spec.file("blackbox"))
         return run

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from stress import late_reports
-from stress.attempts import Turn
 from stress.campaign.allocation import chances
 from stress.campaign.folding import bytes_in
 from stress.campaign.folding import fold_oldest
 from stress.campaign.line import RateLine
 from stress.campaign.tally import Arm
 from stress.campaign.tally import Tally
+from stress.isolate.attempt import Turn
 from stress.items import ScenarioItem
 from stress.run import Run
 from stress.runner import ItemRunner

@@ -11,8 +11,8 @@ from stress.device.sim.loading import POOL_WAIT_VARIABLE
 from stress.device.sim.settings import SimSettings
 from stress.export.subject import SimBlock
 from stress.export.subject import Subject
+from stress.isolate.device_choice import DeviceInfo
 from stress.model.errors import BrokenScenario
-from stress.opening import DeviceInfo
 from stress.replay.bench import Case
 from stress.replay.find import shown
 from stress.replay.recorded import Recorded

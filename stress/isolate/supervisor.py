@@ -23,10 +23,10 @@ import psutil
 from stress.isolate.backend import Backend
 from stress.isolate.backend import Child
 from stress.isolate.backend import Exit
-from stress.isolate.backend import ForkServer
 from stress.isolate.backend import IsolationError
-from stress.isolate.backend import Spawner
 from stress.isolate.backend import can_fork
+from stress.isolate.fork_server import ForkServer
+from stress.isolate.spawner import Spawner
 from stress.isolate.stall import POLL_S
 from stress.isolate.stall import StallWatch
 from stress.model import blackbox

@@ -50,10 +50,10 @@ class WindowSpec:
 
 @dataclass(frozen=True)
 class ChildSpec:
-    """One child process: a reference run, a crew, a process scenario, a look at the device or a throughput window."""
+    """One child process: a reference run, a crew, a process scenario, a look at the device, or another task."""
 
     kind: str
-    """"reference", "crew", "process", "probe" or "throughput"."""
+    """"reference", "crew", "process", "probe", or the "module:function" of a task that is not in `stress.child`."""
     folder: str
     """Where the child's files go; `name` is their common stem."""
     name: str
@@ -87,7 +87,7 @@ class ChildSpec:
     operators: tuple[str, ...] = ()
     """Operators to replace before the scenario's file is imported: see `stress.device.operator_patch`."""
     window: WindowSpec | None = None
-    """Given where `kind` is "throughput"."""
+    """Given where requests are counted."""
 
     def file(self, suffix: str) -> Path:
         return Path(self.folder) / f"{self.name}.{suffix}"

@@ -40,7 +40,7 @@ class Verdict(StrEnum):
 
 
 WRONG_VALUE_NAMES = ("cross-talk", "stale", "unwritten", "torn", "nan", "numeric")
-"""What a wrong value is called (`stress.oracle.naming`), the most telling name first."""
+"""What a wrong value is called (`stress.child.oracle.wrong_value`), the most telling name first."""
 
 # Everything else first, so that a finding about the device always wins over "cannot tell".
 _SEVERITY: tuple[Verdict, ...] = (

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 
+from stress.child.perturb import Perturbation
 from stress.ordinary.barrier import Barrier
-from stress.perturb import Perturbation
 from stress.scenario import current
 
 Body = Callable[[], object]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from stress.child.perturb import kept_ready
 from stress.ordinary import fixtures
 from stress.ordinary import selection
 from stress.ordinary.judge import Judgement
@@ -22,7 +23,6 @@ from stress.ordinary.threaded import Conditions
 from stress.ordinary.threaded import Threaded
 from stress.ordinary.threaded import run_function
 from stress.ordinary.threaded import run_unittest
-from stress.perturb import kept_ready
 from stress.settings import DEADLINE_S_DEFAULT
 from stress.settings import Settings
 

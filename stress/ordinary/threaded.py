@@ -19,6 +19,9 @@ from dataclasses import field
 
 import pytest
 
+from stress.child.perturb import Perturbation
+from stress.child.perturb import TraceScope
+from stress.child.perturb.schedule import Draws
 from stress.model.seeds import derive
 from stress.ordinary import fixtures
 from stress.ordinary.job import Body
@@ -31,9 +34,6 @@ from stress.ordinary.judge import judge
 from stress.ordinary.pool import Hang
 from stress.ordinary.pool import Pool
 from stress.ordinary.selection import Plan
-from stress.perturb import Perturbation
-from stress.perturb import TraceScope
-from stress.perturb.schedule import Draws
 from stress.scenario import current
 
 LINGER_S_MAX = 1.0

@@ -21,9 +21,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from stress.child.perturb import MODES
 from stress.device.sim.zoo import BY_NAME
 from stress.model.spec import READBACKS
-from stress.perturb import MODES
 
 DEFAULT_PATH = Path(__file__).with_name("allocation.toml")
 ROTATE = "rotate"

@@ -15,9 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stress import perturb
-from stress.attempt_runner import AttemptRunner
-from stress.attempt_runner import remove_references
+from stress.child import perturb
+from stress.isolate.attempt_runner import AttemptRunner
+from stress.isolate.attempt_runner import remove_references
 from stress.isolate.supervisor import ChildRun
 from stress.model import seeds
 from stress.model.spec import READBACKS

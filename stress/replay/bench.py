@@ -19,18 +19,18 @@ from typing import Any
 
 import pytest
 
-from stress.attempt_runner import AttemptRunner
-from stress.attempt_runner import remove_references
 from stress.commands import CommandError
 from stress.device.sim.settings import SimSettings
+from stress.isolate.attempt_runner import AttemptRunner
+from stress.isolate.attempt_runner import remove_references
 from stress.isolate.backend import IsolationError
+from stress.isolate.device_choice import DeviceInfo
+from stress.isolate.device_choice import open_device
 from stress.isolate.supervisor import Supervisor
 from stress.model.errors import BrokenScenario
 from stress.model.plan import Plan
 from stress.model.spec import ChildSpec
 from stress.model.spec import ScenarioRef
-from stress.opening import DeviceInfo
-from stress.opening import open_device
 from stress.record import RecordError
 from stress.record import RecordWriter
 from stress.record import RunFolder

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 from typing import TypeVar
 
+from stress.child.perturb import MODES
 from stress.commands import CommandError
 from stress.device.sim.settings import SimSettings
 from stress.device.sim.settings import choose_design
 from stress.device.sim.settings import parse_faults
 from stress.device.sim.settings import parse_schedule
 from stress.model.spec import READBACKS
-from stress.perturb import MODES
 from stress.replay.find import OWN_COMMANDS
 from stress.replay.find import Found
 from stress.replay.find import shown

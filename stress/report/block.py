@@ -12,8 +12,8 @@ from stress.record.folder import RESULTS_DEFAULT
 from stress.report.words import word_of
 
 if TYPE_CHECKING:
-    from stress.attempts import Attempt
-    from stress.attempts import ItemResult
+    from stress.isolate.attempt import Attempt
+    from stress.isolate.attempt import ItemResult
     from stress.run import Run
 
 NATIVE_LINES_MAX = 30

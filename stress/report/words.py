@@ -9,7 +9,7 @@ from typing import Any
 from stress.model.verdict import Verdict
 
 if TYPE_CHECKING:
-    from stress.attempts import ItemResult
+    from stress.isolate.attempt import ItemResult
 
 LETTERS = {
     Verdict.PASS: ".",

@@ -13,11 +13,12 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-from stress import perturb
-from stress.attempt_runner import AttemptRunner
-from stress.attempt_runner import remove_references
-from stress.attempts import Attempt
-from stress.isolate.child import ALONE_RAISES
+from stress.child import perturb
+from stress.child.tasks import ALONE_RAISES
+from stress.isolate.attempt import Attempt
+from stress.isolate.attempt_runner import AttemptRunner
+from stress.isolate.attempt_runner import remove_references
+from stress.isolate.device_choice import DeviceInfo
 from stress.isolate.supervisor import ChildRun
 from stress.model import seeds
 from stress.model.spec import READBACKS
@@ -25,7 +26,6 @@ from stress.model.spec import ChildSpec
 from stress.model.spec import ScenarioRef
 from stress.model.verdict import Verdict
 from stress.model.verdict import worst
-from stress.opening import DeviceInfo
 from stress.record import RecordWriter
 from stress.sweep.options import SweepOptions
 

@@ -18,8 +18,8 @@ from stress.command_run import open_records
 from stress.command_run import refusals
 from stress.command_run import say
 from stress.commands import CommandError
+from stress.isolate.device_choice import DeviceInfo
 from stress.model import seeds
-from stress.opening import DeviceInfo
 from stress.record import RecordWriter
 from stress.sweep import op_db
 from stress.sweep.bench import Bench

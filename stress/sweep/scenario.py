@@ -9,8 +9,8 @@ import torch
 
 from stress import Scenario
 from stress import current
+from stress.child import tensor_tree
 from stress.model.errors import BrokenScenario
-from stress.oracle import tree
 from stress.sweep import op_db
 
 LEAVES = 6
@@ -76,11 +76,11 @@ class OperatorFromThreads(Scenario):
         sample = state(index)
         if isinstance(sample, Exception):
             raise sample
-        first = next((one for one in tree.leaves(sample) if isinstance(one, torch.Tensor)), None)
+        first = next((one for one in tensor_tree.leaves(sample) if isinstance(one, torch.Tensor)), None)
         device = first.device if first is not None else "cpu"
         given = op_db.moved(sample, device)  # the samples are everybody's: some operators write to them
         value = self._entry(given[0], *given[1], **given[2])
-        return [index, *_padded([_leaf(one) for one in tree.leaves(value)])]
+        return [index, *_padded([_leaf(one) for one in tensor_tree.leaves(value)])]
 
     def compare(self, got: list[torch.Tensor], expected: list[torch.Tensor]) -> bool | str:
         index = int(expected[0])
@@ -93,7 +93,7 @@ class OperatorFromThreads(Scenario):
                     f"sample {index}, output {place}: {one.dtype} {tuple(one.shape)}, expected {right.dtype} "
                     f"{tuple(right.shape)}"
                 )
-            if why_not or tree.same_bits(one, right):
+            if why_not or tensor_tree.same_bits(one, right):
                 continue
             try:
                 torch.testing.assert_close(one, right, equal_nan=True)

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from dataclasses import replace
 from typing import Any
 
-from stress.attempt_runner import AttemptRunner
-from stress.attempt_runner import remove_references
+from stress.isolate.attempt_runner import AttemptRunner
+from stress.isolate.attempt_runner import remove_references
+from stress.isolate.device_choice import DeviceInfo
 from stress.isolate.supervisor import Supervisor
 from stress.model import seeds
 from stress.model.spec import ChildSpec
 from stress.model.spec import WindowSpec
 from stress.model.verdict import Verdict
-from stress.opening import DeviceInfo
 from stress.record import RecordWriter
 from stress.throughput.catalogue import BY_NAME
 from stress.throughput.catalogue import INPUTS_EACH
@@ -76,7 +76,7 @@ class Bench:
         """Measure one cell for one window, in a process (or several) of its own."""
         started = time.monotonic()
         spec = replace(
-            self._spec("throughput", cell.workload),
+            self._spec("stress.throughput.window:run", cell.workload),
             references=(self._references[cell.workload],),
             attempt=round_,
             window=WindowSpec(cell.way, cell.count, WINDOW_S, WARM_UP_S),

@@ -12,19 +12,19 @@ from typing import Any
 
 import torch
 
+from stress.child import tensor_tree
+from stress.child.oracle import store
+from stress.child.oracle.judge import Judge
+from stress.child.oracle.reference import Reference
+from stress.child.oracle.reference import fingerprint
+from stress.child.tasks import workload_of
+from stress.child.workload import Outcome
+from stress.child.workload import Raised
 from stress.device.devices import open_device
-from stress.isolate.child import workload_of
 from stress.model.errors import BrokenScenario
 from stress.model.finding import Finding
 from stress.model.spec import ChildSpec
-from stress.oracle import store
-from stress.oracle import tree
-from stress.oracle.judge import Judge
-from stress.oracle.reference import Reference
-from stress.oracle.reference import fingerprint
 from stress.throughput.catalogue import INPUTS_EACH
-from stress.workload import Outcome
-from stress.workload import Raised
 
 FINDINGS_MAX = 3
 """Wrong answers told per lane; the others are counted."""
@@ -146,7 +146,7 @@ class Lane:
             [model.reference.full],
             varies_alone=model.reference.varies_alone,
         )
-        outcome = Outcome(*tree.flatten(part, "the workload"))
+        outcome = Outcome(*tensor_tree.flatten(part, "the workload"))
         judge.judge_one(index, outcome, model.workload.plan.slots[index])
         return judge.result.findings
 

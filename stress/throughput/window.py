@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from stress.isolate import process
+from stress.child import process
 from stress.isolate.backend import can_fork
 from stress.isolate.backend import interpreter
 from stress.model.blackbox import BlackBox

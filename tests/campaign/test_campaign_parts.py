@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from stress.attempt_runner import AttemptRunner
 from stress.campaign.allocation import FLOOR
 from stress.campaign.allocation import SETTLED_FAILURES
 from stress.campaign.allocation import Standing
@@ -28,6 +27,7 @@ from stress.campaign.summary import text
 from stress.campaign.tally import Arm
 from stress.campaign.tally import Tally
 from stress.isolate import supervisor
+from stress.isolate.attempt_runner import AttemptRunner
 from stress.isolate.backend import Exit
 from stress.isolate.backend import IsolationError
 from stress.model.spec import ChildSpec
@@ -367,7 +367,7 @@ class TestSleep:
 
     def _judged(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: dict[str, Any]) -> Any:
         day = iter([1000.0, 1300.0])
-        monkeypatch.setattr("stress.attempt_runner.time.time", lambda: next(day, 1300.0))
+        monkeypatch.setattr("stress.isolate.attempt_runner.time.time", lambda: next(day, 1300.0))
         spec = ChildSpec("crew", str(tmp_path), "host-1-0-1", "cpu", deadline_s=60.0)
         ended = supervisor.ChildRun(spec, started=1000.0, seconds=61.0, pid=1, **run)
         records: list[str] = []

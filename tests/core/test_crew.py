@@ -132,7 +132,7 @@ class Finalizer(Base):
 class NeverArrives(Base):
     # The device refuses one thread before the barrier, as a pool without a free stream does.
     def setup(self, device):
-        from stress.crew import Crew
+        from stress.child.crew import Crew
         poison = Crew._poison
         def refuse(crew):
             if threading.current_thread().name == "crew-0-2":

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from stress.child.workload import Raised
+from stress.child.workload import function_of_torch
 from stress.scenario import memory as limits
 from stress.scenario import streams
-from stress.workload import Raised
-from stress.workload import function_of_torch
 from tests.conftest import Ran
 from tests.conftest import RunStress
 

@@ -129,7 +129,7 @@ class TestAnEnvironment:
         (server,) = {one["parent"] for one in by_knob[None]}
         (parent,) = {one["parent"] for one in by_knob["2"]}
         assert server != parent
-        assert all("stress.isolate.main" in str(one["cmdline"]) for one in by_knob["2"])
+        assert all("stress.isolate.spawned_main" in str(one["cmdline"]) for one in by_knob["2"])
 
 
 class TestTheStartMethod:

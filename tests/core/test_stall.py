@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from stress.isolate.judgement import judge
 from stress.isolate.stall import StallWatch
 from stress.isolate.supervisor import ChildRun
 from stress.isolate.supervisor import Supervisor
-from stress.isolate.verdicts import judge
 from stress.model.spec import ChildSpec
 from stress.model.spec import ScenarioRef
 from stress.model.verdict import Verdict

@@ -103,11 +103,11 @@ NEW_PYTHON = textwrap.dedent(
 
     Thread 0x000070000a0b1000 [crew-1] (most recent call first):
       File "/x/scenarios/linear.py", line 12 in step
-      File "/x/stress/crew.py", line 99 in _work
+      File "/x/stress/child/crew.py", line 99 in _work
 
     Thread 0x000070000a0b2000 [crew-2 (no GIL)] (most recent call first):
       File "/x/scenarios/linear.py", line 12 in step
-      File "/x/stress/crew.py", line 99 in _work
+      File "/x/stress/child/crew.py", line 99 in _work
 
     Current thread 0x00000001f0a1b2c3 [crew-0] (most recent call first):
       Garbage-collecting
@@ -132,7 +132,7 @@ class TestText:
         assert [stack.current for stack in stacks] == [False, False, True]
         assert stacks[0].frames == [
             Frame("/x/scenarios/linear.py", 12, "step"),
-            Frame("/x/stress/crew.py", 99, "_work"),
+            Frame("/x/stress/child/crew.py", 99, "_work"),
         ]
         assert stacks[2].frames[0] == Frame("???", None, "step")
         assert stacks[2].c_frames == [
@@ -148,7 +148,7 @@ class TestText:
             """\
             2 threads (crew-1, crew-2 (no GIL)):
               step (/x/scenarios/linear.py:12)
-              _work (/x/stress/crew.py:99)
+              _work (/x/stress/child/crew.py:99)
             1 thread (crew-0) [current]:
               step (???:?)
               _work (/x/str\\xe4ss/crew.py:99)

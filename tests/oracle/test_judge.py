@@ -12,20 +12,20 @@ import torch
 
 from stress import Scenario
 from stress import current
+from stress.child.oracle.digest import ramps
+from stress.child.oracle.expectation import Expected
+from stress.child.oracle.judge import Judge
+from stress.child.oracle.judge import Judgement
+from stress.child.oracle.reference import Reference
+from stress.child.oracle.reference import ReferenceMaker
+from stress.child.oracle.reference import _check_alone
+from stress.child.oracle.reference import digest_run
+from stress.child.oracle.sequential import Run
+from stress.child.oracle.sequential import run_sequence
+from stress.child.tasks import _alone_findings
+from stress.child.workload import Workload
 from stress.device.devices import Cpu
-from stress.isolate.child import _alone_findings
 from stress.model.plan import Plan
-from stress.oracle.digest import ramps
-from stress.oracle.expectation import Expected
-from stress.oracle.judge import Judge
-from stress.oracle.judge import Judgement
-from stress.oracle.reference import Reference
-from stress.oracle.reference import ReferenceMaker
-from stress.oracle.reference import _check_alone
-from stress.oracle.reference import digest_run
-from stress.oracle.sequential import Run
-from stress.oracle.sequential import run_sequence
-from stress.workload import Workload
 
 CPU = torch.device("cpu")
 Tamper = Callable[[Run], object]
@@ -316,8 +316,8 @@ class TestManyWrongValues:
             named.append(args)
             return "numeric", None
 
-        monkeypatch.setattr("stress.oracle.naming.name", counting)
-        monkeypatch.setattr("stress.oracle.judge.NAMED_MAX", 5)
+        monkeypatch.setattr("stress.child.oracle.wrong_value.name", counting)
+        monkeypatch.setattr("stress.child.oracle.judge.NAMED_MAX", 5)
         judged = judge(Softmax, lambda run: [one.leaves[0].add_(1.0) for one in run])
         assert judged.wrong == 12
         assert len(judged.findings) == len(named) == 5

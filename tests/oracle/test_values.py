@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 import torch
 
+from stress.child import tensor_tree
+from stress.child.oracle import store
+from stress.child.oracle import tolerance
+from stress.child.oracle.digest import digest
+from stress.child.oracle.digest import ramps
+from stress.child.oracle.wrong_value import POISON_BYTE
+from stress.child.oracle.wrong_value import Candidate
+from stress.child.oracle.wrong_value import name
+from stress.child.state import state_tensors
+from stress.child.state import storage_key
+from stress.child.state import to_exact
 from stress.model.errors import BrokenScenario
-from stress.oracle import budget
-from stress.oracle import store
-from stress.oracle import tree
-from stress.oracle.digest import digest
-from stress.oracle.digest import ramps
-from stress.oracle.naming import POISON_BYTE
-from stress.oracle.naming import Candidate
-from stress.oracle.naming import name
-from stress.oracle.state import state_tensors
-from stress.oracle.state import storage_key
-from stress.oracle.state import to_exact
 
 ALL_DTYPES = [
     torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64, torch.complex128,
@@ -81,29 +81,29 @@ class TestNames:
 class TestDistance:
     def test_the_same_nan_or_infinity_is_no_distance(self) -> None:
         value = torch.tensor([1.0, float("nan"), float("inf"), -float("inf")])
-        assert budget.distance(value, value.clone()).tolist() == [0.0, 0.0, 0.0, 0.0]
+        assert tolerance.distance(value, value.clone()).tolist() == [0.0, 0.0, 0.0, 0.0]
 
     def test_a_nan_where_there_is_none_is_infinitely_far(self) -> None:
-        assert budget.distance(torch.tensor([float("nan")]), torch.tensor([1.0])).item() == float("inf")
-        assert budget.distance(torch.tensor([float("inf")]), torch.tensor([-float("inf")])).item() == float(
-            "inf"
-        )
+        assert tolerance.distance(torch.tensor([float("nan")]), torch.tensor([1.0])).item() == float("inf")
+        assert tolerance.distance(
+            torch.tensor([float("inf")]), torch.tensor([-float("inf")])
+        ).item() == float("inf")
 
     @pytest.mark.parametrize("dtype", ALL_DTYPES)
     def test_every_dtype_has_a_distance(self, dtype: torch.dtype) -> None:
         left, right = torch.ones(3).to(dtype), torch.zeros(3).to(dtype)
-        assert budget.distance(left, right).tolist() == [1.0, 1.0, 1.0]
-        assert budget.magnitude(left) == 1.0
+        assert tolerance.distance(left, right).tolist() == [1.0, 1.0, 1.0]
+        assert tolerance.magnitude(left) == 1.0
 
     def test_nothing_has_no_magnitude(self) -> None:
-        assert budget.magnitude(torch.empty(0)) == 0.0
-        assert budget.magnitude(torch.tensor(float("nan"))) == 0.0
+        assert tolerance.magnitude(torch.empty(0)) == 0.0
+        assert tolerance.magnitude(torch.tensor(float("nan"))) == 0.0
 
     def test_a_tolerance_as_large_as_the_value_is_too_wide(self) -> None:
-        assert budget.too_wide(1.0, 1.0, half=False)
-        assert not budget.too_wide(1e-5, 1.0, half=False)
-        assert not budget.too_wide(0.3, 1.0, half=True)
-        assert budget.too_wide(0.6, 1.0, half=True)
+        assert tolerance.too_wide(1.0, 1.0, half=False)
+        assert not tolerance.too_wide(1e-5, 1.0, half=False)
+        assert not tolerance.too_wide(0.3, 1.0, half=True)
+        assert tolerance.too_wide(0.6, 1.0, half=True)
 
 
 class TestDigest:
@@ -115,9 +115,9 @@ class TestDigest:
         changed[2, 1] = value[2, 1] + 3 if dtype != torch.bool else ~value[2, 1]
         swapped[0, 0], swapped[3, 4] = value[3, 4], value[0, 0]
         before = digest(value, weights)
-        assert not tree.same_bits(before, digest(changed, weights))
+        assert not tensor_tree.same_bits(before, digest(changed, weights))
         if not torch.equal(value, swapped):
-            assert not tree.same_bits(before, digest(swapped, weights))
+            assert not tensor_tree.same_bits(before, digest(swapped, weights))
 
     def test_no_elements_have_a_digest_too(self) -> None:
         assert digest(torch.empty(0, 3), ramps(1, torch.device("cpu"))).tolist() == [0, 0, 0, 0]
@@ -125,33 +125,33 @@ class TestDigest:
 
 class TestTree:
     def test_nested_values_are_flattened_with_their_structure(self) -> None:
-        leaves, spec = tree.flatten({"a": (torch.ones(2), 3), "b": [True, 1.5]}, "step")
+        leaves, spec = tensor_tree.flatten({"a": (torch.ones(2), 3), "b": [True, 1.5]}, "step")
         assert [leaf.tolist() for leaf in leaves] == [[1.0, 1.0], 3, True, 1.5]
-        assert tree.unflatten(leaves, spec)["b"][1].item() == 1.5
+        assert tensor_tree.unflatten(leaves, spec)["b"][1].item() == 1.5
 
     @pytest.mark.parametrize("value", [None, (), {}, [None], "text", object(), (torch.ones(1), None)])
     def test_what_cannot_be_judged_is_broken(self, value: object) -> None:
         with pytest.raises(BrokenScenario, match="step returned"):
-            tree.flatten(value, "step")
+            tensor_tree.flatten(value, "step")
 
     @pytest.mark.parametrize("dtype", ALL_DTYPES)
     def test_bits_are_compared_not_values(self, dtype: torch.dtype) -> None:
         value = ramped(dtype, 2, 3)
-        assert tree.same_bits(value, value.clone())
-        assert tree.same_bits(value.t(), value.t().contiguous())
-        assert not tree.same_bits(value, ramped(dtype, 3, 2))
+        assert tensor_tree.same_bits(value, value.clone())
+        assert tensor_tree.same_bits(value.t(), value.t().contiguous())
+        assert not tensor_tree.same_bits(value, ramped(dtype, 3, 2))
         other = torch.complex128 if dtype == torch.complex64 else torch.complex64
-        assert not tree.same_bits(value, value.to(other))
+        assert not tensor_tree.same_bits(value, value.to(other))
 
     def test_nan_equals_itself_and_zeros_of_two_signs_differ(self) -> None:
         nan = torch.tensor([float("nan")])
-        assert tree.same_bits(nan, nan.clone())
-        assert not tree.same_bits(torch.tensor(0.0), torch.tensor(-0.0))
+        assert tensor_tree.same_bits(nan, nan.clone())
+        assert not tensor_tree.same_bits(torch.tensor(0.0), torch.tensor(-0.0))
 
     def test_conjugates_and_negatives_are_resolved(self) -> None:
         value = torch.tensor([1 + 2j])
-        assert tree.same_bits(value.conj(), torch.tensor([1 - 2j]))
-        assert tree.same_bits(value.conj().imag, torch.tensor([-2.0]))
+        assert tensor_tree.same_bits(value.conj(), torch.tensor([1 - 2j]))
+        assert tensor_tree.same_bits(value.conj().imag, torch.tensor([-2.0]))
 
 
 class TestState:
@@ -195,6 +195,6 @@ class TestStore:
         value = {"tensors": tensors, "n": [1, None, "x", float("inf")], "deep": {"t": {"t": tensors[0].t()}}}
         store.dump(tmp_path / "a.reference", value)
         read = store.load(tmp_path / "a.reference")
-        assert all(map(tree.same_bits, tensors, read["tensors"]))
-        assert tree.same_bits(read["deep"]["t"]["t"], tensors[0].t().contiguous())
+        assert all(map(tensor_tree.same_bits, tensors, read["tensors"]))
+        assert tensor_tree.same_bits(read["deep"]["t"]["t"], tensors[0].t().contiguous())
         assert read["n"] == [1, None, "x", float("inf")]

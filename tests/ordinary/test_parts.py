@@ -8,14 +8,14 @@ from collections import Counter
 
 import pytest
 
+from stress.child.perturb import Perturbation
+from stress.child.perturb import TraceScope
 from stress.ordinary.barrier import Barrier
 from stress.ordinary.job import Job
 from stress.ordinary.judge import Leftovers
 from stress.ordinary.judge import judge
 from stress.ordinary.pool import Hang
 from stress.ordinary.pool import Pool
-from stress.perturb import Perturbation
-from stress.perturb import TraceScope
 
 DEADLINE_S = 30
 NOWHERE = TraceScope()

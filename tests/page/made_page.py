@@ -16,10 +16,10 @@ POOL = "scenarios/streams.py::BeyondCapacity[t33]"
 CANARY = "scenarios/canary.py::LostUpdate[t8]"
 STACKS = """Thread 0x0000700001234000 (most recent call first):
   File "/x/scenarios/linear.py", line 31 in step
-  File "/x/stress/crew.py", line 200 in _run
+  File "/x/stress/child/crew.py", line 200 in _run
 
 Current thread 0x0000700001230000 (most recent call first):
-  File "/x/stress/crew.py", line 310 in join
+  File "/x/stress/child/crew.py", line 310 in join
 """
 
 

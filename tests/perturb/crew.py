@@ -18,8 +18,8 @@ FOLDER = Path(__file__).resolve().parent
 if __name__ == "__main__":
     sys.path.insert(0, str(FOLDER.parent.parent))
 
-from stress.perturb import Perturbation  # noqa: E402
-from stress.perturb import TraceScope  # noqa: E402
+from stress.child.perturb import Perturbation  # noqa: E402
+from stress.child.perturb import TraceScope  # noqa: E402
 from tests.perturb import subject  # noqa: E402
 
 THREADS = 8

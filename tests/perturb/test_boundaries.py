@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from stress.perturb import Perturbation
-from stress.perturb import TraceScope
-from stress.perturb import kept_ready
+from stress.child.perturb import Perturbation
+from stress.child.perturb import TraceScope
+from stress.child.perturb import kept_ready
 from tests.perturb import crew
 from tests.perturb import subject
 
@@ -77,10 +77,10 @@ class TestScope:
         assert not scope.covers(str(tmp_path / ".venv/lib/python3.11/site-packages/numpy/core.py"), "numpy")
         assert not scope.covers(str(Path(json.__file__)), "json")
         assert not scope.covers("<string>", "made_up")
-        from stress.perturb import schedule
+        from stress.child.perturb import schedule
 
         framework = TraceScope((str(Path(schedule.__file__).parents[2]),), ("stress",))
-        assert not framework.covers(schedule.__file__, "stress.perturb.schedule")
+        assert not framework.covers(schedule.__file__, "stress.child.perturb.schedule")
 
     def test_a_folder_below_site_packages_is_in_when_it_is_the_scope_itself(self, tmp_path: Path) -> None:
         folder = tmp_path / "site-packages" / "mine" / "scenarios"

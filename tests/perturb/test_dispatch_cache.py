@@ -7,9 +7,9 @@ import sys
 
 import torch
 
-from stress.perturb.dispatch_cache import Recorder
-from stress.perturb.dispatch_cache import fill
-from stress.perturb.dispatch_cache import resolve_all
+from stress.child.perturb.dispatch_cache import Recorder
+from stress.child.perturb.dispatch_cache import fill
+from stress.child.perturb.dispatch_cache import resolve_all
 
 
 def work() -> torch.Tensor:
@@ -28,7 +28,7 @@ class TestResolving:
     def test_a_forked_child_inherits_it(self) -> None:
         """The server must have done it: in a child it would be paid for by every attempt."""
         code = (
-            "import torch; from stress.isolate.server import preload; preload();"
+            "import torch; from stress.isolate.fork_server_main import preload; preload();"
             "print('torch._dynamo' in __import__('sys').modules, 'range' in vars(torch.ops.aten))"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,9 +10,9 @@ import torch
 from torch._dynamo.testing import CompileCounter
 from torch.utils import _python_dispatch
 
-from stress.perturb import Perturbation
-from stress.perturb.op_mode import OpBoundaries
-from stress.perturb.schedule import Disturber
+from stress.child.perturb import Perturbation
+from stress.child.perturb.op_mode import OpBoundaries
+from stress.child.perturb.schedule import Disturber
 from tests.perturb import crew
 
 
@@ -168,7 +168,7 @@ def test_importing_the_package_does_not_import_torch(tmp_path: Path) -> None:
     import sys
 
     source = (
-        "import sys, stress.perturb as p; "
+        "import sys, stress.child.perturb as p; "
         'exec(\'with p.Perturbation("line", "low", seed=1, thread_index=0, scope=p.TraceScope()): pass\'); '
         "sys.exit('torch' in sys.modules)"
     )

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from stress.perturb import MODES
-from stress.perturb import mode_for
-from stress.perturb.schedule import LEVELS
-from stress.perturb.schedule import YIELD_S
-from stress.perturb.schedule import Decision
-from stress.perturb.schedule import Decisions
-from stress.perturb.schedule import Draws
-from stress.perturb.schedule import Level
-from stress.perturb.schedule import affordable_s
+from stress.child.perturb import MODES
+from stress.child.perturb import mode_for
+from stress.child.perturb.schedule import LEVELS
+from stress.child.perturb.schedule import YIELD_S
+from stress.child.perturb.schedule import Decision
+from stress.child.perturb.schedule import Decisions
+from stress.child.perturb.schedule import Draws
+from stress.child.perturb.schedule import Level
+from stress.child.perturb.schedule import affordable_s
 from tests.perturb import crew
 from tests.perturb import subject
 

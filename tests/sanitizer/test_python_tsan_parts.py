@@ -11,8 +11,8 @@ from stress import options
 from stress.diagnose.tsan.parser import parse_lines
 from stress.diagnose.tsan.report import Parsed
 from stress.isolate.backend import Exit
+from stress.isolate.judgement import judge
 from stress.isolate.supervisor import ChildRun
-from stress.isolate.verdicts import judge
 from stress.model.finding import Finding
 from stress.model.spec import ChildSpec
 from stress.model.verdict import Verdict

@@ -22,9 +22,9 @@ import torch
 
 from stress import ProcessScenario
 from stress import current
+from stress.child import tensor_tree
+from stress.child.state import state_tensors
 from stress.device import spawned_process
-from stress.oracle import tree
-from stress.oracle.state import state_tensors
 
 Role = Callable[[Any, Any], Any]
 
@@ -71,7 +71,7 @@ def is_target(thread: int = THREAD) -> bool:
 
 
 def _cloned(value: Any) -> Any:
-    return tree.map_tensors(lambda tensor: tensor.detach().clone(), value)
+    return tensor_tree.map_tensors(lambda tensor: tensor.detach().clone(), value)
 
 
 def _none(role: Role) -> Role:
@@ -126,12 +126,12 @@ def _element(role: Role) -> Role:
         value = role(state, x)
         if not is_target():
             return value
-        leaves, spec = tree.flatten(_cloned(value), "planted")
+        leaves, spec = tensor_tree.flatten(_cloned(value), "planted")
         place = random.Random(getattr(role, "__qualname__", "")).randrange(len(leaves))
         while not leaves[place].numel():
             place = (place + 1) % len(leaves)
         leaves[place] = _one_wrong(leaves[place])
-        return tree.unflatten(leaves, spec)
+        return tensor_tree.unflatten(leaves, spec)
 
     return step
 

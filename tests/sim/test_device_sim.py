@@ -369,7 +369,7 @@ class TestTheForkServer:
             (server,) = [
                 one
                 for one in psutil.Process().children()
-                if "stress.isolate.server" in " ".join(one.cmdline())
+                if "stress.isolate.fork_server_main" in " ".join(one.cmdline())
             ]
             assert server.num_threads() == 1
         finally:

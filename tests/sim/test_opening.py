@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from stress import opening
 from stress import options
 from stress.device.sim import toolchain
 from stress.device.sim.build import Builder
+from stress.isolate import device_choice
 from stress.isolate.supervisor import Supervisor
 from stress.settings import Settings
 
@@ -37,8 +37,8 @@ class Opened:
         self.supervisors.append(Supervisor(library))
         return self.supervisors[-1]
 
-    def device(self, settings: Settings) -> opening.DeviceInfo:
-        return opening.open_device(settings, self.open_supervisor, self.said.append, None)
+    def device(self, settings: Settings) -> device_choice.DeviceInfo:
+        return device_choice.open_device(settings, self.open_supervisor, self.said.append, None)
 
     @property
     def builds(self) -> int:
@@ -62,7 +62,7 @@ def unusable(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest
     builder = Builder(
         tmp_path / "harness", toolchain.find_torch(), toolchain.find_compiler(), tmp_path / "cache"
     )
-    monkeypatch.setattr(opening, "default_builder", lambda: builder)
+    monkeypatch.setattr(device_choice, "default_builder", lambda: builder)
 
 
 @pytest.mark.usefixtures("unusable")

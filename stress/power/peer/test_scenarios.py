@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 
+from stress.child import tensor_tree
+from stress.child.workload import moved
 from stress.model import seeds
-from stress.oracle import tree
 from stress.power.peer.job import Case
 from stress.power.peer.job import Job
 from stress.scenario.current import Step
@@ -16,7 +17,6 @@ from stress.scenario.current import enter
 from stress.scenario.current import leave
 from stress.scenario.file import load_scenario
 from stress.scenario.scenario import overrides
-from stress.workload import moved
 
 
 class Subject:
@@ -52,7 +52,7 @@ class Subject:
 
     def got(self, thread: int, iteration: int, x: Any) -> Any:
         value = self._run(self._own, self._states, thread, iteration, moved(x, self._device))
-        return tree.map_tensors(lambda tensor: tensor.cpu(), value)
+        return tensor_tree.map_tensors(lambda tensor: tensor.cpu(), value)
 
     def expected(self, thread: int, iteration: int, x: Any) -> Any:
         return self._run(self._cpu, self._cpu_states, thread, iteration, x)

@@ -60,7 +60,7 @@ def control(supervisor: Supervisor, children: Children, sim: SimSpec) -> None:
     """Run the controls, and note in `children` why silence proves nothing, if so."""
     folder = Path(tempfile.mkdtemp(prefix="mps-stress-tsan-control-"))
     spec = ChildSpec(
-        "tsan-control",
+        "stress.sanitizer.python.control:run",
         str(folder),
         "control",
         "sim",

@@ -11,17 +11,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stress.attempts import Attempt
-from stress.attempts import end_fields
 from stress.diagnose import CrashReport
 from stress.diagnose import IpsError
 from stress.diagnose import default_folders
 from stress.diagnose import find_reports
+from stress.isolate.attempt import Attempt
+from stress.isolate.attempt import end_fields
 from stress.isolate.backend import IsolationError
+from stress.isolate.judgement import Judged
+from stress.isolate.judgement import judge
+from stress.isolate.judgement import judge_reference
 from stress.isolate.supervisor import ChildRun
-from stress.isolate.verdicts import Judged
-from stress.isolate.verdicts import judge
-from stress.isolate.verdicts import judge_reference
 from stress.model.spec import ChildSpec
 from stress.model.verdict import Verdict
 from stress.record.writer import serial_of

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
+from stress.isolate.judgement import Judged
 from stress.isolate.supervisor import ChildRun
-from stress.isolate.verdicts import Judged
 from stress.model.spec import ScenarioRef
 from stress.model.verdict import Verdict
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
 
+from stress.child.process import EXIT_FRAMEWORK
 from stress.diagnose import CrashReport
 from stress.diagnose import Diagnosis
 from stress.diagnose import diagnose
 from stress.diagnose import match
-from stress.isolate.process import EXIT_FRAMEWORK
 from stress.isolate.supervisor import ChildRun
 from stress.model.blackbox import Stamp
 from stress.model.finding import Finding

@@ -19,6 +19,16 @@ from typing import TextIO
 
 import torch
 
+from stress.child.oracle.digest import Weights
+from stress.child.oracle.digest import digest
+from stress.child.oracle.sequential import read_back
+from stress.child.oracle.wrong_value import POISON_BYTE
+from stress.child.state import state_tensors
+from stress.child.state import storage_key
+from stress.child.workload import Outcome
+from stress.child.workload import Raised
+from stress.child.workload import Workload
+from stress.child.workload import fresh_copy
 from stress.device.devices import Device
 from stress.model.blackbox import BlackBox
 from stress.model.blackbox import Writer
@@ -27,18 +37,8 @@ from stress.model.finding import Finding
 from stress.model.finding import broken
 from stress.model.plan import Plan
 from stress.model.verdict import Verdict
-from stress.oracle.digest import Weights
-from stress.oracle.digest import digest
-from stress.oracle.naming import POISON_BYTE
-from stress.oracle.sequential import read_back
-from stress.oracle.state import state_tensors
-from stress.oracle.state import storage_key
 from stress.scenario import current
 from stress.scenario.scenario import overrides
-from stress.workload import Outcome
-from stress.workload import Raised
-from stress.workload import Workload
-from stress.workload import fresh_copy
 
 SWITCH_INTERVAL_S = 1e-5
 """Between the default 5 ms and pytest-run-parallel's 1 us, which on two cores is bimodal in cost."""

@@ -6,7 +6,7 @@ import functools
 import os
 from dataclasses import dataclass
 
-_FRAMEWORK = os.path.realpath(os.path.join(os.path.dirname(__file__), os.pardir)) + os.sep
+_FRAMEWORK = os.path.realpath(os.path.join(os.path.dirname(__file__), os.pardir, os.pardir)) + os.sep
 _INSTALLED = ("site-packages", "dist-packages")
 
 

@@ -10,16 +10,16 @@ from typing import Any
 
 import torch
 
+from stress.child import tensor_tree
+from stress.child.workload import Outcome
+from stress.child.workload import Workload
+from stress.child.workload import exact_workload
+from stress.child.workload import fresh_copy
+from stress.child.workload import make_exact
+from stress.child.workload import moved
 from stress.model import seeds
-from stress.oracle import tree
 from stress.scenario import current
 from stress.scenario.scenario import overrides
-from stress.workload import Outcome
-from stress.workload import Workload
-from stress.workload import exact_workload
-from stress.workload import fresh_copy
-from stress.workload import make_exact
-from stress.workload import moved
 
 Run = list[Outcome]
 """One outcome per slot, then one per state of the arbiter; leaves on the CPU."""
@@ -97,4 +97,4 @@ def run_author_reference(
     value = scenario.reference(device, by_worker)
     outputs, finished = value if overrides(scenario, "finish") else (value, [])
     made = [outputs[slot.worker][slot.iteration] for slot in workload.plan.slots] + list(finished)
-    return [read_back(Outcome(*tree.flatten(one, "reference"))) for one in made]
+    return [read_back(Outcome(*tensor_tree.flatten(one, "reference"))) for one in made]

@@ -14,9 +14,9 @@ from types import FrameType
 from typing import TYPE_CHECKING
 from typing import Any
 
-from stress.perturb.schedule import Disturber
-from stress.perturb.scope import TraceScope
-from stress.perturb.scope import verdicts_of
+from stress.child.perturb.schedule import Disturber
+from stress.child.perturb.scope import TraceScope
+from stress.child.perturb.scope import verdicts_of
 
 if TYPE_CHECKING:
     from _typeshed import TraceFunction

@@ -1,54 +1,18 @@
-"""A fresh interpreter's main program: `... SPEC PARENT`, or `... --spare LIBRARY PARENT` to wait for a spec.
-
-A spare has torch imported and waits on stdin for a spec's path, so that on platforms that must not fork
-an attempt after a crash starts as fast as any other.
-"""
+"""The body of a `ProcessScenario` as the main program of a fresh interpreter."""
 
 from __future__ import annotations
 
 import atexit
-import os
-import sys
-from pathlib import Path
 from typing import Any
 
+from stress.child import process
 from stress.device import operator_patch
-from stress.isolate import process
 from stress.model.spec import ChildSpec
-from stress.model.spec import load_spec
-
-
-def main() -> None:
-    process.die_with_parent(int(sys.argv[-1]))
-    if sys.argv[1] == "--spare":
-        from stress.isolate.server import preload
-
-        preload(sys.argv[2])
-        line = sys.stdin.readline()
-        if not line:
-            os._exit(0)
-        spec = load_spec(Path(line.rstrip("\n")))
-    else:
-        spec = load_spec(Path(sys.argv[1]))
-    try:
-        process.prepare(spec)
-        if spec.kind != "process":
-            from stress.isolate import child
-
-            child.run(spec)
-            sys.stdout.flush()
-            sys.stderr.flush()
-    except BaseException as error:
-        process.fail(spec, error)
-    if spec.kind == "process":
-        run_program(spec)  # and return: this process ends as any program does
-    else:  # as a forked child does: how a process finalises is the subject of ProcessScenario alone
-        os._exit(0)
 
 
 def run_program(spec: ChildSpec) -> None:
     """Run a `ProcessScenario`'s body as this interpreter's main program, leaving marks for the parent."""
-    from stress.isolate import child
+    from stress.child import tasks
     from stress.model.blackbox import FLAG_BODY_FINISHED
     from stress.model.blackbox import FLAG_FINALISATION_ENTERED
     from stress.model.blackbox import BlackBox
@@ -61,7 +25,7 @@ def run_program(spec: ChildSpec) -> None:
     box = BlackBox(spec.file("blackbox"), 0)
     atexit.register(box.flag, FLAG_FINALISATION_ENTERED)  # registered first, so it runs after all others
     box.stage("import")
-    result: child.Result = {"findings": [], "notes": []}
+    result: tasks.Result = {"findings": [], "notes": []}
     try:
         if spec.sim is not None:
             from stress.device.sim import loading
@@ -75,9 +39,9 @@ def run_program(spec: ChildSpec) -> None:
         result["findings"] = [broken("scenario", str(error)).to_data()]
         _write(spec, result)
         return
+    from stress.child.workload import Raised
     from stress.device.devices import open_device
     from stress.model import seeds
-    from stress.workload import Raised
 
     seeds.seed_generators(spec.seed)
     box.stage("crew")
@@ -96,13 +60,9 @@ def run_program(spec: ChildSpec) -> None:
 
 
 def _write(spec: ChildSpec, result: dict[str, Any]) -> None:
-    from stress.isolate import child
+    from stress.child import tasks
 
     try:
-        child.write_result(spec, result)
+        tasks.write_result(spec, result)
     except OSError as error:
         process.fail(spec, error)
-
-
-if __name__ == "__main__":
-    main()

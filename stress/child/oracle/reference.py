@@ -16,27 +16,30 @@ from typing import Any
 
 import torch
 
+from stress.child import tensor_tree
+from stress.child.oracle.digest import Weights
+from stress.child.oracle.digest import digest
+from stress.child.oracle.digest import elements
+from stress.child.oracle.digest import ramps
+from stress.child.oracle.expectation import Expected
+from stress.child.oracle.expectation import expectations
+from stress.child.oracle.expectation import role_of
+from stress.child.oracle.expectation import same_run
+from stress.child.oracle.sequential import Run
+from stress.child.oracle.sequential import run_author_reference
+from stress.child.oracle.sequential import run_sequence
+from stress.child.oracle.tolerance import SPREAD_FACTOR
+from stress.child.oracle.tolerance import error_of
+from stress.child.oracle.tolerance import is_numeric
+from stress.child.oracle.tolerance import too_wide
+from stress.child.perturb.dispatch_cache import Recorder
+from stress.child.state import state_tensors
+from stress.child.workload import Workload
+from stress.child.workload import exact_input
 from stress.device.devices import Device
 from stress.model.errors import BrokenScenario
 from stress.model.plan import ORDERS
-from stress.oracle import budget
-from stress.oracle import tree
-from stress.oracle.digest import Weights
-from stress.oracle.digest import digest
-from stress.oracle.digest import elements
-from stress.oracle.digest import ramps
-from stress.oracle.expectation import Expected
-from stress.oracle.expectation import expectations
-from stress.oracle.expectation import role_of
-from stress.oracle.expectation import same_run
-from stress.oracle.sequential import Run
-from stress.oracle.sequential import run_author_reference
-from stress.oracle.sequential import run_sequence
-from stress.oracle.state import state_tensors
-from stress.perturb.dispatch_cache import Recorder
 from stress.scenario.scenario import overrides
-from stress.workload import Workload
-from stress.workload import exact_input
 
 REPEATS_WHEN_VARYING = 8
 
@@ -58,7 +61,7 @@ class Reference:
     fingerprint: str = ""
     elements_max: int = 0
     operators: list[str] = field(default_factory=list)
-    """Names of the operators that a sequential run dispatched, for `stress.perturb.dispatch_cache`."""
+    """Names of the operators that a sequential run dispatched, for `stress.child.perturb.dispatch_cache`."""
     output_bytes: list[int] = field(default_factory=list)
     """Distinct sizes of output leaves, largest first, at most eight."""
     runs: int = 0
@@ -83,11 +86,14 @@ def fingerprint(states: Sequence[Sequence[Any]], inputs: Sequence[Any]) -> str:
     state = hashlib.blake2b(digest_size=16)
     tensors = [tensor for _, tensor in state_tensors(states[0][0])]
     tensors += [
-        leaf for x in (inputs[0], inputs[-1]) for leaf in tree.leaves(x) if isinstance(leaf, torch.Tensor)
+        leaf
+        for x in (inputs[0], inputs[-1])
+        for leaf in tensor_tree.leaves(x)
+        if isinstance(leaf, torch.Tensor)
     ]
     for tensor in tensors:
         state.update(bytes(str((tensor.dtype, tuple(tensor.shape))), "ascii"))
-        state.update(tree.raw_bytes(tensor.detach().cpu()))
+        state.update(tensor_tree.raw_bytes(tensor.detach().cpu()))
     return state.hexdigest()
 
 
@@ -190,10 +196,12 @@ def _check_structures(workload: Workload, run: Run) -> None:
     for index, outcome in enumerate(run):
         if outcome.raised is None:
             role = role_of(workload, index)
-            known, where = first.setdefault(role, (tree.describe(outcome.spec), _name(workload, index)))
-            if known != tree.describe(outcome.spec):
+            known, where = first.setdefault(
+                role, (tensor_tree.describe(outcome.spec), _name(workload, index))
+            )
+            if known != tensor_tree.describe(outcome.spec):
                 raise BrokenScenario(
-                    f"{_name(workload, index)} returns the structure {tree.describe(outcome.spec)}, "
+                    f"{_name(workload, index)} returns the structure {tensor_tree.describe(outcome.spec)}, "
                     f"{where} returned {known}: "
                     "return one structure from every iteration, or write a step function per role in steps()"
                 )
@@ -226,13 +234,11 @@ def _check_alone(workload: Workload, reference: Reference) -> None:
                 )
                 continue
             error = (
-                budget.error_of(first, exact)
-                if budget.is_numeric(first.dtype)
-                else float(not torch.equal(first, exact))
+                error_of(first, exact) if is_numeric(first.dtype) else float(not torch.equal(first, exact))
             )
-            if error > one.budget[place]:
+            if error > one.allowed[place]:
                 reference.wrong_alone = reference.wrong_alone or (
-                    f"{where}: {error:.3g} from the exact value, {one.budget[place]:.3g} allowed "
+                    f"{where}: {error:.3g} from the exact value, {one.allowed[place]:.3g} allowed "
                     "(a stated multiple of the CPU's own error)"
                 )
             if reference.varies_alone and len(one.variants) > 1:
@@ -240,9 +246,9 @@ def _check_alone(workload: Workload, reference: Reference) -> None:
 
 
 def _check_repeatable(reference: Reference, where: str, one: Expected, place: int) -> None:
-    spread, allowed = one.spread[place], one.budget[place]
-    tolerance = budget.SPREAD_FACTOR * spread
-    if spread > allowed or budget.too_wide(tolerance, one.scale[place], half=one.half[place]):
+    spread, allowed = one.spread[place], one.allowed[place]
+    tolerance = SPREAD_FACTOR * spread
+    if spread > allowed or too_wide(tolerance, one.scale[place], half=one.half[place]):
         reference.not_repeatable = reference.not_repeatable or (
             f"{where}: one thread alone gives values {spread:.3g} apart, {allowed:.3g} allowed"
         )

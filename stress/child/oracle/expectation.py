@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
-from stress.oracle import budget
-from stress.oracle import tree
-from stress.oracle.sequential import Run
-from stress.workload import Outcome
-from stress.workload import Raised
-from stress.workload import Workload
+from stress.child import tensor_tree
+from stress.child.oracle import tolerance
+from stress.child.oracle.sequential import Run
+from stress.child.workload import Outcome
+from stress.child.workload import Raised
+from stress.child.workload import Workload
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Expected:
     variants: list[list[torch.Tensor]] = field(default_factory=list)
     raised: list[Raised] = field(default_factory=list)
     exact: list[torch.Tensor] = field(default_factory=list)
-    budget: list[float] = field(default_factory=list)
+    allowed: list[float] = field(default_factory=list)
     scale: list[float] = field(default_factory=list)
     """Size of the values: the largest of this iteration, at least the median over the role's iterations."""
     half: list[bool] = field(default_factory=list)
@@ -39,7 +39,7 @@ class Expected:
     def to_data(self) -> dict[str, Any]:
         data = {
             name: getattr(self, name)
-            for name in ("spec", "variants", "exact", "budget", "scale", "half", "spread")
+            for name in ("spec", "variants", "exact", "allowed", "scale", "half", "spread")
         }
         return {**data, "raised": [asdict(one) for one in self.raised]}
 
@@ -56,7 +56,7 @@ def same_outcome(left: Outcome, right: Outcome) -> bool:
     return (
         left.raised == right.raised
         and len(left.leaves) == len(right.leaves)
-        and all(map(tree.same_bits, left.leaves, right.leaves))
+        and all(map(tensor_tree.same_bits, left.leaves, right.leaves))
     )
 
 
@@ -70,16 +70,16 @@ def expectations(
         for run in runs:
             if not any(same_outcome(run[index], known) for known in distinct):
                 distinct.append(run[index])
-        one = Expected(tree.describe(distinct[0].spec) if distinct[0].spec is not None else "")
+        one = Expected(tensor_tree.describe(distinct[0].spec) if distinct[0].spec is not None else "")
         one.variants = [outcome.leaves for outcome in distinct if outcome.raised is None]
         one.raised = [outcome.raised for outcome in distinct if outcome.raised is not None]
         whole = [run[index] for run in ([outputs] if outputs else runs) if run[index].raised is None]
-        one.half = [budget.is_half(leaf.dtype) for leaf in (whole[0].leaves if whole else [])]
+        one.half = [tolerance.is_half(leaf.dtype) for leaf in (whole[0].leaves if whole else [])]
         if exact and exact[index].raised is None:
             one.exact = exact[index].leaves
         made.append(one)
     if exact:
-        _set_budgets(workload, made, cpu)
+        _set_allowed(workload, made, cpu)
     _pool_spreads(workload, made)
     return made
 
@@ -98,11 +98,11 @@ def _pool_spreads(workload: Workload, expectations: list[Expected]) -> None:
 def _spread(values: Sequence[torch.Tensor]) -> float:
     """Return the largest distance between the values of one leaf; infinite where it means nothing."""
     first = values[0]
-    if all(tree.same_bits(first, other) for other in values[1:]):
+    if all(tensor_tree.same_bits(first, other) for other in values[1:]):
         return 0.0
-    if any(other.shape != first.shape for other in values) or not budget.is_numeric(first.dtype):
+    if any(other.shape != first.shape for other in values) or not tolerance.is_numeric(first.dtype):
         return float("inf")
-    return max(budget.error_of(a, b) for a in values for b in values)
+    return max(tolerance.error_of(a, b) for a in values for b in values)
 
 
 def role_of(workload: Workload, index: int) -> int:
@@ -111,7 +111,7 @@ def role_of(workload: Workload, index: int) -> int:
     return workload.role(slots[index]) if index < len(slots) else -1
 
 
-def _set_budgets(workload: Workload, made: list[Expected], cpu: Run) -> None:
+def _set_allowed(workload: Workload, made: list[Expected], cpu: Run) -> None:
     """Allow `ERROR_FACTOR` times the CPU's own relative error, pooled over the iterations of a role.
 
     Relative to the size of this iteration's value, but never to less than the median size: a sum that
@@ -123,14 +123,14 @@ def _set_budgets(workload: Workload, made: list[Expected], cpu: Run) -> None:
         for place, (exact, narrow, _) in enumerate(zip(one.exact, cpu[index].leaves, one.half, strict=False)):
             by_leaf.setdefault((role_of(workload, index), place), []).append((one, exact, narrow))
     for (_, place), members in sorted(by_leaf.items()):
-        typical = statistics.median(budget.magnitude(exact) for _, exact, _ in members)
+        typical = statistics.median(tolerance.magnitude(exact) for _, exact, _ in members)
         relative = 0.0
         for one, exact, narrow in members:
-            scale = max(budget.magnitude(exact), typical)
+            scale = max(tolerance.magnitude(exact), typical)
             one.scale.append(scale)
             if scale and exact.shape == narrow.shape:
-                relative = max(relative, budget.error_of(narrow, exact) / scale)
-            relative = max(relative, budget.epsilon(narrow.dtype))
+                relative = max(relative, tolerance.error_of(narrow, exact) / scale)
+            relative = max(relative, tolerance.epsilon(narrow.dtype))
         for one, _, _ in members:
-            factor = budget.ERROR_FACTOR_HALF if one.half[place] else budget.ERROR_FACTOR
-            one.budget.append(factor * relative * one.scale[place])
+            factor = tolerance.ERROR_FACTOR_HALF if one.half[place] else tolerance.ERROR_FACTOR
+            one.allowed.append(factor * relative * one.scale[place])

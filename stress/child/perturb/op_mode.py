@@ -14,8 +14,8 @@ from typing import Any
 from torch.utils import _python_dispatch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from stress.perturb.schedule import YIELD_S
-from stress.perturb.schedule import Disturber
+from stress.child.perturb.schedule import YIELD_S
+from stress.child.perturb.schedule import Disturber
 
 # Module globals of torch that every mode saves at entry and restores at exit. Crew threads enter and leave in
 # any order, and "restore what I saw" then leaves them set for ever (23 of 30 crews): the first one in keeps

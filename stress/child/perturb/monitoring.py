@@ -15,9 +15,9 @@ import threading
 from types import CodeType
 from typing import Any
 
-from stress.perturb.schedule import Disturber
-from stress.perturb.scope import TraceScope
-from stress.perturb.scope import verdicts_of
+from stress.child.perturb.schedule import Disturber
+from stress.child.perturb.scope import TraceScope
+from stress.child.perturb.scope import verdicts_of
 
 # 0, 1, 2 and 5 are spoken for: debugger, coverage, profiler, optimiser.
 _TOOL_IDS = (3, 4)

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Protocol
 
-from stress.perturb.schedule import Disturber
-from stress.perturb.scope import TraceScope
+from stress.child.perturb.schedule import Disturber
+from stress.child.perturb.scope import TraceScope
 
 MODES = ("none", "op", "line", "opcode")
 LEVEL_NAMES = ("off", "low", "high")
@@ -49,7 +49,7 @@ def kept_ready() -> Iterator[None]:
     if sys.version_info < (3, 12):
         yield
         return
-    from stress.perturb.monitoring import MONITOR
+    from stress.child.perturb.monitoring import MONITOR
 
     MONITOR.hold()
     try:
@@ -147,13 +147,13 @@ class Perturbation(AbstractContextManager["Perturbation"]):
     def _make_boundaries(self, disturber: Disturber) -> Boundaries:
         """Import what the mode needs only now: torch for "op", and one of two ways to see lines."""
         if self.mode == "op":
-            from stress.perturb.op_mode import OpBoundaries
+            from stress.child.perturb.op_mode import OpBoundaries
 
             return OpBoundaries(disturber, self._stamp)
         if sys.version_info >= (3, 12):
-            from stress.perturb.monitoring import MonitoredThread
+            from stress.child.perturb.monitoring import MonitoredThread
 
             return MonitoredThread(disturber, self._scope, self.mode, self.level, self._seed)
-        from stress.perturb.settrace import TracedThread
+        from stress.child.perturb.settrace import TracedThread
 
         return TracedThread(disturber, self._scope, self.mode, self.level, self._seed)

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
+from stress.child import process
 from stress.device import operator_patch
-from stress.isolate import process
 from stress.model.blackbox import BlackBox
 from stress.model.blackbox import Writer
 from stress.model.errors import BrokenScenario
@@ -32,8 +32,8 @@ from stress.scenario.scenario import overrides
 from stress.scenario.scenario import waves_of
 
 if TYPE_CHECKING:
-    from stress.oracle.reference import Reference
-    from stress.workload import Workload
+    from stress.child.oracle.reference import Reference
+    from stress.child.workload import Workload
 
 Result = dict[str, Any]
 ALONE_RAISES = "one thread alone raises"
@@ -42,6 +42,13 @@ ALONE_RAISES = "one thread alone raises"
 def run(spec: ChildSpec) -> None:
     """Do what `spec` says and write the result file; never raises for what the scenario does."""
     write_result(spec, result_of(spec))
+
+
+def _named(kind: str) -> Callable[[ChildSpec, Result], list[Finding]]:
+    """Return the task that a spec names as "module:function": it stands in a room above this one."""
+    module, _, function = kind.partition(":")
+    task: Callable[[ChildSpec, Result], list[Finding]] = getattr(importlib.import_module(module), function)
+    return task
 
 
 def write_result(spec: ChildSpec, result: Result) -> None:
@@ -58,10 +65,6 @@ def result_of(spec: ChildSpec, *, join_deadline_s: float | None = None) -> Resul
         "reference": _reference,
         "crew": lambda one, into: _crew(one, into, join_deadline_s),
         "probe": _probe,
-        "tsan-control": lambda one, into: importlib.import_module("stress.sanitizer.python.control").run(
-            one, into
-        ),
-        "throughput": lambda one, into: importlib.import_module("stress.throughput.window").run(one, into),
     }
     try:
         if spec.kind == "probe":
@@ -71,7 +74,7 @@ def result_of(spec: ChildSpec, *, join_deadline_s: float | None = None) -> Resul
 
             loading.prepare(spec)  # before the author's file, which may look for what torch.mps has
         operator_patch.apply(spec.operators, spec.device)
-        findings = body[spec.kind](spec, result)
+        findings = (body.get(spec.kind) or _named(spec.kind))(spec, result)
     except LibraryError as error:
         findings = [Finding(Verdict.ERROR, "library", f"the simulated device cannot be loaded: {error}")]
     except operator_patch.OperatorError as error:
@@ -100,8 +103,8 @@ def result_of(spec: ChildSpec, *, join_deadline_s: float | None = None) -> Resul
 
 def workload_of(spec: ChildSpec) -> Workload:
     """Return the scenario with its plan; raise `BrokenScenario` for one that cannot be run."""
+    from stress.child.workload import Workload
     from stress.model.plan import Plan
-    from stress.workload import Workload
 
     assert spec.scenario is not None
     scenario = load_scenario(
@@ -117,9 +120,9 @@ def workload_of(spec: ChildSpec) -> Workload:
 def _reference(spec: ChildSpec, result: Result) -> list[Finding]:
     import torch
 
+    from stress.child.oracle import store
+    from stress.child.oracle.reference import ReferenceMaker
     from stress.device.devices import open_device
-    from stress.oracle import store
-    from stress.oracle.reference import ReferenceMaker
 
     torch.set_num_threads(1)
     box = BlackBox(spec.file("blackbox"), 0)
@@ -160,16 +163,16 @@ def _alone_findings(reference: Reference) -> list[Finding]:
 def _crew(spec: ChildSpec, result: Result, join_deadline_s: float | None) -> list[Finding]:
     import torch
 
-    from stress.crew import Crew
+    from stress.child.crew import Crew
+    from stress.child.oracle import store
+    from stress.child.oracle.digest import ramps
+    from stress.child.oracle.reference import Reference
+    from stress.child.oracle.reference import fingerprint
+    from stress.child.oracle.sequential import read_back
+    from stress.child.perturb import dispatch_cache
+    from stress.child.workload import moved
     from stress.device.devices import Sim
     from stress.device.devices import open_device
-    from stress.oracle import store
-    from stress.oracle.digest import ramps
-    from stress.oracle.reference import Reference
-    from stress.oracle.reference import fingerprint
-    from stress.oracle.sequential import read_back
-    from stress.perturb import dispatch_cache
-    from stress.workload import moved
 
     torch.set_num_threads(1)
     clock = _Clock(result)
@@ -245,7 +248,7 @@ def _judge(
     finished: list[Any],
     result: Result,
 ) -> list[Finding]:
-    from stress.oracle.judge import Judge
+    from stress.child.oracle.judge import Judge
 
     if _readback(spec, workload) == "digest":
         # The arbiter's value is small and read back whole; its expectations come after the slots'.
@@ -284,7 +287,7 @@ def _final_synchronize(device: Any) -> list[Finding]:
 def _perturbation(spec: ChildSpec) -> Callable[[int, Writer], Any]:
     if spec.perturb_mode == "none":
         return lambda _worker, _writer: nullcontext()
-    from stress import perturb
+    from stress.child import perturb
     from stress.model import seeds
 
     assert spec.scenario is not None

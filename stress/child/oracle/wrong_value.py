@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from stress.oracle import tree
-from stress.oracle.budget import is_numeric
+from stress.child import tensor_tree
+from stress.child.oracle.tolerance import is_numeric
 
 POISON_BYTE = 0xA5
 _POISON_SHARE = 0.9
@@ -36,7 +36,7 @@ def name(
     if _poisoned(got, wrong):
         return "unwritten", None
     for candidate in candidates:
-        if tree.same_bits(got, candidate.value):
+        if tensor_tree.same_bits(got, candidate.value):
             return ("stale" if candidate.own_earlier else "cross-talk"), candidate.owner
     torn = _torn_with(got, wrong, candidates)
     if torn is not None:
@@ -50,7 +50,7 @@ def _poisoned(got: torch.Tensor, wrong: torch.Tensor) -> bool:
     """Whether the wrong elements still hold the bytes that were written before the memory was freed."""
     if not got.numel() or not wrong.any():
         return False
-    per_element = tree.as_bytes(got).view(-1, got.element_size())
+    per_element = tensor_tree.as_bytes(got).view(-1, got.element_size())
     poison = (per_element == POISON_BYTE).all(dim=1)
     return float(poison[wrong.reshape(-1)].float().mean()) >= _POISON_SHARE
 

@@ -9,19 +9,23 @@ from dataclasses import field
 
 import torch
 
+from stress.child import tensor_tree
+from stress.child.oracle import wrong_value
+from stress.child.oracle.expectation import Expected
+from stress.child.oracle.tolerance import SPREAD_FACTOR
+from stress.child.oracle.tolerance import distance
+from stress.child.oracle.tolerance import is_numeric
+from stress.child.oracle.tolerance import magnitude
+from stress.child.oracle.tolerance import too_wide
+from stress.child.perturb.dispatch_cache import INSTRUMENT_ERROR
+from stress.child.workload import Outcome
 from stress.model.finding import Finding
 from stress.model.finding import broken
 from stress.model.plan import Plan
 from stress.model.plan import Slot
 from stress.model.verdict import Verdict
-from stress.oracle import budget
-from stress.oracle import naming
-from stress.oracle import tree
-from stress.oracle.expectation import Expected
-from stress.perturb.dispatch_cache import INSTRUMENT_ERROR
 from stress.scenario.scenario import Scenario
 from stress.scenario.scenario import overrides
-from stress.workload import Outcome
 
 NAMED_MAX = 20
 """Wrong values named per attempt; the rest are counted. Naming compares with every other expectation."""
@@ -101,9 +105,9 @@ class Judge:
             text = f"returned a value, but the sequential run raises {expected[0].raised[0]}"
             self._add(Finding(Verdict.RACE, "no-exception", text), slot)
             return
-        usable = [one for one in expected if one.variants and one.spec == tree.describe(outcome.spec)]
+        usable = [one for one in expected if one.variants and one.spec == tensor_tree.describe(outcome.spec)]
         if not usable:
-            text = f"the value has the structure {tree.describe(outcome.spec)}, the sequential run's {expected[0].spec}"
+            text = f"the value has the structure {tensor_tree.describe(outcome.spec)}, the sequential run's {expected[0].spec}"
             self._add(Finding(Verdict.MISMATCH, "structure", text), slot)
         elif self.compares:
             self._judge_by_author(index, outcome, usable, slot)
@@ -130,16 +134,16 @@ class Judge:
     def _judge_by_author(
         self, index: int, outcome: Outcome, expected: Sequence[Expected], slot: Slot | None
     ) -> None:
-        got = tree.unflatten(outcome.leaves, outcome.spec)
+        got = tensor_tree.unflatten(outcome.leaves, outcome.spec)
         answer: bool | str = False
         for variant in (variant for one in expected for variant in one.variants):
             try:
-                answer = self.scenario.compare(got, tree.unflatten(variant, outcome.spec))
+                answer = self.scenario.compare(got, tensor_tree.unflatten(variant, outcome.spec))
             except Exception as error:
                 self._add(broken("compare", f"compare raised {type(error).__name__}: {error}"), slot)
                 return
             if answer is True:
-                self.result.bitwise += all(map(tree.same_bits, outcome.leaves, variant))
+                self.result.bitwise += all(map(tensor_tree.same_bits, outcome.leaves, variant))
                 return
         if self._counts_only():
             return
@@ -151,7 +155,7 @@ class Judge:
     def _judge_leaf(
         self, index: int, place: int, got: torch.Tensor, expected: Sequence[Expected], slot: Slot | None
     ) -> None:
-        if any(tree.same_bits(got, variant[place]) for one in expected for variant in one.variants):
+        if any(tensor_tree.same_bits(got, variant[place]) for one in expected for variant in one.variants):
             self.result.bitwise += 1
             varying = [_tolerance(one, place) for one in expected if one.spread[place]]
             vague = next((one for one in varying if one.is_vague), None)
@@ -169,7 +173,7 @@ class Judge:
             center, allowed = tolerance.center, tolerance.allowed
             if center.shape != got.shape or values[0].dtype != got.dtype:
                 continue
-            gap = self._forgive_overflow(budget.distance(got, center), got, values[0])
+            gap = self._forgive_overflow(distance(got, center), got, values[0])
             error = float(gap.max()) if gap.numel() else 0.0
             if error <= allowed:
                 if tolerance.is_vague:
@@ -195,7 +199,7 @@ class Judge:
     @staticmethod
     def _forgive_overflow(gap: torch.Tensor, got: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         """Where the narrow dtype overflows, the exact value is no measure: the sequential one is."""
-        if value.shape == got.shape and budget.is_numeric(got.dtype):
+        if value.shape == got.shape and is_numeric(got.dtype):
             same = (got == value) | (torch.isnan(got) & torch.isnan(value))
             gap = torch.where(same & ~torch.isfinite(value), torch.zeros_like(gap), gap)
         return gap
@@ -225,10 +229,10 @@ class Judge:
                 output=place,
             )
         if measured is None:
-            gap = budget.distance(got, right)
+            gap = distance(got, right)
             measured = (gap > 0, float(gap.max()) if gap.numel() else 0.0, 0.0)
         wrong, error, allowed = measured
-        name, whose = naming.name(got, right, wrong, self._candidates(index, place, slot))
+        name, whose = wrong_value.name(got, right, wrong, self._candidates(index, place, slot))
         count = int(wrong.sum())
         first = wrong.nonzero()[0].tolist() if count else []
         text = _TEXT[name].format(whose=whose)
@@ -240,7 +244,7 @@ class Judge:
             error_max=error if error != float("inf") else None, error_allowed=allowed, whose=whose,
         )  # fmt: skip
 
-    def _candidates(self, index: int, place: int, slot: Slot | None) -> Iterator[naming.Candidate]:
+    def _candidates(self, index: int, place: int, slot: Slot | None) -> Iterator[wrong_value.Candidate]:
         """Yield the right values of all other iterations, this thread's earlier ones first."""
 
         def others() -> Iterator[tuple[bool, Slot, int]]:
@@ -254,7 +258,7 @@ class Judge:
         for not_own, other, other_index in sorted(others(), key=lambda one: one[0]):
             for variant in self.references[0][other_index].variants:
                 if place < len(variant):
-                    yield naming.Candidate(str(other), not not_own, variant[place])
+                    yield wrong_value.Candidate(str(other), not not_own, variant[place])
 
 
 @dataclass(frozen=True)
@@ -275,25 +279,25 @@ class _Tolerance:
     def scale(self) -> float:
         """Return the size of the values."""
         exact = self.expected.exact
-        return self.expected.scale[self.place] if exact else budget.magnitude(self.center)
+        return self.expected.scale[self.place] if exact else magnitude(self.center)
 
     @property
     def is_vague(self) -> bool:
         """Whether it could not tell right from wrong."""
         half = self.expected.half[self.place]
-        return self.spread == float("inf") or budget.too_wide(self.allowed, self.scale, half=half)
+        return self.spread == float("inf") or too_wide(self.allowed, self.scale, half=half)
 
 
 def _tolerance(one: Expected, place: int) -> _Tolerance:
     values = [variant[place] for variant in one.variants]
-    spread, numeric = one.spread[place], budget.is_numeric(values[0].dtype)
+    spread, numeric = one.spread[place], is_numeric(values[0].dtype)
     if spread == float("inf"):
         return _Tolerance(one, place, values[0], 0.0)
-    own = one.budget[place] if one.exact and numeric else 0.0
+    own = one.allowed[place] if one.exact and numeric else 0.0
     if spread and numeric:
         wide = torch.complex128 if values[0].is_complex() else torch.float64
         center = torch.stack([value.to(wide) for value in values]).mean(dim=0)
-        return _Tolerance(one, place, center, budget.SPREAD_FACTOR * spread + own)
+        return _Tolerance(one, place, center, SPREAD_FACTOR * spread + own)
     return _Tolerance(one, place, one.exact[place] if one.exact and numeric else values[0], own)
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from stress.oracle.tree import as_bytes
-from stress.oracle.tree import raw_bytes
+from stress.child.tensor_tree import as_bytes
+from stress.child.tensor_tree import raw_bytes
 
 _ALIGNMENT_BYTES = 64
 

@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stress.isolate import process
+from stress.child import process
 from stress.model.errors import LibraryError
 from stress.model.spec import ChildSpec
 from stress.model.spec import load_spec
@@ -105,9 +105,9 @@ class Server:
             os.close(descriptor)
         spec = self._spec = load_spec(spec_path)
         process.prepare(spec)
-        from stress.isolate import child
+        from stress.child import tasks
 
-        child.run(spec)
+        tasks.run(spec)
         sys.stdout.flush()
         sys.stderr.flush()
 
@@ -153,12 +153,12 @@ PRELOADED = (
     "torch.nn.functional",
     "torch.utils._python_dispatch",
     "torch.utils._pytree",
-    "stress.crew",
-    "stress.isolate.child",
-    "stress.oracle.judge",
-    "stress.oracle.reference",
-    "stress.oracle.store",
-    "stress.perturb.op_mode",
+    "stress.child.crew",
+    "stress.child.tasks",
+    "stress.child.oracle.judge",
+    "stress.child.oracle.reference",
+    "stress.child.oracle.store",
+    "stress.child.perturb.op_mode",
     "stress.record.torch_build",
 )
 
@@ -174,7 +174,7 @@ def preload(sim_library: str = "", more: Sequence[str] = ()) -> None:
             loading.load(sim_library)
     for name in more:  # behind the device: what asks whether there is an MPS fixes the answer for the process
         importlib.import_module(name)
-    from stress.perturb import dispatch_cache
+    from stress.child.perturb import dispatch_cache
 
     dispatch_cache.resolve_all()  # in the server, so that every child inherits it
 

@@ -15,6 +15,10 @@ from typing import Any
 
 import torch
 
+from stress.child import tensor_tree
+from stress.child.state import exact_dtype
+from stress.child.state import state_tensors
+from stress.child.state import to_exact
 from stress.model import seeds
 from stress.model.errors import BrokenScenario
 from stress.model.finding import Finding
@@ -22,10 +26,6 @@ from stress.model.finding import broken
 from stress.model.plan import Plan
 from stress.model.plan import Slot
 from stress.model.verdict import Verdict
-from stress.oracle import tree
-from stress.oracle.state import exact_dtype
-from stress.oracle.state import state_tensors
-from stress.oracle.state import to_exact
 from stress.scenario.scenario import Scenario
 from stress.scenario.scenario import overrides
 
@@ -162,7 +162,7 @@ class Workload:
                 "setup builds a different state on the CPU and on the device: let it depend on nothing else"
             )
         for (path, tensor), (_, expected) in zip(own, cpu, strict=True):
-            if not tree.same_bits(tensor.detach().cpu(), expected.detach()):
+            if not tensor_tree.same_bits(tensor.detach().cpu(), expected.detach()):
                 raise BrokenScenario(
                     f"the initial {path} differs from the CPU's: setup must draw on the CPU and then move "
                     "(torch.randn(...).to(device)), and draw only from torch's, random's or numpy's default generators"
@@ -177,7 +177,7 @@ class Workload:
         made = self._draw(seed)
         if index == 0 and overrides(self.scenario, "make_input"):
             for left, right in zip(_tensors(made), _tensors(self._draw(seed)), strict=True):
-                if not tree.same_bits(left, right):
+                if not tensor_tree.same_bits(left, right):
                     raise BrokenScenario(
                         "make_input gave two different inputs for one seed: draw from the generator it is given, and from nothing else"
                     )
@@ -218,7 +218,7 @@ class Workload:
             value = role(self.state_of(states, slot), x)
         except BaseException as error:  # SystemExit and KeyboardInterrupt of a step are its outcome too
             return Outcome(raised=Raised.of(error))
-        leaves, spec = tree.flatten(value, _where(role))
+        leaves, spec = tensor_tree.flatten(value, _where(role))
         return Outcome(leaves, spec)
 
     def finish(self, states: Sequence[Sequence[Any]]) -> list[Outcome]:
@@ -232,7 +232,7 @@ class Workload:
             except BaseException as error:
                 outcomes.append(Outcome(raised=Raised.of(error)))
                 continue
-            outcomes.append(Outcome(*tree.flatten(value, "finish")))
+            outcomes.append(Outcome(*tensor_tree.flatten(value, "finish")))
         return outcomes
 
 
@@ -240,11 +240,11 @@ def fresh_copy(x: Any) -> Any:
     """Return a copy whose tensors are new and lie on the same device; other values are deep-copied."""
     if isinstance(x, torch.Tensor):
         return x.clone()
-    return tree.map_tensors(torch.clone, copy.copy(x)) if _tensors(x) else copy.deepcopy(x)
+    return tensor_tree.map_tensors(torch.clone, copy.copy(x)) if _tensors(x) else copy.deepcopy(x)
 
 
 def moved(x: Any, device: torch.device) -> Any:
-    return tree.map_tensors(lambda tensor: tensor.to(device), x)
+    return tensor_tree.map_tensors(lambda tensor: tensor.to(device), x)
 
 
 def exact_workload(workload: Workload) -> Workload:
@@ -258,7 +258,7 @@ def exact_workload(workload: Workload) -> Workload:
 
 
 def exact_input(x: Any) -> Any:
-    return tree.map_tensors(lambda tensor: tensor.to(exact_dtype(tensor.dtype)), x)
+    return tensor_tree.map_tensors(lambda tensor: tensor.to(exact_dtype(tensor.dtype)), x)
 
 
 def make_exact(states: Sequence[Sequence[Any]]) -> None:
@@ -267,7 +267,7 @@ def make_exact(states: Sequence[Sequence[Any]]) -> None:
 
 
 def _tensors(value: Any) -> list[torch.Tensor]:
-    return [leaf for leaf in tree.leaves(value) if isinstance(leaf, torch.Tensor)]
+    return [leaf for leaf in tensor_tree.leaves(value) if isinstance(leaf, torch.Tensor)]
 
 
 def _where(function: Any) -> str:

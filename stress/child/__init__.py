@@ -1,0 +1,1 @@
+"""Inside a child process: the task, the workload, the crew, the oracle, the perturbation."""

@@ -1,0 +1,172 @@
+"""The parent's side of the fork server: ask for children, collect how they end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from collections.abc import Sequence
+
+from stress.isolate.backend import Child
+from stress.isolate.backend import Exit
+from stress.isolate.backend import IsolationError
+from stress.isolate.backend import interpreter
+from stress.model.spec import ChildSpec
+
+SERVER_START_S_MAX = 120.0
+
+
+class ForkServer:
+    """Children forked from a server process that is started once, with the simulated device loaded if there is one."""
+
+    def __init__(
+        self, sim_library: str = "", python: str = sys.executable, preload: Sequence[str] = ()
+    ) -> None:
+        """Make a server that has the modules `preload` imported, too: slow ones, which run no op while they load."""
+        self._sim_library, self._python, self._preload = sim_library, python, tuple(preload)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self._log = tempfile.TemporaryFile(prefix="mps-stress-server-")  # noqa: SIM115
+        self._buffer = b""
+        self._ready = False
+        self._next_id = 0
+        self.exits: dict[int, Exit] = {}
+        self.pids: dict[int, int] = {}
+
+    def warm_up(self) -> None:
+        """Start the server without waiting for it: importing torch takes about two seconds."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        self.close()
+        ours, theirs = socket.socketpair()
+        self._socket, self._ready, self._buffer = ours, False, b""
+        with theirs:
+            self._process = subprocess.Popen(
+                [
+                    *interpreter("stress.isolate.fork_server_main", self._python),
+                    str(theirs.fileno()),
+                    str(os.getpid()),
+                    self._sim_library,
+                    *self._preload,
+                ],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=self._log,
+                process_group=0,  # Ctrl-C goes to pytest alone, which ends the server in its turn
+            )
+
+    def start(self, spec: ChildSpec) -> Child:
+        """Fork a child for `spec`; raise `IsolationError` when the server cannot run."""
+        self.warm_up()
+        deadline = time.monotonic() + SERVER_START_S_MAX
+        while not self._ready:
+            self.receive(deadline - time.monotonic())
+            if time.monotonic() > deadline:
+                raise self._lost(f"the fork server did not start in {SERVER_START_S_MAX:.0f} s")
+        self._next_id += 1
+        number = self._next_id
+        self._send({"op": "start", "id": number, "spec": str(spec.dump())})
+        while number not in self.pids:
+            self.receive(deadline - time.monotonic())
+            if time.monotonic() > deadline:
+                raise self._lost(f"the fork server did not answer for {SERVER_START_S_MAX:.0f} s")
+        return _ForkedChild(self, number, self.pids[number])
+
+    def send_signal(self, number: int, signal_number: int, *, group: bool) -> None:
+        """Let the server send it: only the process that reaps a child knows that its pid is still its own."""
+        if self._socket is None:
+            return  # a lost server's children are gone already
+        with contextlib.suppress(IsolationError):  # the next wait or start tells
+            self._send({"op": "signal", "id": number, "signal": signal_number, "group": group})
+
+    def receive(self, timeout_s: float) -> None:
+        """Take in what the server says within `timeout_s`."""
+        if self._socket is None:
+            raise IsolationError("the fork server is gone")
+        self._socket.settimeout(max(0.001, timeout_s))
+        try:
+            data = self._socket.recv(65536)
+        except TimeoutError:
+            return
+        except OSError as error:
+            raise self._lost(f"lost the fork server ({error})") from error
+        if not data:
+            raise self._lost("the fork server ended")
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        for line in lines:
+            message = json.loads(line)
+            if "ready" in message:
+                self._ready = True
+            elif "pid" in message:
+                self.pids[message["id"]] = message["pid"]
+            else:
+                self.exits[message["id"]] = Exit(message["exit"], message["cpu_s"], message["peak_rss_bytes"])
+
+    def _send(self, message: Mapping[str, object]) -> None:
+        assert self._socket is not None
+        try:
+            self._socket.sendall(json.dumps(message).encode() + b"\n")
+        except OSError as error:
+            raise self._lost(f"lost the fork server ({error})") from error
+
+    def _lost(self, what: str) -> IsolationError:
+        """Clean up after a server that died, so that the next child gets a new one.
+
+        Its children die with it, by their death signal, but what they started does not.
+        """
+        for number, pid in self.pids.items():
+            if number not in self.exits:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(pid, signal.SIGKILL)
+        error = IsolationError(f"{what}: {self._log_text()}")
+        self.close()
+        return error
+
+    def _log_text(self) -> str:
+        self._log.seek(0)
+        text = self._log.read()[-4000:].decode(errors="replace").strip()
+        return text or "it left no message (was it killed?)"
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()  # the server sees the end of file, kills its children and ends
+            self._socket = None
+        if self._process is not None:
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+
+
+class _ForkedChild:
+    def __init__(self, server: ForkServer, number: int, pid: int) -> None:
+        self._server, self._number, self.pid = server, number, pid
+
+    def wait(self, timeout_s: float) -> Exit | None:
+        deadline = time.monotonic() + timeout_s
+        while self._number not in self._server.exits:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return None
+            self._server.receive(left)
+        return self._server.exits[self._number]
+
+    def signal(self, number: int) -> None:
+        self._server.send_signal(self._number, number, group=False)
+
+    def kill_group(self) -> None:
+        self._server.send_signal(self._number, signal.SIGKILL, group=True)
+
+    def close(self) -> None:
+        self._server.pids.pop(self._number, None)
+        self._server.exits.pop(self._number, None)
