@@ -29,12 +29,12 @@ from stress.isolate.supervisor import ChildRun
 from stress.isolate.supervisor import Supervisor
 from stress.model import seeds
 from stress.model.spec import ChildSpec
+from stress.plugin import tsan_run
 from stress.power.allocation import Entry
 from stress.power.allocation import load
 from stress.power.runnable import Runnable
 from stress.power.runnable import resolve
 from stress.power.subject import Subject
-from stress.sanitizer.python import session
 
 ATTEMPTS_DEFAULT = 2
 DEADLINE_S = 60.0
@@ -60,11 +60,11 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._plain: Build = default_builder().ensure(print)
-        self._tsan: Build = session.build(print)
-        self.children = session.children_of(self._tsan.library)
+        self._tsan: Build = tsan_run.build(print)
+        self.children = tsan_run.children_of(self._tsan.library)
         self._references = Supervisor(str(self._plain.library))
         self._crews = Supervisor(str(self._tsan.library), tsan=self.children)
-        session.control(self._crews, self.children, self._tsan.spec(Subject("fork").sim))
+        tsan_run.control(self._crews, self.children, self._tsan.spec(Subject("fork").sim))
         self._made = 0
 
     def close(self) -> None:
@@ -130,7 +130,7 @@ def measure(names: list[str], attempts: int) -> None:
     """Print a line per fault, and at the end how many were reported."""
     folder = Path(tempfile.mkdtemp(prefix="mps-stress-tsan-zoo-"))
     bench = Bench(folder)
-    print(session.header_line(bench.children), flush=True)
+    print(tsan_run.header_line(bench.children), flush=True)
     print("fault | scenario | declared p | p=1 | twin | verdicts at p=1 | signatures", flush=True)
     found = Counter[str]()
     started = time.monotonic()

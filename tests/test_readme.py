@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stress import option_table
+from stress.plugin import option_table
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()

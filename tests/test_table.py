@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from stress.report.table import closing_table
-from stress.report.table import note_lines
-from stress.report.table import sentences
+from stress.plugin.terminal.table import closing_table
+from stress.plugin.terminal.table import note_lines
+from stress.plugin.terminal.table import sentences
 
 
 def row(item: str, **changes: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from stress import cli
-from stress import option_table
+from stress.plugin import option_table
 from stress.record.aggregate.groups import Kind
 from stress.record.aggregate.groups import kind_of
 from stress.record.writer import encode

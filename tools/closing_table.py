@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from stress.model.verdict import Verdict
+from stress.plugin.terminal.table import closing_table
+from stress.plugin.terminal.table import note_lines
+from stress.plugin.terminal.table import sentences
 from stress.record import RunReader
-from stress.report.table import closing_table
-from stress.report.table import note_lines
-from stress.report.table import sentences
 
 WIDTH = 100
 

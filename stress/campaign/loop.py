@@ -12,17 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from stress import late_reports
 from stress.campaign.allocation import chances
 from stress.campaign.folding import bytes_in
 from stress.campaign.folding import fold_oldest
 from stress.campaign.line import RateLine
 from stress.campaign.tally import Arm
 from stress.campaign.tally import Tally
-from stress.isolate.attempt import Turn
-from stress.items import ScenarioItem
-from stress.run import Run
-from stress.runner import ItemRunner
+from stress.plugin import late_crash_reports
+from stress.plugin.item import Turn
+from stress.plugin.item_runner import ItemRunner
+from stress.plugin.items import ScenarioItem
+from stress.plugin.run import Run
 
 TURN_ATTEMPTS = 25
 TURN_S = 20.0
@@ -114,7 +114,7 @@ class Campaign:
         share_s = TURN_S if arm.is_canary else max(0.0, min(TURN_S, self.left_s))
         before = len(self.tally.news)
         ItemRunner(self.run, spec, Turn(settings, dict(arm.first), share_s)).execute()
-        self.late += late_reports.settle(self.run)
+        self.late += late_crash_reports.settle(self.run)
         for news in list(self.tally.news.values())[before:]:
             self.line.say(f"new: {news.name}  {news.item}  mps-stress replay {self.run.run_id}/{news.serial}")
         self._keep_house()

@@ -34,13 +34,13 @@ from stress.campaign.tally import Tally
 from stress.cli import EXIT_USAGE
 from stress.command_run import say
 from stress.diagnose.signatures import default_signatures
-from stress.items import ScenarioItem
-from stress.options import xdist_workers
+from stress.plugin.items import ScenarioItem
+from stress.plugin.options import xdist_workers
+from stress.plugin.run import Run
+from stress.plugin.run import run_of
 from stress.record.aggregate.cells import scenario_of
 from stress.record.aggregate.folders import AggregateError
 from stress.record.aggregate.folders import read_folders
-from stress.run import Run
-from stress.run import run_of
 
 SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
 

@@ -16,7 +16,7 @@ from stress.campaign.tally import Tally
 from stress.model import stats
 from stress.model.text import count
 from stress.model.text import one_line
-from stress.report.render import render
+from stress.plugin.terminal.render import render
 
 NAMES_SHOWN = 3
 NEWS_SHOWN = 20

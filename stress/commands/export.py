@@ -38,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check the options, then write the file."""
-    from stress.settings import COUNT_MAX
-    from stress.settings import THREADS_MAX
+    from stress.plugin.settings import COUNT_MAX
+    from stress.plugin.settings import THREADS_MAX
 
     threads = checked(lambda: count(args.threads, "--threads", THREADS_MAX))
     iterations = checked(lambda: count(args.iterations, "--iterations", COUNT_MAX))

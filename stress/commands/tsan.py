@@ -15,10 +15,10 @@ import argparse
 
 from stress.commands import CommandError
 from stress.sanitizer.command_options import DEADLINE_S_DEFAULT
-from stress.sanitizer.command_options import ITERATIONS_DEFAULT
 from stress.sanitizer.command_options import RUNS_DEFAULT
 from stress.sanitizer.command_options import THREADS_DEFAULT
 from stress.sanitizer.command_options import TsanCommandOptions
+from stress.sanitizer.native.result import ITERATIONS_DEFAULT
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

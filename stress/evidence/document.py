@@ -37,12 +37,12 @@ from stress.evidence.upstream import record_suite
 from stress.evidence.upstream import run_suite
 from stress.evidence.upstream_results import UpstreamTests
 from stress.model.text import count
+from stress.plugin.terminal.table import SIMULATED_SENTENCE
 from stress.record.aggregate import Aggregate
 from stress.record.aggregate import Kind
 from stress.record.aggregate import read_folders
 from stress.record.aggregate.throughput import Throughput
 from stress.record.aggregate.words import not_shown
-from stress.report.table import SIMULATED_SENTENCE
 
 FILES_SHOWN = 60
 ROWS_SHOWN = 200

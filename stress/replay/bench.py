@@ -31,6 +31,8 @@ from stress.model.errors import BrokenScenario
 from stress.model.plan import Plan
 from stress.model.spec import ChildSpec
 from stress.model.spec import ScenarioRef
+from stress.plugin.item_runner import REFERENCE_DEADLINE_FACTOR
+from stress.plugin.settings import Settings
 from stress.record import RecordError
 from stress.record import RecordWriter
 from stress.record import RunFolder
@@ -39,10 +41,8 @@ from stress.record import run_id
 from stress.replay.kind import Kind
 from stress.replay.recorded import Recorded
 from stress.replay.resolve import Resolved
-from stress.runner import REFERENCE_DEADLINE_FACTOR
 from stress.scenario.file import load_scenario
 from stress.scenario.scenario import waves_of
-from stress.settings import Settings
 
 STALL_S = 1.2
 """On the simulated device, every thread asleep for so long is a deadlock. A real one may keep all of them waiting."""

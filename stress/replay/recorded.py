@@ -17,16 +17,16 @@ from stress.device.sim.settings import choose_design
 from stress.device.sim.settings import parse_faults
 from stress.device.sim.settings import parse_schedule
 from stress.model.spec import READBACKS
+from stress.plugin.settings import COUNT_MAX
+from stress.plugin.settings import DEADLINE_S_DEFAULT
+from stress.plugin.settings import PERTURB_LEVELS
+from stress.plugin.settings import SECONDS_MAX
+from stress.plugin.settings import STREAMS
+from stress.plugin.settings import THREADS_MAX
 from stress.replay.find import OWN_COMMANDS
 from stress.replay.find import Found
 from stress.replay.find import shown
 from stress.scenario.capabilities import DEVICES
-from stress.settings import COUNT_MAX
-from stress.settings import DEADLINE_S_DEFAULT
-from stress.settings import PERTURB_LEVELS
-from stress.settings import SECONDS_MAX
-from stress.settings import STREAMS
-from stress.settings import THREADS_MAX
 
 T = TypeVar("T")
 

@@ -13,12 +13,12 @@ from stress.cli import EXIT_INTERRUPTED
 from stress.commands import CommandError
 from stress.model.verdict import Verdict
 from stress.model.verdict import worst
+from stress.plugin.terminal.table import SIMULATED_SENTENCE
 from stress.record import RecordError
 from stress.record import RecordWriter
 from stress.record import RunFolder
 from stress.record import host_environment
 from stress.record import run_id
-from stress.report.table import SIMULATED_SENTENCE
 from stress.sanitizer import faults
 from stress.sanitizer.command_options import TsanCommandOptions
 from stress.sanitizer.faults import FaultTable

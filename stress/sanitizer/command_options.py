@@ -10,7 +10,6 @@ from typing import Any
 from stress import command_options
 
 THREADS_DEFAULT = 8
-ITERATIONS_DEFAULT = 50
 RUNS_DEFAULT = 5
 DEADLINE_S_DEFAULT = 60
 THREADS_MAX = 1024

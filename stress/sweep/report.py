@@ -13,8 +13,8 @@ from rich.text import Text
 
 from stress.model import stats
 from stress.model.text import one_line
-from stress.report.render import render
-from stress.report.table import SIMULATED_SENTENCE
+from stress.plugin.terminal.render import render
+from stress.plugin.terminal.table import SIMULATED_SENTENCE
 from stress.sweep.bench import Result
 
 _WIDTH_MIN = 110

@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from stress.model import stats
-from stress.report.render import render
-from stress.report.table import SIMULATED_SENTENCE
+from stress.plugin.terminal.render import render
+from stress.plugin.terminal.table import SIMULATED_SENTENCE
 from stress.throughput import analysis
 from stress.throughput.analysis import Comparison
 from stress.throughput.analysis import Estimate

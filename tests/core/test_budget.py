@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from stress.budget import Budget
+from stress.plugin.time_budget import Budget
 
 
 class Clock:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from stress.hookspecs import pytest_mps_classify
-from stress.hookspecs import pytest_mps_record
-from stress.hookspecs import pytest_mps_scenarios
+from stress.plugin.hookspecs import pytest_mps_classify
+from stress.plugin.hookspecs import pytest_mps_record
+from stress.plugin.hookspecs import pytest_mps_scenarios
 from tests.conftest import Ran
 from tests.conftest import run_in
 

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from stress.late_reports import amend
+from stress.plugin.late_crash_reports import amend
 from stress.record import RecordWriter
 from stress.record import RunFolder
 from stress.record import RunReader

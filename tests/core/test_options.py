@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from stress import options
 from stress.device.sim.settings import SimSettings
-from stress.settings import Settings
+from stress.plugin import options
+from stress.plugin.settings import Settings
 
 BAD_VALUES = [
     # (option, value, words of the way out)

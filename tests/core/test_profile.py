@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stress import options
+from stress.plugin import options
 from stress.scenario import scenario
 
 SOURCE = """

@@ -10,12 +10,12 @@ import pytest
 
 from stress.child.perturb import Perturbation
 from stress.child.perturb import TraceScope
-from stress.ordinary.barrier import Barrier
-from stress.ordinary.job import Job
-from stress.ordinary.judge import Leftovers
-from stress.ordinary.judge import judge
-from stress.ordinary.pool import Hang
-from stress.ordinary.pool import Pool
+from stress.plugin.ordinary.barrier import Barrier
+from stress.plugin.ordinary.job import Job
+from stress.plugin.ordinary.judge import Leftovers
+from stress.plugin.ordinary.judge import judge
+from stress.plugin.ordinary.pool import Hang
+from stress.plugin.ordinary.pool import Pool
 
 DEADLINE_S = 30
 NOWHERE = TraceScope()

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from stress import options
 from stress.diagnose.tsan.parser import parse_lines
 from stress.diagnose.tsan.report import Parsed
 from stress.isolate.backend import Exit
@@ -16,6 +15,8 @@ from stress.isolate.supervisor import ChildRun
 from stress.model.finding import Finding
 from stress.model.spec import ChildSpec
 from stress.model.verdict import Verdict
+from stress.plugin import options
+from stress.plugin.tsan_run import closing_lines
 from stress.sanitizer import suppressions
 from stress.sanitizer.python.audit import audit
 from stress.sanitizer.python.build import TsanBuild
@@ -24,7 +25,6 @@ from stress.sanitizer.python.children import Outcome
 from stress.sanitizer.python.control import problem_of
 from stress.sanitizer.python.findings import findings_of
 from stress.sanitizer.python.in_flight import InFlight
-from stress.sanitizer.python.session import closing_lines
 from stress.sanitizer.tsan_options import TsanOptions
 
 KERNELS = """\

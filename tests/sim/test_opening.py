@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from stress import options
 from stress.device.sim import toolchain
 from stress.device.sim.build import Builder
 from stress.isolate import device_choice
 from stress.isolate.supervisor import Supervisor
-from stress.settings import Settings
+from stress.plugin import options
+from stress.plugin.settings import Settings
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the simulated device is for Linux")
 

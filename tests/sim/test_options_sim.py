@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from stress import options
 from stress.device.sim.settings import ArmedFault
 from stress.device.sim.settings import SimSettings
 from stress.device.sim.settings import parse_faults
 from stress.device.sim.zoo import BY_NAME
 from stress.device.sim.zoo import FAULTS
-from stress.settings import Settings
+from stress.plugin import options
+from stress.plugin.settings import Settings
 
 
 def parse(pytester: pytest.Pytester, *args: str) -> Settings:

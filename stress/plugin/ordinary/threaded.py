@@ -23,17 +23,17 @@ from stress.child.perturb import Perturbation
 from stress.child.perturb import TraceScope
 from stress.child.perturb.schedule import Draws
 from stress.model.seeds import derive
-from stress.ordinary import fixtures
-from stress.ordinary.job import Body
-from stress.ordinary.job import Job
-from stress.ordinary.judge import Judgement
-from stress.ordinary.judge import Leftovers
-from stress.ordinary.judge import as_skip
-from stress.ordinary.judge import hide_unless_alone
-from stress.ordinary.judge import judge
-from stress.ordinary.pool import Hang
-from stress.ordinary.pool import Pool
-from stress.ordinary.selection import Plan
+from stress.plugin.ordinary import fixtures
+from stress.plugin.ordinary.job import Body
+from stress.plugin.ordinary.job import Job
+from stress.plugin.ordinary.judge import Judgement
+from stress.plugin.ordinary.judge import Leftovers
+from stress.plugin.ordinary.judge import as_skip
+from stress.plugin.ordinary.judge import hide_unless_alone
+from stress.plugin.ordinary.judge import judge
+from stress.plugin.ordinary.pool import Hang
+from stress.plugin.ordinary.pool import Pool
+from stress.plugin.ordinary.selection import Plan
 from stress.scenario import current
 
 LINGER_S_MAX = 1.0

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from stress.diagnose import parse_stacks
 from stress.diagnose import summarise
 from stress.model import stats
+from stress.plugin.terminal.words import word_of
 from stress.record.folder import RESULTS_DEFAULT
-from stress.report.words import word_of
 
 if TYPE_CHECKING:
     from stress.isolate.attempt import Attempt
-    from stress.isolate.attempt import ItemResult
-    from stress.run import Run
+    from stress.plugin.item import ItemResult
+    from stress.plugin.run import Run
 
 NATIVE_LINES_MAX = 30
 FINDINGS_MAX = 3

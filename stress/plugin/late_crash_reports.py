@@ -22,7 +22,7 @@ from stress.diagnose import find_reports
 from stress.model.verdict import Verdict
 
 if TYPE_CHECKING:
-    from stress.run import Run
+    from stress.plugin.run import Run
 
 LATE_S_MAX = 6.0
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from stress.settings import Settings
+from stress.plugin.settings import Settings
 
 ITERATIONS_DEFAULT = 8
 MARKER = "mps_stress"

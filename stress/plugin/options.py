@@ -17,22 +17,21 @@ import pytest
 from stress.device import operator_patch
 from stress.device.sim import settings as sim_settings
 from stress.device.sim.settings import SimSettings
-from stress.option_table import NAMES
-from stress.option_table import dest
+from stress.plugin.option_table import NAMES
+from stress.plugin.option_table import dest
+from stress.plugin.settings import ATTEMPTS_DEFAULT
+from stress.plugin.settings import ATTEMPTS_FULL_DEFAULT
+from stress.plugin.settings import COUNT_MAX
+from stress.plugin.settings import DEADLINE_S_DEFAULT
+from stress.plugin.settings import PERTURB_LEVELS
+from stress.plugin.settings import PROFILES
+from stress.plugin.settings import SECONDS_MAX
+from stress.plugin.settings import STREAMS
+from stress.plugin.settings import THREADS_MAX
+from stress.plugin.settings import Settings
 from stress.record.folder import RESULTS_DEFAULT
-from stress.sanitizer.python.usage import conflict as tsan_conflict
 from stress.scenario.capabilities import DEVICES
 from stress.scenario.sequences import numbers as sequences
-from stress.settings import ATTEMPTS_DEFAULT
-from stress.settings import ATTEMPTS_FULL_DEFAULT
-from stress.settings import COUNT_MAX
-from stress.settings import DEADLINE_S_DEFAULT
-from stress.settings import PERTURB_LEVELS
-from stress.settings import PROFILES
-from stress.settings import SECONDS_MAX
-from stress.settings import STREAMS
-from stress.settings import THREADS_MAX
-from stress.settings import Settings
 
 T = TypeVar("T")
 
@@ -303,3 +302,22 @@ def xdist_workers(config: pytest.Config) -> int:
 def _check_xdist(config: pytest.Config, settings: Settings) -> None:
     if not settings.isolation and config.getoption("usepdb", False) and xdist_workers(config):
         raise pytest.UsageError("--pdb does not work with distributed tests: leave out -n or --pdb")
+
+
+def tsan_conflict(*, device: str, isolation: bool, all_tests: bool, schedule: str) -> str | None:
+    """Return why the options cannot be used with ThreadSanitizer and what to do; None where they can."""
+    if device not in ("auto", "sim"):
+        return (
+            f"this is for the simulated device alone, not for {device}, whose code is not instrumented: "
+            "use --mps-device=sim"
+        )
+    if not isolation:
+        return "the runtime is preloaded into child processes: leave out --mps-no-isolation and --pdb"
+    if all_tests:
+        return "ordinary tests run in the pytest process, which is not under ThreadSanitizer: leave out --mps-all-tests"
+    if schedule != "free":
+        return (
+            f"--mps-sim-schedule={schedule} lets one thing run at a time, in an order that ThreadSanitizer sees, so that "
+            "nothing could race: leave one of them out"
+        )
+    return None

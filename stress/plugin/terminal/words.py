@@ -9,7 +9,7 @@ from typing import Any
 from stress.model.verdict import Verdict
 
 if TYPE_CHECKING:
-    from stress.isolate.attempt import ItemResult
+    from stress.plugin.item import ItemResult
 
 LETTERS = {
     Verdict.PASS: ".",

@@ -11,10 +11,10 @@ import sys
 import threading
 import traceback
 
-from stress.ordinary.job import AT_BARRIER
-from stress.ordinary.job import FINISHED
-from stress.ordinary.job import IN_BODY
-from stress.ordinary.job import Job
+from stress.plugin.ordinary.job import AT_BARRIER
+from stress.plugin.ordinary.job import FINISHED
+from stress.plugin.ordinary.job import IN_BODY
+from stress.plugin.ordinary.job import Job
 
 SWITCH_INTERVAL_S = 5e-5
 """How long a thread keeps the GIL while others want it; Python's default is 5e-3."""

@@ -8,23 +8,23 @@ from typing import Any
 
 import pytest
 
-from stress.items import ScenarioItem
-from stress.items import make_items
-from stress.late_reports import wait_and_amend
 from stress.model.shipped import shipped_scenarios
-from stress.options import worker_input
-from stress.options import xdist_workers
-from stress.report.table import closing_table
-from stress.report.table import note_lines
-from stress.report.table import sentences
-from stress.report.words import report_data
-from stress.run import RUN_KEY
-from stress.run import Run
-from stress.sanitizer.arguments import only_native
-from stress.sanitizer.python import session as tsan
+from stress.plugin import tsan_run as tsan
+from stress.plugin.items import ScenarioItem
+from stress.plugin.items import make_items
+from stress.plugin.late_crash_reports import wait_and_amend
+from stress.plugin.native_arguments import only_native
+from stress.plugin.options import worker_input
+from stress.plugin.options import xdist_workers
+from stress.plugin.run import RUN_KEY
+from stress.plugin.run import Run
+from stress.plugin.settings import Settings
+from stress.plugin.terminal.table import closing_table
+from stress.plugin.terminal.table import note_lines
+from stress.plugin.terminal.table import sentences
+from stress.plugin.terminal.words import report_data
 from stress.scenario.variants import SCENARIO_FOLDER
 from stress.scenario.variants import is_scenario_class
-from stress.settings import Settings
 
 _NOTHING_TESTED = "every scenario was skipped: nothing was tested"
 

@@ -12,19 +12,19 @@ from typing import Any
 import pytest
 
 from stress.child.perturb import kept_ready
-from stress.ordinary import fixtures
-from stress.ordinary import selection
-from stress.ordinary.judge import Judgement
-from stress.ordinary.judge import hide_unless_alone
-from stress.ordinary.pool import Pool
-from stress.ordinary.threaded import PROPERTY_CALLS
-from stress.ordinary.threaded import PROPERTY_OVERLAP
-from stress.ordinary.threaded import Conditions
-from stress.ordinary.threaded import Threaded
-from stress.ordinary.threaded import run_function
-from stress.ordinary.threaded import run_unittest
-from stress.settings import DEADLINE_S_DEFAULT
-from stress.settings import Settings
+from stress.plugin.ordinary import fixtures
+from stress.plugin.ordinary import selection
+from stress.plugin.ordinary.judge import Judgement
+from stress.plugin.ordinary.judge import hide_unless_alone
+from stress.plugin.ordinary.pool import Pool
+from stress.plugin.ordinary.threaded import PROPERTY_CALLS
+from stress.plugin.ordinary.threaded import PROPERTY_OVERLAP
+from stress.plugin.ordinary.threaded import Conditions
+from stress.plugin.ordinary.threaded import Threaded
+from stress.plugin.ordinary.threaded import run_function
+from stress.plugin.ordinary.threaded import run_unittest
+from stress.plugin.settings import DEADLINE_S_DEFAULT
+from stress.plugin.settings import Settings
 
 PLUGIN_NAME = "mps-stress-ordinary"
 INI_SHARED = "mps_shared_fixtures"

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from stress.model import stats
 from stress.model.verdict import Verdict
-from stress.report.render import render
+from stress.plugin.terminal.render import render
 
 SIMULATED_SENTENCE = (
     "simulated device: this proves the detector, and says nothing about Metal or a real MPS backend"

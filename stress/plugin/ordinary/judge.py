@@ -21,15 +21,15 @@ from dataclasses import dataclass
 
 import pytest
 
-from stress.ordinary.job import CallError
-from stress.ordinary.job import Job
+from stress.plugin.ordinary.job import CallError
+from stress.plugin.ordinary.job import Job
 
 GROUPS_IN_FULL = 3
 GROUPS_LISTED_MAX = 10
 TRACEBACK_LINES_MAX = 40
 MESSAGE_CHARACTERS_MAX = 300
 
-_FRAMEWORK_MODULE = "stress.ordinary."
+_FRAMEWORK_MODULE = "stress.plugin.ordinary."
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from stress.items import StressRepr
-from stress.report.words import LETTERS
-from stress.run import Run
-from stress.sanitizer.arguments import FOLDER
-from stress.sanitizer.arguments import SUFFIX
-from stress.sanitizer.arguments import only_native
-from stress.sanitizer.arguments import recipes_in
-from stress.sanitizer.command_options import ITERATIONS_DEFAULT
+from stress.plugin.items import StressRepr
+from stress.plugin.native_arguments import FOLDER
+from stress.plugin.native_arguments import SUFFIX
+from stress.plugin.native_arguments import only_native
+from stress.plugin.native_arguments import recipes_in
+from stress.plugin.run import Run
+from stress.plugin.settings import Settings
+from stress.plugin.terminal.words import LETTERS
 from stress.sanitizer.native.case_runner import Bench
 from stress.sanitizer.native.harness import Harness
 from stress.sanitizer.native.harness import HarnessError
@@ -24,9 +24,9 @@ from stress.sanitizer.native.harness import NoToolchainError
 from stress.sanitizer.native.listing import Case
 from stress.sanitizer.native.report_text import block
 from stress.sanitizer.native.report_text import canaries
+from stress.sanitizer.native.result import ITERATIONS_DEFAULT
 from stress.sanitizer.native.result import CaseResult
 from stress.sanitizer.native.run import StartError
-from stress.settings import Settings
 
 _SUITE = "harness"
 

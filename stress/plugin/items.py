@@ -12,14 +12,14 @@ from _pytest._code.code import ReprFileLocation  # only the message and place of
 from _pytest._code.code import TerminalRepr
 from _pytest._io import TerminalWriter
 
-from stress.isolate.attempt import ItemResult
-from stress.isolate.attempt import ItemSpec
 from stress.model.spec import ScenarioRef
-from stress.report.block import failure_block
-from stress.report.words import summary_of
-from stress.run import Run
-from stress.run import run_of
-from stress.runner import ItemRunner
+from stress.plugin.item import ItemResult
+from stress.plugin.item import ItemSpec
+from stress.plugin.item_runner import ItemRunner
+from stress.plugin.run import Run
+from stress.plugin.run import run_of
+from stress.plugin.terminal.block import failure_block
+from stress.plugin.terminal.words import summary_of
 from stress.scenario.scenario import ProcessScenario
 from stress.scenario.scenario import bind
 from stress.scenario.variants import class_problem

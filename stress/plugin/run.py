@@ -13,23 +13,23 @@ from typing import Any
 
 import pytest
 
-from stress.budget import Budget
 from stress.isolate.backend import IsolationError
 from stress.isolate.device_choice import DeviceInfo
 from stress.isolate.device_choice import default_build
 from stress.isolate.device_choice import open_device
 from stress.isolate.supervisor import Supervisor
-from stress.options import worker_input
-from stress.options import xdist_workers
+from stress.plugin import tsan_run as tsan
+from stress.plugin.options import worker_input
+from stress.plugin.options import xdist_workers
+from stress.plugin.settings import Settings
+from stress.plugin.time_budget import Budget
 from stress.record import RecordError
 from stress.record import RecordWriter
 from stress.record import RunFolder
 from stress.record import host_environment
 from stress.record import run_id
 from stress.record.torch_build import check_source
-from stress.sanitizer.python import session as tsan
 from stress.sanitizer.python.children import Children
-from stress.settings import Settings
 
 
 @dataclass

@@ -16,10 +16,6 @@ from stress.child import perturb
 from stress.child import tasks
 from stress.device import operator_patch
 from stress.isolate.attempt import Attempt
-from stress.isolate.attempt import ItemResult
-from stress.isolate.attempt import ItemSpec
-from stress.isolate.attempt import Turn
-from stress.isolate.attempt import command_line
 from stress.isolate.attempt_runner import AttemptRunner
 from stress.isolate.attempt_runner import remove_references
 from stress.isolate.backend import IsolationError
@@ -31,8 +27,12 @@ from stress.model.spec import ChildSpec
 from stress.model.spec import ScenarioRef
 from stress.model.verdict import Verdict
 from stress.model.verdict import worst
+from stress.plugin.item import ItemResult
+from stress.plugin.item import ItemSpec
+from stress.plugin.item import Turn
+from stress.plugin.item import command_line
+from stress.plugin.run import Run
 from stress.record.writer import serial_of
-from stress.run import Run
 from stress.scenario.scenario import ProcessScenario
 from stress.scenario.scenario import overrides
 from stress.scenario.scenario import waves_of

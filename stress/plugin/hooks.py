@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from stress import option_table
-from stress import options
-from stress.settings import Settings
+from stress.plugin import option_table
+from stress.plugin import options
+from stress.plugin.settings import Settings
 
 SETTINGS_KEY = pytest.StashKey[Settings]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     option_table.add_options(parser)
-    from stress.ordinary.plugin import add_ini
+    from stress.plugin.ordinary.plugin import add_ini
 
     add_ini(parser)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
-    from stress import hookspecs
+    from stress.plugin import hookspecs
 
     pluginmanager.add_hookspecs(hookspecs)
 
@@ -30,7 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "mps_stress(threads=None, iterations=None): run this test from several threads at once; "
         "without threads=N only where --mps-threads is given.",
     )
-    from stress.ordinary.plugin import register
+    from stress.plugin.ordinary.plugin import register
 
     if not options.is_on(config):
         options.check_off(config)
@@ -38,15 +38,15 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     settings = options.parse(config)
     config.stash[SETTINGS_KEY] = settings
-    from stress.session import StressPlugin
+    from stress.plugin.session import StressPlugin
 
     session = StressPlugin(config, settings)
     config.pluginmanager.register(session, "mps-stress-session")
     register(config, settings, session.run.journal)
-    from stress.sanitizer.suite import SuitePlugin
+    from stress.plugin.native_items import SuitePlugin
 
     config.pluginmanager.register(SuitePlugin(config, settings, session.run), "mps-stress-tsan")
     if config.pluginmanager.hasplugin("xdist"):
-        from stress.session import XdistBridge
+        from stress.plugin.session import XdistBridge
 
         config.pluginmanager.register(XdistBridge(config), "mps-stress-xdist")

@@ -8,15 +8,15 @@ import pytest
 
 from stress.device.sim import settings as sim_settings
 from stress.device.sim.zoo import DESIGNS
+from stress.plugin.settings import ATTEMPTS_DEFAULT
+from stress.plugin.settings import ATTEMPTS_FULL_DEFAULT
+from stress.plugin.settings import DEADLINE_S_DEFAULT
+from stress.plugin.settings import PERTURB_LEVELS
+from stress.plugin.settings import PROFILES
+from stress.plugin.settings import STREAMS
 from stress.record.folder import RESULTS_DEFAULT
 from stress.scenario.capabilities import DEVICES
 from stress.scenario.sequences import numbers as sequences
-from stress.settings import ATTEMPTS_DEFAULT
-from stress.settings import ATTEMPTS_FULL_DEFAULT
-from stress.settings import DEADLINE_S_DEFAULT
-from stress.settings import PERTURB_LEVELS
-from stress.settings import PROFILES
-from stress.settings import STREAMS
 
 VALUED: tuple[tuple[str, str, Literal["string", "args"], str], ...] = (
     (

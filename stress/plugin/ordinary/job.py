@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from dataclasses import field
 
 from stress.child.perturb import Perturbation
-from stress.ordinary.barrier import Barrier
+from stress.plugin.ordinary.barrier import Barrier
 from stress.scenario import current
 
 Body = Callable[[], object]

@@ -1,7 +1,0 @@
-"""Ordinary pytest tests from N threads, inside the pytest process. Nothing here imports torch."""
-
-from __future__ import annotations
-
-from stress.ordinary.plugin import OrdinaryPlugin as OrdinaryPlugin
-from stress.ordinary.plugin import add_ini as add_ini
-from stress.ordinary.plugin import register as register

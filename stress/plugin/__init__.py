@@ -1,0 +1,1 @@
+"""pytest's side: hooks, options, items, the run, what the terminal shows, ordinary tests."""
