@@ -21,7 +21,7 @@ from pathlib import Path
 
 import psutil
 
-from stress.campaign.lock import FOLDER_VARIABLE
+from stress.commands.campaign.lock import FOLDER_VARIABLE
 from stress.record import RunReader
 
 ROOT = Path(__file__).parent.parent
@@ -75,7 +75,7 @@ class Soak:
 
     def _start(self, *, resume: bool) -> subprocess.Popen[bytes]:
         self.starts += 1
-        command = [sys.executable, "-m", "stress.cli", "campaign", "--device=sim", f"--sim-faults={FAULTS}", "--deadline=20",
+        command = [sys.executable, "-m", "stress.commands.cli", "campaign", "--device=sim", f"--sim-faults={FAULTS}", "--deadline=20",
                    f"--seconds={self.seconds:g}", f"--results={self.folder / 'runs'}", str(ROOT / "scenarios")]  # fmt: skip
         with (self.folder / "output").open("ab") as output:
             return subprocess.Popen(

@@ -86,7 +86,7 @@ def measure(fault: str, results: Path) -> Row:
     """Find one fault and make it smaller."""
     attempt = find(fault, results)
     started = time.monotonic()
-    command = [sys.executable, "-m", "stress.cli", "minimise", attempt, f"--seconds={SECONDS}"]
+    command = [sys.executable, "-m", "stress.commands.cli", "minimise", attempt, f"--seconds={SECONDS}"]
     done = subprocess.run(
         [*command, f"--results={results}"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=900
     )

@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from stress.sanitizer import faults
+from stress.commands.tsan import faults
 from stress.sanitizer.native.build import Builder
 from stress.sanitizer.native.case_runner import Bench
 from stress.sanitizer.native.harness import Harness

@@ -75,7 +75,7 @@ def _write(file: object, run: str, kind: str, index: int, **fields: object) -> N
 
 def measure(folder: Path, page: Path) -> tuple[float, float, int]:
     """Return wall seconds, CPU seconds and peak memory of one `mps-stress report`."""
-    command = [sys.executable, "-m", "stress.cli", "report", str(folder), "-o", str(page)]
+    command = [sys.executable, "-m", "stress.commands.cli", "report", str(folder), "-o", str(page)]
     started = time.perf_counter()
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, usage = _wait(child)

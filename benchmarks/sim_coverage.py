@@ -53,7 +53,7 @@ def modules(device: str, names: str) -> dict[str, Any]:
 def ops(device: str, names: str) -> dict[str, Any]:
     from benchmarks.sim_op_db import run_op_db
     from benchmarks.sim_op_db import summary
-    from stress.sweep.op_db import NOT_COMPARABLE
+    from stress.commands.sweep.op_db import NOT_COMPARABLE
 
     outcomes, synchronous = {}, Counter[str]()
     for name, outcome, calls in run_op_db(device, names):

@@ -20,13 +20,13 @@ from typing import Any
 
 import torch
 
-from stress.sweep.op_db import NOT_COMPARABLE
-from stress.sweep.op_db import arguments
-from stress.sweep.op_db import entries
-from stress.sweep.op_db import full_name
-from stress.sweep.op_db import moved
-from stress.sweep.op_db import samples
-from stress.sweep.op_db import why_not_comparable
+from stress.commands.sweep.op_db import NOT_COMPARABLE
+from stress.commands.sweep.op_db import arguments
+from stress.commands.sweep.op_db import entries
+from stress.commands.sweep.op_db import full_name
+from stress.commands.sweep.op_db import moved
+from stress.commands.sweep.op_db import samples
+from stress.commands.sweep.op_db import why_not_comparable
 
 THREADS = 8
 CHILD_TIMEOUT_S = 60.0

@@ -21,10 +21,10 @@ from torch import nn
 from benchmarks.sim_op_db import first_sample
 from benchmarks.sim_op_db import in_child
 from benchmarks.sim_op_db import on_cpu
-from stress.sweep.op_db import NOT_COMPARABLE
-from stress.sweep.op_db import entries
-from stress.sweep.op_db import full_name
-from stress.sweep.op_db import moved
+from stress.commands.sweep.op_db import NOT_COMPARABLE
+from stress.commands.sweep.op_db import entries
+from stress.commands.sweep.op_db import full_name
+from stress.commands.sweep.op_db import moved
 
 RANDOM_MODULES = ("Dropout", "AlphaDropout", "FractionalMaxPool", "RReLU")
 """Modules that draw random numbers, which are the device's own: run, not compared."""

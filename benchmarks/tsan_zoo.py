@@ -20,6 +20,11 @@ from dataclasses import field
 from dataclasses import replace
 from pathlib import Path
 
+from stress.commands.power.allocation import Entry
+from stress.commands.power.allocation import load
+from stress.commands.power.runnable import Runnable
+from stress.commands.power.runnable import resolve
+from stress.commands.power.subject import Subject
 from stress.device.sim.build import Build
 from stress.device.sim.build import default_builder
 from stress.device.sim.zoo import FAULTS
@@ -30,11 +35,6 @@ from stress.isolate.supervisor import Supervisor
 from stress.model import seeds
 from stress.model.spec import ChildSpec
 from stress.plugin import tsan_run
-from stress.power.allocation import Entry
-from stress.power.allocation import load
-from stress.power.runnable import Runnable
-from stress.power.runnable import resolve
-from stress.power.subject import Subject
 
 ATTEMPTS_DEFAULT = 2
 DEADLINE_S = 60.0

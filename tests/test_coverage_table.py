@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from stress import cli
-from stress import coverage
-from stress import ran
+from stress.commands import cli
+from stress.commands.coverage import history
+from stress.commands.coverage import table
 from stress.model.shipped import shipped
 from stress.model.shipped import shipped_scenarios
 from stress.record import RecordWriter
@@ -23,9 +23,9 @@ KEY = "one.py::One"
 
 
 @pytest.fixture(scope="module")
-def covered() -> list[coverage.Covered]:
+def covered() -> list[table.Covered]:
     """Return the repository's own scenarios."""
-    return coverage.scenarios(shipped_scenarios(), ran.load(shipped("results", "coverage.toml")))
+    return table.scenarios(shipped_scenarios(), history.load(shipped("results", "coverage.toml")))
 
 
 def record(
@@ -71,7 +71,7 @@ class TestARunWithoutFaults:
             "scenarios/two.py::Two[a-t8]": "pass",
             "scenarios/two.py::Two[b-t8]": "race",
         }
-        known = ran.Ran()
+        known = history.Ran()
         known.add(record(tmp_path, "first", items))
         (run,) = known.runs
         assert run.green == (KEY,)
@@ -79,7 +79,7 @@ class TestARunWithoutFaults:
         assert (run.machine, run.torch, run.threads) == ("Linux, a chip", "2.13.0", (8,))
 
     def test_takes_the_place_of_what_an_older_one_said(self, tmp_path: Path) -> None:
-        known = ran.Ran()
+        known = history.Ran()
         known.add(record(tmp_path, "a-first", {"one.py::One[t8]": "race", "two.py::Two[t8]": "pass"}))
         known.add(record(tmp_path, "b-second", {"one.py::One[t8]": "pass"}))
         assert [(one.run, one.green, dict(one.other)) for one in known.runs] == [
@@ -89,7 +89,7 @@ class TestARunWithoutFaults:
         assert known.status(KEY, "cpu") == ("green", known.runs[1])
 
     def test_does_so_in_its_own_place_only(self, tmp_path: Path) -> None:
-        known = ran.Ran()
+        known = history.Ran()
         for design in ("fork", "upstream"):
             sim: dict[str, Any] = {"design": design, "faults": []}
             known.add(record(tmp_path, design, {"one.py::One[t8]": "pass"}, device="sim", sim=sim))
@@ -98,13 +98,13 @@ class TestARunWithoutFaults:
         assert known.status(KEY, "sim", "fork-free-list") is None
 
     def test_in_which_nothing_ran_is_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(ran.RanError, match="no scenario ran to its end"):
-            ran.Ran().add(record(tmp_path, "empty", {}))
+        with pytest.raises(history.RanError, match="no scenario ran to its end"):
+            history.Ran().add(record(tmp_path, "empty", {}))
 
 
 class TestARunWithAFault:
     def test_says_how_often_it_was_killed(self, tmp_path: Path) -> None:
-        known = ran.Ran()
+        known = history.Ran()
         verdicts = ("mismatch", "pass", "mismatch", "crash")
         sim = armed("copy_torn", 0.01)
         known.add(record(tmp_path, "armed", {}, device="sim", sim=sim, attempts=verdicts))
@@ -113,39 +113,39 @@ class TestARunWithAFault:
         assert not known.runs
 
     def test_is_counted_once(self, tmp_path: Path) -> None:
-        known = ran.Ran()
+        known = history.Ran()
         folder = record(
             tmp_path, "armed", {}, device="sim", sim=armed("copy_torn", 0.01), attempts=["mismatch"]
         )
         known.add(folder)
-        with pytest.raises(ran.RanError, match="counted already"):
+        with pytest.raises(history.RanError, match="counted already"):
             known.add(folder)
         assert known.kills == {KEY: {"copy_torn": (1, 1)}}
 
     @pytest.mark.parametrize("sim", [armed("copy_torn", 0.5), armed("copy_torn", 0.01, twin=True)])
     def test_counts_only_the_fault_as_it_was_declared(self, tmp_path: Path, sim: dict[str, Any]) -> None:
-        with pytest.raises(ran.RanError):
-            ran.Ran().add(record(tmp_path, "armed", {}, device="sim", sim=sim, attempts=["mismatch"]))
+        with pytest.raises(history.RanError):
+            history.Ran().add(record(tmp_path, "armed", {}, device="sim", sim=sim, attempts=["mismatch"]))
 
 
 class TestTheFile:
     def test_comes_back_as_it_was_written(self, tmp_path: Path) -> None:
-        known = ran.Ran()
+        known = history.Ran()
         known.add(record(tmp_path, "one", {"one.py::One[t8]": "pass", "two.py::Two[t8]": "race"}))
         known.add(
             record(tmp_path, "two", {}, device="sim", sim=armed("copy_torn", 0.01), attempts=["mismatch"])
         )
         path = tmp_path / "coverage.toml"
         path.write_text(known.dump())
-        again = ran.load(path)
+        again = history.load(path)
         assert again.dump() == known.dump()
         assert (again.runs, again.kills) == (known.runs, known.kills)
 
     def test_that_is_damaged_is_named(self, tmp_path: Path) -> None:
         path = tmp_path / "coverage.toml"
         path.write_text("[[run]]\nrun = 3\nunknown = 1\n")
-        with pytest.raises(ran.RanError, match=r"coverage\.toml is damaged"):
-            ran.load(path)
+        with pytest.raises(history.RanError, match=r"coverage\.toml is damaged"):
+            history.load(path)
 
 
 class One(Scenario):
@@ -153,11 +153,11 @@ class One(Scenario):
 
 
 class TestWords:
-    def place(self, *runs: ran.Run) -> str:
-        return coverage.Places(ran.Ran(list(runs))).of(coverage.Covered(KEY, One, ()))
+    def place(self, *runs: history.Run) -> str:
+        return table.Places(history.Ran(list(runs))).of(table.Covered(KEY, One, ()))
 
-    def run_on(self, device: str, design: str = "", **more: Any) -> ran.Run:
-        return ran.Run(device + design, device, "2026-11-21", "", "", (8,), design, **more)
+    def run_on(self, device: str, design: str = "", **more: Any) -> history.Run:
+        return history.Run(device + design, device, "2026-11-21", "", "", (8,), design, **more)
 
     def test_tell_where_it_ran_and_where_not(self) -> None:
         cpu = self.run_on("cpu", capabilities=("float64",), green=("other.py::Other",))
@@ -205,23 +205,21 @@ FINDS_NOTHING_KNOWN = {
 
 
 class TestTheTable:
-    def test_every_scenario_kills_a_seeded_fault_or_is_a_canary(
-        self, covered: list[coverage.Covered]
-    ) -> None:
+    def test_every_scenario_kills_a_seeded_fault_or_is_a_canary(self, covered: list[table.Covered]) -> None:
         blind = {one.short for one in covered if not one.faults and not one.cls.canary}
         assert blind <= set(FINDS_NOTHING_KNOWN), (
             "run it with a fault armed (mps-stress power --explore, or pytest --mps-sim-faults), then "
             "mps-stress coverage --add RUN"
         )
 
-    def test_has_all_thirty_rows_and_every_scenario(self, covered: list[coverage.Covered]) -> None:
-        assert list(coverage.SUBJECTS) == list(range(1, 31))
-        text = coverage.text(covered, ran.Ran(), ["throughput"])
+    def test_has_all_thirty_rows_and_every_scenario(self, covered: list[table.Covered]) -> None:
+        assert list(table.SUBJECTS) == list(range(1, 31))
+        text = table.text(covered, history.Ran(), ["throughput"])
         for one in covered:
             assert text.count(f"      {one.name} (") == max(1, len(one.cls.rows))
 
     def test_commands_stand_for_rows_only_where_they_are_there(self) -> None:
-        assert "| 26 | throughput | open |" in coverage.table([], ran.Ran(), [])
-        assert "| 26 | throughput | `mps-stress throughput` |" in coverage.table(
-            [], ran.Ran(), ["throughput"]
+        assert "| 26 | throughput | open |" in table.table([], history.Ran(), [])
+        assert "| 26 | throughput | `mps-stress throughput` |" in table.table(
+            [], history.Ran(), ["throughput"]
         )

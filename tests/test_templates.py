@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from stress import cli
+from stress.commands import cli
 from stress.plugin import option_table
 from stress.record.aggregate.groups import Kind
 from stress.record.aggregate.groups import kind_of

@@ -1,9 +1,4 @@
-"""The subcommands of `mps-stress`: each module is one, and its docstring is what `--help` says.
-
-A module defines `add_arguments(parser)` and `run(args)`, which returns the exit status and raises
-`CommandError` for input that cannot be meant. It imports at its top what is cheap and no torch: all of them
-are imported for `mps-stress --help`.
-"""
+"""The commands of `mps-stress`: a folder each; `cli` says what it holds, `session` opens what several of them need."""
 
 from __future__ import annotations
 

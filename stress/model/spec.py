@@ -38,7 +38,7 @@ class SimSpec:
 
 @dataclass(frozen=True)
 class WindowSpec:
-    """A stretch of time in which requests are counted: see `stress.throughput`."""
+    """A stretch of time in which requests are counted: see `stress.commands.throughput`."""
 
     way: str
     """"threads", "processes" or "batching"."""

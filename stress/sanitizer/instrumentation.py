@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stress.sanitizer.native.recipe import Recipe
 from stress.sanitizer.toolchain import Toolchain
 
 _MARKER = re.compile(r" t _?tsan\.module_ctor$", re.MULTILINE)
@@ -95,8 +94,8 @@ def libraries_of(program: Path, toolchain: Toolchain, env: Mapping[str, str]) ->
     return [Library(path, is_instrumented(path, toolchain)) for path in paths]
 
 
-def names_in(program: Path, recipe: Recipe, toolchain: Toolchain) -> set[str]:
-    """Return every name that a suppression could match in a frame of our own code: functions, files, the program.
+def names_in(program: Path, sources: Iterable[Path], toolchain: Toolchain) -> set[str]:
+    """Return every name that a suppression could match in a frame of our own code: functions, `sources`, the program.
 
     Functions are those of the symbols and of the debug information, which has the inlined ones as well.
     """
@@ -108,8 +107,7 @@ def names_in(program: Path, recipe: Recipe, toolchain: Toolchain) -> set[str]:
     own = (one for one in {*functions, *plain} if not one.startswith(_RUNTIME_PREFIXES))
     return {
         *own,
-        *(str(one.source) for one in recipe.units),
-        *map(str, recipe.headers),
+        *map(str, sources),
         str(program),
         program.name,
     }

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from stress.campaign.lock import FOLDER_VARIABLE
-from stress.campaign.lock import DeviceLock
+from stress.commands.campaign.lock import FOLDER_VARIABLE
+from stress.commands.campaign.lock import DeviceLock
 from stress.record import RunReader
 from stress.record.aggregate.folders import read_folders
 from tests.conftest import PROLOGUE
@@ -63,7 +63,7 @@ class Place:
         self.env = {**os.environ, FOLDER_VARIABLE: str(folder), "COLUMNS": "200"}
 
     def command(self, *args: str) -> list[str]:
-        return [sys.executable, "-m", "stress.cli", "campaign", "--device=cpu", "--threads=2", *args]
+        return [sys.executable, "-m", "stress.commands.cli", "campaign", "--device=cpu", "--threads=2", *args]
 
     def run(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
@@ -170,9 +170,9 @@ class TestTheDiskLimit:
 
     SMALL = """
 import sys
-import stress.campaign.loop as loop
-import stress.campaign.options as options
-from stress.cli import main
+import stress.commands.campaign.loop as loop
+import stress.commands.campaign.options as options
+from stress.commands.cli import main
 loop.FILE_BYTES_MAX, loop._DISK_LOOK_S, options.BYTES_PER_MB = 10_000, 0.0, {unit}
 sys.exit(main(["campaign", "--device=cpu", "--threads=2", "--disk-mb=1", "--seconds=8", "--", *sys.argv[1:]]))
 """
@@ -317,7 +317,7 @@ class TestBadInput:
 class TestTheLock:
     def test_dies_with_its_owner(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
-        code = "import os\nfrom stress.campaign.lock import DeviceLock\nlock = DeviceLock('cpu')\nprint(os.getpid(), flush=True)\ninput()"
+        code = "import os\nfrom stress.commands.campaign.lock import DeviceLock\nlock = DeviceLock('cpu')\nprint(os.getpid(), flush=True)\ninput()"
         owner = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert owner.stdout is not None
         pid = int(owner.stdout.readline())
@@ -337,7 +337,7 @@ class TestTheLock:
 
 def test_the_settings_of_a_run_survive_json() -> None:
     """What `difference` compares went through a record."""
-    from stress.campaign.resume import difference
+    from stress.commands.campaign.resume import difference
 
     now = {"threads": (2,), "seed": 1, "results": Path("a"), "sim": {"faults": ()}}
     was = json.loads(json.dumps({"threads": [2], "seed": 2, "results": "b", "sim": {"faults": []}}))

@@ -11,21 +11,21 @@ from typing import Any
 
 import pytest
 
-from stress.campaign.allocation import FLOOR
-from stress.campaign.allocation import SETTLED_FAILURES
-from stress.campaign.allocation import Standing
-from stress.campaign.allocation import chances
-from stress.campaign.allocation import shares
-from stress.campaign.folding import fold
-from stress.campaign.folding import fold_oldest
-from stress.campaign.line import duration
-from stress.campaign.line import rate_line
-from stress.campaign.resume import find_killed
-from stress.campaign.resume import status_of
-from stress.campaign.summary import Ending
-from stress.campaign.summary import text
-from stress.campaign.tally import Arm
-from stress.campaign.tally import Tally
+from stress.commands.campaign.allocation import FLOOR
+from stress.commands.campaign.allocation import SETTLED_FAILURES
+from stress.commands.campaign.allocation import Standing
+from stress.commands.campaign.allocation import chances
+from stress.commands.campaign.allocation import shares
+from stress.commands.campaign.folding import fold
+from stress.commands.campaign.folding import fold_oldest
+from stress.commands.campaign.progress import duration
+from stress.commands.campaign.progress import rate_line
+from stress.commands.campaign.resume import find_killed
+from stress.commands.campaign.resume import status_of
+from stress.commands.campaign.summary import Ending
+from stress.commands.campaign.summary import text
+from stress.commands.campaign.tally import Arm
+from stress.commands.campaign.tally import Tally
 from stress.isolate import supervisor
 from stress.isolate.attempt_runner import AttemptRunner
 from stress.isolate.backend import Exit

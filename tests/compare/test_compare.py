@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from stress.compare.command import compare
-from stress.compare.judge import Answer
-from stress.compare.pairs import CompareError
-from stress.compare.report import Compared
-from stress.compare.report import text_of
+from stress.commands.compare.command import compare
+from stress.commands.compare.judge import Answer
+from stress.commands.compare.pairs import CompareError
+from stress.commands.compare.report import Compared
+from stress.commands.compare.report import text_of
 from stress.model import stats
 from stress.record.aggregate import read_folders
 from tests.made_records import CRASH
@@ -221,7 +221,7 @@ class TestThroughput:
 class TestCommand:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "stress.cli", "compare", *arguments],
+            [sys.executable, "-m", "stress.commands.cli", "compare", *arguments],
             capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
 

@@ -13,17 +13,17 @@ from typing import Any
 
 import pytest
 
-from stress.doctor import machine
-from stress.doctor import metal
-from stress.doctor import switches
-from stress.doctor import torch_lines
-from stress.doctor.line import Line
-from stress.doctor.line import Status
-from stress.doctor.metal import MetalFacts
-from stress.doctor.report import is_ready
-from stress.doctor.report import text_of
-from stress.doctor.sanitizer_lines import canary_line
-from stress.doctor.torch_probe import openmp_of
+from stress.commands.doctor import machine
+from stress.commands.doctor import metal
+from stress.commands.doctor import switches
+from stress.commands.doctor import torch_lines
+from stress.commands.doctor.check import Line
+from stress.commands.doctor.check import Status
+from stress.commands.doctor.metal import MetalFacts
+from stress.commands.doctor.report import is_ready
+from stress.commands.doctor.report import text_of
+from stress.commands.doctor.sanitizer_lines import canary_line
+from stress.commands.doctor.torch_probe import openmp_of
 from stress.sanitizer.toolchain import ToolchainError
 from stress.sanitizer.toolchain import find_toolchain
 
@@ -52,7 +52,7 @@ HIDDEN = replace(MAC, unavailable="no Metal device is visible")
 
 def doctor(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "stress.cli", "doctor", *arguments],
+        [sys.executable, "-m", "stress.commands.cli", "doctor", *arguments],
         capture_output=True, text=True, timeout=120, check=False, env={**os.environ, **environment},
     )  # fmt: skip
 

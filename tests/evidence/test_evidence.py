@@ -12,18 +12,18 @@ from typing import Any
 
 import pytest
 
+from stress.commands.evidence.document import Asked
+from stress.commands.evidence.document import document_of
+from stress.commands.evidence.lint import lint
+from stress.commands.evidence.markdown import block
+from stress.commands.evidence.markdown import code
+from stress.commands.evidence.markdown import plain
+from stress.commands.evidence.markdown import table
+from stress.commands.evidence.patch import PatchError
+from stress.commands.evidence.patch import read_patch
+from stress.commands.evidence.patch import read_tree
+from stress.commands.evidence.power import Power
 from stress.device.sim.zoo import BY_NAME
-from stress.evidence.document import Asked
-from stress.evidence.document import document_of
-from stress.evidence.lint import lint
-from stress.evidence.markdown import block
-from stress.evidence.markdown import code
-from stress.evidence.markdown import plain
-from stress.evidence.markdown import table
-from stress.evidence.patch import PatchError
-from stress.evidence.patch import read_patch
-from stress.evidence.patch import read_tree
-from stress.evidence.power import Power
 from stress.record.aggregate import read_folders
 from tests.made_records import FORK
 from tests.made_records import MAC
@@ -331,7 +331,7 @@ class TestLint:
 class TestCommand:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "stress.cli", "evidence", *arguments],
+            [sys.executable, "-m", "stress.commands.cli", "evidence", *arguments],
             capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stress.evidence.redact import Redactor
+from stress.commands.evidence.redact import Redactor
 from stress.record.aggregate import read_folders
 from tests.made_records import MAC
 from tests.made_records import run_of

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from stress.evidence.document import Asked
-from stress.evidence.document import document_of
-from stress.evidence.upstream import UpstreamError
-from stress.evidence.upstream import run_suite
+from stress.commands.evidence.document import Asked
+from stress.commands.evidence.document import document_of
+from stress.commands.evidence.upstream import UpstreamError
+from stress.commands.evidence.upstream import run_suite
 from tests.made_records import run_of
 
 SUITE = """\

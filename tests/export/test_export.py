@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from stress.commands import CommandError
-from stress.export.files import script
-from stress.export.files import unittest_file
-from stress.export.subject import Subject
-from stress.export.subject import expression
+from stress.commands.export.files import script
+from stress.commands.export.files import unittest_file
+from stress.commands.export.subject import Subject
+from stress.commands.export.subject import expression
+from stress.commands.replay.resolve import resolve_name
 from stress.model.shipped import shipped_scenarios
-from stress.replay.resolve import resolve_name
 from stress.scenario.file import load_scenario
 from tests.replay.test_replay import cli
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from stress.minimise.candidates import Axes
-from stress.minimise.candidates import Candidate
-from stress.minimise.candidates import described
-from stress.minimise.candidates import simpler
-from stress.replay.bench import Case
-from stress.replay.resolve import Resolved
-from stress.replay.resolve import resolve_name
+from stress.commands.minimise.candidates import Axes
+from stress.commands.minimise.candidates import Candidate
+from stress.commands.minimise.candidates import described
+from stress.commands.minimise.candidates import simpler
+from stress.commands.replay.repetition import Case
+from stress.commands.replay.resolve import Resolved
+from stress.commands.replay.resolve import resolve_name
 
 SOURCE = """\
 from stress import Scenario

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stress.minimise.scripts import verdict_of
+from stress.commands.minimise.scripts import verdict_of
 
 
 @pytest.mark.parametrize(

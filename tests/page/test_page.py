@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from stress.page.html import escape
-from stress.page.html import tag
-from stress.page.page import page_of
+from stress.commands.report.html import escape
+from stress.commands.report.html import tag
+from stress.commands.report.page import page_of
 from tests.made_records import MAC
 from tests.made_records import Made
 from tests.made_records import hostile_strings
@@ -262,7 +262,7 @@ class TestCommand:
         run_of(tmp_path / "run", {LINEAR: {"pass": 5}})
         target = tmp_path / "page.html"
         done = subprocess.run(
-            [sys.executable, "-m", "stress.cli", "report", str(tmp_path / "run"), "-o", str(target)],
+            [sys.executable, "-m", "stress.commands.cli", "report", str(tmp_path / "run"), "-o", str(target)],
             capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
         assert (done.returncode, done.stderr) == (0, "")
@@ -273,7 +273,7 @@ class TestCommand:
         run_of(tmp_path / "run", {LINEAR: {"pass": 1}})
         for arguments in (["/nothing", "-o", "x.html"], [str(tmp_path / "run"), "-o", "/nothing/x.html"]):
             done = subprocess.run(
-                [sys.executable, "-m", "stress.cli", "report", *arguments],
+                [sys.executable, "-m", "stress.commands.cli", "report", *arguments],
                 capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
             )  # fmt: skip
             assert done.returncode == 2

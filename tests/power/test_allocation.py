@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from stress.power.allocation import AllocationError
-from stress.power.allocation import Entry
-from stress.power.allocation import Turns
-from stress.power.allocation import blind
-from stress.power.allocation import dump
-from stress.power.allocation import focused
-from stress.power.allocation import load
-from stress.power.allocation import with_threads
-from stress.power.runnable import resolve
+from stress.commands.power.allocation import AllocationError
+from stress.commands.power.allocation import Entry
+from stress.commands.power.allocation import Turns
+from stress.commands.power.allocation import blind
+from stress.commands.power.allocation import dump
+from stress.commands.power.allocation import focused
+from stress.commands.power.allocation import load
+from stress.commands.power.allocation import with_threads
+from stress.commands.power.runnable import resolve
 
 LINEAR = Entry("linear.py::SharedLinear", (("dtype", "float32"),), 8, 10, "op", "high", "end", 0.75, 0.2, 0.4)
 EXIT = Entry(

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from stress import cli
+from stress.commands import cli
 from stress.device.sim.zoo import FAULTS
 
 
 def run(
-    *arguments: str, code: str = "from stress.cli import main; import sys; sys.exit(main())"
+    *arguments: str, code: str = "from stress.commands.cli import main; import sys; sys.exit(main())"
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60, check=False
@@ -26,7 +26,7 @@ class TestHelp:
         code = (
             "import sys, atexit\n"
             "atexit.register(lambda: print(sorted({'torch', 'pytest'} & set(sys.modules)), file=sys.stderr))\n"
-            "from stress.cli import main\n"
+            "from stress.commands.cli import main\n"
             "sys.exit(main())"
         )
         done = run(*arguments, code=code)
@@ -90,7 +90,7 @@ class TestBadInput:
 
 
 def test_all_faults_are_the_default() -> None:
-    from stress.power.options import PowerOptions
+    from stress.commands.power.options import PowerOptions
 
     given = vars(cli.make_parser().parse_args(["power"]))
     options = PowerOptions.parse(given)

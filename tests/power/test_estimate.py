@@ -7,9 +7,9 @@ import random
 
 import pytest
 
-from stress.power import estimate
-from stress.power.estimate import KillRate
-from stress.power.estimate import StopRule
+from stress.commands.power import estimate
+from stress.commands.power.estimate import KillRate
+from stress.commands.power.estimate import StopRule
 
 
 class TestKilled:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from stress.commands import CommandError
-from stress.power.allocation import Entry
-from stress.power.allocation import load
-from stress.power.learn import Evidence
-from stress.power.learn import choose
-from stress.power.learn import learn
+from stress.commands.power.allocation import Entry
+from stress.commands.power.allocation import load
+from stress.commands.power.learn import Evidence
+from stress.commands.power.learn import choose
+from stress.commands.power.learn import learn
 from tests.power.recorded import Recorded
 
 BROAD = Entry("linear.py::SharedLinear", (("dtype", "float32"),))

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from stress.commands.power.outcome import Kind
+from stress.commands.power.outcome import Outcome
+from stress.commands.power.outcome import classify
+from stress.commands.power.subject import Subject
+from stress.commands.power.tally import Count
 from stress.device.sim.zoo import BY_NAME
-from stress.power.outcome import Kind
-from stress.power.outcome import Outcome
-from stress.power.outcome import classify
-from stress.power.subject import Subject
-from stress.power.tally import Count
 
 VALUE = BY_NAME["linear_shared_scratch"]
 CRASH = BY_NAME["commit_twice"]

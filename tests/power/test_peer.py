@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 
+from stress.commands.power.allocation import Entry
+from stress.commands.power.peer import job
+from stress.commands.power.peer.job import Case
+from stress.commands.power.peer.job import Job
+from stress.commands.power.peer.session import Peer
+from stress.commands.power.peer.session import result_of
+from stress.commands.power.peer.tally import PeerTally
+from stress.commands.power.peer.tally import SessionResult
+from stress.commands.power.runnable import resolve
+from stress.commands.power.subject import Subject
 from stress.device.sim.zoo import BY_NAME
 from stress.model.verdict import Verdict
-from stress.power.allocation import Entry
-from stress.power.peer import job
-from stress.power.peer.job import Case
-from stress.power.peer.job import Job
-from stress.power.peer.session import Peer
-from stress.power.peer.session import result_of
-from stress.power.peer.tally import PeerTally
-from stress.power.peer.tally import SessionResult
-from stress.power.runnable import resolve
-from stress.power.subject import Subject
 
 FINISHED: dict[str, Any] = {"finished": True}
 

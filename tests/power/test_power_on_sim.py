@@ -27,7 +27,15 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     except BuildError as error:
         pytest.skip(str(error))
     folder = tmp_path_factory.mktemp("power")
-    command = [sys.executable, "-m", "stress.cli", "power", f"--faults={FAULT}", "--seconds=30", "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "stress.commands.cli",
+        "power",
+        f"--faults={FAULT}",
+        "--seconds=30",
+        "--json",
+    ]
     # The first use builds the device; a busy machine takes minutes for that.
     done = subprocess.run(
         [*command, f"--results={folder}"], capture_output=True, text=True, timeout=280, check=False

@@ -10,30 +10,30 @@ from typing import Any
 
 import pytest
 
+from stress.commands.power import estimate
+from stress.commands.power.allocation import Entry
+from stress.commands.power.entry_runner import Attempted
+from stress.commands.power.entry_runner import Bench
+from stress.commands.power.entry_runner import Reference
+from stress.commands.power.estimate import StopRule
+from stress.commands.power.measurement import TWIN_ATTEMPTS
+from stress.commands.power.measurement import TWIN_ATTEMPTS_EACH
+from stress.commands.power.measurement import Measured
+from stress.commands.power.measurement import Measurement
+from stress.commands.power.measurement import weight_of
+from stress.commands.power.options import PowerOptions
+from stress.commands.power.outcome import classify
+from stress.commands.power.report import json_text
+from stress.commands.power.report import score
+from stress.commands.power.report import text
+from stress.commands.power.runnable import Runnable
+from stress.commands.power.shares import Shares
+from stress.commands.power.subject import Subject
+from stress.commands.power.tally import Tally
+from stress.commands.power.watch import Watcher
 from stress.device.sim.zoo import BY_NAME
 from stress.device.sim.zoo import FAULTS
 from stress.model.spec import ScenarioRef
-from stress.power import estimate
-from stress.power.allocation import Entry
-from stress.power.bench import Attempted
-from stress.power.bench import Bench
-from stress.power.bench import Reference
-from stress.power.estimate import StopRule
-from stress.power.measurement import TWIN_ATTEMPTS
-from stress.power.measurement import TWIN_ATTEMPTS_EACH
-from stress.power.measurement import Measured
-from stress.power.measurement import Measurement
-from stress.power.measurement import weight_of
-from stress.power.options import PowerOptions
-from stress.power.outcome import classify
-from stress.power.report import json_text
-from stress.power.report import score
-from stress.power.report import text
-from stress.power.runnable import Runnable
-from stress.power.shares import Shares
-from stress.power.subject import Subject
-from stress.power.tally import Tally
-from stress.power.watch import Watcher
 
 COPY = BY_NAME["copy_torn"]
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from stress.commands import CommandError
-from stress.replay.find import find
-from stress.replay.find import shown
-from stress.replay.recorded import read
+from stress.commands.replay.find import find
+from stress.commands.replay.find import shown
+from stress.commands.replay.recorded import read
 from tests.made_records import Made
 
 ITEM = "scenarios/linear.py::Linear[t8]"

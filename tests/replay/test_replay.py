@@ -36,7 +36,7 @@ class Right(Shared):
 
 def cli(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, "-m", "stress.cli", *arguments],
+        [sys.executable, "-m", "stress.commands.cli", *arguments],
         cwd=folder,
         capture_output=True,
         text=True,

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from stress.commands import CommandError
-from stress.replay import variables
-from stress.replay.resolve import Resolved
-from stress.replay.resolve import resolve_item
-from stress.replay.resolve import resolve_name
+from stress.commands.replay import variables
+from stress.commands.replay.resolve import Resolved
+from stress.commands.replay.resolve import resolve_item
+from stress.commands.replay.resolve import resolve_name
 
 SOURCE = """\
 from stress import Scenario

@@ -52,7 +52,7 @@ def test_an_instrumented_library_is_told_from_others(toolchain: Toolchain, tmp_p
 
 def test_names_of_inlined_functions_are_known(small_program: Program, toolchain: Toolchain) -> None:
     """`Counter::add` has no symbol of its own, but frames name it, so that a suppression can match it."""
-    names = names_in(small_program.path, small_program.recipe, toolchain)
+    names = names_in(small_program.path, small_program.recipe.files, toolchain)
     assert any(one.endswith("Counter::add(bool)") for one in names)
     assert str(small_program.recipe.root / "counter.cpp") in names
     assert not any(one.startswith("__tsan::") for one in names)

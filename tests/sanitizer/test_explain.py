@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from stress.commands.explain.proposal import propose_frames
+from stress.commands.explain.proposal import propose_race
+from stress.commands.explain.proposal import propose_text
 from stress.diagnose.signatures import find_all
 from stress.diagnose.signatures import load_signatures
-from stress.explain.proposal import propose_frames
-from stress.explain.proposal import propose_race
-from stress.explain.proposal import propose_text
 from stress.record import RecordWriter
 from stress.record import RunFolder
 
@@ -25,7 +25,7 @@ OVERLAP = "-[AGXG15XFamilyCommandBuffer blitCommandEncoderCommon:]:836: failed a
 
 def explain(*args: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     done = subprocess.run(
-        [sys.executable, "-m", "stress.cli", "explain", *map(str, args)],
+        [sys.executable, "-m", "stress.commands.cli", "explain", *map(str, args)],
         input=stdin,
         capture_output=True,
         timeout=60,

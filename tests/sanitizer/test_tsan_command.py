@@ -24,7 +24,15 @@ def built(small_program: Program) -> Program:
 
 
 def tsan(folder: Path, *args: str, **env: str) -> Done:
-    command = [sys.executable, "-m", "stress.cli", "tsan", f"--recipe={SMALL}", f"--results={folder}", *args]
+    command = [
+        sys.executable,
+        "-m",
+        "stress.commands.cli",
+        "tsan",
+        f"--recipe={SMALL}",
+        f"--results={folder}",
+        *args,
+    ]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=120, check=False, env={**os.environ, **env}
     )

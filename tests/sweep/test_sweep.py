@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import torch
 
-from stress.cli import main
+from stress.commands.cli import main
+from stress.commands.sweep import op_db
+from stress.commands.sweep.scenario import LEAVES
+from stress.commands.sweep.scenario import OperatorFromThreads
+from stress.commands.sweep.scenario import _padded
 from stress.record import RunReader
-from stress.sweep import op_db
-from stress.sweep.scenario import LEAVES
-from stress.sweep.scenario import OperatorFromThreads
-from stress.sweep.scenario import _padded
 
 
 def sweep(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -27,7 +27,7 @@ def sweep(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
             "-W",
             "ignore",
             "-m",
-            "stress.cli",
+            "stress.commands.cli",
             "sweep",
             "--results=runs",
             "--seed=1",

@@ -6,20 +6,20 @@ import random
 
 import pytest
 
-from stress.throughput import analysis
-from stress.throughput.analysis import Estimate
-from stress.throughput.catalogue import BATCHING
-from stress.throughput.catalogue import OTHER_BUILD
-from stress.throughput.catalogue import PROCESSES
-from stress.throughput.catalogue import THIS_BUILD
-from stress.throughput.catalogue import THREADS
-from stress.throughput.catalogue import WAYS
-from stress.throughput.catalogue import Cell
-from stress.throughput.catalogue import cells
-from stress.throughput.measurement import Measured
-from stress.throughput.report import Setting
-from stress.throughput.report import json_text
-from stress.throughput.report import text
+from stress.commands.throughput import analysis
+from stress.commands.throughput.analysis import Estimate
+from stress.commands.throughput.catalogue import BATCHING
+from stress.commands.throughput.catalogue import OTHER_BUILD
+from stress.commands.throughput.catalogue import PROCESSES
+from stress.commands.throughput.catalogue import THIS_BUILD
+from stress.commands.throughput.catalogue import THREADS
+from stress.commands.throughput.catalogue import WAYS
+from stress.commands.throughput.catalogue import Cell
+from stress.commands.throughput.catalogue import cells
+from stress.commands.throughput.measurement import Measured
+from stress.commands.throughput.report import Setting
+from stress.commands.throughput.report import json_text
+from stress.commands.throughput.report import text
 
 SETTING = Setting(
     "cpu", "torch 2.13", None, "x86_64, 2 cores, load 0.0", "2026-11-21 10:00 UTC", False, "runs/x"

@@ -19,7 +19,7 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the simulated device
 
 def throughput(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, "-m", "stress.cli", "throughput", "--results=runs", "--seed=1", *arguments],
+        [sys.executable, "-m", "stress.commands.cli", "throughput", "--results=runs", "--seed=1", *arguments],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -52,7 +52,7 @@ def records(folder: Path) -> list[dict[str, Any]]:
     ],
 )
 def test_bad_input_is_one_sentence(argument: str, text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    from stress.cli import main
+    from stress.commands.cli import main
 
     assert main(["throughput", argument]) == 2
     told = capsys.readouterr().err

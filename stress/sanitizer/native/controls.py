@@ -95,7 +95,9 @@ def audit(program: Program, toolchain: Toolchain, options: TsanOptions, env: Map
         try:
             entries = suppressions.read(options.suppressions)
             if entries:
-                reasons += suppressions.problems(entries, names_in(program.path, program.recipe, toolchain))
+                reasons += suppressions.problems(
+                    entries, names_in(program.path, program.recipe.files, toolchain)
+                )
         except (SuppressionsError, CountError) as error:
             reasons.append(str(error))
     return Audit(

@@ -60,6 +60,11 @@ class Recipe:
     link: tuple[str, ...]
     suppressions: Path | None
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Return its sources and headers."""
+        return (*(one.source for one in self.units), *self.headers)
+
     @classmethod
     def load(cls, path: Path, system: str = sys.platform, torch: Path | None = None) -> Recipe:
         """Return the recipe in the file at `path` for a system; raise `RecipeError`.

@@ -1,0 +1,110 @@
+"""`mps-stress COMMAND`. Each command is a folder: `options.py` asks, `command.py` does.
+
+`options` has `add_arguments(parser)`, its docstring is the help, and `parse(args)`, where there is one, checks: what it
+raises as `ValueError` is bad input. `command.run(options)` returns the exit status. No torch before a command runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Iterator
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+from stress.commands import CommandError
+from stress.commands.exit_status import EXIT_INTERRUPTED
+from stress.commands.exit_status import EXIT_USAGE
+
+COMMANDS = (
+    "campaign",
+    "compare",
+    "coverage",
+    "doctor",
+    "evidence",
+    "explain",
+    "export",
+    "minimise",
+    "power",
+    "replay",
+    "report",
+    "sweep",
+    "throughput",
+    "tsan",
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: 2 for bad input, with one sentence on stderr."""
+    args = _parse(argv)
+    try:
+        options = _checked(args)
+        status: int = _module(args.command, "command").run(options)
+        sys.stdout.flush()
+    except CommandError as error:
+        print(f"mps-stress {args.command}: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; a flush at exit would complain once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status
+
+
+def _checked(args: argparse.Namespace) -> Any:
+    """Return the command's options; what it refuses becomes a `CommandError`."""
+    parse = getattr(_module(args.command, "options"), "parse", None)
+    try:
+        return parse(args) if parse is not None else args
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Return the arguments. What follows `--` belongs to a command's `arguments`, which argparse closes at the first option."""
+    parser = make_parser()
+    args, rest = parser.parse_known_args(argv)
+    if rest and (rest[0] != "--" or not hasattr(args, "arguments")):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        args.arguments += rest[1:]
+    return args
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mps-stress",
+        description="Stress and race detection for PyTorch's MPS backend.",
+        allow_abbrev=False,
+    )
+    choices = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, module in command_modules():
+        text = module.__doc__ or ""
+        one = choices.add_parser(
+            name,
+            help=text.partition("\n")[0],
+            description=text,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        module.add_arguments(one)
+    return parser
+
+
+def command_modules() -> Iterator[tuple[str, ModuleType]]:
+    """Yield (name, module of its options) of every command, sorted by name."""
+    for name in COMMANDS:
+        yield name, _module(name, "options")
+
+
+def _module(command: str, part: str) -> ModuleType:
+    return importlib.import_module(f"stress.commands.{command}.{part}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

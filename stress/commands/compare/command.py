@@ -1,0 +1,72 @@
+"""From two folders to a comparison."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from stress.commands import CommandError
+from stress.commands.compare.judge import judge
+from stress.commands.compare.names import names_of
+from stress.commands.compare.pairs import left_out
+from stress.commands.compare.pairs import sections_of
+from stress.commands.compare.report import Compared
+from stress.commands.compare.speed import alone
+from stress.commands.compare.speed import speeds
+from stress.model.text import one_line
+from stress.record.aggregate import Aggregate
+from stress.record.aggregate import read_folders
+from stress.record.aggregate.throughput import Throughput
+
+PROBLEMS_SHOWN = 5
+
+
+def compare(base: Path, new: Path, *, any_settings: bool) -> Compared:
+    """Return the comparison; raise `AggregateError` or `CompareError` where there is none."""
+    collected = Throughput()
+    collectors = {"throughput": collected.add}
+    sides = read_folders([base], collectors), read_folders([new], collectors)
+    compared = compare_aggregates(*sides, any_settings=any_settings)
+    return replace(compared, speeds=speeds(collected), not_interleaved=alone(collected))
+
+
+def compare_aggregates(base: Aggregate, new: Aggregate, *, any_settings: bool = False) -> Compared:
+    sections = sections_of(base, new, any_settings=any_settings)
+    problems = [*problem_lines(base, "BASE"), *problem_lines(new, "NEW")]
+    return Compared(
+        sections,
+        judge(sections),
+        [names_of(section) for section in sections],
+        [one_line(one) for one in left_out(base, new, sections)],
+        problems,
+    )
+
+
+def problem_lines(side: Aggregate, name: str) -> list[str]:
+    """Return what of this side could not be used."""
+    lines = [f"{name}: {one_line(one)}" for one in side.problems[:PROBLEMS_SHOWN]]
+    if side.problems_total > PROBLEMS_SHOWN:
+        lines.append(f"{name}: {side.problems_total - PROBLEMS_SHOWN} more lines could not be used")
+    lines += [f"{name}: {count} {what} left out: too many" for what, count in side.omitted.items()]
+    unfinished = sum(one.unfinished for one in side.runs.values())
+    if unfinished:
+        lines.append(f"{name}: {unfinished} attempts have no end: not counted")
+    return lines
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read both sides, judge, print."""
+    from stress.commands.compare.pairs import CompareError
+    from stress.commands.compare.report import json_of
+    from stress.commands.compare.report import text_of
+    from stress.record.aggregate import AggregateError
+
+    try:
+        compared = compare(Path(args.base), Path(args.new), any_settings=args.any_settings)
+    except (AggregateError, CompareError) as error:
+        raise CommandError(str(error)) from None
+    width = shutil.get_terminal_size((140, 24)).columns
+    print(json_of(compared) if args.json else text_of(compared, width=width, show_all=args.all))
+    return compared.exit_status

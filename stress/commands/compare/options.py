@@ -1,0 +1,22 @@
+"""Compare two sets of runs: what got worse, better, or cannot be told apart?
+
+BASE and NEW are run folders, or folders of run folders. Items are paired by scenario, thread count, kind of device,
+class of machine and settings; one-sided Fisher tests with Holm's correction decide. Attempts of unlike builds are
+never added. Exit status 1 where NEW is worse, or fails in a way that BASE did not and nobody has described.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("base", metavar="BASE", help="folder of the runs before")
+    parser.add_argument("new", metavar="NEW", help="folder of the runs after")
+    parser.add_argument(
+        "--any-settings",
+        action="store_true",
+        help="pair items although settings or environment switches differ: for trying what a switch does",
+    )
+    parser.add_argument("--all", action="store_true", help="show items without a failure on either side, too")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")

@@ -1,0 +1,244 @@
+"""The comparison as text and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
+from io import StringIO
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from stress.commands.compare.judge import ALPHA
+from stress.commands.compare.judge import Answer
+from stress.commands.compare.judge import Row
+from stress.commands.compare.names import Named
+from stress.commands.compare.names import unknown_new
+from stress.commands.compare.pairs import Section
+from stress.commands.compare.speed import Speed
+from stress.model import stats
+from stress.model.text import count
+from stress.model.text import one_line
+from stress.record.aggregate import Cell
+from stress.record.aggregate import Kind
+from stress.record.aggregate.groups import KIND_TEXTS
+
+NAMES_SHOWN = 40
+ITEMS_SHOWN = 8
+_ORDER = tuple(Answer)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Everything that the two texts are made from."""
+
+    sections: list[Section]
+    rows: list[list[Row]]
+    names: list[list[Named]]
+    left_out: list[str]
+    problems: list[str]
+    speeds: list[Speed] = field(default_factory=list)
+    not_interleaved: list[str] = field(default_factory=list)
+    """Runs of `mps-stress throughput` that measured one build."""
+
+    @property
+    def worse(self) -> list[Row]:
+        return [row for rows in self.rows for row in rows if row.answer == Answer.WORSE]
+
+    @property
+    def unknown(self) -> list[Named]:
+        return [one for names in self.names for one in unknown_new(names)]
+
+    @property
+    def exit_status(self) -> int:
+        """Return 1 where NEW is worse, or fails in a way that BASE did not and nobody knows."""
+        return 1 if self.worse or self.unknown else 0
+
+
+def text_of(compared: Compared, *, width: int, show_all: bool) -> str:
+    parts: list[str] = []
+    for section, rows, names in zip(compared.sections, compared.rows, compared.names, strict=True):
+        parts += [*_heading(section), "", *_table(rows, width=width, show_all=show_all), *_clean(rows)]
+        parts += [*_canaries(section), *_names(names), *_only(section), ""]
+    parts += [one_line(str(one)) for one in compared.speeds]
+    if compared.not_interleaved:
+        parts.append(
+            f"throughput: {count(len(compared.not_interleaved), 'run')} measured one build, which is compared with nothing "
+            "(mps-stress throughput --against=PYTHON measures two in turn)"
+        )
+    parts += [*compared.left_out, *compared.problems, closing(compared)]
+    return "\n".join(parts)
+
+
+def _heading(section: Section) -> list[str]:
+    base, new = section.base, section.new
+    lines = [f"{KIND_TEXTS[base.kind]}", f"{base.machine}; {base.configuration_text}"]
+    if new.configuration != base.configuration:
+        lines[1] = f"{base.machine}; BASE: {base.configuration_text}; NEW: {new.configuration_text}"
+    same = " (the same build on both sides: this compares runs, not patches)" if section.is_same_build else ""
+    lines.append(f"BASE {base.build.label}; NEW {new.build.label}{same}")
+    return [one_line(line) for line in lines]
+
+
+def _table(rows: Sequence[Row], *, width: int, show_all: bool) -> list[str]:
+    shown = [row for row in rows if show_all or row.answer != Answer.CLEAN]
+    if not shown:
+        return []
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for heading in ("item", "BASE", "NEW", "answer"):
+        table.add_column(heading, overflow="fold")
+    for row in sorted(shown, key=lambda one: (_ORDER.index(one.answer), one.item)):
+        table.add_row(Text(one_line(row.item)), counts(row.base), counts(row.new), answer_text(row))
+    buffer = StringIO()
+    Console(
+        file=buffer, width=max(width, 80), force_terminal=False, color_system=None, highlight=False
+    ).print(table)
+    return [line.rstrip() for line in buffer.getvalue().splitlines()]
+
+
+def counts(cell: Cell) -> str:
+    return f"{cell.failures}/{cell.counted}" if cell.counted else f"none of {cell.attempts} counts"
+
+
+def answer_text(row: Row) -> str:
+    """Return the answer as a person reads it."""
+    if row.answer == Answer.WORSE:
+        return f"WORSE (p {probability(row.p_worse)})"
+    if row.answer == Answer.BETTER:
+        return f"BETTER (p {probability(row.p_better)})"
+    if row.answer == Answer.UNTOLD:
+        if row.needed is None:
+            return "cannot be told apart: the rates seen are equal"
+        about = f"{row.needed:,}" if row.needed < 1000 else f"{round(row.needed, -2):,}"
+        return f"cannot be told apart, needs about {about} more attempts on each side"
+    return str(row.answer)
+
+
+def probability(p: float) -> str:
+    return "below 0.0001" if p < 0.0001 else f"{p:.4f}" if p < 0.01 else f"{p:.2f}"
+
+
+def _clean(rows: Sequence[Row]) -> list[str]:
+    """Return one line per number of attempts in which neither side failed, with what would have gone unseen."""
+    found = Counter(row.new.counted for row in rows if row.answer == Answer.CLEAN)
+    return [
+        f"{items} item{'s' * (items != 1)}: no failure on either side; NEW's {counted} attempts each exclude rates of "
+        f"{100 * stats.failure_rate_bound(counted):.2g} % and more"
+        for counted, items in sorted(found.items(), reverse=True)
+    ]
+
+
+def _canaries(section: Section) -> list[str]:
+    if not section.canaries:
+        return ["no canary ran on both sides: that planted faults are found is not shown"]
+    base = sum(one.failures > 0 for one, _ in section.canaries)
+    new = sum(one.failures > 0 for _, one in section.canaries)
+    return [f"canaries found: BASE {base} of {len(section.canaries)}, NEW {new} of {len(section.canaries)}"]
+
+
+def _names(names: Sequence[Named]) -> list[str]:
+    lines = []
+    for one in names[:NAMES_SHOWN]:
+        what = "new" if one.is_new else "gone" if one.is_gone else "in both"
+        surely = "" if not (one.is_new or one.is_gone) or one.is_told else " (may be chance)"
+        known = "known" if one.is_known else "not in results/known"
+        lines.append(
+            f"{what}{surely}: {one_line(one.name)} ({known}): BASE {one.base}/{one.base_counted}, "
+            f"NEW {one.new}/{one.new_counted} in {len(one.items)} item{'s' * (len(one.items) != 1)}"
+        )
+    if len(names) > NAMES_SHOWN:
+        lines.append(f"... and {len(names) - NAMES_SHOWN} more names of failures (--json has all)")
+    return lines
+
+
+def _only(section: Section) -> list[str]:
+    return [
+        line
+        for name, cells in (("BASE", section.only_base), ("NEW", section.only_new))
+        if cells
+        for line in [f"only in {name}: {_some([cell.item for cell in cells])}"]
+    ]
+
+
+def _some(items: Sequence[str]) -> str:
+    shown = ", ".join(one_line(one) for one in items[:ITEMS_SHOWN])
+    return shown + (f" and {len(items) - ITEMS_SHOWN} more" if len(items) > ITEMS_SHOWN else "")
+
+
+def closing(compared: Compared) -> str:
+    """Return the sentence at the end; it never says "no difference"."""
+    found = Counter(row.answer for rows in compared.rows for row in rows)
+    told = (
+        ", ".join(f"{found[one]} {text}" for one, text in _CLOSING if found[one]) or "no item on both sides"
+    )
+    unknown = (
+        f"; {len(compared.unknown)} new failure(s) that nobody has described" if compared.unknown else ""
+    )
+    if not compared.exit_status:
+        unknown = (
+            f"; nothing shown to be worse at {100 * (1 - ALPHA):.0f} %, which is no proof that nothing is"
+        )
+    return f"{told}{unknown}"
+
+
+_CLOSING = (
+    (Answer.WORSE, "worse"),
+    (Answer.BETTER, "better"),
+    (Answer.UNTOLD, "cannot be told apart"),
+    (Answer.CLEAN, "without a failure on either side"),
+    (Answer.EMPTY, "without an attempt that counts"),
+)
+
+
+def json_of(compared: Compared) -> str:
+    data = {
+        "exit_status": compared.exit_status,
+        "alpha": ALPHA,
+        "sections": [
+            _section_data(*one) for one in zip(compared.sections, compared.rows, compared.names, strict=True)
+        ],
+        "throughput": [{**vars(one), "answer": one.answer} for one in compared.speeds],
+        "left_out": compared.left_out,
+        "problems": compared.problems,
+    }
+    return json.dumps(data, indent=1, ensure_ascii=True, allow_nan=False)
+
+
+def _section_data(section: Section, rows: Sequence[Row], names: Iterable[Named]) -> dict[str, Any]:
+    return {
+        "kind": str(section.base.kind),
+        "is_metal_evidence": section.base.kind is Kind.REAL,
+        "machine": section.base.machine,
+        "configuration": list(section.base.configuration),
+        "base_build": section.base.build.label,
+        "new_build": section.new.build.label,
+        "rows": [_row_data(row) for row in rows],
+        "canaries": [{"item": a.item, "base": a.failures, "new": b.failures} for a, b in section.canaries],
+        "names": [
+            {"name": one.name, "known": one.is_known, "base": one.base, "new": one.new, "chance": one.chance,
+             "base_counted": one.base_counted, "new_counted": one.new_counted}
+            for one in names
+        ],
+        "only_base": [one.item for one in section.only_base],
+        "only_new": [one.item for one in section.only_new],
+    }  # fmt: skip
+
+
+def _row_data(row: Row) -> dict[str, Any]:
+    return {
+        "item": row.item,
+        "scenario": row.base.scenario,
+        "threads": row.base.threads or row.new.threads,
+        "answer": str(row.answer),
+        "base": {"failures": row.base.failures, "counted": row.base.counted},
+        "new": {"failures": row.new.failures, "counted": row.new.counted},
+        "p_worse": row.p_worse,
+        "p_better": row.p_better,
+        "needed": row.needed,
+    }

@@ -1,0 +1,1 @@
+"""`mps-stress coverage`: which rows of the suite have a scenario, and where it ran."""

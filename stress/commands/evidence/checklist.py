@@ -1,0 +1,202 @@
+"""What a submission needs: what the records show, what was run here, and what only a person can do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stress.commands.compare.report import Compared
+from stress.commands.evidence.lint import Linted
+from stress.commands.evidence.markdown import plain
+from stress.commands.evidence.markdown import table
+from stress.commands.evidence.patch import Patch
+from stress.commands.evidence.patch import Tree
+from stress.commands.evidence.results import Subject
+from stress.commands.evidence.upstream_results import PATCHED
+from stress.commands.evidence.upstream_results import UpstreamTests
+from stress.model.text import count
+from stress.record.aggregate import Aggregate
+from stress.record.aggregate import Kind
+
+MACOS_WANTED = ("14", "15", "26")
+CHIPS_WANTED = ("M1", "M2", "M3", "M4", "M5")
+_MACHINE = re.compile(r"Apple (M\d).*macOS (\d+)")
+
+SHOWN, NOT_SHOWN, FAILED, PERSON = "shown", "not shown", "not met", "a person"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One requirement."""
+
+    name: str
+    state: str
+    by: str
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything that is known."""
+
+    whole: Aggregate
+    subjects: Sequence[Subject]
+    patch: Patch | None
+    tree: Tree | None
+    linted: Sequence[Linted] | None
+    compared: Compared | None
+    power: Sequence[str]
+    has_throughput: bool
+    upstream: UpstreamTests
+
+
+def points(given: Inputs) -> list[Point]:
+    """Return all requirements with what is known of them."""
+    return [*_patch_points(given), *_record_points(given), *_lint_points(given.linted), *_person_points()]
+
+
+def checklist(found: Sequence[Point]) -> str:
+    return table(
+        ["requirement", "state", "by"], [[plain(one.name), one.state, plain(one.by)] for one in found]
+    )
+
+
+def _patch_points(given: Inputs) -> Iterator[Point]:
+    patch, tree = given.patch, given.tree
+    if patch is None:
+        yield Point("identity of the patch", NOT_SHOWN, "no --patch was given")
+    else:
+        tests = [one for one in patch.paths if one.startswith("test/")]
+        told = ", ".join(tests[:3]) or "the patch changes nothing below test/"
+        yield Point("the patch has tests", SHOWN if tests else FAILED, told)
+        docs = [one for one in patch.paths if one.startswith("docs/")]
+        yield Point(
+            "the patch has documentation",
+            SHOWN if docs else NOT_SHOWN,
+            ", ".join(docs[:3]) or "nothing below docs/ is changed",
+        )
+    if tree is None or patch is None:
+        yield Point("the patch applies to the tree", NOT_SHOWN, "--patch and --torch-source are needed")
+    else:
+        good = tree.applies in ("yes", "already applied")
+        yield Point(
+            "the patch applies to the tree", SHOWN if good else FAILED, f"git apply --check: {tree.applies}"
+        )
+    yield _build_point(given)
+
+
+def _build_point(given: Inputs) -> Point:
+    name = "what was tested is a build of the tree"
+    real = [one for one in given.subjects if one.group.kind is Kind.REAL]
+    if given.tree is None:
+        return Point(name, NOT_SHOWN, "no --torch-source was given")
+    if not real:
+        return Point(name, NOT_SHOWN, "no run on a real Apple GPU is among the records")
+    others = [one.group.build.label for one in real if one.is_tree is not True]
+    if others:
+        return Point(name, FAILED, f"also tested: {', '.join(dict.fromkeys(others))}")
+    if given.tree.is_dirty is not False:
+        return Point(name, FAILED, "the tree has uncommitted changes: no commit names what was built")
+    return Point(name, SHOWN, f"torch.version.git_version is the tree's HEAD {given.tree.head[:12]}")
+
+
+def _record_points(given: Inputs) -> Iterator[Point]:
+    real = [one for one in given.subjects if one.group.kind is Kind.REAL]
+    failing = [cell for one in real for cell in one.failing]
+    if not real:
+        yield Point("no scenario fails on a real Apple GPU", NOT_SHOWN, "no such run is among the records")
+    elif failing:
+        yield Point(
+            "no scenario fails on a real Apple GPU",
+            FAILED,
+            f"{count(len(failing), 'item')} failed, listed above",
+        )
+    else:
+        yield Point(
+            "no scenario fails on a real Apple GPU",
+            SHOWN,
+            "none failed in these attempts; the tables say what that excludes",
+        )
+    missed = [one for one in real if not _canaries_found(one)]
+    yield Point("canaries were found wherever results are green", SHOWN if real and not missed else NOT_SHOWN if not real else FAILED,
+                "every group of a real device" if real and not missed else f"not on {count(len(missed), 'group')}" if real else "no real device")  # fmt: skip
+    yield from _hardware(real)
+    yield _sanitizer_point(given.whole)
+    worse = given.compared.worse if given.compared is not None else []
+    yield Point("nothing is worse than before", NOT_SHOWN if given.compared is None else FAILED if worse else SHOWN,
+                "no --base was given, or nothing could be compared" if given.compared is None
+                else f"{count(len(worse), 'item')} worse" if worse else "no item was shown to be worse; the table says what cannot be told")  # fmt: skip
+    yield _upstream_point(given.upstream)
+    yield Point(
+        "power of the detector",
+        SHOWN if given.power else NOT_SHOWN,
+        given.power[0] if given.power else "no run of mps-stress power is among the records",
+    )
+    yield Point(
+        "throughput",
+        SHOWN if given.has_throughput else NOT_SHOWN,
+        "section above" if given.has_throughput else "no run of mps-stress throughput is among the records",
+    )
+
+
+def _sanitizer_point(whole: Aggregate) -> Point:
+    lines = whole.sanitizer_lines
+    if not lines:
+        return Point(
+            "ThreadSanitizer", NOT_SHOWN, "neither mps-stress tsan nor pytest --mps-tsan is among the records"
+        )
+    good = sum(is_green for _, is_green, _ in lines)
+    simulated = all(kind is Kind.SIMULATED for *_, kind in lines)
+    state = FAILED if good < len(lines) else NOT_SHOWN if simulated else SHOWN
+    where = "; on the simulated Metal only" if simulated else ""
+    return Point(
+        "ThreadSanitizer", state, f"{good} of {count(len(lines), 'statement')} without a race{where}"
+    )
+
+
+def _upstream_point(upstream: UpstreamTests) -> Point:
+    name = "upstream's own tests pass as before"
+    if not upstream.is_complete:
+        return Point(name, NOT_SHOWN, "run with --upstream-tests and --stock-python")
+    if upstream.lost:
+        return Point(name, FAILED, f"{count(len(upstream.lost), 'test')} pass on stock torch alone")
+    return Point(name, SHOWN, f"{len(upstream.of(PATCHED))} tests ran on both builds, once each")
+
+
+def _canaries_found(one: Subject) -> bool:
+    canaries = [cell for cell in one.cells if cell.is_canary]
+    return bool(canaries) and all(cell.failures for cell in canaries)
+
+
+def _hardware(real: Sequence[Subject]) -> Iterator[Point]:
+    seen = [found.groups() for one in real if (found := _MACHINE.search(one.group.machine))]
+    for name, wanted, index in (("macOS", MACOS_WANTED, 1), ("chips", CHIPS_WANTED, 0)):
+        have = [one for one in wanted if any(pair[index] == one for pair in seen)]
+        lacks = [one for one in wanted if one not in have]
+        state = SHOWN if not lacks else NOT_SHOWN
+        told = f"ran on {', '.join(have) or 'none'}" + (f"; not on {', '.join(lacks)}" if lacks else "")
+        yield Point(f"{name} {', '.join(wanted)}", state, told)
+
+
+def _lint_points(linted: Sequence[Linted] | None) -> Iterator[Point]:
+    if linted is None:
+        yield Point(
+            "clang-format, lintrunner, flake8, mypy, docstrings, licence headers",
+            NOT_SHOWN,
+            "run with --lint",
+        )
+        return
+    for one in linted:
+        yield Point(one.name, {True: SHOWN, False: FAILED, None: NOT_SHOWN}[one.ok], one.text)
+
+
+def _person_points() -> Iterator[Point]:
+    yield Point("contributor licence agreement (CLA)", PERSON, "signed by whoever submits")
+    yield Point("an issue that describes the problem", PERSON, "filed and linked by whoever submits")
+    yield Point(
+        "every line is understood and owned",
+        PERSON,
+        "PyTorch's AI_POLICY.md: no contribution by fully autonomous agents; AI text is disclosed",
+    )
+    yield Point("the submission itself, and answering its review", PERSON, "nobody else can")

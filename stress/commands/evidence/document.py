@@ -1,0 +1,262 @@
+"""Put the document together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from stress.commands.compare.command import compare_aggregates
+from stress.commands.compare.judge import Answer
+from stress.commands.compare.pairs import CompareError
+from stress.commands.compare.report import Compared
+from stress.commands.compare.report import answer_text
+from stress.commands.compare.report import closing
+from stress.commands.compare.report import counts
+from stress.commands.evidence import draft
+from stress.commands.evidence import results
+from stress.commands.evidence.checklist import NOT_SHOWN
+from stress.commands.evidence.checklist import Inputs
+from stress.commands.evidence.checklist import checklist
+from stress.commands.evidence.checklist import points
+from stress.commands.evidence.lint import lint
+from stress.commands.evidence.markdown import bullets
+from stress.commands.evidence.markdown import code
+from stress.commands.evidence.markdown import plain
+from stress.commands.evidence.markdown import table
+from stress.commands.evidence.patch import Patch
+from stress.commands.evidence.patch import PatchError
+from stress.commands.evidence.patch import Tree
+from stress.commands.evidence.patch import read_patch
+from stress.commands.evidence.patch import read_tree
+from stress.commands.evidence.power import Power
+from stress.commands.evidence.redact import Redactor
+from stress.commands.evidence.upstream import COMMAND
+from stress.commands.evidence.upstream import UpstreamError
+from stress.commands.evidence.upstream import record_suite
+from stress.commands.evidence.upstream import run_suite
+from stress.commands.evidence.upstream_results import UpstreamTests
+from stress.model.text import count
+from stress.plugin.terminal.table import SIMULATED_SENTENCE
+from stress.record.aggregate import Aggregate
+from stress.record.aggregate import Kind
+from stress.record.aggregate import read_folders
+from stress.record.aggregate.throughput import Throughput
+from stress.record.aggregate.words import not_shown
+
+FILES_SHOWN = 60
+ROWS_SHOWN = 200
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user gave."""
+
+    runs: tuple[Path, ...]
+    base: tuple[Path, ...] = ()
+    patch: Path | None = None
+    tree: Path | None = None
+    lint: bool = False
+    upstream: tuple[tuple[str, str], ...] = ()
+    """(role, interpreter) under which upstream's own tests are run first."""
+    draft: str | None = None
+    """One of `stress.commands.evidence.draft.KINDS`, in place of the whole document."""
+    results: Path = Path("results/runs")
+    """Where the records of those tests go."""
+
+
+def document_of(asked: Asked, made: str) -> str:
+    """Return the Markdown; raise `AggregateError` or `PatchError` for input that cannot be used."""
+    power, collected = Power(), Throughput()
+    patch = read_patch(asked.patch) if asked.patch is not None else None
+    tree = read_tree(asked.tree, asked.patch, patch) if asked.tree is not None else None
+    if asked.lint and (tree is None or patch is None):
+        raise PatchError(
+            "--lint needs --patch and --torch-source: it looks at the patch's files in that tree"
+        )
+    upstream = UpstreamTests()
+    whole = read_folders(
+        [*asked.runs, *_upstream_runs(asked)],
+        {"power": power.add, "throughput": collected.add, COMMAND: upstream.add},
+    )
+    before = read_folders(asked.base) if asked.base else None
+    compared, why_not = _compared(before, whole)
+    linted = lint(tree, patch) if asked.lint and tree is not None and patch is not None else None
+    subjects = results.subjects_of(whole, tree.head if tree is not None else None)
+    given = Inputs(
+        whole, subjects, patch, tree, linted, compared, power.sentences(), bool(collected.rates), upstream
+    )
+    if asked.draft:
+        text = draft.issue(given) if asked.draft == "issue" else draft.pull_request(given)
+    else:
+        text = "\n\n".join(_sections(given, collected, why_not, made)) + "\n"
+    redact = Redactor.of(whole, *([before] if before is not None else []))
+    if tree is not None:
+        text = text.replace(str(tree.path), "[tree]")
+    return redact(text)
+
+
+def _upstream_runs(asked: Asked) -> list[Path]:
+    """Run upstream's tests under each interpreter, and return the folders of their records."""
+    if not asked.upstream:
+        return []
+    if asked.tree is None:
+        raise UpstreamError("--upstream-tests needs --torch-source: it runs that tree's test/test_mps.py")
+    return [
+        record_suite(run_suite(python, asked.tree), asked.tree, asked.results, role)
+        for role, python in asked.upstream
+    ]
+
+
+def _compared(before: Aggregate | None, after: Aggregate) -> tuple[Compared | None, str]:
+    if before is None:
+        return (
+            None,
+            "Not shown: no --base was given (runs with stock torch on the same machine and settings).",
+        )
+    try:
+        return compare_aggregates(before, after), ""
+    except CompareError as error:
+        return None, f"Not shown: {plain(str(error))}"
+
+
+def _sections(given: Inputs, collected: Throughput, why_not: str, made: str) -> Iterator[str]:
+    found = points(given)
+    yield f"# Evidence{f' for {code(given.patch.name)}' if given.patch is not None else ''}"
+    yield f"{plain(made)}. Every number is computed from {count(given.whole.records, 'record')} of {count(len(given.whole.runs), 'run')}; the unit is an attempt, one process."
+    if any(one.group.kind is Kind.SIMULATED for one in given.subjects):
+        yield f"> Where a line says simulated: {plain(SIMULATED_SENTENCE)}."
+    yield "## Summary"
+    yield results.summary(given.subjects)
+    yield "## Patch"
+    yield _patch(given.patch, given.tree)
+    yield "## Results"
+    yield from results.result_tables(given.subjects)
+    yield "## Confidence and power"
+    yield results.confidence(given.subjects)
+    yield (
+        bullets(plain(one) for one in given.power)
+        or "Power: not shown, no run of `mps-stress power` is among the records."
+    )
+    yield "## Before and after"
+    yield _before_and_after(given.compared) if given.compared is not None else why_not
+    yield "## Upstream's own tests"
+    yield given.upstream.section()
+    yield "## ThreadSanitizer"
+    yield _sanitizer(given.whole)
+    yield "## Throughput"
+    yield _throughput(collected)
+    yield "## Failures"
+    yield results.failures(given.whole, given.subjects)
+    yield "## Known limitations"
+    yield results.limitations(given.subjects)
+    yield "## Submission checklist"
+    yield checklist(found)
+    yield "## Not shown"
+    missing = [f"{one.name}: {one.by}" for one in found if one.state == NOT_SHOWN]
+    unusable = (
+        [f"{count(given.whole.problems_total, 'line')} of the records could not be used"]
+        if given.whole.problems_total
+        else []
+    )
+    yield (
+        bullets(plain(one) for one in [*not_shown(given.whole), *missing, *unusable])
+        or "Nothing that is looked for is missing."
+    )
+
+
+def _patch(patch: Patch | None, tree: Tree | None) -> str:
+    rows = []
+    if patch is not None:
+        base = patch.base or (tree.upstream_base if tree is not None else None)
+        where = (
+            "the patch says so" if patch.base else "merge base of the tree with its upstream" if base else ""
+        )
+        rows += [
+            [
+                "file",
+                f"{code(patch.name)}, {patch.bytes} bytes, {count(patch.commits, 'commit')} (mail headers)",
+            ],
+            ["MD5", code(patch.md5)],
+            ["SHA-256", code(patch.sha256)],
+            [
+                "base",
+                f"{code(base)} ({where})" if base else "not shown: neither the patch nor the tree tells it",
+            ],
+            [
+                "changes",
+                f"{count(len(patch.files), 'file')}, {patch.added} lines added, {patch.removed} removed",
+            ],
+        ]
+    if tree is not None:
+        dirty = {True: "uncommitted changes", False: "no uncommitted changes", None: "git status failed"}[
+            tree.is_dirty
+        ]
+        rows += [["tree HEAD", f"{code(tree.head)} ({dirty})"], ["applies to the tree", plain(tree.applies)]]
+    if not rows:
+        return "Not shown: neither --patch nor --torch-source was given."
+    parts = [table(["", ""], rows)]
+    if patch is not None:
+        files = [
+            [
+                code(one.path),
+                "binary" if one.added is None else f"+{one.added} -{one.removed}",
+                "new" if one.is_new else "",
+            ]
+            for one in patch.files[:FILES_SHOWN]
+        ]
+        parts.append(table(["file", "lines", ""], files))
+        if len(patch.files) > FILES_SHOWN:
+            parts.append(f"{len(patch.files) - FILES_SHOWN} more files.")
+    return "\n\n".join(parts)
+
+
+def _before_and_after(compared: Compared) -> str:
+    parts = []
+    for section, rows in zip(compared.sections, compared.rows, strict=True):
+        parts.append(
+            f"{plain(str(section.base.kind))}, {plain(section.base.machine)}, {code(section.base.configuration_text)}: "
+            f"before {code(section.base.build.label)}, after {code(section.new.build.label)}"
+        )
+        shown = [row for row in rows if row.answer != Answer.CLEAN][:ROWS_SHOWN]
+        clean = sum(row.answer == Answer.CLEAN for row in rows)
+        if shown:
+            parts.append(
+                table(
+                    ["item", "before", "after", "answer (Fisher, one-sided, Holm)"],
+                    [[code(row.item), counts(row.base), counts(row.new), answer_text(row)] for row in shown],
+                )
+            )
+        parts.append(f"{count(clean, 'item')} without a failure on either side.")
+    return "\n\n".join([*parts, plain(closing(compared))])
+
+
+def _sanitizer(whole: Aggregate) -> str:
+    lines = whole.sanitizer_lines
+    if not lines:
+        return "Not shown: neither `mps-stress tsan` nor `pytest --mps-tsan` is among the records."
+    return bullets(
+        f"{code(text, 700)}{' (simulated, not Metal)' if kind is Kind.SIMULATED else ''}{f' x {runs}' if runs > 1 else ''}"
+        for (text, _, kind), runs in lines.items()
+    )
+
+
+def _throughput(collected: Throughput) -> str:
+    rows = [
+        [plain(f"{info.group.kind}, {info.group.machine}"), code(one.workload), f"{plain(one.way)}, {plain(one.build)} build",
+         str(one.count), one.median, one.interval, str(one.rounds)]
+        for one, info in collected.figures()
+    ]  # fmt: skip
+    if not rows:
+        return "Not shown: no run of `mps-stress throughput` is among the records."
+    void = bullets(f"void: {code(item)}: {code(why)}" for item, why in collected.void.items())
+    headings = [
+        "where",
+        "workload",
+        "way",
+        "at once",
+        "answers per second (median)",
+        "95 % interval",
+        "rounds",
+    ]
+    return "\n\n".join([table(headings, rows[:ROWS_SHOWN]), *([void] if void else [])])

@@ -1,0 +1,18 @@
+"""Say what a crash, a report or a record is: its class, since when it is known, and what to look at next.
+
+Takes ThreadSanitizer's text (or the harness's JSON lines), macOS crash reports (.ips), the stderr of a process that
+died, stacks of a hang, and the records of a run (its folder, or one .jsonl file in it); `-` is standard input. What
+nobody has described yet gets an entry for results/known, to be completed.
+
+Exit status 0: everything there has a name; 1: something has not, or there is nothing to explain; 2: a file cannot be
+read. No report of ThreadSanitizer is not the same as no race, and is never told as such.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", metavar="FILE", nargs="+", help="file or run folder; - is standard input")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per file and line")

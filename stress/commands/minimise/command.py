@@ -1,0 +1,183 @@
+"""`mps-stress minimise`: measure, make smaller, write a script, and measure that too."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from pathlib import Path
+
+from stress.commands import CommandError
+from stress.commands.exit_status import EXIT_INTERRUPTED
+from stress.commands.export.files import DEADLINE_S
+from stress.commands.export.files import script
+from stress.commands.export.recorded import subject_of
+from stress.commands.minimise import report
+from stress.commands.minimise.options import SCRIPT_RUNS_DEFAULT
+from stress.commands.minimise.options import SCRIPT_RUNS_MAX
+from stress.commands.minimise.options import SHARE_MAX
+from stress.commands.minimise.scripts import Measured
+from stress.commands.minimise.scripts import measure
+from stress.commands.minimise.search import Search
+from stress.commands.minimise.search import Trial
+from stress.commands.replay.command import prepare
+from stress.commands.replay.command import results_folder
+from stress.commands.replay.differences import differences
+from stress.commands.replay.failure_kind import Kind
+from stress.commands.replay.find import shown
+from stress.commands.replay.recorded import Recorded
+from stress.commands.replay.repetition import Bench
+from stress.commands.replay.repetition import Case
+from stress.commands.replay.repetition import opened
+from stress.commands.replay.repetition import say
+from stress.commands.replay.report import heading
+from stress.commands.shared_options import checked
+from stress.commands.shared_options import count
+from stress.commands.shared_options import places
+from stress.commands.shared_options import seconds
+from stress.model.errors import BrokenScenario
+from stress.model.verdict import Verdict
+from stress.record import host_environment
+
+HANG_S_MIN = 8
+"""A script imports torch and computes what is right before its threads start: on a busy machine that takes a while."""
+SEARCH_SHARE = 0.55
+"""Of the seconds; the rest is for running scripts, each of which starts an interpreter and imports torch."""
+
+
+def minimise(
+    name: str,
+    *,
+    seconds: float,
+    share: float,
+    script_runs: int,
+    rootdir: Path,
+    results: Path | None,
+    output: Path | None,
+) -> int:
+    """Make an attempt smaller; 0 with a script that was shown to fail often enough, else 1."""
+    started = time.monotonic()
+    recorded, what, notes = prepare(name, rootdir, results)
+    wanted = _wanted(recorded)
+    with opened(
+        recorded, what, "minimise", results=results_folder(rootdir, results), rootdir=rootdir
+    ) as bench:
+        notes += differences(recorded, bench.device, host_environment(rootdir))
+        print(heading(recorded, bench.device.header_lines, notes, 1).rpartition("\n")[0], flush=True)
+        case = Case.recorded(recorded, what)
+        search = Search(bench, wanted, case, started + SEARCH_SHARE * seconds, _tell, share)
+        try:
+            return _minimise(search, bench, started + seconds, script_runs, output)
+        except BrokenScenario as error:
+            raise CommandError(f"{recorded.name}: {shown(error)}") from None
+        except KeyboardInterrupt:
+            if search.trials:
+                print(report.table(search.trials))
+            return EXIT_INTERRUPTED
+
+
+def _wanted(recorded: Recorded) -> Kind:
+    if recorded.end is None:
+        raise CommandError(
+            f"{recorded.name} has no end: what it failed as is not known; mps-stress replay {recorded.name} "
+            "runs it again"
+        )
+    wanted = Kind.of(recorded.end)
+    if not wanted.is_failure:
+        raise CommandError(
+            f"{recorded.name} {wanted}: only a failure can be made smaller; mps-stress export writes a test of it"
+        )
+    return wanted
+
+
+def _minimise(search: Search, bench: Bench, until: float, script_runs: int, output: Path | None) -> int:
+    parent = search.measure_parent()
+    if not parent.failures:
+        print(f"0 of {parent.n} attempts failed as recorded ({search.wanted}): nothing to make smaller")
+        print(report.others(search) or "longer: --seconds")
+        return 1
+    search.run()
+    print(report.table(search.trials))
+    print(report.rules(search))
+    print(report.smallest(search, bench))
+    if text := report.others(search):
+        print(text)
+    path = output or bench.folder / f"minimised_{bench.what.cls.__name__}.py"
+    shown_to_fail = _write_script(search, bench, until, script_runs, path)
+    print(f"records: {bench.folder}")
+    return 0 if shown_to_fail else 1
+
+
+def _write_script(search: Search, bench: Bench, until: float, runs: int, path: Path) -> bool:
+    """Write the script of the smallest configuration whose script fails often enough by itself."""
+    best: tuple[Trial, Measured] | None = None
+    deadline_s = DEADLINE_S
+    if search.wanted.verdict == Verdict.HANG:  # each run that fails costs all of it
+        deadline_s = min(DEADLINE_S, max(HANG_S_MIN, math.ceil(bench.pace_deadline_s())))
+    for trial in _retreat(search.kept):
+        if best is not None and time.monotonic() >= until:
+            break
+        subject = subject_of(bench.recorded, bench.what, trial.case, bench.device)
+        text = script(subject, deadline_s=deadline_s)
+        measured = measure(text, search.wanted.verdict, search.rates, until, say, runs)
+        if best is None or measured.decision or _rate(measured) > _rate(best[1]):
+            best = trial, measured
+        if measured.decision is not False:  # shown, or the time is up
+            break
+        say(f"the script of '{trial.text}' does not fail often enough by itself: back to a larger one")
+    assert best is not None, "the recorded configuration is always kept"
+    trial, measured = best
+    lines = report.heading(trial.case, bench, measured, search.parent)
+    subject = subject_of(bench.recorded, bench.what, trial.case, bench.device)
+    path.write_text(script(subject, lines, deadline_s))
+    print(f"script: {path}")
+    print(report.script_sentence(measured, search.parent, search.wanted.verdict))
+    if trial is not search.kept[-1]:
+        print(f"  (of '{trial.text}': the scripts of smaller ones failed too seldom)")
+    if not measured.decision:
+        word = "was not shown" if measured.decision is None else "does not seem"
+        print(f"  it {word} to fail at least {search.share:g} times as often as the recorded configuration")
+    return bool(measured.decision)
+
+
+def _retreat(kept: list[Trial]) -> list[Trial]:
+    """Return the smallest configuration, the one in the middle of the way, and the recorded one."""
+    last = len(kept) - 1
+    return [kept[index] for index in dict.fromkeys((last, last // 2, 0))]
+
+
+def _rate(measured: Measured) -> float:
+    return measured.failures / measured.n if measured.n else 0.0
+
+
+def _tell(trial: Trial) -> None:
+    if sys.stderr.isatty():
+        say(report.trial_line(trial))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check the options, then search."""
+    time_s = checked(lambda: seconds(args.seconds))
+    share = _share(args.share)
+    runs = checked(lambda: count(args.script_runs, "--script-runs", SCRIPT_RUNS_MAX))
+    rootdir, results = places(args)
+    return minimise(
+        args.attempt,
+        seconds=time_s,
+        share=share,
+        script_runs=runs or SCRIPT_RUNS_DEFAULT,
+        rootdir=rootdir,
+        results=results,
+        output=Path(args.output) if args.output else None,
+    )
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= SHARE_MAX:  # false for nan
+        raise CommandError(f"--share={text}: expected a number above 0 and at most {SHARE_MAX:g}")
+    return value

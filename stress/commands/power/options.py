@@ -1,0 +1,178 @@
+"""Measure the detector: which of the seeded faults of the simulated device does it kill, and how fast?
+
+Runs a fixed allocation of scenarios against every fault of the bug zoo and against its fault-free twin, each
+attempt in a process of its own, and prints kill rates, verdicts, names and the score. Everything is simulated:
+it measures the detector, never a real backend. A twin that fails makes the exit status 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stress.commands import shared_options
+from stress.device.sim.zoo import BY_NAME
+from stress.device.sim.zoo import FAULTS
+from stress.device.sim.zoo import Fault
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--faults", metavar="NAME[,NAME...]", help="only these faults (default: all of the zoo)"
+    )
+    parser.add_argument(
+        "--seconds",
+        metavar="SECONDS",
+        default=str(SECONDS_DEFAULT),
+        help=f"wall time of the whole measurement, shared between the faults (default {SECONDS_DEFAULT})",
+    )
+    parser.add_argument(
+        "--threads", metavar="N", help="threads of every entry (default: as the allocation says)"
+    )
+    parser.add_argument(
+        "--seed", metavar="SEED", help="root seed, decimal or 0x... (default: drawn and recorded)"
+    )
+    parser.add_argument(
+        "--probability",
+        metavar="P[,P...]",
+        default="0.01,0.1,0.001",
+        help="probability of a fault that declares 0.01, others in proportion; the first one is the score, "
+        "the others are printed beside it (default 0.01,0.1,0.001)",
+    )
+    parser.add_argument(
+        "--twins",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="run the fault-free twins (default)",
+    )
+    parser.add_argument(
+        "--blind",
+        action="store_true",
+        help="spread each fault's seconds over the whole allocation, as if nothing were known of the fault",
+    )
+    parser.add_argument(
+        "--against", choices=PEERS, help="measure this tool too: same faults, seconds, device, run"
+    )
+    parser.add_argument(
+        "--results", metavar="DIR", default="results/runs", help="where records go (results/runs)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    parser.add_argument(
+        "--allocation", metavar="FILE", help="entries and their shares (default: the shipped ones)"
+    )
+    parser.add_argument(
+        "--explore",
+        metavar="N",
+        help="attempt every entry N times per fault and print no score: records for --learn",
+    )
+    parser.add_argument(
+        "--learn",
+        metavar="RUN",
+        nargs="+",
+        help="run nothing: print the allocation that kills most faults by these runs' records (folders)",
+    )
+
+
+SECONDS_DEFAULT = 1200
+
+
+THREADS_MAX = 1024
+
+
+EXPLORE_MAX = 10**6
+
+
+PEERS = ("pytest-run-parallel",)
+
+
+@dataclass(frozen=True)
+class PowerOptions:
+    """Validated options."""
+
+    faults: tuple[Fault, ...]
+    seconds: float
+    threads: int | None
+    seed: int
+    probabilities: tuple[float, ...]
+    twins: bool
+    blind: bool
+    """Every fault gets the same shares, as if nothing were known of it."""
+    against: str | None
+    results: Path
+    json: bool
+    allocation: Path | None
+    explore: int | None
+    learn: tuple[Path, ...]
+
+    @classmethod
+    def parse(cls, given: Mapping[str, Any]) -> PowerOptions:
+        """Return the options; raise `ValueError` with a sentence that names the option and the way out."""
+        explore = given["explore"]
+        options = cls(
+            faults=_faults(given["faults"]),
+            seconds=shared_options.seconds(given["seconds"]),
+            threads=shared_options.count(given["threads"], "--threads", THREADS_MAX),
+            seed=shared_options.seed(given["seed"]),
+            probabilities=_probabilities(given["probability"]),
+            twins=given["twins"],
+            blind=given["blind"],
+            against=given["against"],
+            results=Path(given["results"]).resolve(),
+            json=given["json"],
+            allocation=Path(given["allocation"]) if given["allocation"] else None,
+            explore=shared_options.count(explore, "--explore", EXPLORE_MAX),
+            learn=tuple(map(Path, given["learn"] or ())),
+        )
+        if options.explore and options.against:
+            raise ValueError(
+                "--explore gives no score that could be held against another tool's: leave one out"
+            )
+        for folder in options.learn:
+            if not folder.is_dir():
+                raise ValueError(
+                    f"--learn {folder}: there is no such folder; give run folders below results/runs"
+                )
+        return options
+
+    def to_data(self) -> dict[str, object]:
+        """Return what the run record says of them."""
+        return {
+            "faults": [one.name for one in self.faults],
+            "seconds": self.seconds,
+            "threads": self.threads,
+            "probabilities": list(self.probabilities),
+            "twins": self.twins,
+            "blind": self.blind,
+            "against": self.against,
+            "explore": self.explore,
+        }
+
+
+def _faults(text: str | None) -> tuple[Fault, ...]:
+    if text is None:
+        return FAULTS
+    names = [one.strip() for one in text.split(",")]
+    for name in names:
+        if name not in BY_NAME:
+            raise ValueError(f"--faults={text}: there is no fault {name!r}; known are {', '.join(BY_NAME)}")
+    return tuple(BY_NAME[name] for name in dict.fromkeys(names))
+
+
+def _probabilities(text: str) -> tuple[float, ...]:
+    try:
+        values = tuple(dict.fromkeys(float(part) for part in text.split(",")))
+    except ValueError:
+        values = (math.nan,)
+    if not all(0 < one <= 1 for one in values):
+        raise ValueError(
+            f"--probability={text}: expected numbers above 0 and at most 1, as in 0.01,0.1,0.001"
+        )
+    return values
+
+
+def parse(args: argparse.Namespace) -> PowerOptions:
+    return PowerOptions.parse(vars(args))

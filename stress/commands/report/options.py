@@ -1,0 +1,16 @@
+"""Make one self-contained HTML page from any number of runs.
+
+RUN is a run folder, or a folder of run folders; folders of several machines are put together. Real, virtual and
+simulated devices, machines, torch builds and settings are kept apart. The page needs no network and runs no script.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("runs", metavar="RUN", nargs="+", help="run folders, or folders of run folders")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", required=True, help="where the page goes, such as page.html"
+    )

@@ -1,0 +1,144 @@
+"""`mps-stress sweep`: list the cases, run them until the time is up, print the table."""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import random
+import shutil
+import sys
+import time
+from collections import Counter
+
+import torch
+
+from stress.commands import CommandError
+from stress.commands.exit_status import EXIT_INTERRUPTED
+from stress.commands.session import open_for
+from stress.commands.session import open_records
+from stress.commands.session import refusals
+from stress.commands.session import say
+from stress.commands.sweep import op_db
+from stress.commands.sweep.case_runner import Bench
+from stress.commands.sweep.case_runner import Case
+from stress.commands.sweep.case_runner import Result
+from stress.commands.sweep.options import SweepOptions
+from stress.commands.sweep.report import Swept
+from stress.commands.sweep.report import json_text
+from stress.commands.sweep.report import text
+from stress.isolate.device_choice import DeviceInfo
+from stress.model import seeds
+from stress.record import RecordWriter
+
+_SAY_EVERY_S = 20.0
+
+
+def run(options: SweepOptions) -> int:
+    """Run and print; 1 where something failed or cannot be told, 130 after Ctrl-C."""
+    with refusals(), contextlib.ExitStack() as stack:
+        chosen = _chosen(options)
+        device, supervisor = open_for(options, stack, preload=[op_db.MODULE])
+        planned = cases(options, chosen, "mps" if device.name == "sim" else device.name)
+        writer = open_records("sweep", options.results, options.seed, options.to_data(), device)
+        return _sweep(options, planned, Bench(supervisor.run, writer, device, options), writer, device)
+
+
+def _chosen(options: SweepOptions) -> list[object]:
+    """Return the entries that the patterns name; raise `CommandError` for a pattern that names none."""
+    known = {op_db.full_name(op): op for op in op_db.all_entries()}
+    if not options.ops:
+        return list(known.values())
+    names: list[str] = []
+    for pattern in options.ops:
+        found = fnmatch.filter(known, pattern)
+        if not found:
+            raise CommandError(
+                f"--ops: torch {torch.__version__} has no operator {pattern!r} in its database; "
+                "patterns such as --ops='linalg.*' are possible"
+            )
+        names += found
+    return [known[name] for name in dict.fromkeys(names)]
+
+
+def cases(options: SweepOptions, chosen: list[object], device_type: str) -> list[Case]:
+    """Return what to run: dtype by dtype, operators in an order that follows from the seed."""
+    found = []
+    for dtype in options.dtypes:
+        own = [
+            Case(op_db.full_name(op), dtype)
+            for op in chosen
+            if getattr(torch, dtype) in op.supported_dtypes(device_type)  # type: ignore[attr-defined]
+        ]
+        random.Random(seeds.derive(options.seed, "sweep", dtype)).shuffle(own)
+        found += own
+    return found
+
+
+def _sweep(
+    options: SweepOptions, planned: list[Case], bench: Bench, writer: RecordWriter, device: DeviceInfo
+) -> int:
+    results: list[Result] = []
+    status: int | None = None
+    started = time.monotonic()
+    try:
+        _run_cases(options, planned, bench, results, started)
+        bad = [one for one in results if one.word not in ("ok", "refused")]
+        status = int(bool(bad) or not any(one.word == "ok" for one in results))
+    except KeyboardInterrupt:
+        status = EXIT_INTERRUPTED
+    finally:
+        verdicts = dict(Counter(str(one.verdict) for one in results))
+        seconds = time.monotonic() - started
+        writer.write(
+            "run_end",
+            seconds=seconds,
+            exit_status=status,
+            verdicts=verdicts,
+            simulated=device.sim is not None,
+        )
+        writer.close()
+    swept = _swept(options, planned, results, writer, device)
+    columns = shutil.get_terminal_size().columns
+    print(json_text(swept) if options.json else text(swept, width=columns, color=sys.stdout.isatty()))
+    return status
+
+
+def _run_cases(
+    options: SweepOptions, planned: list[Case], bench: Bench, results: list[Result], started: float
+) -> None:
+    told_s = started
+    for case in planned:
+        now = time.monotonic()
+        if now - started > options.seconds:
+            return
+        if now - told_s > _SAY_EVERY_S:
+            told_s = now
+            say(f"[{options.seconds - (now - started):5.0f} s left] {len(results)} of {len(planned)} cases")
+        result = bench.run(case)
+        results.append(result)
+        if result.word not in ("ok", "refused"):
+            say(f"{result.word}: {case.op} {case.dtype}: {result.headline}")
+
+
+def _swept(
+    options: SweepOptions,
+    planned: list[Case],
+    results: list[Result],
+    writer: RecordWriter,
+    device: DeviceInfo,
+) -> Swept:
+    reasons = {
+        op_db.full_name(op): op_db.why_not_comparable(op, op_db.NOT_COMPARABLE_FROM_THREADS)
+        for op in op_db.all_entries()
+    }
+    simulated = device.sim is not None
+    return Swept(
+        results=results,
+        planned=len(planned),
+        not_compared={name: reason for name, reason in reasons.items() if reason},
+        device=f"{device.name} (simulated, not Metal)" if simulated else device.name,
+        torch=device.torch_text,
+        threads=options.threads,
+        simulated=simulated,
+        folder=str(writer.folder.path),
+    )

@@ -1,0 +1,1 @@
+"""`mps-stress tsan`: the native suite by itself."""
