@@ -17,6 +17,7 @@ from stress.campaign.tally import Tally
 from stress.report.plain import count
 from stress.report.plain import one_line
 from stress.report.render import render
+from stress.verdict import CANARY_MISSED
 
 NAMES_SHOWN = 3
 NEWS_SHOWN = 20
@@ -165,4 +166,6 @@ def _canary_sentence(ending: Ending) -> str:
         return f"no canary ran{more}: nothing shows that a fault would have been seen"
     if found == rounds:
         return f"canaries: found in {'the only round' if rounds == 1 else f'all {rounds} rounds'}{more}"
-    return f"CANARY MISSED in {rounds - found} of {rounds} rounds{more}: the green results are worth nothing"
+    return (
+        f"{CANARY_MISSED} in {rounds - found} of {rounds} rounds{more}: the green results are worth nothing"
+    )

@@ -17,7 +17,7 @@ from stress.aggregate.groups import KIND_NAMES
 from stress.aggregate.words import canary_sentence
 from stress.aggregate.words import percent
 from stress.aggregate.words import replay_line
-from stress.aggregate.words import word_of
+from stress.aggregate.words import word_of_cell
 from stress.diagnose import load_signatures
 from stress.evidence.markdown import block
 from stress.evidence.markdown import bullets
@@ -95,7 +95,7 @@ def result_tables(subjects: Sequence[Subject]) -> Iterator[str]:
                 [
                     [
                         code(cell.item),
-                        word_of(cell)[0],
+                        word_of_cell(cell)[0],
                         f"{cell.failures}/{cell.counted}",
                         _interval(cell),
                         _control(cell),
@@ -117,7 +117,7 @@ def _others(one: Subject) -> Iterator[str]:
         [
             code(name),
             ", ".join(str(cell.threads or "process") for cell in cells),
-            ", ".join(sorted({word_of(cell)[0] for cell in cells})),
+            ", ".join(sorted({word_of_cell(cell)[0] for cell in cells})),
             ", ".join(f"{cell.failures}/{cell.counted}" for cell in cells),
             ", ".join(dict.fromkeys(_bound(cell) for cell in cells)),
         ]

@@ -23,6 +23,8 @@ from stress.page.html import join
 from stress.page.html import preformatted
 from stress.page.html import tag
 from stress.page.html import within
+from stress.verdict import Verdict
+from stress.verdict import word_of
 
 BYTES_MAX = 600_000
 STDERR_LINES_MAX = 24
@@ -66,7 +68,7 @@ def _block(one: Failure, cell: Cell, signature: Signature | None, is_first: bool
     return tag(
         "details",
         tag("summary", f"{cell.item}: {one.name}"),
-        tag("p", f"{one.verdict.upper()} in {often}; {control}."),
+        tag("p", f"{word_of(Verdict(one.verdict), signal=one.end.get('signal'))} in {often}; {control}."),
         _known(signature)
         if signature is not None
         else tag("p", "Nobody has described this failure yet (results/known)."),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from stress import stats
 from stress.aggregate import Cell
 from stress.aggregate.words import percent
-from stress.aggregate.words import word_of
+from stress.aggregate.words import word_of_cell
 from stress.page.charts import interval_bar
 from stress.page.html import Markup
 from stress.page.html import join
@@ -60,9 +60,10 @@ def _rank(cell: Cell) -> int:
 def _square(cell: Cell | None) -> Markup:
     if cell is None:
         return tag("td", "-", class_="dim")
-    word, class_ = word_of(cell)
+    word, class_ = word_of_cell(cell)
+    meaning = None if cell.verdict is None or cell.is_canary else cell.verdict.meaning
     failed = f" {cell.failures}/{cell.counted}" if cell.counted else ""
-    return tag("td", tag("span", word, class_=class_), failed)
+    return tag("td", tag("span", word, class_=class_, title=meaning), failed)
 
 
 def rates(cells: Sequence[Cell]) -> Markup:

@@ -21,6 +21,7 @@ from stress.sanitizer.run import FILE_BYTES_MAX
 from stress.sanitizer.run import Ran
 from stress.sanitizer.signature import deadly_signature
 from stress.verdict import Verdict
+from stress.verdict import word_of
 from stress.verdict import worst
 
 EXIT_VIOLATED = 1
@@ -91,7 +92,7 @@ class JudgedRun:
         if self.unavailable:
             return "NOT AVAILABLE"
         name = self.diagnosis.signal_name if self.diagnosis is not None else None
-        return f"CRASH {name}" if self.verdict == Verdict.CRASH and name else str(self.verdict).upper()
+        return word_of(self.verdict, signal=name)
 
 
 def judge(asked: Asked, ran: Ran) -> JudgedRun:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from stress.items import StressRepr
-from stress.report.words import LETTERS
 from stress.run import Run
 from stress.sanitizer.arguments import FOLDER
 from stress.sanitizer.arguments import SUFFIX
@@ -237,7 +236,7 @@ def _row(result: CaseResult) -> dict[str, Any]:
     """Return what travels on the pytest report (also from an xdist worker): plain data only."""
     return {
         "word": result.word,
-        "letter": LETTERS[result.verdict],
+        "letter": result.verdict.letter,
         "verdict": str(result.verdict),
         "canary": False,
         "canaries": canaries(result),
