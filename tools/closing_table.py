@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stress.model.verdict import Verdict
+from stress.model.verdict import word_of
 from stress.plugin.terminal.table import closing_table
 from stress.plugin.terminal.table import note_lines
 from stress.plugin.terminal.table import sentences
@@ -38,11 +39,10 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
 def _row(item: dict[str, Any], bad: dict[str, Any] | None, notes: set[str]) -> dict[str, Any]:
     verdict = Verdict(item["verdict"])
     canary = verdict == Verdict.PASS and item["failures"] > 0
-    word = "CANARY FOUND" if canary else "PASSED" if verdict == Verdict.PASS else str(verdict).upper()
-    if verdict == Verdict.CRASH and bad is not None and bad["signal"]:
-        word = f"CRASH {bad['signal']}"
     return {
-        "word": word,
+        "word": "CANARY FOUND"
+        if canary
+        else word_of(verdict, signal=bad["signal"] if bad is not None else None),
         "verdict": item["verdict"],
         "canary": canary,
         "simulated": item.get("simulated", False),

@@ -18,6 +18,7 @@ from stress.model.blackbox import Stamp
 from stress.model.finding import Finding
 from stress.model.finding import broken
 from stress.model.verdict import Verdict
+from stress.model.verdict import word_of
 from stress.model.verdict import worst
 
 _SENT_BY_OTHERS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
@@ -38,8 +39,12 @@ class Judged:
     @property
     def word(self) -> str:
         """Return the verdict as shown to a person, with the signal's name for a crash."""
-        name = self.diagnosis.signal_name if self.diagnosis is not None else None
-        return f"CRASH {name}" if self.verdict == Verdict.CRASH and name else str(self.verdict).upper()
+        return word_of(self.verdict, signal=self.signal)
+
+    @property
+    def signal(self) -> str | None:
+        """Return the name of the signal that ended the process."""
+        return self.diagnosis.signal_name if self.diagnosis is not None else None
 
 
 def judge(run: ChildRun, reports: Sequence[CrashReport] = ()) -> Judged:

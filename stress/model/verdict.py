@@ -1,62 +1,114 @@
-"""What an attempt can end as, and how bad that is."""
+"""What an attempt can end as, how bad that is, and how it is shown: one row for each verdict, here and nowhere else."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
+from typing import TYPE_CHECKING
+from typing import Literal
+
+PageClass = Literal["pass", "interesting", "bad", "unsure"]
+"""Class of colour on the page (`stress.page.style`)."""
+Counts = Literal["green", "failure", "no"]
+"""How an attempt enters a rate: as one that passed, as one that failed, or not at all."""
 
 
 class Verdict(StrEnum):
-    """The parent's judgement of one attempt.
+    """The parent's judgement of one attempt, the least severe first.
 
-    The first six are ordered by severity and are the only ones that enter a rate. The others say that
-    the attempt cannot tell anything about the device: they are reported, never counted, never green.
+    A failure is a finding about the device, and wins over what cannot tell anything about it: that is
+    reported, never counted, never green.
+
+    A row is: value, word for a person, how it counts, pytest's progress letter, colour on the terminal, class on
+    the page, and its meaning in one sentence.
     """
 
-    PASS = "pass"
-    INTERESTING = "interesting"
-    MISMATCH = "mismatch"
-    RACE = "race"
-    HANG = "hang"
-    CRASH = "crash"
+    PASS = "pass", "PASSED", "green", ".", "green", "pass", "every value right, every thread done"
+    INTERESTING = (
+        "interesting", "INTERESTING", "green", "i", "cyan", "interesting",
+        "right within the error budget, but not bitwise what one thread gets: another kernel path",
+    )  # fmt: skip
+    OOM = "oom", "OOM", "no", "O", "yellow", "unsure", "out of memory, where one thread alone is not"
+    INCONCLUSIVE = (
+        "inconclusive", "INCONCLUSIVE", "no", "?", "yellow", "unsure",
+        "nothing can be told, and why. Not green",
+    )  # fmt: skip
+    ERROR = "error", "ERROR", "no", "E", "red", "unsure", "one thread alone raises or is wrong already"
+    BROKEN = (
+        "broken", "BROKEN", "no", "B", "red", "unsure",
+        "the scenario's or the framework's own fault, with what to change. Not green",
+    )  # fmt: skip
+    MISMATCH = (
+        "mismatch", "MISMATCH", "failure", "M", "red", "bad",
+        "a wrong value, with a name: cross-talk, stale, unwritten, torn, nan, numeric",
+    )  # fmt: skip
+    RACE = "race", "RACE", "failure", "R", "red", "bad", "an exception that one thread alone does not get"
+    HANG = (
+        "hang", "HANG", "failure", "H", "red", "bad",
+        "no end before the deadline; with the stacks of all threads",
+    )  # fmt: skip
+    CRASH = (
+        "crash", "CRASH", "failure", "C", "red", "bad",
+        "the process died; with its last words and a signature where it is a known failure",
+    )  # fmt: skip
 
-    OOM = "oom"
-    INCONCLUSIVE = "inconclusive"
-    ERROR = "error"
-    BROKEN = "broken"
+    word: str
+    counts: Counts
+    letter: str
+    color: str
+    page_class: PageClass
+    meaning: str
+
+    if not TYPE_CHECKING:  # mypy takes what a member is made of for what Verdict("crash") needs
+
+        def __new__(
+            cls,
+            value: str,
+            word: str,
+            counts: Counts,
+            letter: str,
+            color: str,
+            page_class: PageClass,
+            meaning: str,
+        ) -> Verdict:
+            one = str.__new__(cls, value)
+            one._value_ = value
+            one.word, one.counts, one.letter = word, counts, letter
+            one.color, one.page_class, one.meaning = color, page_class, meaning
+            return one
 
     @property
     def is_green(self) -> bool:
-        return self in (Verdict.PASS, Verdict.INTERESTING)
+        return self.counts == "green"
 
     @property
     def is_failure(self) -> bool:
         """Whether the verdict is a finding about the device: what a rate counts."""
-        return self in (Verdict.MISMATCH, Verdict.RACE, Verdict.HANG, Verdict.CRASH)
+        return self.counts == "failure"
 
     @property
     def enters_rate(self) -> bool:
-        return self.is_green or self.is_failure
+        return self.counts != "no"
 
 
 WRONG_VALUE_NAMES = ("cross-talk", "stale", "unwritten", "torn", "nan", "numeric")
 """What a wrong value is called (`stress.child.oracle.wrong_value`), the most telling name first."""
 
-# Everything else first, so that a finding about the device always wins over "cannot tell".
-_SEVERITY: tuple[Verdict, ...] = (
-    Verdict.PASS,
-    Verdict.INTERESTING,
-    Verdict.OOM,
-    Verdict.INCONCLUSIVE,
-    Verdict.ERROR,
-    Verdict.BROKEN,
-    Verdict.MISMATCH,
-    Verdict.RACE,
-    Verdict.HANG,
-    Verdict.CRASH,
-)
+CANARY_MISSED = "CANARY MISSED"
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
     """Return the most severe verdict; raise ``ValueError`` for none at all (no attempt is not a pass)."""
-    return max(verdicts, key=_SEVERITY.index)
+    return max(verdicts, key=tuple(Verdict).index)
+
+
+def word_of(verdict: Verdict | None, *, signal: str | None = None, is_canary: bool = False) -> str:
+    """Return the word that a person reads for the worst of some attempts: PASSED, MISMATCH, CRASH SIGABRT, ...
+
+    `signal` is the name of the one that the crashes ended with. A canary's attempts must fail. None: no attempt ended.
+    """
+    if verdict is None:
+        return "NO END"
+    if is_canary and verdict.enters_rate:
+        return "CANARY FOUND" if verdict.is_failure else CANARY_MISSED
+    return f"{verdict.word} {signal}" if verdict is Verdict.CRASH and signal else verdict.word

@@ -16,7 +16,6 @@ from stress.plugin.native_arguments import only_native
 from stress.plugin.native_arguments import recipes_in
 from stress.plugin.run import Run
 from stress.plugin.settings import Settings
-from stress.plugin.terminal.words import LETTERS
 from stress.sanitizer.native.case_runner import Bench
 from stress.sanitizer.native.harness import Harness
 from stress.sanitizer.native.harness import HarnessError
@@ -237,7 +236,7 @@ def _row(result: CaseResult) -> dict[str, Any]:
     """Return what travels on the pytest report (also from an xdist worker): plain data only."""
     return {
         "word": result.word,
-        "letter": LETTERS[result.verdict],
+        "letter": result.verdict.letter,
         "verdict": str(result.verdict),
         "canary": False,
         "canaries": canaries(result),

@@ -146,7 +146,7 @@ class TestDocument:
 
     def test_numbers_are_those_of_the_records(self, text: str) -> None:
         assert (
-            "| `scenarios/linear.py::SharedLinear[float32-t16]` | CRASH | 7/80 | 4.3 % to 17 % | 0/7 |"
+            "| `scenarios/linear.py::SharedLinear[float32-t16]` | CRASH SIGABRT | 7/80 | 4.3 % to 17 % | 0/7 |"
             in text
         )
         assert "together 17 of 646 attempts failed" in part(text, "Summary")

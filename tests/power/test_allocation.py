@@ -15,6 +15,7 @@ from stress.commands.power.allocation import focused
 from stress.commands.power.allocation import load
 from stress.commands.power.allocation import with_threads
 from stress.commands.power.runnable import resolve
+from stress.device.sim.zoo import BY_NAME
 
 LINEAR = Entry("linear.py::SharedLinear", (("dtype", "float32"),), 8, 10, "op", "high", "end", 0.75, 0.2, 0.4)
 EXIT = Entry(
@@ -167,3 +168,9 @@ class TestFocus:
     def test_a_fault_without_records_gets_what_is_attempted_when_nothing_is_known(self) -> None:
         entries = (Entry("a.py::A", share=0.9), Entry("c.py::C", share=0.0, faults=("commit_twice",)))
         assert focused(entries, "copy_torn") == blind(entries) == (entries[0],)
+
+
+def test_the_shipped_one_aims_at_every_fault_of_the_zoo_and_at_no_other() -> None:
+    """A fault without an entry of its own is looked for by luck alone; a name of none is a fault renamed."""
+    aimed_at = {name for entry in load() for name in entry.faults}
+    assert aimed_at == set(BY_NAME)

@@ -16,6 +16,7 @@ from stress.commands.campaign.tally import Tally
 from stress.model import stats
 from stress.model.text import count
 from stress.model.text import one_line
+from stress.model.verdict import CANARY_MISSED
 from stress.plugin.terminal.render import render
 
 NAMES_SHOWN = 3
@@ -165,4 +166,6 @@ def _canary_sentence(ending: Ending) -> str:
         return f"no canary ran{more}: nothing shows that a fault would have been seen"
     if found == rounds:
         return f"canaries: found in {'the only round' if rounds == 1 else f'all {rounds} rounds'}{more}"
-    return f"CANARY MISSED in {rounds - found} of {rounds} rounds{more}: the green results are worth nothing"
+    return (
+        f"{CANARY_MISSED} in {rounds - found} of {rounds} rounds{more}: the green results are worth nothing"
+    )

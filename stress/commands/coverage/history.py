@@ -24,6 +24,7 @@ from typing import Any
 from stress.device.sim.zoo import BY_NAME
 from stress.device.sim.zoo import PROBABILITY_DEFAULT
 from stress.model.verdict import Verdict
+from stress.model.verdict import worst
 from stress.record import RecordError
 from stress.record import read_run
 
@@ -191,12 +192,12 @@ def _run_of(records: Iterable[Mapping[str, Any]], machine: str) -> Run | None:
             verdicts[scenario_of(one["item"])].add(one["verdict"])
     if run is None:
         return None
-    worst = {name: max(map(Verdict, found), key=list(Verdict).index) for name, found in verdicts.items()}
+    bad = {name: worst(map(Verdict, found)) for name, found in verdicts.items()}
     green = {name for name, found in verdicts.items() if all(Verdict(word).is_green for word in found)}
     return replace(
         run,
         green=tuple(sorted(green)),
-        other={name: str(word) for name, word in worst.items() if name not in green},
+        other={name: str(word) for name, word in bad.items() if name not in green},
     )
 
 

@@ -24,7 +24,7 @@ from stress.record.aggregate.groups import KIND_NAMES
 from stress.record.aggregate.words import canary_sentence
 from stress.record.aggregate.words import percent
 from stress.record.aggregate.words import replay_line
-from stress.record.aggregate.words import word_of
+from stress.record.aggregate.words import word_of_cell
 
 CLEAN_ROWS_MAX = 400
 FAILURES_MAX = 40
@@ -95,7 +95,7 @@ def result_tables(subjects: Sequence[Subject]) -> Iterator[str]:
                 [
                     [
                         code(cell.item),
-                        word_of(cell)[0],
+                        word_of_cell(cell)[0],
                         f"{cell.failures}/{cell.counted}",
                         _interval(cell),
                         _control(cell),
@@ -117,7 +117,7 @@ def _others(one: Subject) -> Iterator[str]:
         [
             code(name),
             ", ".join(str(cell.threads or "process") for cell in cells),
-            ", ".join(sorted({word_of(cell)[0] for cell in cells})),
+            ", ".join(sorted({word_of_cell(cell)[0] for cell in cells})),
             ", ".join(f"{cell.failures}/{cell.counted}" for cell in cells),
             ", ".join(dict.fromkeys(_bound(cell) for cell in cells)),
         ]

@@ -16,6 +16,8 @@ from stress.diagnose import load_signatures
 from stress.diagnose import parse_stacks
 from stress.diagnose import summarise
 from stress.model import stats
+from stress.model.verdict import Verdict
+from stress.model.verdict import word_of
 from stress.record.aggregate import Aggregate
 from stress.record.aggregate import Cell
 from stress.record.aggregate import Failure
@@ -66,7 +68,7 @@ def _block(one: Failure, cell: Cell, signature: Signature | None, is_first: bool
     return tag(
         "details",
         tag("summary", f"{cell.item}: {one.name}"),
-        tag("p", f"{one.verdict.upper()} in {often}; {control}."),
+        tag("p", f"{word_of(Verdict(one.verdict), signal=one.end.get('signal'))} in {often}; {control}."),
         _known(signature)
         if signature is not None
         else tag("p", "Nobody has described this failure yet (results/known)."),

@@ -14,7 +14,7 @@ from stress.commands.report.html import within
 from stress.model import stats
 from stress.record.aggregate import Cell
 from stress.record.aggregate.words import percent
-from stress.record.aggregate.words import word_of
+from stress.record.aggregate.words import word_of_cell
 
 MATRIX_BYTES_MAX = 450_000
 RATES_BYTES_MAX = 150_000
@@ -60,9 +60,10 @@ def _rank(cell: Cell) -> int:
 def _square(cell: Cell | None) -> Markup:
     if cell is None:
         return tag("td", "-", class_="dim")
-    word, class_ = word_of(cell)
+    word, class_ = word_of_cell(cell)
+    meaning = None if cell.verdict is None or cell.is_canary else cell.verdict.meaning
     failed = f" {cell.failures}/{cell.counted}" if cell.counted else ""
-    return tag("td", tag("span", word, class_=class_), failed)
+    return tag("td", tag("span", word, class_=class_, title=meaning), failed)
 
 
 def rates(cells: Sequence[Cell]) -> Markup:

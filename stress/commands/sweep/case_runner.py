@@ -82,7 +82,7 @@ class Result:
         if self.verdict.is_green:
             return "ok"
         is_refused = self.alone and self.verdict == Verdict.ERROR and ALONE_RAISES in self.headline
-        return "refused" if is_refused else str(self.verdict).upper()
+        return "refused" if is_refused else self.verdict.word
 
 
 class Bench:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from stress.diagnose import parse_stacks
 from stress.diagnose import summarise
 from stress.model import stats
-from stress.plugin.terminal.words import word_of
+from stress.plugin.terminal.words import word_of_item
 from stress.record.folder import RESULTS_DEFAULT
 
 if TYPE_CHECKING:
@@ -81,12 +81,12 @@ def _promise(first: Attempt | None, run: Run) -> str:
 def _headline(result: ItemResult) -> str:
     name = result.spec.nodeid.rpartition("::")[2]
     if not result.attempts:
-        return f"{name}: {word_of(result)} before the first attempt"
+        return f"{name}: {word_of_item(result)} before the first attempt"
     if not result.failures:
-        return f"{name}: {word_of(result)} ({len(result.attempts)} attempts, {result.counted} of them count)"
+        return f"{name}: {word_of_item(result)} ({len(result.attempts)} attempts, {result.counted} of them count)"
     low, high = stats.wilson(result.failures, result.counted)
     return (
-        f"{name}: {word_of(result)} in {result.failures} of {result.counted} attempts "
+        f"{name}: {word_of_item(result)} in {result.failures} of {result.counted} attempts "
         f"({100 * result.failures / result.counted:.1f} %, 95 % interval {100 * low:.1f}-{100 * high:.1f} %)"
     )
 

@@ -16,12 +16,6 @@ from stress.plugin.terminal.render import render
 SIMULATED_SENTENCE = (
     "simulated device: this proves the detector, and says nothing about Metal or a real MPS backend"
 )
-_STYLES = {
-    Verdict.PASS: "green",
-    Verdict.INTERESTING: "cyan",
-    Verdict.OOM: "yellow",
-    Verdict.INCONCLUSIVE: "yellow",
-}
 _WIDTH_MIN = 80
 _WIDTH_MIN_PLAIN = 110
 _RATE_WIDTH_MIN = 14
@@ -49,9 +43,10 @@ def closing_table(rows: Sequence[dict[str, Any]], *, width: int, color: bool) ->
         if path != file:
             file = path
             table.add_row(Text(path, style="bold"))
-        style = _STYLES.get(Verdict(row["verdict"]), "red")
         failed = f"{row['failures']}/{row['counted']}" if row["counted"] else "-"
-        table.add_row(Text(f" {name}"), Text(row["word"], style=style), failed, Text(_rate(row)))
+        table.add_row(
+            Text(f" {name}"), Text(row["word"], style=Verdict(row["verdict"]).color), failed, Text(_rate(row))
+        )
     return render(table, width, color=color)
 
 

@@ -6,40 +6,30 @@ from collections import Counter
 from typing import TYPE_CHECKING
 from typing import Any
 
-from stress.model.verdict import Verdict
+from stress.model.verdict import word_of
+from stress.model.verdict import worst
 
 if TYPE_CHECKING:
     from stress.plugin.item import ItemResult
 
-LETTERS = {
-    Verdict.PASS: ".",
-    Verdict.INTERESTING: "i",
-    Verdict.MISMATCH: "M",
-    Verdict.RACE: "R",
-    Verdict.HANG: "H",
-    Verdict.CRASH: "C",
-    Verdict.OOM: "O",
-    Verdict.INCONCLUSIVE: "?",
-    Verdict.ERROR: "E",
-    Verdict.BROKEN: "B",
-}
 
-
-def word_of(result: ItemResult) -> str:
-    """Return the item's word: PASSED, MISMATCH, CRASH SIGABRT, ..."""
-    if result.verdict == Verdict.PASS:
-        return "CANARY FOUND" if result.spec.scenario.canary else "PASSED"
+def word_of_item(result: ItemResult) -> str:
+    """Return the item's word; a canary's is that of its attempts, which must fail."""
+    is_canary = bool(result.spec.scenario.canary)
+    attempts = [one.judged.verdict for one in result.attempts] if is_canary else []
     first = result.first_failure
-    if result.verdict == Verdict.CRASH and first is not None:
-        return first.judged.word
-    return str(result.verdict).upper()
+    return word_of(
+        worst(attempts) if attempts else result.verdict,
+        signal=first.judged.signal if first is not None else None,
+        is_canary=is_canary,
+    )
 
 
 def report_data(result: ItemResult) -> dict[str, Any]:
     """Return what travels on the pytest report (also from an xdist worker): plain data only."""
     return {
-        "word": word_of(result),
-        "letter": LETTERS[result.verdict],
+        "word": word_of_item(result),
+        "letter": result.verdict.letter,
         "verdict": str(result.verdict),
         "canary": bool(result.spec.scenario.canary),
         "simulated": result.simulated,
@@ -79,4 +69,4 @@ def summary_of(result: ItemResult) -> str:
     """Return one line for pytest's short summary: the word, how often, and what."""
     where = " on the simulated device" if result.simulated else ""
     often = f" in {result.failures} of {result.counted} attempts" if result.failures else ""
-    return f"{word_of(result)}{where}{often}: {result.headline}"
+    return f"{word_of_item(result)}{where}{often}: {result.headline}"

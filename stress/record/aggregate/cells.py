@@ -60,6 +60,8 @@ class Cell:
     names: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(verdict, name of the failure) -> attempts."""
     known: set[str] = field(default_factory=set)
+    signals: set[str] = field(default_factory=set)
+    """Names of the signals that attempts of the crew crashed with."""
     by_run: dict[str, list[int]] = field(default_factory=dict)
     """Run -> [attempts that count, failures among them]."""
     seconds: float = 0.0

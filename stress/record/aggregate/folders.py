@@ -240,6 +240,8 @@ class _Reader:
         if name and record["role"] == "crew":
             if is_known:
                 cell.known.add(name)
+            if record["verdict"] == Verdict.CRASH and len(cell.signals) < 2:  # with two, the word names none
+                cell.signals.add((record.get("signal") or "")[:NOTE_CHARS_MAX])
             self._keep(record, start or {}, name, is_known, line, group)
 
     def _interned(self, verdict: str, name: str) -> _Counted:

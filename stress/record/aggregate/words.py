@@ -7,13 +7,12 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 
 from stress.model.text import count
-from stress.model.verdict import Verdict
+from stress.model.verdict import PageClass
+from stress.model.verdict import word_of
 from stress.record.aggregate.cells import Cell
 from stress.record.aggregate.cells import Failure
 from stress.record.aggregate.groups import Kind
 from stress.record.aggregate.runs import Aggregate
-
-_CLASSES = {Verdict.PASS: "pass", Verdict.INTERESTING: "interesting"}
 
 
 def percent(rate: float) -> str:
@@ -23,18 +22,18 @@ def percent(rate: float) -> str:
     return f"{100 * rate:.2g} %" if rate < 0.1 else f"{100 * rate:.0f} %"
 
 
-def word_of(cell: Cell) -> tuple[str, str]:
+def word_of_cell(cell: Cell) -> tuple[str, PageClass]:
     """Return the word for an item over all its attempts, and its class of colour."""
     verdict = cell.verdict
-    if cell.is_canary:
-        return ("CANARY FOUND", "pass") if cell.failures else ("CANARY MISSED", "bad")
+    signal = next(iter(cell.signals)) if len(cell.signals) == 1 else None
+    word = word_of(verdict, signal=signal, is_canary=cell.is_canary)
     if verdict is None:
-        return "NO END", "unsure"
+        return word, "unsure"
+    if cell.is_canary and verdict.enters_rate:
+        return word, "pass" if verdict.is_failure else "bad"
     if not verdict.is_green and cell.is_accepted:
-        return f"{verdict.upper()} (acceptable)", "interesting"
-    if verdict.is_failure:
-        return verdict.upper(), "bad"
-    return ("PASSED" if verdict is Verdict.PASS else verdict.upper()), _CLASSES.get(verdict, "unsure")
+        return f"{word} (acceptable)", "interesting"
+    return word, verdict.page_class
 
 
 def canary_sentence(cells: Iterable[Cell]) -> str:

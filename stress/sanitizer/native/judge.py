@@ -16,6 +16,7 @@ from stress.diagnose import diagnose
 from stress.diagnose.tsan.signature import deadly_signature
 from stress.model.finding import Finding
 from stress.model.verdict import Verdict
+from stress.model.verdict import word_of
 from stress.model.verdict import worst
 from stress.sanitizer.native.listing import Told
 from stress.sanitizer.native.listing import read_told
@@ -91,7 +92,7 @@ class JudgedRun:
         if self.unavailable:
             return "NOT AVAILABLE"
         name = self.diagnosis.signal_name if self.diagnosis is not None else None
-        return f"CRASH {name}" if self.verdict == Verdict.CRASH and name else str(self.verdict).upper()
+        return word_of(self.verdict, signal=name)
 
 
 def judge(asked: Asked, ran: Ran) -> JudgedRun:

@@ -90,8 +90,8 @@ class CaseResult:
     @property
     def word(self) -> str:
         if self.verdict == Verdict.PASS:
-            return "PASSED"
-        return next((one.word for one in self.runs if one.verdict == self.verdict), str(self.verdict).upper())
+            return self.verdict.word
+        return next((one.word for one in self.runs if one.verdict == self.verdict), self.verdict.word)
 
     @property
     def sentence(self) -> str:
