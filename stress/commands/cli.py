@@ -22,7 +22,6 @@ from stress.commands.exit_status import EXIT_USAGE
 COMMANDS = (
     "campaign",
     "compare",
-    "coverage",
     "doctor",
     "evidence",
     "explain",

@@ -42,7 +42,7 @@ class _Base:
     """Verdict -> the reason why it is fine here. Anything undeclared fails."""
 
     rows: ClassVar[Sequence[int]] = ()
-    """Rows of this project's coverage table (`mps-stress coverage`) that the subject belongs to; others need none."""
+    """Rows of docs/coverage.md that the subject of a shipped scenario belongs to; others need none."""
 
     attempts_quick: ClassVar[int | None] = None
     """Attempts in the quick profile, where the usual number would take too long; 0 leaves the items out of it."""
