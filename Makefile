@@ -2,6 +2,9 @@
 
 VENV ?= .venv
 BIN := $(VENV)/bin
+ifneq ($(words $(VENV)),1)
+$(error VENV=$(VENV): make takes no path with a space; the checkout itself may have one)
+endif
 INPUTS := pyproject.toml constraints.txt tools/setup
 
 .PHONY: stress nightly test lint bench power check-macos clean

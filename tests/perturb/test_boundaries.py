@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -19,7 +22,6 @@ from stress.child.perturb import kept_ready
 from tests.perturb import crew
 from tests.perturb import subject
 
-PYENV = Path("/root/.pyenv/versions")
 ATTEMPTS = 20
 
 
@@ -160,12 +162,39 @@ class TestRestoring:
             assert wrong(subject.two_lines_locked, "line") == 0
 
 
-def under(version: str, *arguments: str) -> dict[str, Any]:
-    python = PYENV / version / "bin" / "python"
-    if not python.exists():
-        pytest.skip(f"no Python {version} below {PYENV}")
+@functools.cache
+def python_of(version: str) -> str:
+    """Return an interpreter of this version, which needs no torch: this one, one on PATH, or one of pyenv's."""
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    candidates = [
+        sys.executable,
+        f"python{version}",
+        *sorted(map(str, pyenv.glob(f"{version}.*/bin/python"))),
+    ]
+    for one in candidates:
+        path = shutil.which(one)
+        if path is not None and _version_of(path) == version:
+            return path
+    return ""
+
+
+def _version_of(path: str) -> str:
+    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+    done = subprocess.run([path, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    return done.stdout.strip()  # nothing, where it is a shim of pyenv for a version that is not installed
+
+
+@pytest.fixture
+def python(version: str) -> str:
+    found = python_of(version)
+    if not found:
+        pytest.skip(f"tests of Python {version}: no python{version} on PATH or below ~/.pyenv/versions")
+    return found
+
+
+def under(python: str, *arguments: str) -> dict[str, Any]:
     done = subprocess.run(
-        [str(python), str(crew.FOLDER / "crew.py"), *arguments],
+        [python, str(crew.FOLDER / "crew.py"), *arguments],
         capture_output=True,
         text=True,
         timeout=120,
@@ -177,7 +206,7 @@ def under(version: str, *arguments: str) -> dict[str, Any]:
     return result
 
 
-@pytest.mark.parametrize("version", ["3.12.1", "3.13.0"])
+@pytest.mark.parametrize("version", ["3.12", "3.13"])
 class TestMonitoring:
     """`sys.monitoring` takes the place of `sys.settrace` from Python 3.12 on."""
 
@@ -185,36 +214,31 @@ class TestMonitoring:
         ("function", "mode", "at_least"),
         [("two_lines", "line", 15), ("one_line", "opcode", 15), ("first_use", "line", 2)],
     )
-    def test_finds_what_tracing_finds(self, version: str, function: str, mode: str, at_least: int) -> None:
-        result = under(version, function, mode, "low", str(ATTEMPTS))
+    def test_finds_what_tracing_finds(self, python: str, function: str, mode: str, at_least: int) -> None:
+        result = under(python, function, mode, "low", str(ATTEMPTS))
         assert result["wrong"] >= at_least
         assert not result["blocked"]
 
     @pytest.mark.parametrize("mode", ["line", "opcode"])
-    def test_never_alarms_a_correct_twin(self, version: str, mode: str) -> None:
-        result = under(version, "two_lines_locked", mode, "high", "5")
+    def test_never_alarms_a_correct_twin(self, python: str, mode: str) -> None:
+        result = under(python, "two_lines_locked", mode, "high", "5")
         assert result["wrong"] == 0
         assert result["points"] > 0
 
-    def test_leaves_no_tool_behind(self, version: str) -> None:
-        assert under(version, "two_lines", "line", "low", "3")["tools_left"] == [None] * 6
+    def test_leaves_no_tool_behind(self, python: str) -> None:
+        assert under(python, "two_lines", "line", "low", "3")["tools_left"] == [None] * 6
 
-    def test_reaches_threads_that_a_step_starts(self, version: str) -> None:
+    def test_reaches_threads_that_a_step_starts(self, python: str) -> None:
         # 50 threads one after the other from each of 8: far too slow at 20 attempts, enough at 2.
-        assert under(version, "in_a_thread_of_its_own", "line", "high", "2")["wrong"] >= 1
+        assert under(python, "in_a_thread_of_its_own", "line", "high", "2")["wrong"] >= 1
 
-    def test_taken_tool_ids_block_with_a_reason(self, version: str) -> None:
+    def test_taken_tool_ids_block_with_a_reason(self, python: str) -> None:
         source = (
             "import sys, runpy; m = sys.monitoring; m.use_tool_id(3, 'a'); m.use_tool_id(4, 'b'); "
             f"sys.argv = ['crew.py', 'two_lines', 'line', 'low', '1']; "
             f"runpy.run_path({str(crew.FOLDER / 'crew.py')!r}, run_name='__main__')"
         )
-        python = PYENV / version / "bin" / "python"
-        if not python.exists():
-            pytest.skip(f"no Python {version} below {PYENV}")
-        done = subprocess.run(
-            [str(python), "-c", source], capture_output=True, text=True, timeout=60, check=True
-        )
+        done = subprocess.run([python, "-c", source], capture_output=True, text=True, timeout=60, check=True)
         result = json.loads(done.stdout)
         assert "no free tool id" in result["blocked"][0]
         assert result["tools_left"] == [None, None, None, "a", "b", None]
