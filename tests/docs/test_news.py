@@ -63,6 +63,6 @@ def test_tools_are_pinned() -> None:
     assert {*groups["dev"], *groups["docs"]} - {"types-psutil"} <= pinned
     setup = (ROOT / "tools" / "setup").read_text()
     assert all(
-        re.search(rf"\$pip (?:.* )?{re.escape(one)}(?: |$)", setup, re.M)
+        re.search(rf"^ +install (?:.* )?{re.escape(one)}(?: |$)", setup, re.M)
         for one in [*groups["dev"], *groups["docs"]]
     )

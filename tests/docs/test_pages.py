@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import inspect
 import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 import stress
-from stress import option_table
-from stress.capabilities import CAPABILITIES
-from stress.report.words import LETTERS
-from stress.scenario import ProcessScenario
-from stress.scenario import Scenario
-from stress.sim.zoo import DESIGNS
-from stress.sim.zoo import FAULTS
-from stress.verdict import WRONG_VALUE_NAMES
-from stress.verdict import Verdict
+from stress import ProcessScenario
+from stress import Scenario
+from stress import Verdict
+from stress.device.sim.zoo import DESIGNS
+from stress.device.sim.zoo import FAULTS
+from stress.model.verdict import WRONG_VALUE_NAMES
+from stress.plugin import option_table
+from stress.scenario.capabilities import CAPABILITIES
 from tests.docs.pages import DOCS
 from tests.docs.pages import PAGES
 from tests.docs.pages import README
@@ -32,14 +31,8 @@ from tests.docs.pages import blocks
 from tests.docs.pages import prose
 
 WIDTH_MAX = 120
-HELPERS = {
-    "exact": "stress.exact",
-    "streams": "stress.streams",
-    "memory": "stress.limits",
-    "handover": "stress.pairs",
-    "growth": "stress.trend",
-}
-"""Name that authors import from `stress` -> module."""
+HELPERS = ("exact", "streams", "memory", "handover", "growth", "spawned_process")
+"""Modules that authors import from `stress`."""
 
 
 def page(name: str) -> str:
@@ -89,8 +82,9 @@ class TestLinks:
 
     @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
     def test_files_of_the_repository_that_are_named_exist(self, path: Path) -> None:
-        """Modules of `stress/` are named by their place in the rooms, which `stress/` may not have yet."""
-        pattern = r"`((?:scenarios|tests|tools|harness|results|templates|docs|news|\.github)/[\w./-]*[\w/])`"
+        pattern = (
+            r"`((?:stress|scenarios|tests|tools|harness|results|templates|docs|news|\.github)/[\w./-]*[\w/])`"
+        )
         named = set(re.findall(pattern, prose(path))) - {"results/runs/", "results/runs"}
         gone = [
             one for one in sorted(named) if not (ROOT / one).exists() and not one.startswith("results/runs/")
@@ -111,7 +105,7 @@ class TestLinks:
 
 
 EXAMPLES = {
-    "scenarios/my_model.py", "scenarios/attention.py", "scenarios/SUBJECT.py", "news/NAME.TYPE.md",
+    "scenarios/my_model.py", "scenarios/attention.py", "scenarios/SUBJECT.py", "news/NAME.TYPE.md", "stress/commands/NAME/",
 }  # fmt: skip
 """Files that a reader writes."""
 
@@ -126,7 +120,7 @@ class TestVerdicts:
     def test_each_has_a_row_with_its_letter_and_a_section(self) -> None:
         text = page("verdicts.md")
         rows = dict(re.findall(r"^\| \[`([A-Z ]+)`\]\(#[a-z-]+\) \| `(.)` \|", text, re.M))
-        words = {("PASSED" if one is Verdict.PASS else one.name): letter for one, letter in LETTERS.items()}
+        words = {one.word: one.letter for one in Verdict}
         assert rows == {**words, "CANARY FOUND": "."}
         sections = re.split(r"^## ", text, flags=re.M)[1:]
         told = {one.partition("\n")[0]: one for one in sections}
@@ -135,9 +129,8 @@ class TestVerdicts:
 
     def test_rates_and_green_are_as_in_the_code(self) -> None:
         for one in Verdict:
-            word = "PASSED" if one is Verdict.PASS else one.name
             (cells,) = re.findall(
-                rf"^\| \[`{word}`\].* \| (yes|no) \| (yes|no) \|$", page("verdicts.md"), re.M
+                rf"^\| \[`{one.word}`\].* \| (yes|no) \| (yes|no) \|$", page("verdicts.md"), re.M
             )
             assert cells == ("yes" if one.enters_rate else "no", "yes" if one.is_green else "no")
 
@@ -169,7 +162,7 @@ class TestScenarios:
 
     @pytest.mark.parametrize("name", HELPERS)
     def test_every_function_of_a_helper_is_described(self, name: str) -> None:
-        module = importlib.import_module(HELPERS[name])
+        module = getattr(stress, name)
         (section,) = re.findall(rf"^### `{name}`.*?(?=^##)", page("scenarios.md"), re.M | re.S)
         public = {
             one
@@ -191,3 +184,16 @@ class TestDevices:
         assert {one.name for one in FAULTS} == set(
             re.findall(r"^\|[^|]*\| `(\w+)` \|", page("power.md"), re.M)
         )
+
+
+class TestRooms:
+    def test_tables_have_the_order_that_imports_are_checked_against(self) -> None:
+        contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+        (layers,) = [one["layers"] for one in contracts if one["type"] == "layers"]
+        order = [room for layer in layers for room in layer.split(" | ")]
+        text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+        table = text[text.index("<!-- rooms -->") : text.index("<!-- /rooms -->")]
+        section = page("design.md").partition("## The ten rooms")[2].partition("\n## ")[0]
+        for one in (table, section):
+            cells = re.findall(r"^\| (`\w+/`[^|]*) \|", one, re.M)
+            assert [room for cell in cells for room in re.findall(r"`(\w+)/`", cell)] == order
