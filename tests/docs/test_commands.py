@@ -115,8 +115,10 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
 
 
 def run_pytest(folder: Path, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
+        cwd=folder, env={**os.environ, "COLUMNS": "80"}, capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
 
 
 def marked(name: str) -> list[Block]:
