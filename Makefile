@@ -7,7 +7,7 @@ $(error VENV=$(VENV): make takes no path with a space; the checkout itself may h
 endif
 INPUTS := pyproject.toml constraints.txt tools/setup
 
-.PHONY: stress nightly test lint bench power check-macos clean
+.PHONY: stress nightly test lint docs bench power check-macos clean
 
 # The quick profile, in at most three minutes: on a slow machine items get fewer attempts, and what is not run says so.
 stress: $(VENV)/.ready
@@ -24,6 +24,10 @@ lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The pages in docs/ as a site in build/site. A link that leads nowhere is an error.
+docs: $(VENV)/.ready-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 # How good the detector is, on the simulated device: about 20 minutes on 2 cores that do nothing else.
 power: $(VENV)/.ready-dev
@@ -43,6 +47,10 @@ $(VENV)/.ready: $(INPUTS)
 
 $(VENV)/.ready-dev: $(INPUTS)
 	tools/setup $(VENV) dev
+	@touch $@ $(VENV)/.ready
+
+$(VENV)/.ready-docs: $(INPUTS)
+	tools/setup $(VENV) docs
 	@touch $@ $(VENV)/.ready
 
 clean:

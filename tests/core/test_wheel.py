@@ -64,7 +64,7 @@ class TestTheWheel:
     def test_registers_the_plugin_and_the_command(self, wheel: Path) -> None:
         points = text(wheel, "entry_points.txt")
         assert points == (
-            "[console_scripts]\nmps-stress = stress.commands.cli:main\n\n[pytest11]\nstress.plugin = stress.plugin\n"
+            "[console_scripts]\nmps-stress = stress.commands.cli:main\n\n[pytest11]\nstress.plugin = stress.plugin.hooks\n"
         )
 
     def test_leaves_the_torch_that_is_there_alone(self, wheel: Path) -> None:
