@@ -201,7 +201,7 @@ class TestCommandLines:
             parser.parse_args(words)  # SystemExit, with the reason on stderr
 
     def test_options_of_the_plugin_exist(self) -> None:
-        known = set(option_table.NAMES)
+        known = set(option_table.BY_NAME)
         files = (*WORKFLOWS.glob("*.yml"), *LAUNCHD.glob("*.plist"), *(ROOT / "docs").glob("*.md"))
         used = {name for one in files for name in re.findall(r"--mps-([a-z-]+)", one.read_text())}
         assert {"threads", "device", "attempts", "seconds", "deadline"} <= used

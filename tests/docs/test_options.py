@@ -12,4 +12,4 @@ PAGE = Path(__file__).resolve().parents[2] / "README.md"
 
 def test_every_option_is_described_and_no_other() -> None:
     described = re.findall(r"^\| `--mps-([a-z-]+)", PAGE.read_text(), re.M)
-    assert set(described) == set(option_table.NAMES)
+    assert set(described) == set(option_table.BY_NAME)
