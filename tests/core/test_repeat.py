@@ -176,6 +176,18 @@ def test_of_an_item_has_its_own_thread_count_and_attempts(pytester: pytest.Pytes
     assert {"--mps-threads=5", "--mps-attempts=2"} <= set(words)
 
 
+def test_names_the_folder_of_a_run_that_is_not_in_the_usual_place(pytester: pytest.Pytester) -> None:
+    """Otherwise `mps-stress replay RUN/17`, as a campaign prints it, finds no such run."""
+    config, settings = parse(pytester, "--mps-threads=3")
+    run = Run(settings, config)
+    assert run.name == run.run_id
+    config, settings = parse(pytester, "--mps-threads=3", "--mps-results=else where")
+    run = Run(settings, config)
+    assert (
+        shlex.split(f"mps-stress replay {run.name}/17")[-1] == f"{pytester.path}/else where/{run.run_id}/17"
+    )
+
+
 def test_every_setting_comes_from_an_option() -> None:
     combined = {"isolation", "sim"}
     of_options = {one.field for one in OPTIONS if one.field is not None}

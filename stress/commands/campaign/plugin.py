@@ -187,7 +187,7 @@ class CampaignPlugin:
         assert run.device is not None
         ending = Ending(
             campaign.tally,
-            run.run_id,
+            run.name,
             str(run.folder_path),
             run.device.name,
             run.device.sim is not None,
