@@ -64,7 +64,7 @@ class TestTheWheel:
     def test_registers_the_plugin_and_the_command(self, wheel: Path) -> None:
         points = text(wheel, "entry_points.txt")
         assert points == (
-            "[console_scripts]\nmps-stress = stress.commands.cli:main\n\n[pytest11]\nstress.plugin = stress.plugin\n"
+            "[console_scripts]\nmps-stress = stress.commands.cli:main\n\n[pytest11]\nstress.plugin = stress.plugin.hooks\n"
         )
 
     def test_leaves_the_torch_that_is_there_alone(self, wheel: Path) -> None:
@@ -75,6 +75,25 @@ class TestTheWheel:
 
 
 class TestARunFromTheWheel:
+    def test_perturbs_the_lines_of_the_shipped_scenarios(self, wheel: Path, tmp_path: Path) -> None:
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(tmp_path)
+        code = (
+            "from stress.child.perturb import TraceScope\n"
+            "from stress.model.shipped import shipped_scenarios\n"
+            "file = shipped_scenarios() / 'linear.py'\n"
+            "print(file, file.is_file(), TraceScope((str(file.parent),)).covers(str(file), 'linear'))\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", code],
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        assert done.stdout.split() == [str(tmp_path / "stress/_shipped/scenarios/linear.py"), "True", "True"]
+
     CONFTEST = """
 import stress, stress.model.shipped
 def pytest_report_header():
