@@ -18,7 +18,7 @@ import pytest
 
 from stress.commands import cli
 from stress.plugin import option_table
-from stress.record.aggregate.groups import Kind
+from stress.record.aggregate.groups import DeviceKind
 from stress.record.aggregate.groups import kind_of
 from stress.record.writer import encode
 
@@ -174,8 +174,8 @@ class TestWorkflows:
         )
         record = {"device": "mps", "environment": {"paravirtual": True}}
         assert pattern in encode(record).decode()
-        assert kind_of(record) is Kind.VIRTUAL
-        assert not Kind.VIRTUAL.is_metal_evidence
+        assert kind_of(record) is DeviceKind.VIRTUAL
+        assert not DeviceKind.VIRTUAL.is_metal_evidence
 
 
 class TestCommandLines:

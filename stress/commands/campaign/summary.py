@@ -12,7 +12,7 @@ from rich.text import Text
 
 from stress.commands.campaign.progress import duration
 from stress.commands.campaign.tally import Arm
-from stress.commands.campaign.tally import Tally
+from stress.commands.campaign.tally import CampaignTally
 from stress.model import stats
 from stress.model.text import count
 from stress.model.text import one_line
@@ -28,7 +28,7 @@ NAME_CHARS_MAX = 120
 class Ending:
     """How a campaign ended."""
 
-    tally: Tally
+    tally: CampaignTally
     run: str
     """What a command line calls it."""
     folder: str
