@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 
 from stress.commands.tsan import faults
-from stress.sanitizer.native.build import Builder
-from stress.sanitizer.native.case_runner import Bench
+from stress.sanitizer.native.build import NativeBuilder
+from stress.sanitizer.native.case_runner import NativeRunner
 from stress.sanitizer.native.harness import Harness
 from stress.sanitizer.native.harness import HarnessError
 from stress.sanitizer.native.harness import default_recipe
@@ -67,15 +67,15 @@ def builds(recipe: Path, folder: Path) -> None:
 
 def build_s(recipe: Path, cache: Path) -> float:
     started = time.perf_counter()
-    Builder(Recipe.load(recipe), find_toolchain(), cache=cache).ensure(lambda _: None)
+    NativeBuilder(Recipe.load(recipe), find_toolchain(), cache=cache).ensure(lambda _: None)
     return time.perf_counter() - started
 
 
-def open_bench(harness: Harness, folder: Path) -> Bench:
+def open_bench(harness: Harness, folder: Path) -> NativeRunner:
     """Return a bench that keeps its records in one file, since nobody reads them."""
     log = (folder / "records.jsonl").open("a")
     stems = iter(range(10**9))
-    return Bench(
+    return NativeRunner(
         harness,
         lambda kind, **fields: log.write(json.dumps({"kind": kind, **fields}) + "\n"),
         lambda: f"run-{next(stems)}",

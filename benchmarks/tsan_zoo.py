@@ -25,7 +25,7 @@ from stress.commands.power.allocation import load
 from stress.commands.power.runnable import Runnable
 from stress.commands.power.runnable import resolve
 from stress.commands.power.subject import Subject
-from stress.device.sim.build import Build
+from stress.device.sim.build import SimBuild
 from stress.device.sim.build import default_builder
 from stress.device.sim.zoo import FAULTS
 from stress.device.sim.zoo import Fault
@@ -59,8 +59,8 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._plain: Build = default_builder().ensure(print)
-        self._tsan: Build = tsan_run.build(print)
+        self._plain: SimBuild = default_builder().ensure(print)
+        self._tsan: SimBuild = tsan_run.build(print)
         self.children = tsan_run.children_of(self._tsan.library)
         self._references = Supervisor(str(self._plain.library))
         self._crews = Supervisor(str(self._tsan.library), tsan=self.children)

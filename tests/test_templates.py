@@ -18,7 +18,7 @@ import pytest
 
 from stress.commands import cli
 from stress.plugin import option_table
-from stress.record.aggregate.groups import Kind
+from stress.record.aggregate.groups import DeviceKind
 from stress.record.aggregate.groups import kind_of
 from stress.record.writer import encode
 
@@ -167,8 +167,8 @@ class TestWorkflows:
         )
         record = {"device": "mps", "environment": {"paravirtual": True}}
         assert pattern in encode(record).decode()
-        assert kind_of(record) is Kind.VIRTUAL
-        assert not Kind.VIRTUAL.is_metal_evidence
+        assert kind_of(record) is DeviceKind.VIRTUAL
+        assert not DeviceKind.VIRTUAL.is_metal_evidence
 
 
 class TestCommandLines:
@@ -191,7 +191,7 @@ class TestCommandLines:
             parser.parse_args(words)  # SystemExit, with the reason on stderr
 
     def test_options_of_the_plugin_exist(self) -> None:
-        known = set(option_table.NAMES)
+        known = set(option_table.BY_NAME)
         files = (*WORKFLOWS.glob("*.yml"), *LAUNCHD.glob("*.plist"), *(ROOT / "docs").glob("*.md"))
         used = {name for one in files for name in re.findall(r"--mps-([a-z-]+)", one.read_text())}
         assert {"threads", "device", "attempts", "seconds", "deadline"} <= used

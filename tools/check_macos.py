@@ -31,7 +31,7 @@ sys.path.insert(0, str(ROOT))
 
 from stress.device.sim.cache import cache_folder  # noqa: E402
 from stress.sanitizer.native.build import COMPILERS_AT_ONCE  # noqa: E402
-from stress.sanitizer.native.build import Builder  # noqa: E402
+from stress.sanitizer.native.build import NativeBuilder  # noqa: E402
 from stress.sanitizer.native.harness import default_recipe  # noqa: E402
 from stress.sanitizer.native.recipe import Recipe  # noqa: E402
 from stress.sanitizer.native.recipe import Unit  # noqa: E402
@@ -182,15 +182,15 @@ class Check:
         shown = [" ".join(_quoted(one) for one in line) for line in (compile_line, link_line)]
         return "\n".join(f"  {line}" for line in shown).replace(str(builder.recipe.root), "harness")
 
-    def _builder(self, torch: Path) -> Builder:
+    def _builder(self, torch: Path) -> NativeBuilder:
         recipe = Recipe.load(default_recipe(), "darwin", torch)
         # As Apple's clang is told, with this compiler in its place.
         nowhere = Path(os.devnull)
-        return Builder(
+        return NativeBuilder(
             recipe, Toolchain(Path("clang++"), self.compiler.version, nowhere, nowhere, self.nm, None)
         )
 
-    def _compile(self, builder: Builder, units: Sequence[Unit], folder: str) -> list[Path]:
+    def _compile(self, builder: NativeBuilder, units: Sequence[Unit], folder: str) -> list[Path]:
         (self.work / folder).mkdir()
         targets = [self.work / folder / f"{one.name.replace('/', '-')}.o" for one in units]
         with ThreadPoolExecutor(COMPILERS_AT_ONCE) as pool:

@@ -25,8 +25,8 @@ from stress.child.oracle.sequential import read_back
 from stress.child.oracle.wrong_value import POISON_BYTE
 from stress.child.state import state_tensors
 from stress.child.state import storage_key
-from stress.child.workload import Outcome
 from stress.child.workload import Raised
+from stress.child.workload import StepResult
 from stress.child.workload import Workload
 from stress.child.workload import fresh_copy
 from stress.device.devices import Device
@@ -54,7 +54,7 @@ PerturbationFactory = Callable[[int, Writer], AbstractContextManager[Any]]
 class CrewResult:
     """What the crew left: one outcome per slot (None where its thread died before), and what went wrong."""
 
-    outcomes: list[Outcome | None]
+    outcomes: list[StepResult | None]
     findings: list[Finding] = field(default_factory=list)
     main_steps: int = 0
     crew_s: float = 0.0
@@ -184,7 +184,7 @@ class Crew:
             writer.status("died" if died else "finished")
 
     def _run_slots(self, slots: list[int], step: current.Step, writer: Writer) -> None:
-        kept: list[Outcome] = []
+        kept: list[StepResult] = []
         for turn, index in enumerate(slots):
             slot = self.plan.slots[index]
             step.thread_index, step.iteration = slot.thread, slot.iteration
@@ -210,7 +210,7 @@ class Crew:
             if outcome.raised is not None and outcome.raised.kind in ("SystemExit", "KeyboardInterrupt"):
                 raise _ThreadEnds(outcome.raised.kind)
 
-    def _own(self, outcome: Outcome, x: Any) -> None:
+    def _own(self, outcome: StepResult, x: Any) -> None:
         """Clone, on this thread and stream, what shares memory with the state or the input."""
         if not outcome.leaves:
             return

@@ -99,7 +99,7 @@ def _is_missing(path: str) -> bool:
 
 
 @dataclass
-class Outcome:
+class StepResult:
     """What one step gave: leaves with their structure, or an exception."""
 
     leaves: list[torch.Tensor] = field(default_factory=list)
@@ -211,17 +211,17 @@ class Workload:
         of_batch = list(states[batch_index])
         return of_batch if self.scenario.sharing == "per-thread" else of_batch[0]
 
-    def run(self, states: Sequence[Sequence[Any]], slot: Slot, x: Any) -> Outcome:
+    def run(self, states: Sequence[Sequence[Any]], slot: Slot, x: Any) -> StepResult:
         """Run one step; an exception is an outcome, a value that cannot be judged is `BrokenScenario`."""
         role = self.roles[self.role(slot)]
         try:
             value = role(self.state_of(states, slot), x)
         except BaseException as error:  # SystemExit and KeyboardInterrupt of a step are its outcome too
-            return Outcome(raised=Raised.of(error))
+            return StepResult(raised=Raised.of(error))
         leaves, spec = tensor_tree.flatten(value, _where(role))
-        return Outcome(leaves, spec)
+        return StepResult(leaves, spec)
 
-    def finish(self, states: Sequence[Sequence[Any]]) -> list[Outcome]:
+    def finish(self, states: Sequence[Sequence[Any]]) -> list[StepResult]:
         """Run the arbiter once per state of the batch; an empty list where the scenario has none."""
         if not overrides(self.scenario, "finish"):
             return []
@@ -230,9 +230,9 @@ class Workload:
             try:
                 value = self.scenario.finish(self.finish_argument(states, index))
             except BaseException as error:
-                outcomes.append(Outcome(raised=Raised.of(error)))
+                outcomes.append(StepResult(raised=Raised.of(error)))
                 continue
-            outcomes.append(Outcome(*tensor_tree.flatten(value, "finish")))
+            outcomes.append(StepResult(*tensor_tree.flatten(value, "finish")))
         return outcomes
 
 

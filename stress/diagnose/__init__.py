@@ -13,9 +13,9 @@ from stress.diagnose.ips import IpsError
 from stress.diagnose.ips import default_folders
 from stress.diagnose.ips import find_reports
 from stress.diagnose.ips import read_ips
-from stress.diagnose.signatures import Found
 from stress.diagnose.signatures import Signature
 from stress.diagnose.signatures import SignatureError
+from stress.diagnose.signatures import SignatureMatch
 from stress.diagnose.signatures import bounded
 from stress.diagnose.signatures import default_signatures
 from stress.diagnose.signatures import find_all
@@ -103,7 +103,7 @@ def diagnose(
         found = [*(each for each in found if each.signature.pattern), *by_frames, *found]
     condition = _condition(exit_status, reports=reports, hang=hang, body_finished=body_finished)
     if not found and condition is not None:
-        found = [Found(each, "") for each in known if each.condition == condition]
+        found = [SignatureMatch(each, "") for each in known if each.condition == condition]
     first = found[0] if found else None
     headline = (
         first.line

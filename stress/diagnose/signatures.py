@@ -70,7 +70,7 @@ class Signature:
     """One of `CONDITIONS`: how the process ended, which no text tells."""
 
 
-class Found(NamedTuple):
+class SignatureMatch(NamedTuple):
     signature: Signature
     line: str
     """The line, frame or stack line that matched."""
@@ -143,7 +143,7 @@ def find_all(
     fault: str = "",
     stacks: str = "",
     signatures: Sequence[Signature] | None = None,
-) -> list[Found]:
+) -> list[SignatureMatch]:
     """Return all matches with the line that matched: of `text` first, then of `frames`, then of `stacks`.
 
     `frames` are the crashed thread's, innermost first, as "image symbol + offset"; `signal` is a name and
@@ -155,10 +155,16 @@ def find_all(
     stacks = bounded(stacks)
     frames = [frame[:LINE_CHARS_MAX] for frame in frames[: max((s.frames_depth for s in known), default=0)]]
     fault = fault[:LINE_CHARS_MAX]
-    found = [Found(s, line) for s in known if s.pattern and (line := _line(s.pattern, text)) is not None]
-    found += [Found(s, line) for s in known if (line := _frame(s, frames, signal, fault)) is not None]
-    found += [Found(s, line) for s in known if s.stacks and (line := _line(s.stacks, stacks)) is not None]
-    unique: dict[str, Found] = {}
+    found = [
+        SignatureMatch(s, line) for s in known if s.pattern and (line := _line(s.pattern, text)) is not None
+    ]
+    found += [
+        SignatureMatch(s, line) for s in known if (line := _frame(s, frames, signal, fault)) is not None
+    ]
+    found += [
+        SignatureMatch(s, line) for s in known if s.stacks and (line := _line(s.stacks, stacks)) is not None
+    ]
+    unique: dict[str, SignatureMatch] = {}
     for each in found:
         unique.setdefault(each.signature.id, each)
     return list(unique.values())

@@ -30,7 +30,7 @@ _DUMP_START = re.compile(r"Timeout \(\d{1,9}:\d{2}:\d{2}(?:\.\d{1,6})?\)!$|Fatal
 
 
 @dataclass(frozen=True)
-class Frame:
+class StackFrame:
     file: str
     line: int | None
     function: str
@@ -49,7 +49,7 @@ class ThreadStack:
     """Printed by newer Pythons only."""
     current: bool = False
     """This thread crashed, or asked for the dump."""
-    frames: list[Frame] = field(default_factory=list)
+    frames: list[StackFrame] = field(default_factory=list)
     c_frames: list[str] = field(default_factory=list)
     """Native frames (Python 3.14), as "file at symbol+offset"."""
     truncated: bool = False
@@ -87,7 +87,7 @@ def parse_stacks(text: str) -> list[ThreadStack]:
 
 def summarise(stacks: Sequence[ThreadStack], *, frames_max: int = SUMMARY_FRAMES_MAX) -> str:
     """Return a short text: identical stacks once, with how many threads have them, most frequent first."""
-    groups: dict[tuple[Frame, ...], list[ThreadStack]] = {}
+    groups: dict[tuple[StackFrame, ...], list[ThreadStack]] = {}
     for stack in stacks:
         groups.setdefault(tuple(stack.frames), []).append(stack)
     lines: list[str] = []
@@ -145,5 +145,5 @@ def _body(thread: ThreadStack, line: str, *, native: bool) -> bool:
     found = _FRAME.match(line)
     if found is not None:
         number = None if found["line"] == "???" else int(found["line"])
-        thread.frames.append(Frame(found["file"].strip('"'), number, found["function"]))
+        thread.frames.append(StackFrame(found["file"].strip('"'), number, found["function"]))
     return found is not None or line.startswith("  <") or line == "  Garbage-collecting"

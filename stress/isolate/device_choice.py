@@ -17,7 +17,7 @@ import pytest
 
 from stress.device import operator_patch
 from stress.device.operator_patch import Operator
-from stress.device.sim.build import Build
+from stress.device.sim.build import SimBuild
 from stress.device.sim.build import default_builder
 from stress.device.sim.settings import SimSettings
 from stress.device.sim.toolchain import BuildError
@@ -30,7 +30,7 @@ PROBE_DEADLINE_S = 180.0
 _NO_MPS_HERE = "auto: no MPS off macOS"
 
 Say = Callable[[str], None]
-Make = Callable[..., Build]
+Make = Callable[..., SimBuild]
 """(say, again=False): returns the build of the simulated device, made now if need be."""
 OpenSupervisor = Callable[[str], Supervisor]
 """Given the library of the simulated device, or "": the supervisor whose children have it loaded."""
@@ -52,7 +52,7 @@ class SimDevice:
     """The simulated device of a run: how it behaves, and the build that is used."""
 
     settings: SimSettings
-    build: Build
+    build: SimBuild
 
     @property
     def spec(self) -> SimSpec:
@@ -101,14 +101,14 @@ class DeviceInfo:
 class _Choice:
     name: str
     reason: str
-    build: Build | None = None
+    build: SimBuild | None = None
 
 
 class _Unusable(Exception):
     """The probe child could not use torch, or the device's library."""
 
 
-def default_build(say: Say, *, again: bool = False) -> Build:
+def default_build(say: Say, *, again: bool = False) -> SimBuild:
     """Return the build of the simulated device as scenarios use it; raise `BuildError`."""
     if sys.platform != "linux":
         raise BuildError(f"it is for Linux only, and this is {sys.platform}")
@@ -161,7 +161,7 @@ def _as_given(given: list[str], say: Say, make: Make) -> _Choice:
     return _Choice(name, reason, _explicit_build(say, make) if name == "sim" else None)
 
 
-def _explicit_build(say: Say, make: Make, *, again: bool = False) -> Build:
+def _explicit_build(say: Say, make: Make, *, again: bool = False) -> SimBuild:
     if sys.platform == "darwin":
         raise pytest.UsageError(
             "--mps-device=sim: the simulated device is for Linux only. On macOS the real device has torch's MPS key, "

@@ -32,7 +32,7 @@ from stress.isolate.stall import StallWatch
 from stress.model import blackbox
 from stress.model.spec import ChildSpec
 from stress.sanitizer.python.children import Children
-from stress.sanitizer.python.children import Outcome
+from stress.sanitizer.python.children import TsanResult
 
 STDERR_BYTES_MAX = 200_000
 _STACKS_WAIT_S = 3.0
@@ -60,7 +60,7 @@ class ChildRun:
     threads: int | None = None
     stalled: bool = False
     """No deadline was reached: every thread was asleep for `spec.stall_s`."""
-    tsan: Outcome | None = None
+    tsan: TsanResult | None = None
     """What ThreadSanitizer said, of a child that ran under it."""
     lost: str = ""
     """Why nothing is known about the child's end: the server that had started it was lost."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent.parent
+DATA_IN_WHEEL = _PACKAGE / "_shipped"
+"""Below the package, although none of it is the package's code: scenarios lie here too."""
 
 
 def shipped(*parts: str) -> Path:
@@ -12,7 +14,7 @@ def shipped(*parts: str) -> Path:
     checkout = _PACKAGE.parent
     if (checkout / "pyproject.toml").is_file():
         return checkout.joinpath(*parts)
-    return _PACKAGE.joinpath("_shipped", *parts)
+    return DATA_IN_WHEEL.joinpath(*parts)
 
 
 def shipped_scenarios() -> Path:

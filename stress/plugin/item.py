@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from stress.isolate.attempt import Attempt
 from stress.model.spec import ScenarioRef
 from stress.model.verdict import Verdict
+from stress.plugin.options import repeat_arguments
 
 if TYPE_CHECKING:
     from stress.plugin.run import Run
@@ -93,23 +95,10 @@ class ItemResult:
 
 def command_line(run: Run, spec: ItemSpec) -> str:
     """Return the command that repeats the item's attempts with the same seeds (not the same schedule)."""
-    settings = run.settings
-    parts = ["pytest", spec.nodeid, f"--mps-threads={spec.threads}", f"--mps-seed={settings.seed:#x}"]
-    parts.append(f"--mps-attempts={settings.attempts_of(spec.scenario)}")
-    if settings.iterations is not None:
-        parts.append(f"--mps-iterations={settings.iterations}")
-    if run.device is not None:
-        parts.append(f"--mps-device={run.device.name}")
-        if run.device.sim is not None:
-            parts += run.device.sim.settings.command_options()
-    if settings.streams != "auto":
-        parts.append(f"--mps-streams={settings.streams}")
-    if settings.sequences is not None:
-        parts.append(f"--mps-sequences={settings.sequences}")
-    if settings.operators:
-        parts.append("--mps-operator=" + ",".join(map(str, settings.operators)))
-    parts.append(f"--mps-perturb={settings.perturb}")
-    parts += ["--mps-tsan"] if settings.tsan else []
-    if settings.deadline_s != 60.0:
-        parts.append(f"--mps-deadline={settings.deadline_s:g}")
-    return shlex.join(parts)
+    settings = replace(
+        run.settings,
+        threads=(spec.threads,),
+        attempts=run.settings.attempts_of(spec.scenario),
+        device=run.device.name if run.device is not None else run.settings.device,
+    )
+    return shlex.join(["pytest", spec.nodeid, *repeat_arguments(settings, run.config)])

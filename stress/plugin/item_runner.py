@@ -201,7 +201,7 @@ class ItemRunner:
         """Return what repeats the attempt: its item's command would begin with the item's first attempt."""
         if self.turn is None:
             return self.command
-        return f"mps-stress replay {self.run.run_id}/{serial_of(spec.name)}"
+        return f"mps-stress replay {self.run.name}/{serial_of(spec.name)}"
 
     def _classify(self, end: Mapping[str, Any], stderr: str) -> str | None:
         named = self.run.config.hook.pytest_mps_classify(attempt=end, stderr=stderr)

@@ -16,7 +16,7 @@ from stress.plugin.native_arguments import only_native
 from stress.plugin.native_arguments import recipes_in
 from stress.plugin.run import Run
 from stress.plugin.settings import Settings
-from stress.sanitizer.native.case_runner import Bench
+from stress.sanitizer.native.case_runner import NativeRunner
 from stress.sanitizer.native.harness import Harness
 from stress.sanitizer.native.harness import HarnessError
 from stress.sanitizer.native.harness import NoToolchainError
@@ -45,7 +45,7 @@ class SuitePlugin:
         self.config, self.settings, self.run = config, settings, run
         self.sentences: list[str] = []
         self._harnesses: dict[Path, Harness | NoToolchainError] = {}
-        self._benches: dict[Path, Bench] = {}
+        self._benches: dict[Path, NativeRunner] = {}
 
     def pytest_sessionstart(self) -> None:
         """Open what the arguments name, so that the header and the run record can tell of it."""
@@ -95,9 +95,9 @@ class SuitePlugin:
             raise found
         return found
 
-    def bench(self, path: Path, prefix: str) -> Bench:
+    def runner(self, path: Path, prefix: str) -> NativeRunner:
         if path not in self._benches:
-            self._benches[path] = Bench(
+            self._benches[path] = NativeRunner(
                 self.harness(path),
                 self.run.record,
                 self.run.writer.side_stem,
@@ -195,10 +195,10 @@ class HarnessItem(pytest.Item):
         plugin = _plugin(self.config)
         assert self.case is not None, "skipped otherwise"
         assert self.parent is not None
-        bench = plugin.bench(self.path, self.parent.nodeid)
+        runner = plugin.runner(self.path, self.parent.nodeid)
         iterations = plugin.settings.iterations or ITERATIONS_DEFAULT
         try:
-            result = bench.case(
+            result = runner.case(
                 self.case.name, self.threads, iterations, plugin.settings.attempts, item=self.nodeid
             )
         except StartError as error:

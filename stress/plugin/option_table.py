@@ -1,144 +1,293 @@
-"""The plugin's options and their ini twins: names, values and help, as `pytest --help` prints them."""
+"""The plugin's options, one row each: name, values, default, help, and what the `repeat:` line says of it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 from typing import Literal
 
 import pytest
 
+from stress.device import operator_patch
 from stress.device.sim import settings as sim_settings
 from stress.device.sim.zoo import DESIGNS
+from stress.plugin import option_values as values
+from stress.plugin.option_values import Given
 from stress.plugin.settings import ATTEMPTS_DEFAULT
 from stress.plugin.settings import ATTEMPTS_FULL_DEFAULT
 from stress.plugin.settings import DEADLINE_S_DEFAULT
 from stress.plugin.settings import PERTURB_LEVELS
 from stress.plugin.settings import PROFILES
 from stress.plugin.settings import STREAMS
+from stress.plugin.settings import Settings
 from stress.record.folder import RESULTS_DEFAULT
 from stress.scenario.capabilities import DEVICES
 from stress.scenario.sequences import numbers as sequences
 
-VALUED: tuple[tuple[str, str, Literal["string", "args"], str], ...] = (
-    (
-        "threads",
-        "N[,N...]|auto",
-        "string",
-        "Run each scenario from N threads at once; several counts make several items",
+
+@dataclass(frozen=True)
+class NotRepeated:
+    """Stands in a row whose option the `repeat:` line does not need."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """One option, which is `--mps-NAME` on the command line and `mps_NAME` in the ini file."""
+
+    name: str
+    """Without `--mps-`."""
+    metavar: str = ""
+    """Form of the value; "" makes the option a switch."""
+    read: Callable[[Given], Any] | None = None
+    """Returns the value, or raises `ValueError` with what was expected. None for a switch."""
+    default: Any = None
+    """Value where nothing was given; None where it follows from other options, or from the run."""
+    field: str | None
+    """Which field of `Settings` the value is; None where `options.parse` combines it with others."""
+    repeat: Callable[[Settings], Any] | NotRepeated
+    """Returns the value that repeats an item of a run with these settings; None where there is nothing to say."""
+    help: str
+
+    @property
+    def dest(self) -> str:
+        """Return the name that pytest has it under, which is the ini option's too."""
+        return "mps_" + self.name.replace("-", "_")
+
+    @property
+    def is_switch(self) -> bool:
+        return self.read is None
+
+    @property
+    def ini_type(self) -> Literal["string", "bool"]:
+        return "bool" if self.is_switch else "string"
+
+    def argument(self, value: Any) -> str:
+        """Return the word of a command line that gives the option this value."""
+        return f"--mps-{self.name}" if self.is_switch else f"--mps-{self.name}={_text(value)}"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(_text, value))
+    if isinstance(value, float):  # "60", not "60.0", and no digit less than it has
+        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+    return str(value)
+
+
+def _if_simulated(value: Callable[[sim_settings.SimSettings], Any]) -> Callable[[Settings], Any]:
+    """Return a `repeat` for the simulated device alone: any other one refuses the option."""
+    return lambda settings: value(settings.sim) if settings.device == "sim" else None
+
+
+OPTIONS = (
+    Option(
+        name="threads",
+        metavar="N[,N...]|auto",
+        read=values.thread_counts,
+        field="threads",
+        repeat=lambda settings: settings.threads,
+        help="Run each scenario from N threads at once; several counts make several items",
     ),
-    (
-        "attempts",
-        "N",
-        "string",
-        f"Child processes per item, the unit of every rate (default {ATTEMPTS_DEFAULT}; {ATTEMPTS_FULL_DEFAULT} in full)",
+    Option(
+        name="seed",
+        metavar="SEED",
+        read=values.seed,
+        field="seed",
+        repeat=lambda settings: f"{settings.seed:#x}",
+        help="Root seed, decimal or 0x hexadecimal (default: drawn from the OS and printed)",
     ),
-    (
-        "profile",
-        "|".join(PROFILES),
-        "string",
-        "quick leaves out what scenarios keep for full, and attempts less often what takes long (default quick)",
+    Option(
+        name="attempts",
+        metavar="N",
+        read=values.whole_number,
+        field="attempts",
+        repeat=lambda settings: settings.attempts,
+        help=f"Child processes per item, the unit of every rate (default {ATTEMPTS_DEFAULT}; {ATTEMPTS_FULL_DEFAULT} in "
+        "full)",
     ),
-    ("iterations", "N", "string", "Steps per thread and attempt (default: what the scenario says)"),
-    (
-        "seconds",
-        "SECONDS",
-        "string",
-        "Time budget of the run: attempts shrink to fit, what did not run is skipped",
+    Option(
+        name="profile",
+        metavar="|".join(PROFILES),
+        read=values.one_of(PROFILES),
+        default="quick",
+        field="profile",
+        repeat=NotRepeated(
+            "it chooses items and their attempts, and the line names the item and its attempts"
+        ),
+        help="quick leaves out what scenarios keep for full, and attempts less often what takes long (default quick)",
     ),
-    (
-        "deadline",
-        "SECONDS",
-        "string",
-        f"Kill an attempt after this long and call it a hang (default {DEADLINE_S_DEFAULT:.0f})",
+    Option(
+        name="iterations",
+        metavar="N",
+        read=values.whole_number,
+        field="iterations",
+        repeat=lambda settings: settings.iterations,
+        help="Steps per thread and attempt (default: what the scenario says)",
     ),
-    (
-        "seed",
-        "SEED",
-        "string",
-        "Root seed, decimal or 0x hexadecimal (default: drawn from the OS and printed)",
+    Option(
+        name="seconds",
+        metavar="SECONDS",
+        read=values.seconds,
+        field="seconds",
+        repeat=NotRepeated(
+            "it is shared out among all items of the run, and the line names the attempts of one"
+        ),
+        help="Time budget of the run: attempts shrink to fit, what did not run is skipped",
     ),
-    (
-        "device",
-        "|".join(DEVICES),
-        "string",
-        "Device to test (default auto: mps on macOS; elsewhere sim, a simulated MPS that is never real Metal, "
+    Option(
+        name="deadline",
+        metavar="SECONDS",
+        read=values.seconds,
+        default=DEADLINE_S_DEFAULT,
+        field="deadline_s",
+        repeat=lambda settings: settings.deadline_s,
+        help=f"Kill an attempt after this long and call it a hang (default {DEADLINE_S_DEFAULT:.0f})",
+    ),
+    Option(
+        name="device",
+        metavar="|".join(DEVICES),
+        read=values.one_of(DEVICES),
+        default="auto",
+        field="device",
+        repeat=lambda settings: settings.device,
+        help="Device to test (default auto: mps on macOS; elsewhere sim, a simulated MPS that is never real Metal, "
         "or cpu where it cannot be built)",
     ),
-    (
-        "streams",
-        "|".join(STREAMS),
-        "string",
-        "How crew threads get a stream (default auto: as the torch build does by itself)",
+    Option(
+        name="streams",
+        metavar="|".join(STREAMS),
+        read=values.one_of(STREAMS),
+        default="auto",
+        field="streams",
+        repeat=lambda settings: settings.streams,
+        help="How crew threads get a stream (default auto: as the torch build does by itself)",
     ),
-    ("perturb", "|".join(PERTURB_LEVELS), "string", "Schedule perturbation (default low)"),
-    ("results", "DIR", "string", f"Where records go (default {RESULTS_DEFAULT} below the rootdir)"),
-    (
-        "trace-modules",
-        "MODULE[,MODULE...]",
-        "string",
-        "Further modules whose lines are perturbed, beside the scenario's own",
+    Option(
+        name="perturb",
+        metavar="|".join(PERTURB_LEVELS),
+        read=values.one_of(PERTURB_LEVELS),
+        field="perturb",
+        repeat=lambda settings: settings.perturb,
+        help="Schedule perturbation (default low)",
     ),
-    ("torch-source", "DIR", "string", "Refuse to run unless torch was built from this source tree's commit"),
-    (
-        "operator",
-        "NAME=MODULE:FUNCTION|MODULE:FUNCTION[,...]",
-        "string",
-        "Replace an operator of torch in the child processes, as in linalg.svd=mypkg:svd, or call a function that "
+    Option(
+        name="trace-modules",
+        metavar="MODULE[,MODULE...]",
+        read=values.module_names,
+        default=(),
+        field="trace_modules",
+        repeat=lambda settings: settings.trace_modules,
+        help="Further modules whose lines are perturbed, beside the scenario's own",
+    ),
+    Option(
+        name="operator",
+        metavar="NAME=MODULE:FUNCTION|MODULE:FUNCTION[,...]",
+        read=values.parsed(operator_patch.parse),
+        default=(),
+        field="operators",
+        repeat=lambda settings: settings.operators,
+        help="Replace an operator of torch in the child processes, as in linalg.svd=mypkg:svd, or call a function that "
         "patches torch",
     ),
-    (
-        "sequences",
-        "N[-M][,...]",
-        "string",
-        f"Numbers of the random operator sequences of scenarios/op_sequences.py (default {sequences.DEFAULT})",
+    Option(
+        name="sequences",
+        metavar="N[-M][,...]",
+        read=values.checked(sequences.parse),
+        field="sequences",
+        repeat=lambda settings: settings.sequences,
+        help="Numbers of the random operator sequences of scenarios/op_sequences.py (default "
+        f"{sequences.DEFAULT})",
     ),
-    (
-        "sim-faults",
-        "NAME[/twin][:P[:US]][,...]",
-        "string",
-        "Switch on seeded faults of the simulated device, with another probability and window in microseconds",
+    Option(
+        name="sim-faults",
+        metavar="NAME[/twin][:P[:US]][,...]",
+        read=values.parsed(sim_settings.parse_faults),
+        default=(),
+        field=None,
+        repeat=_if_simulated(lambda sim: sim.faults),
+        help="Switch on seeded faults of the simulated device, with another probability and window in microseconds",
     ),
-    (
-        "sim-design",
-        "|".join(DESIGNS),
-        "string",
-        f"How the simulated device gives threads their streams (default {sim_settings.DESIGN_DEFAULT}, or the faults' own)",
+    Option(
+        name="sim-design",
+        metavar="|".join(DESIGNS),
+        read=values.one_of(tuple(DESIGNS)),
+        field=None,
+        repeat=_if_simulated(lambda sim: sim.design),
+        help=f"How the simulated device gives threads their streams (default {sim_settings.DESIGN_DEFAULT}, or the "
+        "faults' own)",
     ),
-    (
-        "sim-schedule",
-        "free|random|pct[:DEPTH]",
-        "string",
-        "random and pct make the simulated device's order repeatable by seed (default free)",
+    Option(
+        name="sim-schedule",
+        metavar="free|random|pct[:DEPTH]",
+        read=values.checked(sim_settings.parse_schedule),
+        default="free",
+        field=None,
+        repeat=_if_simulated(lambda sim: sim.schedule_text),
+        help="random and pct make the simulated device's order repeatable by seed (default free)",
+    ),
+    Option(
+        name="tsan",
+        default=False,
+        field="tsan",
+        repeat=lambda settings: settings.tsan,
+        help="Run under ThreadSanitizer, on the simulated device built for it: races are found that did no harm yet",
+    ),
+    Option(
+        name="no-isolation",
+        default=False,
+        field=None,
+        repeat=lambda settings: not settings.isolation,
+        help="Run in the pytest process: a crash ends pytest, a hang is not caught (implied by --pdb)",
+    ),
+    Option(
+        name="share-device",
+        default=False,
+        field="share_device",
+        repeat=lambda settings: settings.share_device,
+        help="Allow pytest-xdist workers to share one accelerator, which changes the experiment",
+    ),
+    Option(
+        name="torch-source",
+        metavar="DIR",
+        read=values.existing_folder,
+        field="torch_source",
+        repeat=NotRepeated(
+            "it checks the torch build, changes no attempt, and is a folder of this machine alone"
+        ),
+        help="Refuse to run unless torch was built from this source tree's commit",
+    ),
+    Option(
+        name="allow-torch-mismatch",
+        default=False,
+        field="allow_torch_mismatch",
+        repeat=lambda settings: settings.allow_torch_mismatch,
+        help="Run although torch is not a build of --mps-torch-source; the record says so",
+    ),
+    Option(
+        name="results",
+        metavar="DIR",
+        read=values.folder_to_write,
+        field="results",
+        repeat=NotRepeated("it says where records go, and changes no attempt"),
+        help=f"Where records go (default {RESULTS_DEFAULT} below the rootdir)",
+    ),
+    Option(
+        name="all-tests",
+        default=False,
+        field="all_tests",
+        repeat=NotRepeated("it is about ordinary tests, and the line names an item of a scenario"),
+        help="Run ordinary test functions from N threads too, inside the pytest process",
     ),
 )
-"""(name, metavar, ini type, help)."""
-FLAGS: tuple[tuple[str, str], ...] = (
-    (
-        "no-isolation",
-        "Run in the pytest process: a crash ends pytest, a hang is not caught (implied by --pdb)",
-    ),
-    ("share-device", "Allow pytest-xdist workers to share one accelerator, which changes the experiment"),
-    ("allow-torch-mismatch", "Run although torch is not a build of --mps-torch-source; the record says so"),
-    (
-        "tsan",
-        "Run under ThreadSanitizer, on the simulated device built for it: races are found that did no harm yet",
-    ),
-    ("all-tests", "Run ordinary test functions from N threads too, inside the pytest process"),
-)
-"""(name, help)."""
-NAMES = tuple(name for name, *_ in VALUED) + tuple(name for name, _ in FLAGS)
-"""Without `--mps-`."""
+BY_NAME = {one.name: one for one in OPTIONS}
 
 
 def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("mps", "stress and race detection for PyTorch's MPS backend")
-    for name, metavar, ini_type, text in VALUED:
-        group.addoption(f"--mps-{name}", dest=dest(name), metavar=metavar, default=None, help=text)
-        parser.addini(dest(name), text, type=ini_type, default=None)
-    for name, text in FLAGS:
-        group.addoption(f"--mps-{name}", dest=dest(name), action="store_true", default=None, help=text)
-        parser.addini(dest(name), text, type="bool", default=False)
-
-
-def dest(name: str) -> str:
-    """Return the name that pytest has it under, which is the ini option's too."""
-    return "mps_" + name.replace("-", "_")
+    for one in OPTIONS:
+        how: dict[str, Any] = {"action": "store_true"} if one.is_switch else {"metavar": one.metavar}
+        group.addoption(f"--mps-{one.name}", dest=one.dest, default=None, help=one.help, **how)
+        parser.addini(one.dest, one.help, type=one.ini_type, default=False if one.is_switch else None)

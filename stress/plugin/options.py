@@ -1,114 +1,81 @@
-"""Reads the plugin's options from the command line and the ini file, checks them, and returns `Settings`."""
+"""Reads the plugin's options from the command line and the ini file, and returns `Settings`; and the way back."""
 
 from __future__ import annotations
 
-import math
 import os
 import secrets
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
-from typing import NamedTuple
-from typing import TypeVar
 
 import pytest
 
-from stress.device import operator_patch
 from stress.device.sim import settings as sim_settings
 from stress.device.sim.settings import SimSettings
-from stress.plugin.option_table import NAMES
-from stress.plugin.option_table import dest
+from stress.plugin.option_table import BY_NAME
+from stress.plugin.option_table import OPTIONS
+from stress.plugin.option_table import NotRepeated
+from stress.plugin.option_table import Option
+from stress.plugin.option_values import Given
 from stress.plugin.settings import ATTEMPTS_DEFAULT
 from stress.plugin.settings import ATTEMPTS_FULL_DEFAULT
-from stress.plugin.settings import COUNT_MAX
-from stress.plugin.settings import DEADLINE_S_DEFAULT
-from stress.plugin.settings import PERTURB_LEVELS
-from stress.plugin.settings import PROFILES
-from stress.plugin.settings import SECONDS_MAX
-from stress.plugin.settings import STREAMS
-from stress.plugin.settings import THREADS_MAX
 from stress.plugin.settings import Settings
 from stress.record.folder import RESULTS_DEFAULT
-from stress.scenario.capabilities import DEVICES
 from stress.scenario.sequences import numbers as sequences
-
-T = TypeVar("T")
-
-
-class _Given(NamedTuple):
-    """A value that the user gave, and where."""
-
-    value: str
-    where: str
-    """How an error message begins: `--mps-seed=x`, or the line of the ini file."""
-    base: Path
-    """What a relative path is relative to."""
-
-    def refuse(self, expected: str) -> pytest.UsageError:
-        return pytest.UsageError(f"{self.where}: {expected}")
 
 
 def is_on(config: pytest.Config) -> bool:
     """Whether `--mps-threads` (or its ini twin) was given: without it the plugin stays silent."""
-    return _given(config, "threads") is not None
+    return _given(config, BY_NAME["threads"]) is not None
 
 
-def _given(config: pytest.Config, name: str) -> _Given | None:
+def _given(config: pytest.Config, option: Option) -> Given | None:
     """Return what the command line says, else the ini file, where an empty value means the default."""
-    value = config.getoption(dest(name), default=None)
+    value = config.getoption(option.dest, default=None)
     if value is not None:
-        return _Given(value, f"--mps-{name}={value}", config.invocation_params.dir)
-    value = _ini(config, name)
+        return Given(value, f"--mps-{option.name}={value}", config.invocation_params.dir)
+    value = _ini(config, option)
     if not value:
         return None
     base = config.inipath.parent if config.inipath is not None else config.rootpath
-    return _Given(str(value), f"ini option {dest(name)} = {value}", base)
+    return Given(str(value), f"ini option {option.dest} = {value}", base)
 
 
-def _ini(config: pytest.Config, name: str) -> Any:
+def _ini(config: pytest.Config, option: Option) -> Any:
     try:
-        return config.getini(dest(name))
+        return config.getini(option.dest)
     except (TypeError, ValueError, pytest.UsageError) as error:
-        raise pytest.UsageError(f"ini option {dest(name)}: {error}") from None
+        raise pytest.UsageError(f"ini option {option.dest}: {error}") from None
 
 
-def _flag(config: pytest.Config, name: str) -> bool:
-    given = config.getoption(dest(name), default=None)
-    return bool(_ini(config, name) if given is None else given)
+def _value(config: pytest.Config, option: Option) -> Any:
+    """Return the value of one option; raise `pytest.UsageError` naming the way out."""
+    if option.read is None:
+        switch = config.getoption(option.dest, default=None)
+        return bool(_ini(config, option) if switch is None else switch)
+    given = _given(config, option)
+    return option.default if given is None else given.read(option.read)
 
 
 def parse(config: pytest.Config) -> Settings:
     """Return the validated settings; raise `pytest.UsageError` naming the way out."""
-    device = _choice(config, "device", DEVICES, "auto")
-    profile = _choice(config, "profile", PROFILES, "quick")
-    sim = _sim(config, device)
-    settings = Settings(
-        threads=_threads(_given(config, "threads")),
-        attempts=_integer(
-            config, "attempts", ATTEMPTS_DEFAULT if profile == "quick" else ATTEMPTS_FULL_DEFAULT
-        ),
-        iterations=_integer(config, "iterations", None),
-        seconds=_seconds(config, "seconds", None),
-        deadline_s=_seconds(config, "deadline", DEADLINE_S_DEFAULT),
-        seed=_seed(config),
-        device=device,
-        streams=_choice(config, "streams", STREAMS, "auto"),
-        perturb=_perturb(config, sim),
-        results=_results(config),
-        isolation=not (_flag(config, "no-isolation") or config.getoption("usepdb", False)),
-        share_device=_flag(config, "share-device"),
-        all_tests=_flag(config, "all-tests"),
-        trace_modules=_names(config, "trace-modules"),
-        torch_source=_folder(config, "torch-source"),
-        allow_torch_mismatch=_flag(config, "allow-torch-mismatch"),
-        sequences=_sequences(config),
-        operators=_checked(_given(config, "operator"), operator_patch.parse),
-        tsan=_flag(config, "tsan"),
-        sim=sim,
-        profile=profile,
-        attempts_asked=_given(config, "attempts") is not None,
-    )
+    read = {one.name: _value(config, one) for one in OPTIONS}
+    given = {one.field: read[one.name] for one in OPTIONS if one.field is not None}
+    sim = _sim(config, read)
+    attempts = ATTEMPTS_DEFAULT if read["profile"] == "quick" else ATTEMPTS_FULL_DEFAULT
+    decided = {
+        "attempts": read["attempts"] or attempts,
+        "attempts_asked": read["attempts"] is not None,
+        "seed": _seed(config, read["seed"]),
+        "perturb": _perturb(config, read["perturb"], sim),
+        "results": read["results"] or (config.rootpath / RESULTS_DEFAULT).resolve(),
+        "isolation": not (read["no-isolation"] or config.getoption("usepdb", False)),
+        "sim": sim,
+    }
+    settings = Settings(**{**given, **decided})
+    if (
+        settings.sequences is not None
+    ):  # the scenario file is imported by parent and children, each on its own
+        os.environ[sequences.VARIABLE] = settings.sequences
     if sim.schedule != "free" and not settings.isolation:
         raise pytest.UsageError(
             f"--mps-sim-schedule={sim.schedule_text} repeats a device's order from its first operation on, for "
@@ -116,6 +83,22 @@ def parse(config: pytest.Config) -> Settings:
         )
     _check_xdist(config, settings)
     return _with_tsan(settings) if settings.tsan else settings
+
+
+def repeat_arguments(settings: Settings, config: pytest.Config) -> list[str]:
+    """Return the options that repeat an item of a run with these settings, which are those of the item alone.
+
+    A default is left out, unless the user stated it: the ini file, or `addopts` in it, may say something else.
+    """
+    words = []
+    for one in OPTIONS:
+        if isinstance(one.repeat, NotRepeated):
+            continue
+        value = one.repeat(settings)
+        if value is None or (value == one.default and (one.is_switch or _given(config, one) is None)):
+            continue
+        words.append(one.argument(value))
+    return words
 
 
 def _with_tsan(settings: Settings) -> Settings:
@@ -133,157 +116,54 @@ def _with_tsan(settings: Settings) -> Settings:
 
 def check_off(config: pytest.Config) -> None:
     """Refuse `--mps-*` options on a command line that does not turn the plugin on."""
-    for name in NAMES:
-        if config.getoption(dest(name), default=None) is not None:
-            raise pytest.UsageError(f"--mps-{name} does nothing without --mps-threads: add --mps-threads=8")
+    for one in OPTIONS:
+        if config.getoption(one.dest, default=None) is not None:
+            raise pytest.UsageError(
+                f"--mps-{one.name} does nothing without --mps-threads: add --mps-threads=8"
+            )
 
 
-def _threads(given: _Given | None) -> tuple[int, ...]:
-    assert given is not None, "parsed only where the plugin is on"
-    if given.value == "auto":
-        return (
-            max(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2),
-        )
-    try:
-        counts = [int(part) for part in given.value.split(",")]
-    except ValueError:
-        counts = []
-    if not counts or min(counts) < 1:
-        raise given.refuse(
-            "expected positive whole numbers or 'auto', as in --mps-threads=8 or --mps-threads=1,2,4,8"
-        )
-    if max(counts) > THREADS_MAX:
-        raise given.refuse(f"expected at most {THREADS_MAX} threads, as in --mps-threads=8")
-    return tuple(dict.fromkeys(counts))
-
-
-def _integer(config: pytest.Config, name: str, default: Any) -> Any:
-    given = _given(config, name)
-    if given is None:
-        return default
-    text = given.value
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:20]) <= COUNT_MAX):
-        raise given.refuse(f"expected a whole number of at least 1 and at most {COUNT_MAX}")
-    return int(text)
-
-
-def _seconds(config: pytest.Config, name: str, default: Any) -> Any:
-    given = _given(config, name)
-    if given is None:
-        return default
-    try:
-        seconds = float(given.value)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds <= SECONDS_MAX:  # false for nan
-        raise given.refuse(f"expected a positive number of seconds, at most {SECONDS_MAX:.0f}")
-    return seconds
-
-
-def _seed(config: pytest.Config) -> int:
+def _seed(config: pytest.Config, given: int | None) -> int:
     drawn = worker_input(config).get("mps_seed")  # the controller's, for all its workers
     if drawn is not None:
         return int(drawn)
-    given = _given(config, "seed")
-    if given is None:
-        return secrets.randbits(32)
-    try:
-        seed = int(given.value, 0)
-    except ValueError:
-        seed = -1
-    if not 0 <= seed < 2**63:
-        raise given.refuse(
-            "expected a whole number from 0 to 2**63-1, as printed in the header (0x... is allowed)"
-        )
-    return seed
+    return secrets.randbits(32) if given is None else given
 
 
-def _choice(config: pytest.Config, name: str, choices: tuple[str, ...], default: str) -> str:
-    given = _given(config, name)
-    if given is None:
-        return default
-    if given.value not in choices:
-        raise given.refuse(f"choose one of {', '.join(choices)}")
-    return given.value
-
-
-def _sim(config: pytest.Config, device: str) -> SimSettings:
+def _sim(config: pytest.Config, read: dict[str, Any]) -> SimSettings:
     """Return the settings of the simulated device; refuse what a device of another kind cannot have."""
-    faults, design, schedule = (_given(config, f"sim-{name}") for name in ("faults", "design", "schedule"))
-    armed = _checked(faults, sim_settings.parse_faults) if faults else ()
-    order, depth = _checked(schedule, sim_settings.parse_schedule) if schedule else ("free", 0)
-    wanted = design.value if design else None
-    chosen = _checked(design or faults, lambda _: sim_settings.choose_design(armed, wanted))
-    if device not in ("auto", "sim"):
+    faults, design, schedule = (
+        _given(config, BY_NAME[f"sim-{name}"]) for name in ("faults", "design", "schedule")
+    )
+    armed, wanted = read["sim-faults"], read["sim-design"]
+    order, depth = sim_settings.parse_schedule(read["sim-schedule"])
+    try:
+        chosen = sim_settings.choose_design(armed, wanted)
+    except ValueError as error:
+        where = design or faults
+        assert where is not None, "the defaults are right"
+        raise where.refuse(str(error)) from None
+    if read["device"] not in ("auto", "sim"):
         # A design in the ini file is a default for whoever uses the device; faults would be believed to be on.
-        on_command_line = design if design and design.where.startswith("--") else None
+        on_command_line = design if design and design.is_on_command_line else None
         given = faults or on_command_line or (schedule if order != "free" else None)
         if given:
             raise given.refuse(
-                f"this is for the simulated device alone, not for {device}: use --mps-device=sim"
+                f"this is for the simulated device alone, not for {read['device']}: use --mps-device=sim"
             )
-    return SimSettings(chosen, armed, order, depth or sim_settings.PCT_DEPTH_DEFAULT)
+    return SimSettings(chosen, armed, order, depth)
 
 
-def _sequences(config: pytest.Config) -> str | None:
-    """Return the checked text, and hand it to the scenario file, which parent and children import on their own."""
-    given = _given(config, "sequences")
-    if given is None:
-        return None
-    _checked(given, sequences.parse)
-    os.environ[sequences.VARIABLE] = given.value
-    return given.value
-
-
-def _checked(given: _Given | None, parse: Callable[[str], T]) -> T:
-    """Return what `parse` makes of the value; its `ValueError` becomes a usage error that says where it stands."""
-    try:
-        return parse(given.value if given else "")
-    except ValueError as error:
-        assert given is not None, "the defaults are right"
-        raise given.refuse(str(error)) from None
-
-
-def _perturb(config: pytest.Config, sim: SimSettings) -> str:
+def _perturb(config: pytest.Config, level: str | None, sim: SimSettings) -> str:
     """Return the level; a repeatable schedule decides the order alone, and nothing else may."""
-    level = _choice(config, "perturb", PERTURB_LEVELS, "low")
     if sim.schedule == "free":
-        return level
-    given = _given(config, "perturb")
-    if given is not None and given.where.startswith("--") and level != "off":
+        return level or "low"
+    given = _given(config, BY_NAME["perturb"])
+    if given is not None and given.is_on_command_line and level != "off":
         raise given.refuse(
             f"--mps-sim-schedule={sim.schedule_text} decides the order alone: leave one of them out"
         )
     return "off"
-
-
-def _names(config: pytest.Config, name: str) -> tuple[str, ...]:
-    given = _given(config, name)
-    if given is None:
-        return ()
-    names = tuple(part.strip() for part in given.value.split(","))
-    if not all(part.isidentifier() for one in names for part in one.split(".")):
-        raise given.refuse("expected names of modules, as in --mps-trace-modules=mypackage,other.module")
-    return names
-
-
-def _folder(config: pytest.Config, name: str) -> Path | None:
-    given = _given(config, name)
-    if given is None:
-        return None
-    folder = (given.base / given.value).resolve()
-    if not given.value or not folder.is_dir():
-        raise given.refuse("there is no such folder")
-    return folder
-
-
-def _results(config: pytest.Config) -> Path:
-    given = _given(config, "results")
-    if given is None:
-        return (config.rootpath / RESULTS_DEFAULT).resolve()
-    if not given.value:
-        raise given.refuse("expected a folder, as in --mps-results=results/runs")
-    return (given.base / given.value).resolve()
 
 
 def worker_input(config: pytest.Config) -> dict[str, Any]:

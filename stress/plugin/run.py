@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import shlex
 import time
 from collections import Counter
 from dataclasses import asdict
@@ -28,6 +29,7 @@ from stress.record import RecordWriter
 from stress.record import RunFolder
 from stress.record import host_environment
 from stress.record import run_id
+from stress.record.folder import RESULTS_DEFAULT
 from stress.record.torch_build import check_source
 from stress.sanitizer.python.children import Children
 
@@ -65,6 +67,12 @@ class Run:
     @property
     def folder_path(self) -> Path:
         return self.settings.results / self.run_id
+
+    @property
+    def name(self) -> str:
+        """Return what a command line calls the run: its folder's path where that is not the usual place."""
+        usual = (self.config.rootpath / RESULTS_DEFAULT).resolve()
+        return self.run_id if self.settings.results == usual else shlex.quote(str(self.folder_path))
 
     @property
     def supervisor(self) -> Supervisor:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from stress.record.aggregate import AggregateError
-from stress.record.aggregate import Kind
+from stress.record.aggregate import DeviceKind
 from stress.record.aggregate import read_folders
 from stress.record.aggregate import runs
 from tests.made_records import FORK
@@ -139,8 +139,8 @@ class TestGroups:
         whole = read_folders([tmp_path])
         assert len(whole.groups) == len(unlike)
         assert all(cell.counted == 1 for cell in whole.cells.values())
-        assert whole.groups[0].kind == Kind.REAL
-        assert whole.groups[-1].kind == Kind.SIMULATED
+        assert whole.groups[0].kind == DeviceKind.REAL
+        assert whole.groups[-1].kind == DeviceKind.SIMULATED
 
     def test_one_commit_built_twice_is_two_builds(self, tmp_path: Path) -> None:
         again = {**FORK, "extension": {**FORK["extension"], "modified": 1795200999.5}}
@@ -239,7 +239,7 @@ class TestWhatIsRefused:
             sim={"design": [1], "faults": {"a": 1}},
         )
         (group,) = read_folders([tmp_path / "run"]).groups
-        assert group.kind == Kind.UNTOLD
+        assert group.kind == DeviceKind.UNTOLD
         assert group.build.version == "not told"
 
     def test_too_many_items_are_counted_and_not_kept(

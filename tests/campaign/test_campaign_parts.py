@@ -25,7 +25,7 @@ from stress.commands.campaign.resume import status_of
 from stress.commands.campaign.summary import Ending
 from stress.commands.campaign.summary import text
 from stress.commands.campaign.tally import Arm
-from stress.commands.campaign.tally import Tally
+from stress.commands.campaign.tally import CampaignTally
 from stress.isolate import supervisor
 from stress.isolate.attempt_runner import AttemptRunner
 from stress.isolate.backend import Exit
@@ -79,8 +79,8 @@ def _item(verdict: str, counted: int, item: str = "a.py::A[t2]") -> dict[str, An
             "failures": 0, "verdicts": {}, "headline": ""}  # fmt: skip
 
 
-def _tally(*arms: Arm, baseline: set[tuple[str, str]] | None = None) -> Tally:
-    return Tally(arms or [Arm("a.py::A[t2]")], KNOWN, baseline or set())
+def _tally(*arms: Arm, baseline: set[tuple[str, str]] | None = None) -> CampaignTally:
+    return CampaignTally(arms or [Arm("a.py::A[t2]")], KNOWN, baseline or set())
 
 
 class TestTally:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from stress.commands.compare.command import compare
-from stress.commands.compare.judge import Answer
+from stress.commands.compare.judge import PairResult
 from stress.commands.compare.pairs import CompareError
 from stress.commands.compare.report import Compared
 from stress.commands.compare.report import text_of
@@ -55,7 +55,7 @@ class TestAnswers:
             {LINEAR: {"pass": 20, "crash": 30}, NORM: {"pass": 50}, POOL: {"pass": 46, "hang": 4}},
         )
         answers = {row.item: row.answer for row in result.rows[0]}
-        assert answers == {LINEAR: Answer.WORSE, NORM: Answer.BETTER, POOL: Answer.UNTOLD}
+        assert answers == {LINEAR: PairResult.WORSE, NORM: PairResult.BETTER, POOL: PairResult.UNTOLD}
         assert result.exit_status == 1
         told = text(result)
         assert "WORSE (p below 0.0001)" in told
@@ -89,7 +89,7 @@ class TestAnswers:
 
     def test_what_does_not_count_enters_no_test(self, tmp_path: Path) -> None:
         result = compared(tmp_path, {LINEAR: {"pass": 5}}, {LINEAR: {"inconclusive": 5}})
-        assert [row.answer for row in result.rows[0]] == [Answer.EMPTY]
+        assert [row.answer for row in result.rows[0]] == [PairResult.EMPTY]
         assert "none of 5 counts" in text(result)
 
     def test_nothing_worse_is_not_told_as_no_difference(self, tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ class TestNames:
             in told
         )
         assert "gone: metal/encoder-overlap (known): BASE 9/20, NEW 0/20 in 1 item" in told
-        assert [row.answer for row in result.rows[0]] == [Answer.BETTER]
+        assert [row.answer for row in result.rows[0]] == [PairResult.BETTER]
         assert result.exit_status == 1  # a failure that nobody has described
 
 

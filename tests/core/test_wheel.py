@@ -75,6 +75,25 @@ class TestTheWheel:
 
 
 class TestARunFromTheWheel:
+    def test_perturbs_the_lines_of_the_shipped_scenarios(self, wheel: Path, tmp_path: Path) -> None:
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(tmp_path)
+        code = (
+            "from stress.child.perturb import TraceScope\n"
+            "from stress.model.shipped import shipped_scenarios\n"
+            "file = shipped_scenarios() / 'linear.py'\n"
+            "print(file, file.is_file(), TraceScope((str(file.parent),)).covers(str(file), 'linear'))\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", code],
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        assert done.stdout.split() == [str(tmp_path / "stress/_shipped/scenarios/linear.py"), "True", "True"]
+
     CONFTEST = """
 import stress, stress.model.shipped
 def pytest_report_header():

@@ -8,7 +8,7 @@ import textwrap
 
 import pytest
 
-from stress.diagnose.stacks import Frame
+from stress.diagnose.stacks import StackFrame
 from stress.diagnose.stacks import ThreadStack
 from stress.diagnose.stacks import is_noise
 from stress.diagnose.stacks import parse_dumps
@@ -131,10 +131,10 @@ class TestText:
         assert [stack.name for stack in stacks] == ["crew-1", "crew-2 (no GIL)", "crew-0"]
         assert [stack.current for stack in stacks] == [False, False, True]
         assert stacks[0].frames == [
-            Frame("/x/scenarios/linear.py", 12, "step"),
-            Frame("/x/stress/child/crew.py", 99, "_work"),
+            StackFrame("/x/scenarios/linear.py", 12, "step"),
+            StackFrame("/x/stress/child/crew.py", 99, "_work"),
         ]
-        assert stacks[2].frames[0] == Frame("???", None, "step")
+        assert stacks[2].frames[0] == StackFrame("???", None, "step")
         assert stacks[2].c_frames == [
             "/usr/bin/python3.14 at _Py_DumpStack+0x48 [0x5581]",
             "/usr/lib/libtorch_cpu.so at +0x1f2e3 [0x7f00]",
@@ -157,7 +157,7 @@ class TestText:
         )
 
     def test_summary_cuts_deep_stacks(self) -> None:
-        deep = ThreadStack(ident=1, frames=[Frame("f.py", i, "f") for i in range(50)])
+        deep = ThreadStack(ident=1, frames=[StackFrame("f.py", i, "f") for i in range(50)])
         assert summarise([deep], frames_max=2).splitlines()[-2:] == ["  f (f.py:1)", "  ... 48 more"]
 
     def test_a_thread_without_python(self) -> None:

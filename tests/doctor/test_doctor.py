@@ -17,7 +17,7 @@ from stress.commands.doctor import machine
 from stress.commands.doctor import metal
 from stress.commands.doctor import switches
 from stress.commands.doctor import torch_lines
-from stress.commands.doctor.check import Line
+from stress.commands.doctor.check import CheckResult
 from stress.commands.doctor.check import Status
 from stress.commands.doctor.metal import MetalFacts
 from stress.commands.doctor.report import is_ready
@@ -164,7 +164,7 @@ class TestMetal:
 
 
 class TestTorch:
-    def lines(self, probe: Mapping[str, Any] | str) -> dict[str, Line]:
+    def lines(self, probe: Mapping[str, Any] | str) -> dict[str, CheckResult]:
         return {one.name: one for one in torch_lines.torch_lines(probe, None, "Darwin")}
 
     def test_features_are_found_by_name(self) -> None:
@@ -302,9 +302,9 @@ class TestCanary:
 class TestText:
     def test_one_screen_with_ways_out(self) -> None:
         lines = [
-            Line("torch", "build", Status.OK, "2.15.0"),
-            Line("torch", "source tree", Status.MISSING, "word " * 40, "rebuild it"),
-            Line("environment", "MPS_FORCE_GRAPH_PATH=1", Status.WARNING, "graph path", "unset it"),
+            CheckResult("torch", "build", Status.OK, "2.15.0"),
+            CheckResult("torch", "source tree", Status.MISSING, "word " * 40, "rebuild it"),
+            CheckResult("environment", "MPS_FORCE_GRAPH_PATH=1", Status.WARNING, "graph path", "unset it"),
         ]
         told = text_of(lines, 80)
         assert all(len(line) <= 80 for line in told.splitlines())

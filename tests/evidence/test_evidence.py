@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from stress.commands.evidence.document import Asked
+from stress.commands.evidence.document import EvidenceRequest
 from stress.commands.evidence.document import document_of
 from stress.commands.evidence.lint import lint
 from stress.commands.evidence.markdown import block
@@ -76,7 +76,7 @@ def fork(tmp_path_factory: pytest.TempPathFactory) -> Fork:
 
 
 def text_of(*runs: Path, **more: Any) -> str:
-    return document_of(Asked(tuple(runs), **more), "made now")
+    return document_of(EvidenceRequest(tuple(runs), **more), "made now")
 
 
 def part(text: str, heading: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 from stress.commands import CommandError
 from stress.commands.export.files import script
 from stress.commands.export.files import unittest_file
-from stress.commands.export.subject import Subject
+from stress.commands.export.subject import ExportSpec
 from stress.commands.export.subject import expression
 from stress.commands.replay.resolve import resolve_name
 from stress.model.shipped import shipped_scenarios
@@ -35,13 +35,13 @@ def shipped() -> list[str]:
     ]
 
 
-def subject(text: str, *, readback: str = "end", perturb: str = "none") -> Subject | None:
+def subject(text: str, *, readback: str = "end", perturb: str = "none") -> ExportSpec | None:
     try:
         what = resolve_name(text, ROOT, None)
     except CommandError:
         return None  # a helper class, such as the models of models.py; how many are left is asserted below
     scenario = load_scenario(what.ref, threads=what.threads, device_type="mps")
-    return Subject(scenario, what.threads, None, "mps", readback=readback, perturb=perturb, env=what.env)
+    return ExportSpec(scenario, what.threads, None, "mps", readback=readback, perturb=perturb, env=what.env)
 
 
 @pytest.fixture(scope="module")

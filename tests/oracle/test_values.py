@@ -14,7 +14,7 @@ from stress.child.oracle import tolerance
 from stress.child.oracle.digest import digest
 from stress.child.oracle.digest import ramps
 from stress.child.oracle.wrong_value import POISON_BYTE
-from stress.child.oracle.wrong_value import Candidate
+from stress.child.oracle.wrong_value import ForeignValue
 from stress.child.oracle.wrong_value import name
 from stress.child.state import state_tensors
 from stress.child.state import storage_key
@@ -38,8 +38,8 @@ class TestNames:
     right = torch.arange(8.0)
     other = right + 100
     candidates = (
-        Candidate("thread 2 iteration 0", False, other),
-        Candidate("thread 0 iteration 1", True, right - 50),
+        ForeignValue("thread 2 iteration 0", False, other),
+        ForeignValue("thread 0 iteration 1", True, right - 50),
     )
 
     def name(self, got: torch.Tensor, candidates: Any = None) -> tuple[str, str | None]:
@@ -74,7 +74,7 @@ class TestNames:
 
     def test_booleans_are_never_torn(self) -> None:
         right, got = torch.tensor([True, False, True, False]), torch.tensor([False, True, True, False])
-        others = [Candidate("thread 1 iteration 0", False, torch.tensor([False, True, False, False]))]
+        others = [ForeignValue("thread 1 iteration 0", False, torch.tensor([False, True, False, False]))]
         assert name(got, right, got != right, others) == ("numeric", None)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+import stress
 from stress.child.perturb import Perturbation
 from stress.child.perturb import TraceScope
 from stress.child.perturb import kept_ready
@@ -83,6 +84,14 @@ class TestScope:
 
         framework = TraceScope((str(Path(schedule.__file__).parents[2]),), ("stress",))
         assert not framework.covers(schedule.__file__, "stress.child.perturb.schedule")
+
+    def test_scenarios_that_come_inside_the_package_are_in(self) -> None:
+        """As a wheel has them: they lie below the framework, and are none of it."""
+        package = Path(stress.__file__).parent
+        scenarios = package / "_shipped" / "scenarios"
+        scope = TraceScope((str(scenarios),))
+        assert scope.covers(str(scenarios / "linear.py"), "linear")
+        assert not scope.covers(str(package / "child" / "crew.py"), "stress.child.crew")
 
     def test_a_folder_below_site_packages_is_in_when_it_is_the_scope_itself(self, tmp_path: Path) -> None:
         folder = tmp_path / "site-packages" / "mine" / "scenarios"

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from stress.sanitizer.native.build import Builder
+from stress.sanitizer.native.build import NativeBuilder
 from stress.sanitizer.native.build import Program
-from stress.sanitizer.native.case_runner import Bench
+from stress.sanitizer.native.case_runner import NativeRunner
 from stress.sanitizer.native.harness import Harness
 from stress.sanitizer.native.recipe import Recipe
 from stress.sanitizer.toolchain import Toolchain
@@ -36,14 +36,14 @@ def toolchain() -> Toolchain:
 @pytest.fixture(scope="session")
 def small_program(toolchain: Toolchain, build_cache: Path) -> Program:
     """The small harness, built once for all tests of the session."""
-    return Builder(Recipe.load(SMALL), toolchain).ensure(print)
+    return NativeBuilder(Recipe.load(SMALL), toolchain).ensure(print)
 
 
 @dataclass
 class Opened:
     """A bench whose records are kept in a list."""
 
-    bench: Bench
+    bench: NativeRunner
     records: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -67,7 +67,7 @@ def open_bench(tmp_path: Path) -> Open:
             harness = Harness(**{**vars(harness), "env": {**harness.env, **env}})
         records: list[dict[str, Any]] = []
         stems = iter(range(10**6))
-        bench = Bench(
+        bench = NativeRunner(
             harness,
             lambda kind, **fields: records.append({"kind": kind, **fields}),
             lambda: f"run-{next(stems)}",

@@ -12,7 +12,7 @@ from stress.device.sim.toolchain import BuildError
 from stress.sanitizer.instrumentation import is_instrumented
 from stress.sanitizer.instrumentation import libraries_of
 from stress.sanitizer.instrumentation import names_in
-from stress.sanitizer.native.build import Builder
+from stress.sanitizer.native.build import NativeBuilder
 from stress.sanitizer.native.build import Program
 from stress.sanitizer.native.harness import Harness
 from stress.sanitizer.native.recipe import Recipe
@@ -68,15 +68,15 @@ class TestCache:
         self, copied: Path, toolchain: Toolchain, tmp_path: Path
     ) -> None:
         said: list[str] = []
-        first = Builder(Recipe.load(copied), toolchain, cache=tmp_path / "cache").ensure(said.append)
+        first = NativeBuilder(Recipe.load(copied), toolchain, cache=tmp_path / "cache").ensure(said.append)
         assert [one.startswith("small-harness: building 3 files under ThreadSanitizer") for one in said] == [
             True
         ]
-        again = Builder(Recipe.load(copied), toolchain, cache=tmp_path / "cache").ensure(said.append)
+        again = NativeBuilder(Recipe.load(copied), toolchain, cache=tmp_path / "cache").ensure(said.append)
         assert (again, len(said)) == (first, 1)
         header = copied.parent / "small" / "program.h"
         header.write_text(header.read_text() + "\n")
-        other = Builder(Recipe.load(copied), toolchain, cache=tmp_path / "cache").ensure(said.append)
+        other = NativeBuilder(Recipe.load(copied), toolchain, cache=tmp_path / "cache").ensure(said.append)
         assert len(said) == 2
         assert other.path != first.path
 
@@ -85,7 +85,7 @@ class TestCache:
     ) -> None:
         (copied.parent / "small" / "counter.cpp").write_text("#error that is the reason\n")
         with pytest.raises(BuildError, match="that is the reason"):
-            Builder(Recipe.load(copied), toolchain, cache=tmp_path / "cache").ensure(print)
+            NativeBuilder(Recipe.load(copied), toolchain, cache=tmp_path / "cache").ensure(print)
 
 
 def test_opening_finds_the_same_program(build_cache: Path, small_program: Program) -> None:

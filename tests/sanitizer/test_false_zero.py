@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from stress.model.verdict import Verdict
-from stress.sanitizer.native.build import Builder
+from stress.sanitizer.native.build import NativeBuilder
 from stress.sanitizer.native.build import Program
 from stress.sanitizer.native.recipe import Recipe
 from stress.sanitizer.native.result import CaseResult
@@ -135,7 +135,7 @@ class TestOptions:
 
 class TestInstrumentation:
     def test_a_program_without_any(self, open_bench: Open, toolchain: Toolchain) -> None:
-        program = Builder(Recipe.load(SMALL), toolchain, tsan=False).ensure(print)
+        program = NativeBuilder(Recipe.load(SMALL), toolchain, tsan=False).ensure(print)
         result = case(open_bench(program, toolchain), fault=FAULT)
         assert result.races == 0
         assert result.verdict == Verdict.INCONCLUSIVE
@@ -155,7 +155,7 @@ class TestInstrumentation:
         wrapper.chmod(0o755)
         monkeypatch.setenv(CLANG_VARIABLE, str(wrapper))
         wrapped = find_toolchain()
-        program = Builder(Recipe.load(SMALL), wrapped, cache=tmp_path / "cache").ensure(print)
+        program = NativeBuilder(Recipe.load(SMALL), wrapped, cache=tmp_path / "cache").ensure(print)
         result = case(open_bench(program, wrapped), fault=FAULT)
         assert result.races == 0, "the race is in the unit that is not watched"
         assert not result.controls.reasons, "the canary is in another one, and found"
@@ -170,7 +170,7 @@ class TestInstrumentation:
         source = tmp_path / "programs" / "small" / "counter.cpp"
         text = source.read_text()
         source.write_text(text.replace("  void add(", '  __attribute__((no_sanitize("thread"))) void add('))
-        program = Builder(Recipe.load(tmp_path / "programs" / "small.toml"), toolchain).ensure(print)
+        program = NativeBuilder(Recipe.load(tmp_path / "programs" / "small.toml"), toolchain).ensure(print)
         assert not program.missing
         result = case(open_bench(program, toolchain), fault=FAULT)
         assert result.races == 0

@@ -10,12 +10,12 @@ import pytest
 from stress.diagnose.tsan.parser import parse_lines
 from stress.diagnose.tsan.report import Parsed
 from stress.model.verdict import Verdict
-from stress.sanitizer.native.judge import Asked
 from stress.sanitizer.native.judge import JudgedRun
+from stress.sanitizer.native.judge import RunRequest
 from stress.sanitizer.native.judge import judge
 from stress.sanitizer.native.run import Ran
 
-ASKED = Asked("counter", 4, 20, 1)
+ASKED = RunRequest("counter", 4, 20, 1)
 START = {
     "kind": "start", "case": "counter", "threads": 4, "iterations": 20, "fault": None, "platform": "simulated",
     "tsan": True,

@@ -21,7 +21,7 @@ from stress.sanitizer import suppressions
 from stress.sanitizer.python.audit import audit
 from stress.sanitizer.python.build import TsanBuild
 from stress.sanitizer.python.children import SUPPRESSIONS
-from stress.sanitizer.python.children import Outcome
+from stress.sanitizer.python.children import TsanResult
 from stress.sanitizer.python.control import problem_of
 from stress.sanitizer.python.findings import findings_of
 from stress.sanitizer.python.in_flight import InFlight
@@ -165,15 +165,15 @@ class TestTheControls:
         assert told.startswith("the controls were not silent where they are right: tsan/data-race ")
 
 
-def run_with(outcome: Outcome, findings: list[Finding] | None = None, *, code: int = 0) -> ChildRun:
+def run_with(outcome: TsanResult, findings: list[Finding] | None = None, *, code: int = 0) -> ChildRun:
     result = {"findings": [one.to_data() for one in findings or []], "notes": []}
     spec = ChildSpec("crew", "/nowhere", "one", "sim")
     return ChildRun(spec, result, Exit(code, 0, 0), False, 1.0, 0.0, 1, tsan=outcome)
 
 
-def outcome(text: str = "", problem: str = "") -> Outcome:
+def outcome(text: str = "", problem: str = "") -> TsanResult:
     seen = parsed(text)
-    return Outcome(seen, tuple(findings_of(seen, InFlight())), (problem,) if problem else ())
+    return TsanResult(seen, tuple(findings_of(seen, InFlight())), (problem,) if problem else ())
 
 
 class TestTheVerdict:

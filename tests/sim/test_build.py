@@ -16,7 +16,7 @@ import pytest
 from stress.device.sim import cache
 from stress.device.sim import toolchain
 from stress.device.sim.build import LIBRARY
-from stress.device.sim.build import Builder
+from stress.device.sim.build import SimBuilder
 from stress.device.sim.toolchain import BuildError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the simulated device is for Linux")
@@ -39,18 +39,18 @@ print(Builder(sources, find_torch(), find_compiler(), cache).ensure(say).sha256,
 assert "torch" not in sys.modules
 """
 
-MakeBuilder = Callable[..., Builder]
+MakeBuilder = Callable[..., SimBuilder]
 
 
 @pytest.fixture
 def make_builder(tmp_path: Path) -> MakeBuilder:
     """Return a function: a builder of this source, by default one that compiles at once."""
 
-    def make(source: str = TINY) -> Builder:
+    def make(source: str = TINY) -> SimBuilder:
         folder = tmp_path / "harness" / "runtime"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "tiny.cpp").write_text(source)
-        return Builder(
+        return SimBuilder(
             tmp_path / "harness", toolchain.find_torch(), toolchain.find_compiler(), tmp_path / "cache"
         )
 
@@ -155,7 +155,7 @@ class TestADamagedBuild:
 
 
 class TestTwoProcesses:
-    def start(self, builder: Builder) -> subprocess.Popen[str]:
+    def start(self, builder: SimBuilder) -> subprocess.Popen[str]:
         command = [sys.executable, "-c", ENSURE, str(builder.sources), str(builder.cache)]
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from stress.device.sim import toolchain
-from stress.device.sim.build import Builder
+from stress.device.sim.build import SimBuilder
 from stress.isolate import device_choice
 from stress.isolate.supervisor import Supervisor
 from stress.plugin import options
@@ -59,7 +59,7 @@ def unusable(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest
     folder = tmp_path / "harness" / "runtime"
     folder.mkdir(parents=True)
     (folder / "unusable.cpp").write_text(request.param)
-    builder = Builder(
+    builder = SimBuilder(
         tmp_path / "harness", toolchain.find_torch(), toolchain.find_compiler(), tmp_path / "cache"
     )
     monkeypatch.setattr(device_choice, "default_builder", lambda: builder)

@@ -14,8 +14,8 @@ import torch
 from stress.child import tensor_tree
 from stress.child.oracle import tolerance
 from stress.child.oracle.sequential import Run
-from stress.child.workload import Outcome
 from stress.child.workload import Raised
+from stress.child.workload import StepResult
 from stress.child.workload import Workload
 
 
@@ -52,7 +52,7 @@ def same_run(left: Run, right: Run) -> bool:
     return all(same_outcome(a, b) for a, b in zip(left, right, strict=True))
 
 
-def same_outcome(left: Outcome, right: Outcome) -> bool:
+def same_outcome(left: StepResult, right: StepResult) -> bool:
     return (
         left.raised == right.raised
         and len(left.leaves) == len(right.leaves)
@@ -66,7 +66,7 @@ def expectations(
     """Boil the runs down; `outputs` are the whole outputs where the runs hold digests of them."""
     made = []
     for index in range(len(runs[0])):
-        distinct: list[Outcome] = []
+        distinct: list[StepResult] = []
         for run in runs:
             if not any(same_outcome(run[index], known) for known in distinct):
                 distinct.append(run[index])

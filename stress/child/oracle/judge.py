@@ -18,7 +18,7 @@ from stress.child.oracle.tolerance import is_numeric
 from stress.child.oracle.tolerance import magnitude
 from stress.child.oracle.tolerance import too_wide
 from stress.child.perturb.dispatch_cache import INSTRUMENT_ERROR
-from stress.child.workload import Outcome
+from stress.child.workload import StepResult
 from stress.model.finding import Finding
 from stress.model.finding import broken
 from stress.model.plan import Plan
@@ -63,7 +63,7 @@ class Judge:
         self.by_author = overrides(scenario, "reference")
         self.result = Judgement()
 
-    def judge(self, outcomes: Sequence[Outcome | None], finished: Sequence[Outcome]) -> Judgement:
+    def judge(self, outcomes: Sequence[StepResult | None], finished: Sequence[StepResult]) -> Judgement:
         """Judge every outcome; a slot without one is a thread that died early."""
         for index, outcome in enumerate(outcomes):
             slot = self.plan.slots[index]
@@ -94,7 +94,7 @@ class Judge:
         self.result.wrong += full
         return full
 
-    def judge_one(self, index: int, outcome: Outcome, slot: Slot | None) -> None:
+    def judge_one(self, index: int, outcome: StepResult, slot: Slot | None) -> None:
         """Judge one outcome against expectation `index`; what is found is in `result`."""
         self.result.judged += 1
         expected = [path[index] for path in self.references]
@@ -115,7 +115,7 @@ class Judge:
             for place, got in enumerate(outcome.leaves):
                 self._judge_leaf(index, place, got, usable, slot)
 
-    def _judge_exception(self, outcome: Outcome, expected: Sequence[Expected], slot: Slot | None) -> None:
+    def _judge_exception(self, outcome: StepResult, expected: Sequence[Expected], slot: Slot | None) -> None:
         raised = outcome.raised
         assert raised is not None
         if not raised.is_control_flow and any(raised in one.raised for one in expected):
@@ -132,7 +132,7 @@ class Judge:
         self._add(raised.finding(), slot)
 
     def _judge_by_author(
-        self, index: int, outcome: Outcome, expected: Sequence[Expected], slot: Slot | None
+        self, index: int, outcome: StepResult, expected: Sequence[Expected], slot: Slot | None
     ) -> None:
         got = tensor_tree.unflatten(outcome.leaves, outcome.spec)
         answer: bool | str = False
@@ -244,7 +244,7 @@ class Judge:
             error_max=error if error != float("inf") else None, error_allowed=allowed, whose=whose,
         )  # fmt: skip
 
-    def _candidates(self, index: int, place: int, slot: Slot | None) -> Iterator[wrong_value.Candidate]:
+    def _candidates(self, index: int, place: int, slot: Slot | None) -> Iterator[wrong_value.ForeignValue]:
         """Yield the right values of all other iterations, this thread's earlier ones first."""
 
         def others() -> Iterator[tuple[bool, Slot, int]]:
@@ -258,7 +258,7 @@ class Judge:
         for not_own, other, other_index in sorted(others(), key=lambda one: one[0]):
             for variant in self.references[0][other_index].variants:
                 if place < len(variant):
-                    yield wrong_value.Candidate(str(other), not not_own, variant[place])
+                    yield wrong_value.ForeignValue(str(other), not not_own, variant[place])
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from stress.child import tensor_tree
-from stress.child.workload import Outcome
+from stress.child.workload import StepResult
 from stress.child.workload import Workload
 from stress.child.workload import exact_workload
 from stress.child.workload import fresh_copy
@@ -21,7 +21,7 @@ from stress.model import seeds
 from stress.scenario import current
 from stress.scenario.scenario import overrides
 
-Run = list[Outcome]
+Run = list[StepResult]
 """One outcome per slot, then one per state of the arbiter; leaves on the CPU."""
 
 
@@ -49,7 +49,7 @@ def run_sequence(
 def _run_slots(
     workload: Workload, device: torch.device, states: list[list[Any]], inputs: Sequence[Any], order: str
 ) -> Run:
-    outcomes: list[Outcome | None] = [None] * len(workload.plan.slots)
+    outcomes: list[StepResult | None] = [None] * len(workload.plan.slots)
     has_main_step = overrides(workload.scenario, "main_step")
     for turn, index in enumerate(workload.plan.order(order, seeds.derive(workload.seed, order))):
         slot = workload.plan.slots[index]
@@ -75,7 +75,7 @@ def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-def read_back(outcome: Outcome) -> Outcome:
+def read_back(outcome: StepResult) -> StepResult:
     """Copy the leaves to the CPU; they share memory with nothing afterwards."""
     outcome.homes = outcome.homes or [leaf.device.type for leaf in outcome.leaves]
     outcome.leaves = [leaf.detach().to("cpu", copy=True) for leaf in outcome.leaves]
@@ -97,4 +97,4 @@ def run_author_reference(
     value = scenario.reference(device, by_worker)
     outputs, finished = value if overrides(scenario, "finish") else (value, [])
     made = [outputs[slot.worker][slot.iteration] for slot in workload.plan.slots] + list(finished)
-    return [read_back(Outcome(*tensor_tree.flatten(one, "reference"))) for one in made]
+    return [read_back(StepResult(*tensor_tree.flatten(one, "reference"))) for one in made]

@@ -16,7 +16,7 @@ _TORN_ELEMENTS_MIN = 2
 
 
 @dataclass(frozen=True)
-class Candidate:
+class ForeignValue:
     """A right value of another iteration: `own` when of the same thread and earlier."""
 
     owner: str
@@ -25,7 +25,7 @@ class Candidate:
 
 
 def name(
-    got: torch.Tensor, right: torch.Tensor, wrong: torch.Tensor, candidates: Iterable[Candidate]
+    got: torch.Tensor, right: torch.Tensor, wrong: torch.Tensor, candidates: Iterable[ForeignValue]
 ) -> tuple[str, str | None]:
     """Return (name, whose value it was).
 
@@ -55,7 +55,7 @@ def _poisoned(got: torch.Tensor, wrong: torch.Tensor) -> bool:
     return float(poison[wrong.reshape(-1)].float().mean()) >= _POISON_SHARE
 
 
-def _torn_with(got: torch.Tensor, wrong: torch.Tensor, candidates: Iterable[Candidate]) -> str | None:
+def _torn_with(got: torch.Tensor, wrong: torch.Tensor, candidates: Iterable[ForeignValue]) -> str | None:
     """Return the other owner when every wrong element is that owner's right one and the rest is our own.
 
     Only numeric dtypes and at least two wrong elements: small integers and booleans match by chance.

@@ -6,7 +6,11 @@ import functools
 import os
 from dataclasses import dataclass
 
+from stress.model.shipped import DATA_IN_WHEEL
+
 _FRAMEWORK = os.path.realpath(os.path.join(os.path.dirname(__file__), os.pardir, os.pardir)) + os.sep
+_NOT_FRAMEWORK = str(DATA_IN_WHEEL) + os.sep
+"""Scenarios that come in a wheel lie below the package: without this they would run undisturbed there alone."""
 _INSTALLED = ("site-packages", "dist-packages")
 
 
@@ -28,7 +32,7 @@ class TraceScope:
         if filename.startswith("<"):
             return False
         path = os.path.realpath(filename)
-        if path.startswith(_FRAMEWORK):
+        if path.startswith(_FRAMEWORK) and not path.startswith(_NOT_FRAMEWORK):
             return False
         if any(module_name == prefix or module_name.startswith(prefix + ".") for prefix in self.modules):
             return True

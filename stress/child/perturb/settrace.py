@@ -80,7 +80,7 @@ class TracedThread:
             sys.settrace(self._on_call)
 
 
-class Children:
+class SpawnedThreads:
     """Trace the threads that a step starts itself, as long as any crew thread is being traced.
 
     `threading.settrace` is process-wide, hence the count. Without it such threads simply run untraced.
@@ -121,11 +121,11 @@ class Children:
         return tracer.on_call(frame, event, arg)
 
 
-CHILDREN = Children()
+CHILDREN = SpawnedThreads()
 
 
 def _is_ours(function: object) -> bool:
-    return isinstance(getattr(function, "__self__", None), (Tracer, Children))
+    return isinstance(getattr(function, "__self__", None), (Tracer, SpawnedThreads))
 
 
 def _describe(function: object) -> str:

@@ -17,7 +17,7 @@ from stress.commands.campaign.folding import bytes_in
 from stress.commands.campaign.folding import fold_oldest
 from stress.commands.campaign.progress import RateLine
 from stress.commands.campaign.tally import Arm
-from stress.commands.campaign.tally import Tally
+from stress.commands.campaign.tally import CampaignTally
 from stress.plugin import late_crash_reports
 from stress.plugin.item import Turn
 from stress.plugin.item_runner import ItemRunner
@@ -42,7 +42,7 @@ class Campaign:
         self,
         run: Run,
         items: Sequence[ScenarioItem],
-        tally: Tally,
+        tally: CampaignTally,
         line: RateLine,
         *,
         until: float,
@@ -116,7 +116,7 @@ class Campaign:
         ItemRunner(self.run, spec, Turn(settings, dict(arm.first), share_s)).execute()
         self.late += late_crash_reports.settle(self.run)
         for news in list(self.tally.news.values())[before:]:
-            self.line.say(f"new: {news.name}  {news.item}  mps-stress replay {self.run.run_id}/{news.serial}")
+            self.line.say(f"new: {news.name}  {news.item}  mps-stress replay {self.run.name}/{news.serial}")
         self._keep_house()
 
     def _keep_house(self) -> None:

@@ -30,7 +30,7 @@ from stress.commands.campaign.summary import Ending
 from stress.commands.campaign.summary import markdown
 from stress.commands.campaign.summary import text
 from stress.commands.campaign.tally import Arm
-from stress.commands.campaign.tally import Tally
+from stress.commands.campaign.tally import CampaignTally
 from stress.commands.exit_status import EXIT_USAGE
 from stress.commands.session import say
 from stress.diagnose.signatures import default_signatures
@@ -55,7 +55,7 @@ class CampaignPlugin:
         """Exit status of the command, once the campaign has ended."""
         self.until = killed.until if killed is not None else 0.0
         """When the time is up; it begins when the device is open, because building it may take a minute."""
-        self._tally: Tally | None = None
+        self._tally: CampaignTally | None = None
         self._lock = lock
 
     @property
@@ -128,7 +128,7 @@ class CampaignPlugin:
                 "a file of scenarios cannot be imported: a campaign runs all of them or none"
             )
         items, not_run = usable([one for one in session.items if isinstance(one, ScenarioItem)])
-        tally = self._tally = Tally(
+        tally = self._tally = CampaignTally(
             [
                 Arm(one.nodeid, one.scenario_class.canary, frozenset(map(str, one.scenario_class.acceptable)))
                 for one in items
@@ -175,7 +175,7 @@ class CampaignPlugin:
             raise pytest.UsageError(f"--baseline: {error}") from None
         return {(scenario_of(cell.item), name) for cell in found.cells.values() for _, name in cell.names}
 
-    def _say_resumed(self, tally: Tally) -> None:
+    def _say_resumed(self, tally: CampaignTally) -> None:
         assert self.killed is not None
         down = "the machine was started anew since" if self.killed.machine_went_down else "it was killed"
         say(
@@ -187,7 +187,7 @@ class CampaignPlugin:
         assert run.device is not None
         ending = Ending(
             campaign.tally,
-            run.run_id,
+            run.name,
             str(run.folder_path),
             run.device.name,
             run.device.sim is not None,

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from stress.commands.campaign.tally import Tally
+from stress.commands.campaign.tally import CampaignTally
 from stress.model.text import count
 
 PLAIN_PERIOD_S = 60.0
@@ -27,7 +27,7 @@ def duration(seconds: float) -> str:
     return f"{rest} s"
 
 
-def rate_line(tally: Tally, *, spent_s: float, seconds: float, here_s: float) -> str:
+def rate_line(tally: CampaignTally, *, spent_s: float, seconds: float, here_s: float) -> str:
     """Return how the campaign stands. `here_s` is the age of this process, which alone has a speed."""
     found, rounds = tally.canary_rounds
     failed = sum(one.failures for one in tally.failing)

@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from stress.commands.campaign.tally import Tally
+from stress.commands.campaign.tally import CampaignTally
 from stress.record import read_run
 from stress.record.folder import RecordError
 from stress.record.folder import host_name
@@ -107,7 +107,7 @@ def _last_process(files: Iterable[Path]) -> tuple[Mapping[str, Any], float, int 
     return (record, last_time, exit_status) if record is not None else None
 
 
-def count_again(killed: Killed, tally: Tally) -> None:
+def count_again(killed: Killed, tally: CampaignTally) -> None:
     """Count what the dead processes have recorded, and remove what their last children left behind."""
     for path in killed.files:
         for record in read_run(path):

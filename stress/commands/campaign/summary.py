@@ -12,7 +12,7 @@ from rich.text import Text
 
 from stress.commands.campaign.progress import duration
 from stress.commands.campaign.tally import Arm
-from stress.commands.campaign.tally import Tally
+from stress.commands.campaign.tally import CampaignTally
 from stress.model import stats
 from stress.model.text import count
 from stress.model.text import one_line
@@ -28,8 +28,9 @@ NAME_CHARS_MAX = 120
 class Ending:
     """How a campaign ended."""
 
-    tally: Tally
-    run_id: str
+    tally: CampaignTally
+    run: str
+    """What a command line calls it."""
     folder: str
     device: str
     simulated: bool
@@ -87,7 +88,7 @@ def _title(ending: Ending) -> str:
     simulated = " (simulated, not Metal)" if ending.simulated else ""
     how = f", ended early: {ending.stopped}" if ending.stopped else ""
     return (
-        f"campaign {ending.run_id} on {ending.device}{simulated}: {duration(ending.spent_s)} of "
+        f"campaign {ending.run} on {ending.device}{simulated}: {duration(ending.spent_s)} of "
         f"{duration(ending.seconds)}{how}"
     )
 
@@ -131,7 +132,7 @@ def _sentences(ending: Ending) -> Iterator[str]:
     for news in list(tally.news.values())[:NEWS_SHOWN]:
         yield (
             f"NEW: {one_line(news.name, NAME_CHARS_MAX)} in {one_line(news.item)}; next: mps-stress replay "
-            f"{ending.run_id}/{news.serial}"
+            f"{ending.run}/{news.serial}"
         )
     if len(tally.news) > NEWS_SHOWN:
         yield f"NEW: {len(tally.news) - NEWS_SHOWN} more: mps-stress report {ending.folder} -o page.html"
@@ -140,7 +141,7 @@ def _sentences(ending: Ending) -> Iterator[str]:
     if tally.foreign_kills:
         yield f"not counted: {count(tally.foreign_kills, 'attempt')} killed by a signal that the framework did not send"
     if tally.unfinished:
-        serials = ", ".join(f"{ending.run_id}/{one}" for one in tally.unfinished[:4])
+        serials = ", ".join(f"{ending.run}/{one}" for one in tally.unfinished[:4])
         yield (
             f"not counted: {count(len(tally.unfinished), 'attempt')} without an end, running when the campaign or the "
             f"machine went down ({serials})"

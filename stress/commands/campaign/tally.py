@@ -70,7 +70,7 @@ class News:
     headline: str
 
 
-class Tally:
+class CampaignTally:
     """Counts of a campaign. `see` takes its records one by one."""
 
     def __init__(

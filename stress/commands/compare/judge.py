@@ -20,7 +20,7 @@ ALPHA = 0.05
 ATTEMPTS_NEEDED_MAX = 1_000_000
 
 
-class Answer(StrEnum):
+class PairResult(StrEnum):
     WORSE = "WORSE"
     BETTER = "BETTER"
     UNTOLD = "cannot be told apart"
@@ -34,7 +34,7 @@ class Row:
 
     base: Cell
     new: Cell
-    answer: Answer
+    answer: PairResult
     p_worse: float
     """Adjusted by Holm over all rows; 1 where nothing failed."""
     p_better: float
@@ -67,14 +67,14 @@ def _p(a: Cell, b: Cell) -> float:
 def _row(pair: tuple[Cell, Cell], adjusted: tuple[float, float] | None, tests: int) -> Row:
     base, new = pair
     if adjusted is None:
-        answer = Answer.CLEAN if base.counted and new.counted else Answer.EMPTY
+        answer = PairResult.CLEAN if base.counted and new.counted else PairResult.EMPTY
         return Row(base, new, answer, 1.0, 1.0)
     p_worse, p_better = adjusted
     if p_worse < ALPHA:
-        return Row(base, new, Answer.WORSE, p_worse, p_better)
+        return Row(base, new, PairResult.WORSE, p_worse, p_better)
     if p_better < ALPHA:
-        return Row(base, new, Answer.BETTER, p_worse, p_better)
-    return Row(base, new, Answer.UNTOLD, p_worse, p_better, _needed(base, new, ALPHA / tests))
+        return Row(base, new, PairResult.BETTER, p_worse, p_better)
+    return Row(base, new, PairResult.UNTOLD, p_worse, p_better, _needed(base, new, ALPHA / tests))
 
 
 def _needed(base: Cell, new: Cell, alpha: float) -> int | None:

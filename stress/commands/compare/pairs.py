@@ -9,8 +9,8 @@ from dataclasses import field
 
 from stress.record.aggregate import Aggregate
 from stress.record.aggregate import Cell
+from stress.record.aggregate import DeviceKind
 from stress.record.aggregate import Group
-from stress.record.aggregate import Kind
 
 Key = tuple[str, str, tuple[str, ...]]
 
@@ -41,7 +41,7 @@ def sections_of(base: Aggregate, new: Aggregate, *, any_settings: bool) -> list[
     shared = [key for key in sides[0] if key in sides[1]]
     if not shared:
         raise CompareError(_nothing_shared(*sides))
-    order = list(Kind)
+    order = list(DeviceKind)
     shared.sort(key=lambda key: (order.index(sides[0][key].kind), key))
     return [_section(base, sides[0][key], new, sides[1][key]) for key in shared]
 

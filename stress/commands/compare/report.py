@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stress.commands.compare.judge import ALPHA
-from stress.commands.compare.judge import Answer
+from stress.commands.compare.judge import PairResult
 from stress.commands.compare.judge import Row
 from stress.commands.compare.names import Named
 from stress.commands.compare.names import unknown_new
@@ -26,12 +26,12 @@ from stress.model import stats
 from stress.model.text import count
 from stress.model.text import one_line
 from stress.record.aggregate import Cell
-from stress.record.aggregate import Kind
+from stress.record.aggregate import DeviceKind
 from stress.record.aggregate.groups import KIND_TEXTS
 
 NAMES_SHOWN = 40
 ITEMS_SHOWN = 8
-_ORDER = tuple(Answer)
+_ORDER = tuple(PairResult)
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Compared:
 
     @property
     def worse(self) -> list[Row]:
-        return [row for rows in self.rows for row in rows if row.answer == Answer.WORSE]
+        return [row for rows in self.rows for row in rows if row.answer == PairResult.WORSE]
 
     @property
     def unknown(self) -> list[Named]:
@@ -87,7 +87,7 @@ def _heading(section: Section) -> list[str]:
 
 
 def _table(rows: Sequence[Row], *, width: int, show_all: bool) -> list[str]:
-    shown = [row for row in rows if show_all or row.answer != Answer.CLEAN]
+    shown = [row for row in rows if show_all or row.answer != PairResult.CLEAN]
     if not shown:
         return []
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
@@ -108,11 +108,11 @@ def counts(cell: Cell) -> str:
 
 def answer_text(row: Row) -> str:
     """Return the answer as a person reads it."""
-    if row.answer == Answer.WORSE:
+    if row.answer == PairResult.WORSE:
         return f"WORSE (p {probability(row.p_worse)})"
-    if row.answer == Answer.BETTER:
+    if row.answer == PairResult.BETTER:
         return f"BETTER (p {probability(row.p_better)})"
-    if row.answer == Answer.UNTOLD:
+    if row.answer == PairResult.UNTOLD:
         if row.needed is None:
             return "cannot be told apart: the rates seen are equal"
         about = f"{row.needed:,}" if row.needed < 1000 else f"{round(row.needed, -2):,}"
@@ -126,7 +126,7 @@ def probability(p: float) -> str:
 
 def _clean(rows: Sequence[Row]) -> list[str]:
     """Return one line per number of attempts in which neither side failed, with what would have gone unseen."""
-    found = Counter(row.new.counted for row in rows if row.answer == Answer.CLEAN)
+    found = Counter(row.new.counted for row in rows if row.answer == PairResult.CLEAN)
     return [
         f"{items} item{'s' * (items != 1)}: no failure on either side; NEW's {counted} attempts each exclude rates of "
         f"{100 * stats.failure_rate_bound(counted):.2g} % and more"
@@ -188,11 +188,11 @@ def closing(compared: Compared) -> str:
 
 
 _CLOSING = (
-    (Answer.WORSE, "worse"),
-    (Answer.BETTER, "better"),
-    (Answer.UNTOLD, "cannot be told apart"),
-    (Answer.CLEAN, "without a failure on either side"),
-    (Answer.EMPTY, "without an attempt that counts"),
+    (PairResult.WORSE, "worse"),
+    (PairResult.BETTER, "better"),
+    (PairResult.UNTOLD, "cannot be told apart"),
+    (PairResult.CLEAN, "without a failure on either side"),
+    (PairResult.EMPTY, "without an attempt that counts"),
 )
 
 
@@ -213,7 +213,7 @@ def json_of(compared: Compared) -> str:
 def _section_data(section: Section, rows: Sequence[Row], names: Iterable[Named]) -> dict[str, Any]:
     return {
         "kind": str(section.base.kind),
-        "is_metal_evidence": section.base.kind is Kind.REAL,
+        "is_metal_evidence": section.base.kind is DeviceKind.REAL,
         "machine": section.base.machine,
         "configuration": list(section.base.configuration),
         "base_build": section.base.build.label,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from stress.model import stats
-from stress.record.aggregate import Kind
+from stress.record.aggregate import DeviceKind
 from stress.record.aggregate.throughput import Throughput
 
 CONFIDENCE = stats.CONFIDENCE_DEFAULT
@@ -23,7 +23,7 @@ class Speed:
     """How many times as fast the tested build is as the one that it was run against, over the rounds of both."""
 
     run: str
-    kind: Kind
+    kind: DeviceKind
     workload: str
     way: str
     count: int

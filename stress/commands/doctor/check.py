@@ -17,7 +17,7 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True)
-class Line:
+class CheckResult:
     """What was found about one thing."""
 
     section: str
@@ -36,6 +36,6 @@ class Line:
         }
 
 
-def mac_only(section: str, name: str, system: str) -> Line:
+def mac_only(section: str, name: str, system: str) -> CheckResult:
     """Return the line of something that only a Mac has."""
-    return Line(section, name, Status.NOT_APPLICABLE, system)
+    return CheckResult(section, name, Status.NOT_APPLICABLE, system)

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from stress.commands.doctor import machine
 from stress.commands.doctor import metal
-from stress.commands.doctor.check import Line
+from stress.commands.doctor.check import CheckResult
 from stress.commands.doctor.sanitizer_lines import sanitizer_lines
 from stress.commands.doctor.switches import switch_lines
 from stress.commands.doctor.torch_lines import torch_lines
 from stress.commands.doctor.torch_probe import look
 
 
-def examine(source: Path | None, results: Path) -> list[Line]:
+def examine(source: Path | None, results: Path) -> list[CheckResult]:
     """Return all lines. Starts a child that imports torch, and asks the system's own tools."""
     system = platform.system()
     probe = look()

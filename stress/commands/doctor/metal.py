@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stress.commands.doctor.check import Line
+from stress.commands.doctor.check import CheckResult
 from stress.commands.doctor.check import Status
 from stress.commands.doctor.check import mac_only
 from stress.record.machine import output_of
@@ -69,14 +69,14 @@ def collect(probe: Mapping[str, Any] | str) -> MetalFacts:
     )
 
 
-def metal_lines(facts: MetalFacts) -> list[Line]:
+def metal_lines(facts: MetalFacts) -> list[CheckResult]:
     """Return the lines about Metal, macOS and the chip."""
     if facts.system != "Darwin":
         return [mac_only(SECTION, name, facts.system) for name in ("Metal", "macOS", "chip")]
     return [explain(facts), _macos(facts), _chip(facts)]
 
 
-def explain(facts: MetalFacts) -> Line:
+def explain(facts: MetalFacts) -> CheckResult:
     """Return whether the device is there; if not, the most likely reason and its way out, the surest first."""
     if facts.unavailable is None:
         return _visible(facts)
@@ -119,45 +119,49 @@ def explain(facts: MetalFacts) -> Line:
     ]
     found = [(reason, way_out) for holds, reason, way_out in reasons if holds]
     if not found:
-        return Line(SECTION, "Metal", Status.MISSING, f"{facts.unavailable} (no cause was found)",
+        return CheckResult(SECTION, "Metal", Status.MISSING, f"{facts.unavailable} (no cause was found)",
                     "report this with the output of mps-stress doctor --json")  # fmt: skip
     others = "".join(f"; also: {reason}" for reason, _ in found[1:])
-    return Line(SECTION, "Metal", Status.MISSING, f"{facts.unavailable}: {found[0][0]}{others}", found[0][1])
+    return CheckResult(
+        SECTION, "Metal", Status.MISSING, f"{facts.unavailable}: {found[0][0]}{others}", found[0][1]
+    )
 
 
-def _visible(facts: MetalFacts) -> Line:
+def _visible(facts: MetalFacts) -> CheckResult:
     gpus = ", ".join(facts.gpus or ()) or "a GPU that the system profiler does not name"
     if facts.is_virtual is not False or "paravirtual" in gpus.lower():
         why = "a virtual GPU" if facts.is_virtual else "perhaps a virtual GPU: the system does not say"
-        return Line(
+        return CheckResult(
             SECTION, "Metal", Status.WARNING, f"{gpus}: {why}; an operation ran on it",
             "a smoke test only: records from here are kept apart and enter no rate of a real GPU",
         )  # fmt: skip
-    return Line(SECTION, "Metal", Status.OK, f"{gpus}: an operation ran on it and gave the right value")
+    return CheckResult(
+        SECTION, "Metal", Status.OK, f"{gpus}: an operation ran on it and gave the right value"
+    )
 
 
-def _macos(facts: MetalFacts) -> Line:
+def _macos(facts: MetalFacts) -> CheckResult:
     if facts.macos is None:
-        return Line(SECTION, "macOS", Status.NOT_KNOWN, "sw_vers does not tell")
+        return CheckResult(SECTION, "macOS", Status.NOT_KNOWN, "sw_vers does not tell")
     detail = f"{facts.macos} ({facts.build or 'build unknown'})"
     major = _major(facts.macos)
     if major is not None and major < MACOS_MIN:
-        return Line(SECTION, "macOS", Status.MISSING, detail, f"update to macOS {MACOS_MIN} or newer")
-    return Line(SECTION, "macOS", Status.OK, detail)
+        return CheckResult(SECTION, "macOS", Status.MISSING, detail, f"update to macOS {MACOS_MIN} or newer")
+    return CheckResult(SECTION, "macOS", Status.OK, detail)
 
 
-def _chip(facts: MetalFacts) -> Line:
+def _chip(facts: MetalFacts) -> CheckResult:
     if facts.chip is None:
-        return Line(SECTION, "chip", Status.NOT_KNOWN, "sysctl does not tell")
+        return CheckResult(SECTION, "chip", Status.NOT_KNOWN, "sysctl does not tell")
     if not facts.chip.startswith("Apple"):
-        return Line(
+        return CheckResult(
             SECTION,
             "chip",
             Status.WARNING,
             facts.chip,
             "results of Intel Macs say nothing about Apple silicon",
         )
-    return Line(SECTION, "chip", Status.OK, facts.chip)
+    return CheckResult(SECTION, "chip", Status.OK, facts.chip)
 
 
 def gpus_of(text: str | None) -> tuple[str, ...] | None:

@@ -7,14 +7,14 @@ import textwrap
 from collections import Counter
 from collections.abc import Sequence
 
-from stress.commands.doctor.check import Line
+from stress.commands.doctor.check import CheckResult
 from stress.commands.doctor.check import Status
 
 WIDTH_MIN = 60
 _STATUS_WIDTH = max(len(one) for one in Status)
 
 
-def text_of(lines: Sequence[Line], width: int) -> str:
+def text_of(lines: Sequence[CheckResult], width: int) -> str:
     """Return one line per thing, folded to `width` columns, each way out below its line."""
     width = max(width, WIDTH_MIN)
     name_width = max(len(line.name) for line in lines if len(line.name) <= 20)
@@ -29,7 +29,7 @@ def text_of(lines: Sequence[Line], width: int) -> str:
     return "\n".join([*parts, "", closing(lines)])
 
 
-def _folded(line: Line, name_width: int, indent: int, width: int) -> list[str]:
+def _folded(line: CheckResult, name_width: int, indent: int, width: int) -> list[str]:
     head = f" {line.status:<{_STATUS_WIDTH}} {line.name:<{name_width}} "
     if len(line.name) > name_width:  # a variable with its value: the meaning goes below
         text = [head.rstrip(), *_wrap(line.detail, indent, width)]
@@ -51,7 +51,7 @@ def _wrap(text: str, indent: int, width: int) -> list[str]:
     ) or [space]
 
 
-def closing(lines: Sequence[Line]) -> str:
+def closing(lines: Sequence[CheckResult]) -> str:
     """Return the sentence at the end."""
     counts = Counter(line.status for line in lines)
     missing = [line.name for line in lines if line.status == Status.MISSING]
@@ -61,11 +61,11 @@ def closing(lines: Sequence[Line]) -> str:
     return f"{told}. Ready" + (", with warnings" if counts[Status.WARNING] else "")
 
 
-def json_of(lines: Sequence[Line]) -> str:
+def json_of(lines: Sequence[CheckResult]) -> str:
     return json.dumps(
         {"ready": is_ready(lines), "lines": [line.to_data() for line in lines]}, indent=1, ensure_ascii=True
     )
 
 
-def is_ready(lines: Sequence[Line]) -> bool:
+def is_ready(lines: Sequence[CheckResult]) -> bool:
     return all(line.status != Status.MISSING for line in lines)

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from stress.commands.doctor.check import Line
+from stress.commands.doctor.check import CheckResult
 from stress.commands.doctor.check import Status
 from stress.sanitizer.toolchain import Toolchain
 from stress.sanitizer.toolchain import ToolchainError
@@ -31,18 +31,18 @@ int main() {{
 """
 
 
-def sanitizer_lines() -> list[Line]:
+def sanitizer_lines() -> list[CheckResult]:
     """Return the lines about the toolchain; without it the native suite does not run, the scenarios do."""
     try:
         toolchain = find_toolchain()
     except ToolchainError as error:
         text = str(error).removesuffix(way_out()).strip()
-        return [Line(SECTION, "TSan", Status.WARNING, text, way_out())]
-    found = Line(SECTION, "TSan", Status.OK, f"{toolchain.version} ({toolchain.clangxx})")
+        return [CheckResult(SECTION, "TSan", Status.WARNING, text, way_out())]
+    found = CheckResult(SECTION, "TSan", Status.OK, f"{toolchain.version} ({toolchain.clangxx})")
     return [found, canary_line(toolchain)]
 
 
-def canary_line(toolchain: Toolchain) -> Line:
+def canary_line(toolchain: Toolchain) -> CheckResult:
     """Build a program with a planted race, run it, and return whether the race was reported by name."""
     with tempfile.TemporaryDirectory(prefix="mps-stress-canary-") as folder:
         source, program = Path(folder, "canary.cpp"), Path(folder, "canary")
@@ -72,11 +72,13 @@ def canary_line(toolchain: Toolchain) -> Line:
         return _lost(
             "the planted race was reported without the name of its function: the symbolizer does not work"
         )
-    return Line(SECTION, "TSan canary", Status.OK, "a planted race was built, run, and reported by name")
+    return CheckResult(
+        SECTION, "TSan canary", Status.OK, "a planted race was built, run, and reported by name"
+    )
 
 
-def _lost(text: str) -> Line:
-    return Line(
+def _lost(text: str) -> CheckResult:
+    return CheckResult(
         SECTION, "TSan canary", Status.WARNING, f"{text}; '0 races' would mean nothing here", way_out()
     )
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from stress.commands.doctor.check import Line
+from stress.commands.doctor.check import CheckResult
 from stress.commands.doctor.check import Status
 from stress.record.machine import environment_variables
 
@@ -83,13 +83,13 @@ SWITCHES = (
 _ALSO = re.compile(r"DYLD_\w+|NSZombieEnabled")
 
 
-def switch_lines(environ: Mapping[str, str]) -> list[Line]:
+def switch_lines(environ: Mapping[str, str]) -> list[CheckResult]:
     """Return a line per variable in force; variables that smell of a secret are left out."""
     found = environment_variables(environ)
     found |= {name: environ[name] for name in sorted(environ) if _ALSO.fullmatch(name)}
     if not found:
         return [
-            Line(
+            CheckResult(
                 SECTION,
                 "switches",
                 Status.OK,
@@ -99,13 +99,13 @@ def switch_lines(environ: Mapping[str, str]) -> list[Line]:
     return [_line(name, value) for name, value in found.items()]
 
 
-def _line(name: str, value: str) -> Line:
+def _line(name: str, value: str) -> CheckResult:
     shown = repr(value)[1:-1]
     shown = shown if len(shown) <= VALUE_CHARS_MAX else f"{shown[: VALUE_CHARS_MAX - 3]}..."
     switch = next((one for one in SWITCHES if one.pattern.fullmatch(name)), None)
     meaning = switch.meaning if switch is not None else "its meaning is not known here"
     if switch is None or not switch.hides:
-        return Line(SECTION, f"{name}={shown}", Status.OK, meaning)
-    return Line(
+        return CheckResult(SECTION, f"{name}={shown}", Status.OK, meaning)
+    return CheckResult(
         SECTION, f"{name}={shown}", Status.WARNING, f"{meaning}; it hides {switch.hides}", f"unset {name}"
     )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stress.commands.doctor.check import Line
+from stress.commands.doctor.check import CheckResult
 from stress.commands.doctor.check import Status
 from stress.commands.doctor.check import mac_only
 from stress.commands.doctor.torch_probe import openmp_of
@@ -33,10 +33,10 @@ _OPENMP_GLOBS = (
 )
 
 
-def torch_lines(probe: Mapping[str, Any] | str, source: Path | None, system: str) -> list[Line]:
+def torch_lines(probe: Mapping[str, Any] | str, source: Path | None, system: str) -> list[CheckResult]:
     """Return the lines about the torch that children import."""
     if isinstance(probe, str):
-        return [Line(SECTION, "build", Status.MISSING, probe, _INSTALL)]
+        return [CheckResult(SECTION, "build", Status.MISSING, probe, _INSTALL)]
     fingerprint = probe["fingerprint"]
     return [
         _build(fingerprint),
@@ -47,81 +47,81 @@ def torch_lines(probe: Mapping[str, Any] | str, source: Path | None, system: str
     ]
 
 
-def _build(fingerprint: Mapping[str, Any]) -> Line:
+def _build(fingerprint: Mapping[str, Any]) -> CheckResult:
     commit = fingerprint["git"]
     detail = f"{fingerprint['version']}, commit {str(commit)[:12]}, {fingerprint['file']}"
     if not commit or commit == "Unknown":
-        return Line(
+        return CheckResult(
             SECTION, "build", Status.WARNING, f"{detail}: it does not say which commit it was built from",
             "build it inside a git checkout: evidence must name a commit",
         )  # fmt: skip
     if fingerprint["debug"]:
-        return Line(SECTION, "build", Status.WARNING, f"{detail}; a debug build: its timing is another one",
+        return CheckResult(SECTION, "build", Status.WARNING, f"{detail}; a debug build: its timing is another one",
                     "measure rates with a release build")  # fmt: skip
-    return Line(SECTION, "build", Status.OK, detail)
+    return CheckResult(SECTION, "build", Status.OK, detail)
 
 
-def _source(fingerprint: Mapping[str, Any], source: Path | None) -> Line:
+def _source(fingerprint: Mapping[str, Any], source: Path | None) -> CheckResult:
     if source is None:
-        return Line(
+        return CheckResult(
             SECTION, "source tree", Status.NOT_KNOWN, "not compared: a stale build would go unseen",
             "mps-stress doctor --torch-source=../pytorch",
         )  # fmt: skip
     mismatches = check_source(fingerprint, source)
     if mismatches:
-        return Line(
+        return CheckResult(
             SECTION, "source tree", Status.MISSING, "; ".join(mismatches),
             "commit, rebuild, and install the build into this environment",
         )  # fmt: skip
-    return Line(
+    return CheckResult(
         SECTION, "source tree", Status.OK, f"built from the commit at which {source} is, with no changes"
     )
 
 
-def _features(fingerprint: Mapping[str, Any]) -> list[Line]:
+def _features(fingerprint: Mapping[str, Any]) -> list[CheckResult]:
     """Return which of the fork's and of upstream's functions exist: found by name, never by version."""
     found: Mapping[str, bool] = fingerprint["features"]
     lines = []
     for name, wanted in (("fork's functions", FORK_FEATURES), ("upstream's streams", UPSTREAM_FEATURES)):
         there = [one.removeprefix("torch.mps.") for one in wanted if found.get(one)]
         if len(there) == len(wanted):
-            lines.append(Line(SECTION, name, Status.OK, f"torch.mps has {', '.join(there)}"))
+            lines.append(CheckResult(SECTION, name, Status.OK, f"torch.mps has {', '.join(there)}"))
         elif there:
             lines.append(
-                Line(SECTION, name, Status.WARNING, f"torch.mps has only {', '.join(there)}",
+                CheckResult(SECTION, name, Status.WARNING, f"torch.mps has only {', '.join(there)}",
                      "scenarios that need the others are skipped; is this build complete?")
             )  # fmt: skip
         else:
-            lines.append(Line(SECTION, name, Status.NOT_APPLICABLE, "this build has none of them"))
+            lines.append(CheckResult(SECTION, name, Status.NOT_APPLICABLE, "this build has none of them"))
     return lines
 
 
-def _capabilities(mps: Mapping[str, Any] | None, system: str) -> Line:
+def _capabilities(mps: Mapping[str, Any] | None, system: str) -> CheckResult:
     if mps is None:
         return mac_only(SECTION, "device can", system)
     if mps.get("unavailable"):
-        return Line(SECTION, "device can", Status.NOT_KNOWN, "no usable device to ask")
+        return CheckResult(SECTION, "device can", Status.NOT_KNOWN, "no usable device to ask")
     able = set(mps["capabilities"])
     lacks = [name for name in CAPABILITIES if name not in able and name != "float64"]
     detail = ", ".join(sorted(able)) + (f"; not: {', '.join(lacks)}" if lacks else "")
-    return Line(SECTION, "device can", Status.OK, detail)
+    return CheckResult(SECTION, "device can", Status.OK, detail)
 
 
-def openmp_line(loaded: Sequence[str], installed: Sequence[str]) -> Line:
+def openmp_line(loaded: Sequence[str], installed: Sequence[str]) -> CheckResult:
     """Return the line on OpenMP runtimes: two in one process hang in ways that look like a race of MPS."""
     if len(loaded) > 1:
-        return Line(
+        return CheckResult(
             SECTION, "OpenMP", Status.WARNING, f"{len(loaded)} runtimes in one process: {', '.join(loaded)}",
             "use builds that share one runtime; two of them deadlock (pytorch#193520)",
         )  # fmt: skip
     others = [one for one in installed if one not in loaded]
     here = f"torch loads {Path(loaded[0]).name}" if loaded else "torch loads none"
     if loaded and others:
-        return Line(
+        return CheckResult(
             SECTION, "OpenMP", Status.WARNING, f"{here}; another one would come with {', '.join(others)}",
             "do not import that package in a scenario (pytorch#193520), or use builds that share one runtime",
         )  # fmt: skip
-    return Line(SECTION, "OpenMP", Status.OK, here)
+    return CheckResult(SECTION, "OpenMP", Status.OK, here)
 
 
 def installed_openmp(packages: Path) -> list[str]:

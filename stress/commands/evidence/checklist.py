@@ -13,12 +13,12 @@ from stress.commands.evidence.markdown import plain
 from stress.commands.evidence.markdown import table
 from stress.commands.evidence.patch import Patch
 from stress.commands.evidence.patch import Tree
-from stress.commands.evidence.results import Subject
+from stress.commands.evidence.results import TestedGroup
 from stress.commands.evidence.upstream_results import PATCHED
 from stress.commands.evidence.upstream_results import UpstreamTests
 from stress.model.text import count
 from stress.record.aggregate import Aggregate
-from stress.record.aggregate import Kind
+from stress.record.aggregate import DeviceKind
 
 MACOS_WANTED = ("14", "15", "26")
 CHIPS_WANTED = ("M1", "M2", "M3", "M4", "M5")
@@ -41,7 +41,7 @@ class Inputs:
     """Everything that is known."""
 
     whole: Aggregate
-    subjects: Sequence[Subject]
+    subjects: Sequence[TestedGroup]
     patch: Patch | None
     tree: Tree | None
     linted: Sequence[Linted] | None
@@ -88,7 +88,7 @@ def _patch_points(given: Inputs) -> Iterator[Point]:
 
 def _build_point(given: Inputs) -> Point:
     name = "what was tested is a build of the tree"
-    real = [one for one in given.subjects if one.group.kind is Kind.REAL]
+    real = [one for one in given.subjects if one.group.kind is DeviceKind.REAL]
     if given.tree is None:
         return Point(name, NOT_SHOWN, "no --torch-source was given")
     if not real:
@@ -102,7 +102,7 @@ def _build_point(given: Inputs) -> Point:
 
 
 def _record_points(given: Inputs) -> Iterator[Point]:
-    real = [one for one in given.subjects if one.group.kind is Kind.REAL]
+    real = [one for one in given.subjects if one.group.kind is DeviceKind.REAL]
     failing = [cell for one in real for cell in one.failing]
     if not real:
         yield Point("no scenario fails on a real Apple GPU", NOT_SHOWN, "no such run is among the records")
@@ -147,7 +147,7 @@ def _sanitizer_point(whole: Aggregate) -> Point:
             "ThreadSanitizer", NOT_SHOWN, "neither mps-stress tsan nor pytest --mps-tsan is among the records"
         )
     good = sum(is_green for _, is_green, _ in lines)
-    simulated = all(kind is Kind.SIMULATED for *_, kind in lines)
+    simulated = all(kind is DeviceKind.SIMULATED for *_, kind in lines)
     state = FAILED if good < len(lines) else NOT_SHOWN if simulated else SHOWN
     where = "; on the simulated Metal only" if simulated else ""
     return Point(
@@ -164,12 +164,12 @@ def _upstream_point(upstream: UpstreamTests) -> Point:
     return Point(name, SHOWN, f"{len(upstream.of(PATCHED))} tests ran on both builds, once each")
 
 
-def _canaries_found(one: Subject) -> bool:
+def _canaries_found(one: TestedGroup) -> bool:
     canaries = [cell for cell in one.cells if cell.is_canary]
     return bool(canaries) and all(cell.failures for cell in canaries)
 
 
-def _hardware(real: Sequence[Subject]) -> Iterator[Point]:
+def _hardware(real: Sequence[TestedGroup]) -> Iterator[Point]:
     seen = [found.groups() for one in real if (found := _MACHINE.search(one.group.machine))]
     for name, wanted, index in (("macOS", MACOS_WANTED, 1), ("chips", CHIPS_WANTED, 0)):
         have = [one for one in wanted if any(pair[index] == one for pair in seen)]

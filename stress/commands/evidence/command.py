@@ -13,14 +13,14 @@ from stress.commands import CommandError
 
 def run(args: argparse.Namespace) -> int:
     """Read everything and write the document."""
-    from stress.commands.evidence.document import Asked
+    from stress.commands.evidence.document import EvidenceRequest
     from stress.commands.evidence.document import document_of
     from stress.commands.evidence.patch import PatchError
     from stress.commands.evidence.upstream import UpstreamError
     from stress.record import RecordError
     from stress.record.aggregate import AggregateError
 
-    asked = Asked(
+    asked = EvidenceRequest(
         runs=tuple(Path(one) for one in args.runs),
         base=tuple(Path(one) for one in args.base),
         patch=Path(args.patch) if args.patch else None,

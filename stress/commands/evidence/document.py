@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stress.commands.compare.command import compare_aggregates
-from stress.commands.compare.judge import Answer
+from stress.commands.compare.judge import PairResult
 from stress.commands.compare.pairs import CompareError
 from stress.commands.compare.report import Compared
 from stress.commands.compare.report import answer_text
@@ -39,7 +39,7 @@ from stress.commands.evidence.upstream_results import UpstreamTests
 from stress.model.text import count
 from stress.plugin.terminal.table import SIMULATED_SENTENCE
 from stress.record.aggregate import Aggregate
-from stress.record.aggregate import Kind
+from stress.record.aggregate import DeviceKind
 from stress.record.aggregate import read_folders
 from stress.record.aggregate.throughput import Throughput
 from stress.record.aggregate.words import not_shown
@@ -49,7 +49,7 @@ ROWS_SHOWN = 200
 
 
 @dataclass(frozen=True)
-class Asked:
+class EvidenceRequest:
     """What the user gave."""
 
     runs: tuple[Path, ...]
@@ -65,7 +65,7 @@ class Asked:
     """Where the records of those tests go."""
 
 
-def document_of(asked: Asked, made: str) -> str:
+def document_of(asked: EvidenceRequest, made: str) -> str:
     """Return the Markdown; raise `AggregateError` or `PatchError` for input that cannot be used."""
     power, collected = Power(), Throughput()
     patch = read_patch(asked.patch) if asked.patch is not None else None
@@ -96,7 +96,7 @@ def document_of(asked: Asked, made: str) -> str:
     return redact(text)
 
 
-def _upstream_runs(asked: Asked) -> list[Path]:
+def _upstream_runs(asked: EvidenceRequest) -> list[Path]:
     """Run upstream's tests under each interpreter, and return the folders of their records."""
     if not asked.upstream:
         return []
@@ -124,7 +124,7 @@ def _sections(given: Inputs, collected: Throughput, why_not: str, made: str) -> 
     found = points(given)
     yield f"# Evidence{f' for {code(given.patch.name)}' if given.patch is not None else ''}"
     yield f"{plain(made)}. Every number is computed from {count(given.whole.records, 'record')} of {count(len(given.whole.runs), 'run')}; the unit is an attempt, one process."
-    if any(one.group.kind is Kind.SIMULATED for one in given.subjects):
+    if any(one.group.kind is DeviceKind.SIMULATED for one in given.subjects):
         yield f"> Where a line says simulated: {plain(SIMULATED_SENTENCE)}."
     yield "## Summary"
     yield results.summary(given.subjects)
@@ -218,8 +218,8 @@ def _before_and_after(compared: Compared) -> str:
             f"{plain(str(section.base.kind))}, {plain(section.base.machine)}, {code(section.base.configuration_text)}: "
             f"before {code(section.base.build.label)}, after {code(section.new.build.label)}"
         )
-        shown = [row for row in rows if row.answer != Answer.CLEAN][:ROWS_SHOWN]
-        clean = sum(row.answer == Answer.CLEAN for row in rows)
+        shown = [row for row in rows if row.answer != PairResult.CLEAN][:ROWS_SHOWN]
+        clean = sum(row.answer == PairResult.CLEAN for row in rows)
         if shown:
             parts.append(
                 table(
@@ -236,7 +236,7 @@ def _sanitizer(whole: Aggregate) -> str:
     if not lines:
         return "Not shown: neither `mps-stress tsan` nor `pytest --mps-tsan` is among the records."
     return bullets(
-        f"{code(text, 700)}{' (simulated, not Metal)' if kind is Kind.SIMULATED else ''}{f' x {runs}' if runs > 1 else ''}"
+        f"{code(text, 700)}{' (simulated, not Metal)' if kind is DeviceKind.SIMULATED else ''}{f' x {runs}' if runs > 1 else ''}"
         for (text, _, kind), runs in lines.items()
     )
 

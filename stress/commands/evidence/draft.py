@@ -14,11 +14,11 @@ from stress.commands.evidence.markdown import bullets
 from stress.commands.evidence.markdown import code
 from stress.commands.evidence.markdown import plain
 from stress.commands.evidence.markdown import table
-from stress.commands.evidence.results import Subject
+from stress.commands.evidence.results import TestedGroup
 from stress.commands.evidence.results import summary
 from stress.record.aggregate import Aggregate
+from stress.record.aggregate import DeviceKind
 from stress.record.aggregate import Failure
-from stress.record.aggregate import Kind
 from stress.record.aggregate.words import replay_line
 
 KINDS = ("issue", "pr")
@@ -75,10 +75,10 @@ def pull_request(given: Inputs) -> str:
 
 
 def _warning(given: Inputs) -> list[str]:
-    return [] if any(one.group.kind is Kind.REAL for one in given.subjects) else [_NO_METAL]
+    return [] if any(one.group.kind is DeviceKind.REAL for one in given.subjects) else [_NO_METAL]
 
 
-def _table(whole: Aggregate, subjects: Sequence[Subject]) -> str:
+def _table(whole: Aggregate, subjects: Sequence[TestedGroup]) -> str:
     rows = []
     for one in subjects:
         starts = {failure.start["item"]: failure.start for failure in whole.failures_of(one.group)}
@@ -102,7 +102,7 @@ def _table(whole: Aggregate, subjects: Sequence[Subject]) -> str:
     return table(headings, rows[:ROWS_SHOWN]) + left_out
 
 
-def _first(whole: Aggregate, one: Subject) -> list[Failure]:
+def _first(whole: Aggregate, one: TestedGroup) -> list[Failure]:
     """Return one failure of each name, of items that are no canaries."""
     wanted = {cell.item for cell in one.failing}
     seen: dict[str, Failure] = {}
@@ -112,7 +112,7 @@ def _first(whole: Aggregate, one: Subject) -> list[Failure]:
     return list(seen.values())
 
 
-def _versions(subjects: Sequence[Subject]) -> str:
+def _versions(subjects: Sequence[TestedGroup]) -> str:
     return bullets(
         f"{code(one.group.build.label)}; {plain(one.group.machine)}; {code(one.group.configuration_text)}"
         for one in subjects

@@ -32,7 +32,7 @@ KNOWN_LIMITATION = "known limitation"
 
 
 @dataclass(frozen=True)
-class Subject:
+class TestedGroup:
     """One group, and whether its build is of the tree that the patch belongs to."""
 
     group: Group
@@ -53,9 +53,9 @@ class Subject:
         return f"{KIND_NAMES[self.group.kind]}: {plain(self.group.machine)}"
 
 
-def subjects_of(whole: Aggregate, head: str | None) -> list[Subject]:
+def subjects_of(whole: Aggregate, head: str | None) -> list[TestedGroup]:
     """Return the groups with their cells, those of the tree's commit first."""
-    found = [Subject(group, whole.of(group), _is_tree(group, head)) for group in whole.groups]
+    found = [TestedGroup(group, whole.of(group), _is_tree(group, head)) for group in whole.groups]
     return sorted(found, key=lambda one: one.is_tree is not True)
 
 
@@ -64,12 +64,12 @@ def _is_tree(group: Group, head: str | None) -> bool | None:
     return None if head is None or not commit or commit == "Unknown" else commit == head
 
 
-def summary(subjects: Sequence[Subject]) -> str:
+def summary(subjects: Sequence[TestedGroup]) -> str:
     """Return one bullet per group."""
     return bullets(_summary_line(one) for one in subjects) or "No attempt was both started and ended."
 
 
-def _summary_line(one: Subject) -> str:
+def _summary_line(one: TestedGroup) -> str:
     failures, counted = totals(one.real_items)
     failing = f"**{count(len(one.failing), 'item')} of {len(one.real_items)} failed**" if one.failing else f"none of {count(len(one.real_items), 'item')} failed"  # fmt: skip
     tree = {
@@ -83,7 +83,7 @@ def _summary_line(one: Subject) -> str:
     )
 
 
-def result_tables(subjects: Sequence[Subject]) -> Iterator[str]:
+def result_tables(subjects: Sequence[TestedGroup]) -> Iterator[str]:
     """Yield a heading and a table per group: items that failed, one by one, and the others by scenario."""
     for one in subjects:
         yield f"### {one.heading}"
@@ -106,7 +106,7 @@ def result_tables(subjects: Sequence[Subject]) -> Iterator[str]:
         yield from _others(one)
 
 
-def _others(one: Subject) -> Iterator[str]:
+def _others(one: TestedGroup) -> Iterator[str]:
     rows: dict[str, list[Cell]] = {}
     for cell in one.cells:
         if not cell.failures or cell.is_canary:
@@ -144,7 +144,7 @@ def _bound(cell: Cell) -> str:
     return f"{percent(stats.failure_rate_bound(cell.counted))} and more" if cell.counted else "nothing counts"
 
 
-def confidence(subjects: Sequence[Subject]) -> str:
+def confidence(subjects: Sequence[TestedGroup]) -> str:
     """Return which failure rates are excluded, by number of attempts."""
     lines = []
     for one in subjects:
@@ -154,7 +154,7 @@ def confidence(subjects: Sequence[Subject]) -> str:
     return bullets(lines) or "No item is without a failure."
 
 
-def failures(whole: Aggregate, subjects: Sequence[Subject]) -> str:
+def failures(whole: Aggregate, subjects: Sequence[TestedGroup]) -> str:
     """Return each failure with its rate, its evidence and the command that repeats it."""
     known = {one.id: one for one in load_signatures()}
     parts: list[str] = []
@@ -185,7 +185,7 @@ def failures(whole: Aggregate, subjects: Sequence[Subject]) -> str:
     return "\n\n".join(parts) or "No attempt failed, canaries left out."
 
 
-def _first_of_each(whole: Aggregate, one: Subject) -> Iterator[tuple[Failure, Cell]]:
+def _first_of_each(whole: Aggregate, one: TestedGroup) -> Iterator[tuple[Failure, Cell]]:
     cells = {cell.item: cell for cell in one.real_items}
     seen = set()
     for failure in whole.failures_of(one.group):
@@ -201,7 +201,7 @@ def _often(cell: Cell, name: str) -> str:
     return f"{seen} of {cell.counted} attempts ({percent(seen / cell.counted)}, 95 % interval {percent(low)} to {percent(high)})"
 
 
-def limitations(subjects: Sequence[Subject]) -> str:
+def limitations(subjects: Sequence[TestedGroup]) -> str:
     """Return the known limitations that scenarios declare, each with what it does now."""
     rows = []
     for one in subjects:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stress.diagnose.ips import CrashReport
-from stress.diagnose.signatures import Found
+from stress.diagnose.signatures import SignatureMatch
 from stress.diagnose.tsan.report import Parsed
 from stress.diagnose.tsan.signature import deadly_signature
 
@@ -38,7 +38,7 @@ class FailureClass:
     headline: str
     stderr: str | None
     """Name of the first one's file beside the record."""
-    found: Found | None
+    found: SignatureMatch | None
     explanation: Explanation | None
     """Of that file, where it holds ThreadSanitizer's reports."""
 
@@ -71,7 +71,7 @@ class Explanation:
     headline: str = ""
     """The line that matters, or why there is nothing to say."""
     parsed: Parsed | None = None
-    known: tuple[Found, ...] = ()
+    known: tuple[SignatureMatch, ...] = ()
     """Known failures, the one that names it first."""
     proposals: tuple[str, ...] = ()
     """Entries for results/known, for what is not known."""

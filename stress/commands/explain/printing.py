@@ -17,7 +17,7 @@ from stress.commands.explain.reading import known_race
 from stress.commands.explain.report_view import deadly_view
 from stress.commands.explain.report_view import facts
 from stress.commands.explain.report_view import report_view
-from stress.diagnose.signatures import Found
+from stress.diagnose.signatures import SignatureMatch
 from stress.diagnose.tsan.report import Parsed
 from stress.diagnose.tsan.signature import deadly_signature
 from stress.model.text import one_line
@@ -124,11 +124,11 @@ def _known_race(name: str) -> Iterator[str]:
         yield f"next: {found.signature.next}"
 
 
-def _since(found: Found) -> str:
+def _since(found: SignatureMatch) -> str:
     return f", known since {found.signature.since}" if found.signature.since else ""
 
 
-def _known(known: Sequence[Found], console: Console) -> None:
+def _known(known: Sequence[SignatureMatch], console: Console) -> None:
     for one in known:
         console.print()
         _line(console, f"known failure: {one.signature.id}{_since(one)}", "bold")

@@ -18,7 +18,7 @@ from stress.diagnose.ips import FILE_BYTES_MAX
 from stress.diagnose.ips import IpsError
 from stress.diagnose.ips import read_ips
 from stress.diagnose.signatures import TEXT_CHARS_MAX
-from stress.diagnose.signatures import Found
+from stress.diagnose.signatures import SignatureMatch
 from stress.diagnose.signatures import default_signatures
 from stress.diagnose.signatures import find_all
 from stress.diagnose.tsan.parser import Parser
@@ -147,15 +147,15 @@ def _tsan(name: str, kind: str, parsed: Parsed, text: str) -> Explanation:
     )
 
 
-def known_race(signature: str) -> Found | None:
+def known_race(signature: str) -> SignatureMatch | None:
     """Return the known failure that a report is, by its name."""
     return next(iter(find_all(signature)), None)
 
 
-def _first(found: Sequence[Found], name: str | None) -> tuple[Found, ...]:
+def _first(found: Sequence[SignatureMatch], name: str | None) -> tuple[SignatureMatch, ...]:
     """Return what was found, the one that names the failure first; it may follow from no text at all."""
     if name is not None and all(one.signature.id != name for one in found):
-        found = [*(Found(one, "") for one in default_signatures() if one.id == name), *found]
+        found = [*(SignatureMatch(one, "") for one in default_signatures() if one.id == name), *found]
     return tuple(sorted(found, key=lambda one: one.signature.id != name))
 
 

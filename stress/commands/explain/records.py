@@ -16,7 +16,7 @@ from stress.commands.explain.explanation import FailureClass
 from stress.commands.explain.explanation import RecordSummary
 from stress.commands.explain.proposal import propose_text
 from stress.commands.explain.reading import explain_text
-from stress.diagnose.signatures import Found
+from stress.diagnose.signatures import SignatureMatch
 from stress.diagnose.signatures import default_signatures
 from stress.model.verdict import Verdict
 from stress.record import RecordError
@@ -142,7 +142,7 @@ def _shape(headline: str) -> str:
 def _explained(key: _Key, one: _Class, folder: RunFolder) -> FailureClass:
     signature, verdict, _ = key
     stderr = one.first.get("stderr")
-    found = next((Found(each, "") for each in default_signatures() if each.id == signature), None)
+    found = next((SignatureMatch(each, "") for each in default_signatures() if each.id == signature), None)
     return FailureClass(
         signature=signature,
         verdict=verdict,

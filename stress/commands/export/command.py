@@ -11,7 +11,7 @@ from stress.commands.export.able import check_able
 from stress.commands.export.files import script
 from stress.commands.export.files import unittest_file
 from stress.commands.export.recorded import sim_block
-from stress.commands.export.subject import Subject
+from stress.commands.export.subject import ExportSpec
 from stress.commands.power.probing import build_device
 from stress.commands.replay.command import prepare
 from stress.commands.replay.find import shown
@@ -65,14 +65,14 @@ def _subject(
     device: str | None,
     threads: int | None,
     iterations: int | None,
-) -> Subject:
+) -> ExportSpec:
     name = device or (recorded.device if recorded is not None else "mps")
     count = threads or what.threads
     try:
         scenario = load_scenario(what.ref, threads=count, device_type=name)
     except BrokenScenario as error:
         raise CommandError(shown(error)) from None
-    subject = Subject(scenario, count, iterations, name, env=what.env)
+    subject = ExportSpec(scenario, count, iterations, name, env=what.env)
     if recorded is not None:
         subject = replace(
             subject,

@@ -12,14 +12,14 @@ from stress.commands.export.closure import Closure
 from stress.commands.export.closure import Copied
 from stress.commands.export.glue import SWITCH_INTERVAL
 from stress.commands.export.glue import Glue
-from stress.commands.export.subject import Subject
+from stress.commands.export.subject import ExportSpec
 
 DEADLINE_S = 20
 _ALWAYS = ("threading",)
 _STANDARD = ("faulthandler", "os", "random", "subprocess", "sys", "threading", "time", "unittest")
 
 
-def script(subject: Subject, heading: Sequence[str] = (), deadline_s: int = DEADLINE_S) -> str:
+def script(subject: ExportSpec, heading: Sequence[str] = (), deadline_s: int = DEADLINE_S) -> str:
     """Return a script: it exits with 1 and says what was wrong, dies, or ends after a deadline with all stacks."""
     glue = _glue(subject)
     doc = [*_title(subject), "", *heading, *([""] if heading else [])]
@@ -30,7 +30,7 @@ def script(subject: Subject, heading: Sequence[str] = (), deadline_s: int = DEAD
     return _file(glue, doc, main, {"faulthandler", "sys"})
 
 
-def unittest_file(subject: Subject, heading: Sequence[str] = ()) -> str:
+def unittest_file(subject: ExportSpec, heading: Sequence[str] = ()) -> str:
     """Return a test file that needs torch and the standard library alone."""
     glue = _glue(subject)
     test = _process_test(subject) if subject.is_process else _thread_test(glue)
@@ -38,7 +38,7 @@ def unittest_file(subject: Subject, heading: Sequence[str] = ()) -> str:
     return _file(glue, [*_title(subject), *(["", *heading] if heading else [])], test, modules)
 
 
-def _glue(subject: Subject) -> Glue:
+def _glue(subject: ExportSpec) -> Glue:
     closure = Closure(subject.cls, subject.values(), subject.scenario.plain_members())
     copied = closure.copy()
     if subject.sim is not None and "BatchQueue" in copied.code:
@@ -47,7 +47,7 @@ def _glue(subject: Subject) -> Glue:
     return Glue(subject, copied)
 
 
-def _title(subject: Subject) -> list[str]:
+def _title(subject: ExportSpec) -> list[str]:
     doc = inspect.cleandoc(subject.cls.__doc__ or subject.cls.__name__).splitlines()
     threads = "" if subject.is_process or len(subject.waves) > 1 else f"{subject.waves[0][0]} threads: "
     return [f"{threads}{doc[0]}", *doc[1:]]
@@ -77,7 +77,7 @@ def _doc(lines: Sequence[str]) -> str:
     return text.replace("\\", "\\\\").replace('"""', "'''")
 
 
-def _imports(copied: Copied, body: str, modules: set[str], subject: Subject) -> list[str]:
+def _imports(copied: Copied, body: str, modules: set[str], subject: ExportSpec) -> list[str]:
     """Return the import lines: the scenario's own, and those of the standard library that the text mentions."""
     own = set(copied.imports)
     standard = {
@@ -91,7 +91,7 @@ def _imports(copied: Copied, body: str, modules: set[str], subject: Subject) -> 
     return [*sorted(lines, key=_order), *first, "", *sorted(third, key=_order), ""]
 
 
-def _environment(subject: Subject) -> list[str]:
+def _environment(subject: ExportSpec) -> list[str]:
     if not subject.env:
         return []
     return ["", "import os", ""] + [
@@ -103,7 +103,7 @@ def _order(line: str) -> tuple[bool, str]:
     return line.startswith("from"), line
 
 
-def _device_constant(subject: Subject) -> str:
+def _device_constant(subject: ExportSpec) -> str:
     return f'DEVICE = torch.device("{subject.torch_device}")'
 
 
@@ -174,7 +174,7 @@ def _script_main(glue: Glue, deadline_s: int) -> str:
     return "\n\n\n".join(glue.fit(one.rstrip("\n")) for one in (_difference(glue), main, end))
 
 
-def _process_main(subject: Subject, deadline_s: int) -> str:
+def _process_main(subject: ExportSpec, deadline_s: int) -> str:
     return (
         'if __name__ == "__main__":\n'
         "    faulthandler.enable()\n"
@@ -184,7 +184,7 @@ def _process_main(subject: Subject, deadline_s: int) -> str:
     )
 
 
-def _class_line(subject: Subject) -> list[str]:
+def _class_line(subject: ExportSpec) -> list[str]:
     lines = []
     if subject.torch_device == "mps":
         lines.append('@unittest.skipUnless(torch.backends.mps.is_available(), "needs an MPS device")')
@@ -221,7 +221,7 @@ def _thread_test(glue: Glue) -> str:
     return "\n\n\n".join(glue.fit(one) for one in (text, end))
 
 
-def _check(subject: Subject) -> list[str]:
+def _check(subject: ExportSpec) -> list[str]:
     head = "scenario, got, expected" if subject.compares else "got, expected"
     lines = [
         f"def check(self, {head}):",
@@ -240,7 +240,7 @@ def _check(subject: Subject) -> list[str]:
     return lines
 
 
-def _process_test(subject: Subject) -> str:
+def _process_test(subject: ExportSpec) -> str:
     lines = [
         "def test_its_process_ends_well(self):",
         "    # The subject is how the interpreter ends, so it is a process of its own.",

@@ -12,7 +12,7 @@ from stress.commands import CommandError
 from stress.commands.export.closure import HERE
 from stress.commands.export.closure import Copied
 from stress.commands.export.subject import SEED
-from stress.commands.export.subject import Subject
+from stress.commands.export.subject import ExportSpec
 from stress.model.spec import READBACKS
 
 SWITCH_INTERVAL = "1e-5"
@@ -101,7 +101,7 @@ def pause(frame, event, argument):
 class Glue:
     """Makes the functions of an exported file for one subject."""
 
-    def __init__(self, subject: Subject, copied: Copied) -> None:
+    def __init__(self, subject: ExportSpec, copied: Copied) -> None:
         self.subject, self.copied = subject, copied
         self.many_waves = len(subject.waves) > 1
         if subject.readback not in READBACKS:

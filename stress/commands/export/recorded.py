@@ -6,24 +6,24 @@ import os
 from typing import Any
 
 from stress.commands import CommandError
+from stress.commands.export.subject import ExportSpec
 from stress.commands.export.subject import SimBlock
-from stress.commands.export.subject import Subject
 from stress.commands.replay.find import shown
 from stress.commands.replay.recorded import Recorded
 from stress.commands.replay.repetition import Case
 from stress.commands.replay.resolve import Resolved
 from stress.commands.replay.variables import ALLOWED
-from stress.device.sim.build import Build
+from stress.device.sim.build import SimBuild
 from stress.device.sim.loading import POOL_WAIT_VARIABLE
 from stress.device.sim.settings import SimSettings
 from stress.isolate.device_choice import DeviceInfo
 from stress.model.errors import BrokenScenario
 
 
-def subject_of(recorded: Recorded, what: Resolved, case: Case, device: DeviceInfo) -> Subject:
+def subject_of(recorded: Recorded, what: Resolved, case: Case, device: DeviceInfo) -> ExportSpec:
     """Return the subject of one configuration on the device that is open."""
     sim = device.sim
-    return Subject(
+    return ExportSpec(
         _scenario(case, device.name),
         case.threads,
         case.iterations,
@@ -45,7 +45,7 @@ def _recorded_variables(recorded: Recorded) -> dict[str, str]:
     }
 
 
-def sim_block(settings: SimSettings, build: Build) -> SimBlock:
+def sim_block(settings: SimSettings, build: SimBuild) -> SimBlock:
     """Return what an exported file says to the simulated device. Its order is left to the operating system."""
     plain = SimSettings(settings.design, settings.faults)
     wait_ms = os.environ.get(POOL_WAIT_VARIABLE)

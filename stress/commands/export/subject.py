@@ -33,7 +33,7 @@ class SimBlock:
 
 
 @dataclass(frozen=True)
-class Subject:
+class ExportSpec:
     """Everything that the text of an exported file depends on."""
 
     scenario: Any

@@ -17,7 +17,7 @@ from stress.commands.minimise import report
 from stress.commands.minimise.options import SCRIPT_RUNS_DEFAULT
 from stress.commands.minimise.options import SCRIPT_RUNS_MAX
 from stress.commands.minimise.options import SHARE_MAX
-from stress.commands.minimise.scripts import Measured
+from stress.commands.minimise.scripts import ScriptRate
 from stress.commands.minimise.scripts import measure
 from stress.commands.minimise.search import Search
 from stress.commands.minimise.search import Trial
@@ -111,7 +111,7 @@ def _minimise(search: Search, bench: Bench, until: float, script_runs: int, outp
 
 def _write_script(search: Search, bench: Bench, until: float, runs: int, path: Path) -> bool:
     """Write the script of the smallest configuration whose script fails often enough by itself."""
-    best: tuple[Trial, Measured] | None = None
+    best: tuple[Trial, ScriptRate] | None = None
     deadline_s = DEADLINE_S
     if search.wanted.verdict == Verdict.HANG:  # each run that fails costs all of it
         deadline_s = min(DEADLINE_S, max(HANG_S_MIN, math.ceil(bench.pace_deadline_s())))
@@ -147,7 +147,7 @@ def _retreat(kept: list[Trial]) -> list[Trial]:
     return [kept[index] for index in dict.fromkeys((last, last // 2, 0))]
 
 
-def _rate(measured: Measured) -> float:
+def _rate(measured: ScriptRate) -> float:
     return measured.failures / measured.n if measured.n else 0.0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stress.commands.minimise.candidates import described
-from stress.commands.minimise.scripts import Measured
+from stress.commands.minimise.scripts import ScriptRate
 from stress.commands.minimise.search import Search
 from stress.commands.minimise.search import Trial
 from stress.commands.minimise.sequential import ALPHA
@@ -65,7 +65,7 @@ def others(search: Search) -> str:
     return f"other ends on the way, not counted as this failure: {told}"
 
 
-def script_sentence(measured: Measured, parent: Trial, wanted: str) -> str:
+def script_sentence(measured: ScriptRate, parent: Trial, wanted: str) -> str:
     """Return how often the script failed by itself, beside the recorded configuration."""
     sentence = rate_sentence(measured.failures, measured.n, "the script, by itself, fails")
     ends = {kind: count for kind, count in measured.kinds.items() if kind not in (wanted, Verdict.PASS)}
@@ -73,7 +73,7 @@ def script_sentence(measured: Measured, parent: Trial, wanted: str) -> str:
     return f"{sentence}; recorded configuration: {parent.failures} of {parent.n}{told}"
 
 
-def heading(case: Case, bench: Bench, measured: Measured | None, parent: Trial) -> list[str]:
+def heading(case: Case, bench: Bench, measured: ScriptRate | None, parent: Trial) -> list[str]:
     """Return lines for the script's docstring: what it is, on what it was seen, and how often."""
     recorded = bench.recorded
     where = (

@@ -24,7 +24,7 @@ _HANG = re.compile(r"^Timeout \(", re.MULTILINE)
 
 
 @dataclass
-class Measured:
+class ScriptRate:
     """How often a script failed, and how."""
 
     failures: int = 0
@@ -36,9 +36,9 @@ class Measured:
 
 def measure(
     text: str, wanted: str, rates: Rates, until: float, tell: Callable[[str], None], runs: int
-) -> Measured:
+) -> ScriptRate:
     """Run a script until its rate is decided, and at least `runs` times if it is kept."""
-    measured, test = Measured(), SequentialTest(rates)
+    measured, test = ScriptRate(), SequentialTest(rates)
     with tempfile.TemporaryDirectory(prefix="mps-stress-script-") as folder:
         path = Path(folder) / "script.py"
         path.write_text(text)

@@ -30,7 +30,7 @@ from stress.commands.power.report import text
 from stress.commands.power.runnable import Runnable
 from stress.commands.power.runnable import resolve
 from stress.commands.power.shares import Shares
-from stress.device.sim.build import Build
+from stress.device.sim.build import SimBuild
 from stress.isolate.backend import IsolationError
 from stress.isolate.supervisor import Supervisor
 from stress.record import RecordWriter
@@ -55,7 +55,7 @@ def measure(options: PowerOptions, cwd: Path) -> int:
 
 
 def _measure(
-    options: PowerOptions, build: Build, supervisor: Supervisor, runnables: list[Runnable], started: float
+    options: PowerOptions, build: SimBuild, supervisor: Supervisor, runnables: list[Runnable], started: float
 ) -> Measured:
     designs = list(dict.fromkeys(one.design for one in options.faults))
     probed = {design: probe(supervisor, build, design) for design in designs}
@@ -87,7 +87,7 @@ def _measure(
 
 def _run(
     options: PowerOptions,
-    build: Build,
+    build: SimBuild,
     supervisor: Supervisor,
     writer: RecordWriter,
     measured: Measured,

@@ -15,7 +15,7 @@ from stress.commands.power.allocation import Entry
 from stress.commands.power.allocation import dump
 from stress.commands.power.options import PowerOptions
 from stress.commands.power.subject import Subject
-from stress.device.sim.build import Build
+from stress.device.sim.build import SimBuild
 from stress.device.sim.build import default_builder
 from stress.device.sim.toolchain import BuildError
 from stress.isolate.backend import IsolationError
@@ -39,7 +39,7 @@ class Probed:
     capabilities: frozenset[str]
 
 
-def build_device() -> Build:
+def build_device() -> SimBuild:
     """Return the library of the simulated device, built now if need be."""
     if sys.platform != "linux":
         raise CommandError(f"the simulated device is for Linux only, and this is {sys.platform}")
@@ -49,7 +49,7 @@ def build_device() -> Build:
         raise CommandError(f"the simulated device cannot be built: {error}") from None
 
 
-def probe(supervisor: Supervisor, build: Build, design: str) -> Probed:
+def probe(supervisor: Supervisor, build: SimBuild, design: str) -> Probed:
     """Look at one design in a child."""
     folder = Path(tempfile.mkdtemp(prefix="mps-stress-probe-"))
     spec = ChildSpec(
@@ -76,7 +76,7 @@ def probe(supervisor: Supervisor, build: Build, design: str) -> Probed:
 
 
 def open_records(
-    options: PowerOptions, argv: Sequence[str], build: Build, probed: Probed, entries: Sequence[Entry]
+    options: PowerOptions, argv: Sequence[str], build: SimBuild, probed: Probed, entries: Sequence[Entry]
 ) -> RecordWriter:
     """Create the run's folder with its run record and the allocation, so that `--learn` can read both."""
     try:

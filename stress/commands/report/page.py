@@ -19,8 +19,8 @@ from stress.commands.report.style import STYLE
 from stress.commands.report.throughput import throughput
 from stress.commands.report.trend import trends
 from stress.record.aggregate import Aggregate
+from stress.record.aggregate import DeviceKind
 from stress.record.aggregate import Group
-from stress.record.aggregate import Kind
 from stress.record.aggregate import read_folders
 from stress.record.aggregate.groups import KIND_TEXTS
 from stress.record.aggregate.throughput import Throughput
@@ -91,8 +91,8 @@ def _sanitizer(whole: Aggregate) -> Markup:
     ])  # fmt: skip
 
 
-def _where(kind: Kind) -> str:
-    return " (on the simulated device, not on Metal)" if kind is Kind.SIMULATED else ""
+def _where(kind: DeviceKind) -> str:
+    return " (on the simulated device, not on Metal)" if kind is DeviceKind.SIMULATED else ""
 
 
 def _machines(whole: Aggregate) -> Markup:

@@ -18,8 +18,8 @@ from stress.child.oracle.judge import Judge
 from stress.child.oracle.reference import Reference
 from stress.child.oracle.reference import fingerprint
 from stress.child.tasks import workload_of
-from stress.child.workload import Outcome
 from stress.child.workload import Raised
+from stress.child.workload import StepResult
 from stress.commands.throughput.catalogue import INPUTS_EACH
 from stress.device.devices import open_device
 from stress.model.errors import BrokenScenario
@@ -146,7 +146,7 @@ class Lane:
             [model.reference.full],
             varies_alone=model.reference.varies_alone,
         )
-        outcome = Outcome(*tensor_tree.flatten(part, "the workload"))
+        outcome = StepResult(*tensor_tree.flatten(part, "the workload"))
         judge.judge_one(index, outcome, model.workload.plan.slots[index])
         return judge.result.findings
 

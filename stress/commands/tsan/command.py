@@ -22,7 +22,7 @@ from stress.record import RecordWriter
 from stress.record import RunFolder
 from stress.record import host_environment
 from stress.record import run_id
-from stress.sanitizer.native.case_runner import Bench
+from stress.sanitizer.native.case_runner import NativeRunner
 from stress.sanitizer.native.harness import Harness
 from stress.sanitizer.native.harness import HarnessError
 from stress.sanitizer.native.harness import default_recipe
@@ -52,7 +52,7 @@ def run(options: TsanCommandOptions) -> int:
         return 0
     started = time.monotonic()
     writer = _open_records(options, harness)
-    bench = Bench(
+    runner = NativeRunner(
         harness,
         writer.write,
         writer.side_stem,
@@ -64,7 +64,7 @@ def run(options: TsanCommandOptions) -> int:
     done = _Done(options, harness, str(writer.folder.path))
     status: int | None = None
     try:
-        done.run(bench, cases)
+        done.run(runner, cases)
         status = done.status
     except KeyboardInterrupt:
         status = EXIT_INTERRUPTED
@@ -89,7 +89,7 @@ class _Done:
         self.results: list[CaseResult] = []
         self.tables: list[FaultTable] = []
 
-    def run(self, bench: Bench, cases: Sequence[Case]) -> None:
+    def run(self, runner: NativeRunner, cases: Sequence[Case]) -> None:
         options, listing = self.options, self.harness.listing
         for threads in options.threads:
             if options.faults:
@@ -97,11 +97,11 @@ class _Done:
                 seeded = [one for one in listing.faults.values() if one.case in names]
                 table = FaultTable(threads, options.iterations, self.harness.simulated)
                 self.tables.append(table)
-                faults.measure(bench, table, cases, seeded, options.runs, say)
+                faults.measure(runner, table, cases, seeded, options.runs, say)
                 continue
             for case in cases:
                 self.results.append(
-                    bench.case(case.name, threads, options.iterations, options.runs, fault=options.fault)
+                    runner.case(case.name, threads, options.iterations, options.runs, fault=options.fault)
                 )
                 say(f"{self.results[-1].name}: {self.results[-1].word}")
 

@@ -19,10 +19,10 @@ from rich.table import Table
 
 from stress.model import stats
 from stress.model.verdict import Verdict
-from stress.sanitizer.native.case_runner import Bench
+from stress.sanitizer.native.case_runner import NativeRunner
 from stress.sanitizer.native.listing import DETECTORS
 from stress.sanitizer.native.listing import Case
-from stress.sanitizer.native.listing import Fault
+from stress.sanitizer.native.listing import NativeFault
 from stress.sanitizer.native.result import CaseResult
 
 _WIDTH = 160
@@ -32,7 +32,7 @@ _WIDTH = 160
 class FaultRow:
     """One seeded fault at one number of threads and iterations."""
 
-    fault: Fault
+    fault: NativeFault
     armed: CaseResult
     twin: CaseResult
 
@@ -132,10 +132,10 @@ class FaultTable:
 
 
 def measure(
-    bench: Bench,
+    runner: NativeRunner,
     table: FaultTable,
     cases: Sequence[Case],
-    faults: Sequence[Fault],
+    faults: Sequence[NativeFault],
     runs: int,
     say: Callable[[str], None],
 ) -> None:
@@ -143,15 +143,15 @@ def measure(
     threads, iterations = table.threads, table.iterations
     for case in cases:
         say(f"{case.name}, clean, {threads} x {iterations}")
-        result = bench.case(case.name, threads, iterations, runs)
+        result = runner.case(case.name, threads, iterations, runs)
         (table.unavailable if result.unavailable else table.clean).append(result)
     missing = {one.case for one in table.unavailable}
     for fault in faults:
         if fault.case in missing:
             continue
         say(f"{fault.case} with {fault.name}, {threads} x {iterations}")
-        armed = bench.case(fault.case, threads, iterations, runs, fault=fault.name)
-        twin = bench.case(fault.case, threads, iterations, runs, fault=f"{fault.name}/twin")
+        armed = runner.case(fault.case, threads, iterations, runs, fault=fault.name)
+        twin = runner.case(fault.case, threads, iterations, runs, fault=f"{fault.name}/twin")
         table.faults.append(FaultRow(fault, armed, twin))
 
 

@@ -39,7 +39,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Build:
+class SimBuild:
     """A library that is there, and what it was built for."""
 
     library: Path
@@ -58,7 +58,7 @@ class Build:
 
 
 @dataclass(frozen=True)
-class Builder:
+class SimBuilder:
     """Builds one set of sources for one torch with one compiler."""
 
     sources: Path
@@ -110,15 +110,15 @@ class Builder:
             raise BuildError(f"its sources are not there ({self.sources}): reinstall mps-stress")
         return [f"{path.relative_to(self.sources)} {cache.file_hash(path)}" for path in paths]
 
-    def find(self) -> Build | None:
+    def find(self) -> SimBuild | None:
         """Return the cached build if it is there and undamaged."""
         manifest = cache.read_valid(self.folder, LIBRARY)
         if manifest is None:
             return None
         cache.note_use(self.folder)
-        return Build(self.folder / LIBRARY, manifest["sha256"], self.torch.key)
+        return SimBuild(self.folder / LIBRARY, manifest["sha256"], self.torch.key)
 
-    def ensure(self, say: Say, *, again: bool = False) -> Build:
+    def ensure(self, say: Say, *, again: bool = False) -> SimBuild:
         """Return the build, made now if need be, or with `again` in any case; raise `BuildError` without one."""
         manifest = cache.ensure(
             self.folder,
@@ -127,7 +127,7 @@ class Builder:
             waiting=lambda: say("another process builds the simulated device: waiting for it"),
             again=again,
         )
-        return Build(self.folder / LIBRARY, manifest["sha256"], self.torch.key)
+        return SimBuild(self.folder / LIBRARY, manifest["sha256"], self.torch.key)
 
     def _make(self, work: Path, say: Say) -> dict[str, object]:
         kind = "damaged or unusable, building it again" if self.folder.exists() else "building it"
@@ -172,6 +172,6 @@ class Builder:
         cache.run_compiler(command, self.cache / f"{self.folder.name}.log", self.compiler.version)
 
 
-def default_builder() -> Builder:
+def default_builder() -> SimBuilder:
     """Return the builder of the shipped sources for the installed torch; raise `BuildError` without its needs."""
-    return Builder(shipped("harness"), find_torch(), find_compiler(), cache.cache_folder())
+    return SimBuilder(shipped("harness"), find_torch(), find_compiler(), cache.cache_folder())

@@ -26,7 +26,7 @@ from stress.diagnose.tsan.report import Parsed
 from stress.diagnose.tsan.report import Report
 from stress.diagnose.tsan.report import Stack
 from stress.diagnose.tsan.report import Thread
-from stress.diagnose.tsan.tally import Tally
+from stress.diagnose.tsan.tally import ReportTally
 
 VERSION = 1
 LINE_BYTES_MAX = 4 * 1024 * 1024
@@ -75,7 +75,7 @@ def parse_json_lines(path: Path) -> Parsed:
 
 def parse_json_text(lines: Iterable[str]) -> Parsed:
     """Return the reports in JSON lines; a last line without an end is a process that died while it wrote."""
-    tally = Tally()
+    tally = ReportTally()
     wrong: list[str] = []
     wrong_lines = 0
     cut_off = False

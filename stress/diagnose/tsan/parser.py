@@ -20,7 +20,7 @@ from stress.diagnose.tsan.frames import FRAME_START
 from stress.diagnose.tsan.frames import parse_frame
 from stress.diagnose.tsan.report import Deadly
 from stress.diagnose.tsan.report import Parsed
-from stress.diagnose.tsan.tally import Tally
+from stress.diagnose.tsan.tally import ReportTally
 
 LINE_BYTES_MAX = 64 * 1024
 FATAL_MAX = 100
@@ -63,7 +63,7 @@ class Parser:
     """Takes lines one at a time; `result()` may be asked at any time and closes what is open."""
 
     def __init__(self) -> None:
-        self._tally = Tally()
+        self._tally = ReportTally()
         self._report: ReportAssembly | None = None
         self._deadly_open: DeadlyAssembly | None = None
         self._indent = 0

@@ -25,7 +25,7 @@ class _Rest(TypedDict, total=False):
     cut_off: bool
 
 
-class Tally:
+class ReportTally:
     def __init__(self) -> None:
         self._first: dict[str, Report] = {}
         self._counts: dict[str, int] = {}

@@ -32,7 +32,7 @@ class CallError:
 
 
 @dataclass(slots=True)
-class Lane:
+class ThreadShare:
     """One thread's share of a job. Only that thread writes it while the job runs."""
 
     index: int
@@ -60,7 +60,7 @@ class Job:
         """Take one body per thread; `perturb` makes a thread's perturbation, silent in the `calm` iterations."""
         self.threads = len(bodies)
         self.iterations = iterations
-        self.lanes = [Lane(index) for index in range(self.threads)]
+        self.lanes = [ThreadShare(index) for index in range(self.threads)]
         self.perturbations: list[Perturbation] = []
         self.done = _thread.allocate_lock()
         self.done.acquire()
@@ -93,7 +93,7 @@ class Job:
             if is_last:
                 self.done.release()
 
-    def _loop(self, lane: Lane, perturbation: Perturbation | None) -> None:
+    def _loop(self, lane: ThreadShare, perturbation: Perturbation | None) -> None:
         index = lane.index
         body = self._bodies[index]
         step = current.Step(index, thread_count=self.threads)

@@ -33,7 +33,7 @@ _FRAMEWORK_MODULE = "stress.plugin.ordinary."
 
 
 @dataclass(frozen=True)
-class Judgement:
+class ThreadedOutcome:
     """One test's outcome. `error` is raised in the main thread (None: passed), the rest is for the report."""
 
     error: BaseException | None
@@ -49,7 +49,9 @@ class Leftovers:
     running: Sequence[str] = ()
 
 
-def judge(job: Job, leftovers: Leftovers, *, nodeid: str, context_lines: Sequence[str] = ()) -> Judgement:
+def judge(
+    job: Job, leftovers: Leftovers, *, nodeid: str, context_lines: Sequence[str] = ()
+) -> ThreadedOutcome:
     """Return the outcome of `job`; raise at once what asks to stop the whole run (`pytest.exit`)."""
     errors = sorted((e for lane in job.lanes for e in lane.errors), key=lambda e: (e.iteration, e.thread))
     for call in errors:
@@ -62,16 +64,16 @@ def judge(job: Job, leftovers: Leftovers, *, nodeid: str, context_lines: Sequenc
     extra = _sentences_beyond_calls(job, leftovers)
     if not failures and not extra:
         if not skips:
-            return Judgement(xfails[0].error if xfails else None)
+            return ThreadedOutcome(xfails[0].error if xfails else None)
         if len(skips) == job.calls:
-            return Judgement(as_skip(skips[0].error))
+            return ThreadedOutcome(as_skip(skips[0].error))
         extra = [_mixed(skips, job.calls)]
         skips = []
     headline = _headline(failures, extra, job)
     details = _details(failures, skips, extra, [headline, *context_lines])
     if failures:
-        return Judgement(_presentable(failures[0]), headline, details)
-    return Judgement(pytest.fail.Exception(extra[0], pytrace=False), headline, details)
+        return ThreadedOutcome(_presentable(failures[0]), headline, details)
+    return ThreadedOutcome(pytest.fail.Exception(extra[0], pytrace=False), headline, details)
 
 
 def _is_skip(error: BaseException) -> bool:

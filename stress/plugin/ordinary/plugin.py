@@ -14,7 +14,7 @@ import pytest
 from stress.child.perturb import kept_ready
 from stress.plugin.ordinary import fixtures
 from stress.plugin.ordinary import selection
-from stress.plugin.ordinary.judge import Judgement
+from stress.plugin.ordinary.judge import ThreadedOutcome
 from stress.plugin.ordinary.judge import hide_unless_alone
 from stress.plugin.ordinary.pool import Pool
 from stress.plugin.ordinary.threaded import PROPERTY_CALLS
@@ -223,7 +223,7 @@ class OrdinaryPlugin:
         self._pool.close()
 
 
-def _explain(report: pytest.TestReport, judgement: Judgement) -> None:
+def _explain(report: pytest.TestReport, judgement: ThreadedOutcome) -> None:
     """Put the headline into the one-line summary and the details below the traceback."""
     longrepr: Any = report.longrepr
     crash = getattr(longrepr, "reprcrash", None)

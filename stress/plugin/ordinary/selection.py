@@ -19,14 +19,14 @@ _USAGE = "@pytest.mark.mps_stress(threads=8, iterations=10), both optional whole
 
 
 @dataclass(frozen=True)
-class Plan:
+class ThreadedPlan:
     """How one test runs."""
 
     threads: int
     iterations: int
 
 
-def plan(item: pytest.Function, settings: Settings | None) -> Plan | None:
+def plan(item: pytest.Function, settings: Settings | None) -> ThreadedPlan | None:
     """Return how `item` is to run; None: not from threads, nobody asked for it.
 
     A marker with `threads` always counts. One without takes the largest of `--mps-threads` (a test runs
@@ -39,7 +39,7 @@ def plan(item: pytest.Function, settings: Settings | None) -> Plan | None:
         threads = max(settings.threads)
     if threads is None:
         return None
-    return Plan(threads, iterations or (settings and settings.iterations) or ITERATIONS_DEFAULT)
+    return ThreadedPlan(threads, iterations or (settings and settings.iterations) or ITERATIONS_DEFAULT)
 
 
 def _arguments(item: pytest.Function, marker: pytest.Mark) -> tuple[int | None, int | None]:

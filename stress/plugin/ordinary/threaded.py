@@ -26,14 +26,14 @@ from stress.model.seeds import derive
 from stress.plugin.ordinary import fixtures
 from stress.plugin.ordinary.job import Body
 from stress.plugin.ordinary.job import Job
-from stress.plugin.ordinary.judge import Judgement
 from stress.plugin.ordinary.judge import Leftovers
+from stress.plugin.ordinary.judge import ThreadedOutcome
 from stress.plugin.ordinary.judge import as_skip
 from stress.plugin.ordinary.judge import hide_unless_alone
 from stress.plugin.ordinary.judge import judge
 from stress.plugin.ordinary.pool import Hang
 from stress.plugin.ordinary.pool import Pool
-from stress.plugin.ordinary.selection import Plan
+from stress.plugin.ordinary.selection import ThreadedPlan
 from stress.scenario import current
 
 LINGER_S_MAX = 1.0
@@ -57,9 +57,9 @@ every iteration perturbed a call cost 1.2 times pytest-run-parallel's.
 class Threaded:
     """What the plugin keeps about one item that runs from threads."""
 
-    plan: Plan
+    plan: ThreadedPlan
     instances: list[object] = field(default_factory=list)
-    judgement: Judgement | None = None
+    judgement: ThreadedOutcome | None = None
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,9 @@ def _run(
             running = _lingering(before | set(pool.threads))
     except Hang as hang:
         text = str(hang)
-        state.judgement = Judgement(pytest.fail.Exception(text, pytrace=False), text.splitlines()[0], text)
+        state.judgement = ThreadedOutcome(
+            pytest.fail.Exception(text, pytrace=False), text.splitlines()[0], text
+        )
     else:
         overlap = job.overlap()
         item.user_properties += [(PROPERTY_CALLS, job.calls), (PROPERTY_OVERLAP, round(overlap, 3))]
@@ -157,7 +159,7 @@ def _run(
         raise state.judgement.error
 
 
-def _calm(plan: Plan, seed: int) -> frozenset[int]:
+def _calm(plan: ThreadedPlan, seed: int) -> frozenset[int]:
     """Choose the iterations without perturbation: never the first, when state is cold, and most others."""
     later = list(range(1, plan.iterations))
     draws = Draws("calm", seed)

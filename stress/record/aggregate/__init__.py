@@ -11,9 +11,9 @@ from stress.record.aggregate.cells import Cell
 from stress.record.aggregate.cells import Failure
 from stress.record.aggregate.folders import AggregateError
 from stress.record.aggregate.folders import read_folders
+from stress.record.aggregate.groups import DeviceKind
 from stress.record.aggregate.groups import Group
-from stress.record.aggregate.groups import Kind
 from stress.record.aggregate.runs import Aggregate
 from stress.record.aggregate.runs import RunInfo
 
-__all__ = ["Aggregate", "AggregateError", "Cell", "Failure", "Group", "Kind", "RunInfo", "read_folders"]
+__all__ = ["Aggregate", "AggregateError", "Cell", "DeviceKind", "Failure", "Group", "RunInfo", "read_folders"]

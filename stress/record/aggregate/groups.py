@@ -24,7 +24,7 @@ UNDER_TSAN = "under ThreadSanitizer"
 _DEFAULTS = {"streams": "auto", "perturb": "low", "iterations": None}
 
 
-class Kind(StrEnum):
+class DeviceKind(StrEnum):
     """Which device was behind it: numbers of two kinds are never added."""
 
     REAL = "real"
@@ -38,32 +38,32 @@ class Kind(StrEnum):
     @property
     def is_metal_evidence(self) -> bool:
         """Whether its rates say anything about MPS on a Mac."""
-        return self is Kind.REAL
+        return self is DeviceKind.REAL
 
 
 KIND_TEXTS = {
-    Kind.REAL: "real Apple GPU",
-    Kind.VIRTUAL: "virtual Apple GPU: a smoke test, no evidence",
-    Kind.UNTOLD: "Apple GPU, but the record does not tell whether a virtual one",
-    Kind.CUDA: "CUDA: says nothing about MPS",
-    Kind.CPU: "CPU: says nothing about MPS",
-    Kind.SIMULATED: "simulated device: proves the detector, and says nothing about Metal or a real MPS backend",
-    Kind.NONE: "ordinary tests only: no device was opened",
+    DeviceKind.REAL: "real Apple GPU",
+    DeviceKind.VIRTUAL: "virtual Apple GPU: a smoke test, no evidence",
+    DeviceKind.UNTOLD: "Apple GPU, but the record does not tell whether a virtual one",
+    DeviceKind.CUDA: "CUDA: says nothing about MPS",
+    DeviceKind.CPU: "CPU: says nothing about MPS",
+    DeviceKind.SIMULATED: "simulated device: proves the detector, and says nothing about Metal or a real MPS backend",
+    DeviceKind.NONE: "ordinary tests only: no device was opened",
 }
 
 
 KIND_NAMES = {
-    Kind.REAL: "real Apple GPU",
-    Kind.VIRTUAL: "virtual Apple GPU (no evidence)",
-    Kind.UNTOLD: "Apple GPU, virtual or not is not told",
-    Kind.CUDA: "CUDA (not MPS)",
-    Kind.CPU: "CPU (not MPS)",
-    Kind.SIMULATED: "simulated device (not Metal)",
-    Kind.NONE: "no device",
+    DeviceKind.REAL: "real Apple GPU",
+    DeviceKind.VIRTUAL: "virtual Apple GPU (no evidence)",
+    DeviceKind.UNTOLD: "Apple GPU, virtual or not is not told",
+    DeviceKind.CUDA: "CUDA (not MPS)",
+    DeviceKind.CPU: "CPU (not MPS)",
+    DeviceKind.SIMULATED: "simulated device (not Metal)",
+    DeviceKind.NONE: "no device",
 }
 
 
-class Build(NamedTuple):
+class TorchBuild(NamedTuple):
     """A torch build, told apart from every other one as far as a record allows."""
 
     version: str
@@ -80,10 +80,10 @@ class Build(NamedTuple):
 class Group(NamedTuple):
     """Attempts that may be added."""
 
-    kind: Kind
+    kind: DeviceKind
     machine: str
     """Class of the machine: chip, system, cores; not its name."""
-    build: Build
+    build: TorchBuild
     configuration: tuple[str, ...]
     """Settings and switches other than the defaults, as NAME=VALUE."""
 
@@ -112,15 +112,21 @@ def group_of(record: Mapping[str, object]) -> Group:
     )
 
 
-def kind_of(record: Mapping[str, object]) -> Kind:
+def kind_of(record: Mapping[str, object]) -> DeviceKind:
     """Return the kind of device; whatever smells of simulation is simulated."""
     device = record.get("device")
     if record.get("simulated") is True or device == "sim":
-        return Kind.SIMULATED
+        return DeviceKind.SIMULATED
     if device == "mps":
         is_virtual = _mapping(record.get("environment")).get("paravirtual")
-        return Kind.VIRTUAL if is_virtual is True else Kind.REAL if is_virtual is False else Kind.UNTOLD
-    return {"cuda": Kind.CUDA, "cpu": Kind.CPU}.get(str(device), Kind.NONE)
+        return (
+            DeviceKind.VIRTUAL
+            if is_virtual is True
+            else DeviceKind.REAL
+            if is_virtual is False
+            else DeviceKind.UNTOLD
+        )
+    return {"cuda": DeviceKind.CUDA, "cpu": DeviceKind.CPU}.get(str(device), DeviceKind.NONE)
 
 
 def machine_of(environment: Mapping[str, object]) -> str:
@@ -132,17 +138,17 @@ def machine_of(environment: Mapping[str, object]) -> str:
     return f"{text(environment.get('chip')) or 'chip not told'}, {system}{told}"
 
 
-def build_of(torch: object) -> Build:
+def build_of(torch: object) -> TorchBuild:
     """Return the build that a fingerprint names."""
     fingerprint = _mapping(torch)
     version, commit = text(fingerprint.get("version")), text(fingerprint.get("git"))
     if not version:
-        return Build("not told", "", "")
+        return TorchBuild("not told", "", "")
     file_key = ""
     if _LOCAL_BUILD.search(version) or not commit or commit == "Unknown":
         extension = _mapping(fingerprint.get("extension"))
         file_key = f"{_date(extension.get('modified'))}, {text(extension.get('bytes'))} bytes"
-    return Build(version + (" debug" if fingerprint.get("debug") is True else ""), commit, file_key)
+    return TorchBuild(version + (" debug" if fingerprint.get("debug") is True else ""), commit, file_key)
 
 
 def _configuration(record: Mapping[str, object], env: Mapping[str, object]) -> Iterator[str]:

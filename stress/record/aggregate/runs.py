@@ -16,8 +16,8 @@ from stress.record.aggregate.cells import Cell
 from stress.record.aggregate.cells import Failure
 from stress.record.aggregate.cells import totals
 from stress.record.aggregate.groups import UNDER_TSAN
+from stress.record.aggregate.groups import DeviceKind
 from stress.record.aggregate.groups import Group
-from stress.record.aggregate.groups import Kind
 
 CELLS_MAX = 20_000
 RUNS_MAX = 2_000
@@ -128,14 +128,14 @@ class Aggregate:
     @property
     def groups(self) -> list[Group]:
         """Return the groups that have attempts, real devices first."""
-        order = list(Kind)
+        order = list(DeviceKind)
         found = {group for group, _ in self.cells}
         return sorted(found, key=lambda one: (order.index(one.kind), one))
 
     @property
-    def sanitizer_lines(self) -> Counter[tuple[str, bool, Kind]]:
+    def sanitizer_lines(self) -> Counter[tuple[str, bool, DeviceKind]]:
         """Return (text, whether it is green, kind of device) -> how often: native cases, and scenarios under `--mps-tsan`."""
-        found: Counter[tuple[str, bool, Kind]] = Counter()
+        found: Counter[tuple[str, bool, DeviceKind]] = Counter()
         by_case: dict[tuple[Group, str], list[Sentence]] = defaultdict(list)
         for one in self.sentences:
             if SEEDED not in one.item.rpartition("::")[2]:

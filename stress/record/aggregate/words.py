@@ -11,7 +11,7 @@ from stress.model.verdict import PageClass
 from stress.model.verdict import word_of
 from stress.record.aggregate.cells import Cell
 from stress.record.aggregate.cells import Failure
-from stress.record.aggregate.groups import Kind
+from stress.record.aggregate.groups import DeviceKind
 from stress.record.aggregate.runs import Aggregate
 
 
@@ -60,7 +60,7 @@ def replay_line(one: Failure) -> str:
 def not_shown(whole: Aggregate) -> Iterator[str]:
     """Yield a sentence for each thing that a reader might believe and that the records do not show."""
     kinds = {group.kind for group in whole.groups}
-    if Kind.REAL not in kinds:
+    if DeviceKind.REAL not in kinds:
         yield "anything about a real Apple GPU: no attempt here ran on one"
     for group in whole.groups:
         cells = whole.of(group)

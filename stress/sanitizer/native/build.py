@@ -58,7 +58,7 @@ class Program:
 
 
 @dataclass(frozen=True)
-class Builder:
+class NativeBuilder:
     """Builds one recipe with one toolchain."""
 
     recipe: Recipe

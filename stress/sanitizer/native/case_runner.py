@@ -17,8 +17,8 @@ from stress.record.writer import serial_of
 from stress.sanitizer.native import controls
 from stress.sanitizer.native.controls import Controls
 from stress.sanitizer.native.harness import Harness
-from stress.sanitizer.native.judge import Asked
 from stress.sanitizer.native.judge import JudgedRun
+from stress.sanitizer.native.judge import RunRequest
 from stress.sanitizer.native.judge import judge
 from stress.sanitizer.native.listing import CANARIES
 from stress.sanitizer.native.listing import CONTROLS
@@ -34,7 +34,7 @@ Record = Callable[..., object]
 
 
 @dataclass
-class Bench:
+class NativeRunner:
     """Runs cases of `harness`; every run is on record before it starts."""
 
     harness: Harness
@@ -60,7 +60,7 @@ class Bench:
         if key not in self._controls:
             runs = {}
             for name in CONTROLS:
-                asked = Asked(name, threads, iterations, self._seed(name, 0))
+                asked = RunRequest(name, threads, iterations, self._seed(name, 0))
                 runs[name] = self.run(self.item(name, threads), asked, 0)
             found = controls.from_runs(runs, self.harness.listing.controls)
             for name, judged in runs.items():
@@ -85,7 +85,7 @@ class Bench:
             self.root_seed,
         )
         for number in range(runs):
-            asked = Asked(name, threads, iterations, self._seed(name, number), fault)
+            asked = RunRequest(name, threads, iterations, self._seed(name, number), fault)
             result.runs.append(self.run(item, asked, number))
             if result.unavailable:
                 break
@@ -97,7 +97,7 @@ class Bench:
         self._record_item(result)
         return result
 
-    def run(self, item: str, asked: Asked, number: int) -> JudgedRun:
+    def run(self, item: str, asked: RunRequest, number: int) -> JudgedRun:
         """Run once; raise `StartError` where the program cannot be started."""
         command = [str(self.harness.program.path), *asked.arguments()]
         stem = self.side_stem()

@@ -12,7 +12,7 @@ from pathlib import Path
 from stress.device.sim.toolchain import BuildError
 from stress.model.shipped import shipped
 from stress.sanitizer.native import controls
-from stress.sanitizer.native.build import Builder
+from stress.sanitizer.native.build import NativeBuilder
 from stress.sanitizer.native.build import Program
 from stress.sanitizer.native.controls import Audit
 from stress.sanitizer.native.listing import Listing
@@ -65,7 +65,7 @@ class Harness:
             recipe = Recipe.load(recipe_path)
             toolchain = find_toolchain()
             options = TsanOptions.make(toolchain, recipe.suppressions, os.environ.get(VARIABLE, ""))
-            program = Builder(recipe, toolchain).ensure(say)
+            program = NativeBuilder(recipe, toolchain).ensure(say)
             return cls.of(program, toolchain, options)
         except ToolchainError as error:
             raise NoToolchainError(str(error)) from None

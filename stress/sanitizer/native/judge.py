@@ -34,7 +34,7 @@ _ASSERTION = re.compile(r"failed assertion|BUG IN CLIENT OF LIBDISPATCH")
 
 
 @dataclass(frozen=True)
-class Asked:
+class RunRequest:
     """What a run was asked to do."""
 
     case: str
@@ -59,7 +59,7 @@ class Asked:
 class JudgedRun:
     """The verdict of one run and the evidence for it."""
 
-    asked: Asked
+    asked: RunRequest
     ran: Ran
     told: Told
     verdict: Verdict
@@ -95,7 +95,7 @@ class JudgedRun:
         return word_of(self.verdict, signal=name)
 
 
-def judge(asked: Asked, ran: Ran) -> JudgedRun:
+def judge(asked: RunRequest, ran: Ran) -> JudgedRun:
     """Return the verdict of a run, without regard to the controls."""
     told = read_told(ran.stdout)
     judged = JudgedRun(asked, ran, told, Verdict.PASS, "")
@@ -211,7 +211,7 @@ def _amiss(judged: JudgedRun) -> list[str]:
     return reasons
 
 
-def _told_amiss(told: Told, asked: Asked, *, ended_badly: bool) -> list[str]:
+def _told_amiss(told: Told, asked: RunRequest, *, ended_badly: bool) -> list[str]:
     """Return what is wrong with what the program says it did."""
     start, end = told.start, told.end
     if start is None:

@@ -41,7 +41,7 @@ class Control:
 
 
 @dataclass(frozen=True)
-class Fault:
+class NativeFault:
     """A seeded fault, with the detector that must find it, declared before any run."""
 
     name: str
@@ -56,7 +56,7 @@ class Listing:
 
     cases: Mapping[str, Case]
     controls: Mapping[str, Control]
-    faults: Mapping[str, Fault]
+    faults: Mapping[str, NativeFault]
 
     def require_case(self, name: str) -> Case:
         """Return the case; raise `ListingError` with the known names."""
@@ -66,7 +66,7 @@ class Listing:
             raise ListingError(f"there is no case {name!r}; known are {', '.join(self.cases)}")
         return self.cases[name]
 
-    def require_fault(self, name: str) -> Fault:
+    def require_fault(self, name: str) -> NativeFault:
         """Return the fault; raise `ListingError` with the known names."""
         if name not in self.faults:
             known = ", ".join(self.faults) or "none"
@@ -78,7 +78,7 @@ def read_listing(text: str) -> Listing:
     """Return what `--list` printed; raise `ListingError`."""
     cases: dict[str, Case] = {}
     controls: dict[str, Control] = {}
-    faults: dict[str, Fault] = {}
+    faults: dict[str, NativeFault] = {}
     for data in objects(text):
         try:
             name, about = str(data["name"]), str(data.get("about", ""))
@@ -88,7 +88,7 @@ def read_listing(text: str) -> Listing:
             elif data["kind"] == "control":
                 controls[name] = Control(name, about, str(data.get("variable", "")))
             elif data["kind"] == "fault":
-                faults[name] = Fault(name, str(data["case"]), str(data["detector"]), about)
+                faults[name] = NativeFault(name, str(data["case"]), str(data["detector"]), about)
         except (KeyError, TypeError, ValueError) as error:
             raise ListingError(f"a line of --list cannot be used ({error!r}): {str(data)[:200]}") from None
     if not cases:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from stress.device.sim import cache
 from stress.device.sim.build import LIBRARY
-from stress.device.sim.build import Build
-from stress.device.sim.build import Builder
 from stress.device.sim.build import Say
+from stress.device.sim.build import SimBuild
+from stress.device.sim.build import SimBuilder
 from stress.device.sim.toolchain import BuildError
 from stress.device.sim.toolchain import Compiler
 from stress.device.sim.toolchain import find_torch
@@ -34,7 +34,7 @@ _PRELOADED_FLAGS = (
 
 
 @dataclass(frozen=True)
-class TsanBuild(Build):
+class TsanBuild(SimBuild):
     """An instrumented library."""
 
     units: int = 0
@@ -59,7 +59,7 @@ class TsanBuild(Build):
 
 
 @dataclass(frozen=True)
-class TsanBuilder(Builder):
+class TsanBuilder(SimBuilder):
     """Builds the device's sources with clang and ThreadSanitizer."""
 
     flags: tuple[str, ...] = _FLAGS

@@ -46,7 +46,7 @@ _PYTHON = {
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TsanResult:
     """What ThreadSanitizer said about one child."""
 
     parsed: Parsed
@@ -121,7 +121,7 @@ class Children:
     def _in_flight(self) -> Path:
         return self.folder / "in-flight"
 
-    def collect(self, pid: int, stderr: Path, keep_as: Path) -> Outcome:
+    def collect(self, pid: int, stderr: Path, keep_as: Path) -> TsanResult:
         """Read what the child with this pid left; its text is moved to `keep_as`."""
         log, in_flight = (one.with_name(f"{one.name}.{pid}") for one in (self._log, self._in_flight))
         parsed = parse_file(log) if log.is_file() else Parsed()
@@ -134,7 +134,7 @@ class Children:
         if log.is_file():
             _move(log, keep_as)
         in_flight.unlink(missing_ok=True)
-        return Outcome(parsed, tuple(findings), self.reasons, self.units)
+        return TsanResult(parsed, tuple(findings), self.reasons, self.units)
 
     def to_data(self) -> dict[str, object]:
         """Return what the run's record says about it."""
