@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from stress.isolate.attempt import Attempt
+from stress.model.spec import DEADLINE_S_DEFAULT
 from stress.model.spec import ScenarioRef
 from stress.model.verdict import Verdict
 
@@ -110,6 +111,6 @@ def command_line(run: Run, spec: ItemSpec) -> str:
         parts.append("--mps-operator=" + ",".join(map(str, settings.operators)))
     parts.append(f"--mps-perturb={settings.perturb}")
     parts += ["--mps-tsan"] if settings.tsan else []
-    if settings.deadline_s != 60.0:
+    if settings.deadline_s != DEADLINE_S_DEFAULT:
         parts.append(f"--mps-deadline={settings.deadline_s:g}")
     return shlex.join(parts)

@@ -17,12 +17,12 @@ import pytest
 from stress.device import operator_patch
 from stress.device.sim import settings as sim_settings
 from stress.device.sim.settings import SimSettings
+from stress.model.spec import DEADLINE_S_DEFAULT
 from stress.plugin.option_table import NAMES
 from stress.plugin.option_table import dest
 from stress.plugin.settings import ATTEMPTS_DEFAULT
 from stress.plugin.settings import ATTEMPTS_FULL_DEFAULT
 from stress.plugin.settings import COUNT_MAX
-from stress.plugin.settings import DEADLINE_S_DEFAULT
 from stress.plugin.settings import PERTURB_LEVELS
 from stress.plugin.settings import PROFILES
 from stress.plugin.settings import SECONDS_MAX
