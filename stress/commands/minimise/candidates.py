@@ -15,6 +15,7 @@ from stress.commands.replay.resolve import Resolved
 from stress.model.text import count
 from stress.scenario.scenario import ProcessScenario
 from stress.scenario.scenario import waves_of
+from stress.scenario.sequences.generated import GeneratedScenario
 from stress.scenario.variants import value_id
 
 THREADS_LEAST = 2
@@ -150,7 +151,8 @@ class Axes:
                     break
 
     def _reducible(self) -> None:
-        for name in self._what.cls.reducible:
+        cls = self._what.cls
+        for name in cls.reducible if issubclass(cls, GeneratedScenario) else ():
             self._shorten(name)
 
     def _shorten(self, name: str) -> None:
