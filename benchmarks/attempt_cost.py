@@ -17,6 +17,7 @@ from pathlib import Path
 from stress.device.sim.build import default_builder
 from stress.device.sim.settings import SimSettings
 from stress.device.sim.toolchain import BuildError
+from stress.isolate.backend import can_fork
 from stress.isolate.supervisor import ChildRun
 from stress.isolate.supervisor import Supervisor
 from stress.model.blackbox import BlackBox
@@ -61,7 +62,7 @@ def main() -> None:
             supervisor.close()
         simulated = simulated_attempts(folder)
         stamp_us = stamps(folder)
-    print(f"start method: {supervisor.start_method}; {ROUNDS} rounds; 8 threads x 1 iteration")
+    print(f"start method: {'fork' if can_fork() else 'spawn'}; {ROUNDS} rounds; 8 threads x 1 iteration")
     show("attempt beyond its own work", fresh, "ms", "at most 60")
     show("the attempt after a crash", after_crash, "ms", "as any other")
     if simulated:

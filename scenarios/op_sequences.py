@@ -11,13 +11,13 @@ from typing import ClassVar
 
 import torch
 
-from stress import Scenario
 from stress.scenario.sequences import numbers
 from stress.scenario.sequences import program
 from stress.scenario.sequences.catalogue import LANES
+from stress.scenario.sequences.generated import GeneratedScenario
 
 
-class RandomSequences(Scenario):
+class RandomSequences(GeneratedScenario):
     """Even threads run one random sequence of operators, odd ones another, with weights that all of them share."""
 
     origin = (

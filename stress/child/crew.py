@@ -57,7 +57,6 @@ class CrewResult:
     outcomes: list[StepResult | None]
     findings: list[Finding] = field(default_factory=list)
     main_steps: int = 0
-    crew_s: float = 0.0
     threads_peak: int = 0
     perturbation: dict[str, float] = field(default_factory=dict)
 
@@ -97,7 +96,6 @@ class Crew:
         interval = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         watch = _ForeignThreads()
-        started = time.perf_counter()
         try:
             with watch:
                 first_worker = 0
@@ -108,7 +106,6 @@ class Crew:
                 self._check_leaks(before)
         finally:
             sys.setswitchinterval(interval)
-        self.result.crew_s = time.perf_counter() - started
         self.result.findings += watch.findings
         return self.result
 

@@ -13,9 +13,8 @@ from stress.commands import CommandError
 from stress.device.sim.settings import SimSettings
 from stress.device.sim.settings import choose_design
 from stress.device.sim.settings import parse_faults
+from stress.plugin.settings import SECONDS_MAX
 from stress.scenario.capabilities import DEVICES
-
-SECONDS_MAX = 10.0**7
 
 
 def seconds(text: str, option: str = "--seconds") -> float:

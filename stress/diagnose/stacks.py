@@ -52,7 +52,6 @@ class ThreadStack:
     frames: list[StackFrame] = field(default_factory=list)
     c_frames: list[str] = field(default_factory=list)
     """Native frames (Python 3.14), as "file at symbol+offset"."""
-    truncated: bool = False
 
 
 def parse_dumps(text: str) -> list[list[ThreadStack]]:
@@ -135,7 +134,6 @@ def _current(threads: Sequence[ThreadStack]) -> ThreadStack | None:
 def _body(thread: ThreadStack, line: str, *, native: bool) -> bool:
     """Add a line to the thread it belongs to; return whether it belongs to it."""
     if line in _CUT:
-        thread.truncated = True
         return True
     if native:
         found = _C_FRAME.match(line)

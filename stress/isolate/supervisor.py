@@ -87,10 +87,6 @@ class Supervisor:
         self._server = ForkServer(sim_library, python, preload)
         self._spawner = Spawner(sim_library, python, tsan.env() if tsan is not None else {})
 
-    @property
-    def start_method(self) -> str:
-        return "fork" if self._forks else "spawn"
-
     def warm_up(self) -> None:
         """Start what takes long to start, without waiting for it."""
         (self._server if self._forks else self._spawner).warm_up()

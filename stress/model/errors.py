@@ -11,9 +11,5 @@ class Inconclusive(Exception):
     """The attempt cannot tell anything; the text says why."""
 
 
-class SkipScenario(Exception):
-    """The scenario does not apply here; the text says why."""
-
-
 class LibraryError(Exception):
     """The simulated device's library cannot be loaded into this torch."""

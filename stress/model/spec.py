@@ -9,6 +9,10 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
+DEADLINE_S_DEFAULT = 60.0
+HANGS_MAX = 2
+"""An item stops after so many hangs: each costs a whole deadline, and says no more than the one before."""
+
 READBACKS = ("every", "end", "digest", "every-4th")
 """When outputs are read back: a seeded axis, because reading serialises and keeping prevents memory reuse."""
 
@@ -76,7 +80,7 @@ class ChildSpec:
     """Files written by reference children; the first is that of the item's own environment."""
     device_only: bool = False
     """For a reference in another environment: the device's runs without the CPU's."""
-    deadline_s: float = 60.0
+    deadline_s: float = DEADLINE_S_DEFAULT
     stall_s: float = 0.0
     """End the child before its deadline once every thread has slept for so long; 0 for never."""
     sys_path: tuple[str, ...] = ()

@@ -1,8 +1,9 @@
-"""Failure rates and what may be claimed from them: Wilson, Clopper-Pearson, Fisher, Poisson, confidence sentences.
+"""Failure rates and what may be claimed from them: Wilson, Fisher, Holm, Poisson, confidence sentences.
 
 Standard library only: scipy is a wheel of 35 MB for four formulas (the tests compare with it). The unit of
 every `n` here is an attempt, one process: iterations in one process share caches and are not independent.
-Show Wilson, which is near the nominal coverage; claim with Clopper-Pearson, which never falls below it.
+A rate is shown with Wilson's interval, which is near the nominal coverage. What no failure in `n` attempts excludes is
+claimed with the exact one-sided bound (`failure_rate_bound`), which never falls below it.
 """
 
 from __future__ import annotations
@@ -34,33 +35,12 @@ def wilson(failures: int, n: int, confidence: float = CONFIDENCE_DEFAULT) -> tup
     return (low, high)
 
 
-def clopper_pearson(failures: int, n: int, confidence: float = CONFIDENCE_DEFAULT) -> tuple[float, float]:
-    """Return the exact two-sided binomial interval of a rate; (0, 1) when nothing was tried."""
-    _check(failures, n, confidence)
-    tail = (1 - confidence) / 2
-    low = 0.0
-    high = 1.0
-    if failures > 0:
-        low = _root(lambda p: 1 - _binomial_cdf(failures - 1, n, p) - tail)
-    if failures < n:
-        high = _root(lambda p: tail - _binomial_cdf(failures, n, p))
-    return (low, high)
-
-
 def failure_rate_bound(n: int, confidence: float = CONFIDENCE_DEFAULT) -> float:
     """Return the one-sided upper bound of the failure rate after 0 failures in `n` attempts."""
     _check(0, n, confidence)
     if n == 0:
         return 1.0
     return -math.expm1(math.log1p(-confidence) / n)
-
-
-def attempts_needed(rate: float, confidence: float = CONFIDENCE_DEFAULT) -> int:
-    """Return how many attempts without a failure show that the failure rate is below `rate`."""
-    _check(0, 0, confidence)
-    if not 0 < rate < 1:
-        raise ValueError(f"rate {rate} is not between 0 and 1")
-    return math.ceil(math.log1p(-confidence) / math.log1p(-rate))
 
 
 def fisher_one_sided(a_fail: int, a_n: int, b_fail: int, b_n: int) -> float:
@@ -214,18 +194,6 @@ def _gamma_cdf(x: float, shape: int) -> float:
     """Return P(X <= x), x > 0: at least `shape` events of a unit Poisson process came before x."""
     log_x = math.log(x)
     return 1.0 - math.fsum(math.exp(i * log_x - x - math.lgamma(i + 1)) for i in range(shape))
-
-
-def _binomial_cdf(k: int, n: int, p: float) -> float:
-    """Return P(X <= k) for X ~ Binomial(n, p), 0 < p < 1."""
-    # Logarithms, because comb(n, i) does not fit a float from n = 1030 on.
-    log_p = math.log(p)
-    log_q = math.log1p(-p)
-    log_n = math.lgamma(n + 1)
-    return math.fsum(
-        math.exp(log_n - math.lgamma(i + 1) - math.lgamma(n - i + 1) + i * log_p + (n - i) * log_q)
-        for i in range(k + 1)
-    )
 
 
 def _root(rising: Callable[[float], float]) -> float:

@@ -22,6 +22,7 @@ from stress.isolate.backend import IsolationError
 from stress.isolate.supervisor import ChildRun
 from stress.model import seeds
 from stress.model.plan import Plan
+from stress.model.spec import HANGS_MAX
 from stress.model.spec import READBACKS
 from stress.model.spec import ChildSpec
 from stress.model.spec import ScenarioRef
@@ -37,8 +38,6 @@ from stress.scenario.scenario import ProcessScenario
 from stress.scenario.scenario import overrides
 from stress.scenario.scenario import waves_of
 
-HANGS_MAX = 2
-"""An item stops after this many hangs: each costs a whole deadline."""
 REFERENCE_DEADLINE_FACTOR = 2.0
 
 

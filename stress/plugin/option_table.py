@@ -12,11 +12,11 @@ import pytest
 from stress.device import operator_patch
 from stress.device.sim import settings as sim_settings
 from stress.device.sim.zoo import DESIGNS
+from stress.model.spec import DEADLINE_S_DEFAULT
 from stress.plugin import option_values as values
 from stress.plugin.option_values import Given
 from stress.plugin.settings import ATTEMPTS_DEFAULT
 from stress.plugin.settings import ATTEMPTS_FULL_DEFAULT
-from stress.plugin.settings import DEADLINE_S_DEFAULT
 from stress.plugin.settings import PERTURB_LEVELS
 from stress.plugin.settings import PROFILES
 from stress.plugin.settings import STREAMS

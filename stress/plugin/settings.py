@@ -18,7 +18,6 @@ PERTURB_LEVELS = ("off", "low", "high")
 ATTEMPTS_DEFAULT = 5
 ATTEMPTS_FULL_DEFAULT = 20
 PROFILES = ("quick", "full")
-DEADLINE_S_DEFAULT = 60.0
 THREADS_MAX = 1024
 """More is a slip of the finger: no machine has so many cores, and many cannot start so many threads."""
 COUNT_MAX = 10**9

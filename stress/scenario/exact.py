@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import torch
 
-COUNT_MAX = 1 << 40
+_WRONG_MAX = 1 << 40
 
 
 def shift_matrix(size: int) -> torch.Tensor:
@@ -38,4 +38,4 @@ def count_wrong(got: torch.Tensor, value: float) -> torch.Tensor:
 
 def total(counts: Iterable[torch.Tensor]) -> int:
     """Read counts back and add them up. Each is memory of the device, too, and may hold anything: none is huge."""
-    return sum(max(-COUNT_MAX, min(int(one), COUNT_MAX)) for one in counts)
+    return sum(max(-_WRONG_MAX, min(int(one), _WRONG_MAX)) for one in counts)

@@ -54,26 +54,11 @@ class _Base:
     canary: ClassVar[bool] = False
     """A planted fault: this scenario must fail, and passing is the failure."""
 
-    reducible: ClassVar[Sequence[str]] = ()
-    """Attributes that hold a list of JSON values, such as the operators of a sequence, of which `mps-stress minimise`
-    may leave out elements: it sets the shorter list as an attribute of the instance, after the parameters."""
-
-    def plain_members(self) -> Mapping[str, str]:
-        """Return method -> source: what stands in exported code in place of methods that make their code while they run.
-
-        The source under "" goes above the class; it imports what it needs.
-        """
-        return {}
-
     threads: int
     """The item's thread count; set by the framework before any method is called."""
 
     device_type: str
     """`"mps"`, `"cuda"` or `"cpu"`; set by the framework before any method is called."""
-
-    def as_code(self) -> str:
-        """Return what the threads run as plain torch code, to be shown with a failure; "" where the file says it."""
-        return ""
 
 
 class Scenario(_Base):

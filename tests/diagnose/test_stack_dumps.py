@@ -139,8 +139,6 @@ class TestText:
             "/usr/bin/python3.14 at _Py_DumpStack+0x48 [0x5581]",
             "/usr/lib/libtorch_cpu.so at +0x1f2e3 [0x7f00]",
         ]
-        assert stacks[2].truncated
-        assert not stacks[0].truncated
         assert [line for line in NEW_PYTHON.splitlines() if line and not is_noise(line)] == []
 
     def test_summary_says_equal_stacks_once(self) -> None:

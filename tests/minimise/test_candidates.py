@@ -18,6 +18,7 @@ from stress.commands.replay.resolve import resolve_name
 
 SOURCE = """\
 from stress import Scenario
+from stress.scenario.sequences.generated import GeneratedScenario
 
 class Plain(Scenario):
     params = {"size": [64, 4, 16], "kind": ["a", "b"]}
@@ -31,7 +32,7 @@ class Waves(Plain):
     batch = 1
     waves = ((4, 10), (8, 10), (2, 10), (8, 10))
 
-class Sequence(Scenario):
+class Sequence(GeneratedScenario):
     reducible = ("ops",)
     ops = ("a", "b", "c", "d", "e", "f", "g")
     iterations = 1

@@ -16,6 +16,7 @@ import pytest
 from stress.commands.report.html import escape
 from stress.commands.report.html import tag
 from stress.commands.report.page import page_of
+from stress.model.verdict import Verdict
 from tests.made_records import MAC
 from tests.made_records import Made
 from tests.made_records import hostile_strings
@@ -161,6 +162,10 @@ class TestWhatStandsOnIt:
     def test_what_is_not_shown_is_told(self, text: str) -> None:
         assert "that planted faults are found on simulated, AMD EPYC, Linux, 2 cores" in text
         assert "would pass on one thread: no control ran" in text
+
+    def test_a_word_says_its_meaning(self, page: str) -> None:
+        for verdict in (Verdict.PASS, Verdict.CRASH):
+            assert re.search(rf'title="{re.escape(verdict.meaning)}">{verdict.word}\b', page)
 
     def test_links_lead_to_where_a_signature_was_reported_and_nowhere_else(self, page: str) -> None:
         links = Checked(page).links

@@ -278,7 +278,6 @@ class TestShares:
         assert shares.take(8.0) == pytest.approx(1.0)
         now = 101.0
         assert shares.left_s == 0.0
-        assert shares.is_up
 
     def test_what_is_reserved_keeps_its_fair_share(self) -> None:
         shares = Shares(100.0, 10.0, lambda: 0.0)

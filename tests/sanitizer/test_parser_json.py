@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from stress.diagnose.tsan.json_lines import parse_json_lines
+from stress.diagnose.tsan.json_lines import LINE_BYTES_MAX
+from stress.diagnose.tsan.json_lines import VERSION
 from stress.diagnose.tsan.json_lines import parse_json_text
 from stress.diagnose.tsan.json_lines import report_from_json
-from stress.diagnose.tsan.json_lines import report_to_json
 from stress.diagnose.tsan.parser import parse_file
+from stress.diagnose.tsan.parser import text_lines
 from stress.diagnose.tsan.report import Parsed
 from stress.diagnose.tsan.report import Report
 
@@ -22,6 +24,29 @@ CASES = sorted(path.stem for path in (REPORTS / "clang-19").glob("*.txt"))
 # What the debugging API does not tell: build ids, locks held, a global's size and module, the size that it gives to an
 # access of a tagged object, the number of a signal; and what only the text's words hold.
 _TEXT_ALONE = frozenset({"build_id", "header", "summary", "type", "signal", "object_type"})
+
+
+def parse_json_lines(path: Path) -> Parsed:
+    with path.open("rb") as file:
+        return parse_json_text(text_lines(file, bytes_max=LINE_BYTES_MAX))
+
+
+def report_to_json(report: Report) -> dict[str, object]:
+    """Return a report as on_report.cpp would write it; what is None or empty is left out."""
+    return {"v": VERSION, "kind": report.kind, **_compact(asdict(report))}
+
+
+def _compact(value: Mapping[str, object]) -> dict[str, object]:
+    kept: dict[str, object] = {}
+    for key, one in value.items():
+        if isinstance(one, Mapping):
+            kept[key] = _compact(one)
+        elif isinstance(one, tuple | list):
+            if one or key == "mutexes":  # No lock held is something else than not known.
+                kept[key] = [_compact(each) if isinstance(each, Mapping) else each for each in one]
+        elif one is not None and one is not False:
+            kept[key] = one
+    return kept
 
 
 def comparable(report: Report) -> object:
@@ -84,6 +109,15 @@ class TestDamage:
             '{"v":1,"kind":"data-race","stacks":[{"frames":[7]}]}',
             '{"v":1,"kind":"data-race","stacks":[{"access":{"size":4}}]}',
             '{"v":1,"kind":"data-race","threads":[{"name":"x"}]}',
+            '{"v":1,"kind":"data-race","threads":[{"id":true}]}',
+            '{"v":1,"kind":"data-race","threads":[{"id":1,"running":1}]}',
+            '{"v":1,"kind":"data-race","stacks":[{"access":[4]}]}',
+            '{"v":1,"kind":"data-race","stacks":[{"access":{"address":4,"mutexes":[7]}}]}',
+            '{"v":1,"kind":"data-race","summary":{"a":1}}',
+            '{"v":1,"kind":"data-race","type":["x"]}',
+            '{"v":1,"kind":["data-race"]}',
+            '{"v":true,"kind":"data-race"}',
+            '{"v":1,"kind":"data-race","mutexes":[' + "{}," * 1000 + "{}]}",
             '{"v":1,"kind":"data-race","stacks":' + "[" * 100_000,
         ],
     )
@@ -102,3 +136,11 @@ class TestDamage:
             ['{"v":1,"kind":"data-race","stacks":[{"frames":[{"function":"a\\ud800b"}]}]}\n']
         )
         assert parsed.reports[0].stacks[0].frames[0].function == "a?b"
+
+    def test_what_is_not_told_is_the_default(self) -> None:
+        line = '{"v":1,"kind":"data-race","stacks":[{"kind":""}],"mutexes":[{}],"locations":[{"x":[7]}],"pid":null,"count":-3}\n'
+        (report,) = parse_json_text([line]).reports
+        assert (report.type, report.pid, report.count) == ("data race", None, 1)
+        assert [one.kind for one in report.stacks] == ["event"]
+        assert [one.id for one in report.mutexes] == ["M?"]
+        assert [one.kind for one in report.locations] == ["?"]

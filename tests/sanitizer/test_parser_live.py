@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from stress.diagnose.tsan.json_lines import parse_json_lines
 from stress.diagnose.tsan.parser import parse_lines
 from stress.sanitizer.toolchain import Toolchain
 from tests.sanitizer.record import build
 from tests.sanitizer.record import cases
 from tests.sanitizer.record import run
 from tests.sanitizer.test_parser_json import assert_routes_agree
+from tests.sanitizer.test_parser_json import parse_json_lines
 
 THREADS_OF_CROWD = 8
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from stress.commands import shared_options
+from stress.record.folder import RESULTS_DEFAULT
 from stress.scenario.capabilities import DEVICES
 
 
@@ -54,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="kill an attempt after this long and call it a hang (default 60)",
     )
     parser.add_argument(
-        "--results", metavar="DIR", default="results/runs", help="where records go (results/runs)"
+        "--results", metavar="DIR", default=RESULTS_DEFAULT, help=f"where records go ({RESULTS_DEFAULT})"
     )
     parser.add_argument(
         "--disk-mb",

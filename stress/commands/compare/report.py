@@ -128,7 +128,7 @@ def _clean(rows: Sequence[Row]) -> list[str]:
     """Return one line per number of attempts in which neither side failed, with what would have gone unseen."""
     found = Counter(row.new.counted for row in rows if row.answer == PairResult.CLEAN)
     return [
-        f"{items} item{'s' * (items != 1)}: no failure on either side; NEW's {counted} attempts each exclude rates of "
+        f"{count(items, 'item')}: no failure on either side; NEW's {counted} attempts each exclude rates of "
         f"{100 * stats.failure_rate_bound(counted):.2g} % and more"
         for counted, items in sorted(found.items(), reverse=True)
     ]
@@ -150,7 +150,7 @@ def _names(names: Sequence[Named]) -> list[str]:
         known = "known" if one.is_known else "not in results/known"
         lines.append(
             f"{what}{surely}: {one_line(one.name)} ({known}): BASE {one.base}/{one.base_counted}, "
-            f"NEW {one.new}/{one.new_counted} in {len(one.items)} item{'s' * (len(one.items) != 1)}"
+            f"NEW {one.new}/{one.new_counted} in {count(len(one.items), 'item')}"
         )
     if len(names) > NAMES_SHOWN:
         lines.append(f"... and {len(names) - NAMES_SHOWN} more names of failures (--json has all)")

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 
+from stress.record.folder import RESULTS_DEFAULT
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--torch-source", metavar="DIR", help="compare the installed torch with this tree's commit"
     )
     parser.add_argument(
-        "--results", metavar="DIR", default="results/runs", help="where records will go (results/runs)"
+        "--results", metavar="DIR", default=RESULTS_DEFAULT, help=f"where records will go ({RESULTS_DEFAULT})"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")

@@ -43,6 +43,7 @@ from stress.record.aggregate import DeviceKind
 from stress.record.aggregate import read_folders
 from stress.record.aggregate.throughput import Throughput
 from stress.record.aggregate.words import not_shown
+from stress.record.folder import RESULTS_DEFAULT
 
 FILES_SHOWN = 60
 ROWS_SHOWN = 200
@@ -61,7 +62,7 @@ class EvidenceRequest:
     """(role, interpreter) under which upstream's own tests are run first."""
     draft: str | None = None
     """One of `stress.commands.evidence.draft.KINDS`, in place of the whole document."""
-    results: Path = Path("results/runs")
+    results: Path = Path(RESULTS_DEFAULT)
     """Where the records of those tests go."""
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 
+from stress.record.folder import RESULTS_DEFAULT
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs", metavar="RUN", nargs="+", help="run folders, or folders of run folders")
@@ -38,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--results",
         metavar="DIR",
-        default="results/runs",
+        default=RESULTS_DEFAULT,
         help="where records of those tests go (results/runs)",
     )
     parser.add_argument(

@@ -56,7 +56,7 @@ class Closure:
     def __init__(
         self, cls: type[Any], bound: Mapping[str, str], plain: Mapping[str, str] | None = None
     ) -> None:
-        """`bound`: attribute -> Python expression, values that the class shall have. `plain`: see `Scenario.plain_members`."""
+        """`bound`: attribute -> Python expression, values that the class shall have. `plain`: see `GeneratedScenario.plain_members`."""
         self._plain = dict(plain or {})
         self._sources: dict[str, Source] = {}
         chain = [

@@ -13,6 +13,7 @@ from stress.commands.export.closure import Copied
 from stress.commands.export.glue import SWITCH_INTERVAL
 from stress.commands.export.glue import Glue
 from stress.commands.export.subject import ExportSpec
+from stress.scenario.sequences.generated import GeneratedScenario
 
 DEADLINE_S = 20
 _ALWAYS = ("threading",)
@@ -39,7 +40,9 @@ def unittest_file(subject: ExportSpec, heading: Sequence[str] = ()) -> str:
 
 
 def _glue(subject: ExportSpec) -> Glue:
-    closure = Closure(subject.cls, subject.values(), subject.scenario.plain_members())
+    scenario = subject.scenario
+    plain = scenario.plain_members() if isinstance(scenario, GeneratedScenario) else {}
+    closure = Closure(subject.cls, subject.values(), plain)
     copied = closure.copy()
     if subject.sim is not None and "BatchQueue" in copied.code:
         closure.need("stress.device.sim.batch_queue", "BatchQueue")

@@ -12,8 +12,10 @@ from typing import Any
 
 from stress.commands.replay.repetition import Case
 from stress.commands.replay.resolve import Resolved
+from stress.model.text import count
 from stress.scenario.scenario import ProcessScenario
 from stress.scenario.scenario import waves_of
+from stress.scenario.sequences.generated import GeneratedScenario
 from stress.scenario.variants import value_id
 
 THREADS_LEAST = 2
@@ -126,13 +128,13 @@ class Axes:
         scenario = self._scenario()
         high = max(iterations for _, iterations in waves_of(scenario, self.case.iterations))
         low = max(1, scenario.batch)
-        if low >= high or self._try(_count(low, "iteration"), iterations=low):
+        if low >= high or self._try(count(low, "iteration"), iterations=low):
             return
         while high / low > _CLOSE_ENOUGH:
             middle = max(low + 1, min(high - 1, round(math.sqrt(low * high))))
             if middle in (low, high):
                 return
-            if self._try(_count(middle, "iteration"), iterations=middle):
+            if self._try(count(middle, "iteration"), iterations=middle):
                 high = middle
             else:
                 low = middle
@@ -149,7 +151,8 @@ class Axes:
                     break
 
     def _reducible(self) -> None:
-        for name in self._what.cls.reducible:
+        cls = self._what.cls
+        for name in cls.reducible if issubclass(cls, GeneratedScenario) else ():
             self._shorten(name)
 
     def _shorten(self, name: str) -> None:
@@ -189,23 +192,19 @@ def _doubling(low: int, high: int) -> Iterator[int]:
         low *= 2
 
 
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
-
-
 def described(what: Resolved, case: Case, device: str) -> str:
     """Return a configuration in words."""
     parts = []
     scenario = case.scenario(device)
     if isinstance(scenario, ProcessScenario):
-        parts.append(_count(case.threads, "thread"))
+        parts.append(count(case.threads, "thread"))
     else:
         waves = waves_of(scenario, case.iterations)
         if len(waves) > 1:
             parts.append(f"{len(waves)} waves of up to {max(threads for threads, _ in waves)} threads")
         else:
-            parts.append(_count(waves[0][0], "thread"))
-        parts.append(_count(max(iterations for _, iterations in waves), "iteration"))
+            parts.append(count(waves[0][0], "thread"))
+        parts.append(count(max(iterations for _, iterations in waves), "iteration"))
         parts.append(f"perturbation {case.perturb}")
         parts.append(f"read back {case.readback}")
     names = zip(what.cls.params.items(), case.ref.indices, strict=True)

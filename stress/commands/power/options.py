@@ -18,6 +18,8 @@ from stress.commands import shared_options
 from stress.device.sim.zoo import BY_NAME
 from stress.device.sim.zoo import FAULTS
 from stress.device.sim.zoo import Fault
+from stress.plugin.settings import THREADS_MAX
+from stress.record.folder import RESULTS_DEFAULT
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--against", choices=PEERS, help="measure this tool too: same faults, seconds, device, run"
     )
     parser.add_argument(
-        "--results", metavar="DIR", default="results/runs", help="where records go (results/runs)"
+        "--results", metavar="DIR", default=RESULTS_DEFAULT, help=f"where records go ({RESULTS_DEFAULT})"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     parser.add_argument(
@@ -78,9 +80,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 SECONDS_DEFAULT = 1200
-
-
-THREADS_MAX = 1024
 
 
 EXPLORE_MAX = 10**6

@@ -21,10 +21,6 @@ class Shares:
     def left_s(self) -> float:
         return max(0.0, self._end - self._clock())
 
-    @property
-    def is_up(self) -> bool:
-        return self.left_s <= 0
-
     def take(self, weight: float, *, reserved: float = 0.0) -> float:
         """Return the seconds for the next measurement, which then no longer waits for any.
 

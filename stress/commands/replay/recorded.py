@@ -19,9 +19,9 @@ from stress.device.sim.settings import SimSettings
 from stress.device.sim.settings import choose_design
 from stress.device.sim.settings import parse_faults
 from stress.device.sim.settings import parse_schedule
+from stress.model.spec import DEADLINE_S_DEFAULT
 from stress.model.spec import READBACKS
 from stress.plugin.settings import COUNT_MAX
-from stress.plugin.settings import DEADLINE_S_DEFAULT
 from stress.plugin.settings import PERTURB_LEVELS
 from stress.plugin.settings import SECONDS_MAX
 from stress.plugin.settings import STREAMS

@@ -12,6 +12,7 @@ from stress.commands.report.html import join
 from stress.commands.report.html import tag
 from stress.commands.report.html import within
 from stress.model import stats
+from stress.model.text import count
 from stress.record.aggregate import Cell
 from stress.record.aggregate.words import percent
 from stress.record.aggregate.words import word_of_cell
@@ -44,8 +45,8 @@ def matrix(cells: Sequence[Cell], bytes_max: int = MATRIX_BYTES_MAX) -> Markup:
     ])  # fmt: skip
 
 
-def _threads(count: int) -> str:
-    return "process" if count == 0 else f"{count} thread{'s' * (count != 1)}"
+def _threads(number: int) -> str:
+    return "process" if number == 0 else count(number, "thread")
 
 
 def _rank(cell: Cell) -> int:
@@ -88,7 +89,7 @@ def rates(cells: Sequence[Cell]) -> Markup:
         parts.append(tag("p", f"{left_out} more failing items do not fit here.", class_="dim"))
     clean = Counter(cell.counted for cell in real if cell.counted and not cell.failures)
     lines = [
-        tag("li", f"{items} item{'s' * (items != 1)}: {stats.confidence_sentence(0, counted)}")
+        tag("li", f"{count(items, 'item')}: {stats.confidence_sentence(0, counted)}")
         for counted, items in sorted(clean.items(), reverse=True)[:40]
     ]
     return join([*parts, tag("ul", lines) if lines else None])

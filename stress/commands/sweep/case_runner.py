@@ -22,6 +22,7 @@ from stress.isolate.attempt_runner import remove_references
 from stress.isolate.device_choice import DeviceInfo
 from stress.isolate.supervisor import ChildRun
 from stress.model import seeds
+from stress.model.spec import HANGS_MAX
 from stress.model.spec import READBACKS
 from stress.model.spec import ChildSpec
 from stress.model.spec import ScenarioRef
@@ -33,7 +34,6 @@ DEADLINE_S = 60.0
 REFERENCE_DEADLINE_S = 120.0
 ATTEMPTS_OF_FAILING = 5
 """One attempt is made of each case; a failing one gets this many, and as many with one thread."""
-HANGS_MAX = 2
 _PERTURB_LEVEL = "low"
 
 

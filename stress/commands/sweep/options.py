@@ -17,6 +17,8 @@ from typing import Any
 from stress.commands import shared_options
 from stress.device.operator_patch import Operator
 from stress.device.sim.settings import SimSettings
+from stress.plugin.settings import THREADS_MAX
+from stress.record.folder import RESULTS_DEFAULT
 from stress.scenario.capabilities import DEVICES
 
 
@@ -49,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sim-faults", metavar="FAULTS", help="faults of the simulated device, as --mps-sim-faults has them"
     )
     parser.add_argument(
-        "--results", metavar="DIR", default="results/runs", help="where records go (results/runs)"
+        "--results", metavar="DIR", default=RESULTS_DEFAULT, help=f"where records go ({RESULTS_DEFAULT})"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
 
@@ -58,9 +60,6 @@ SECONDS_DEFAULT = 1200
 
 
 THREADS_DEFAULT = "8"
-
-
-THREADS_MAX = 1024
 
 
 DTYPES = (

@@ -21,6 +21,7 @@ from stress.commands.throughput.catalogue import WAYS
 from stress.commands.throughput.catalogue import WORKLOADS
 from stress.device.operator_patch import Operator
 from stress.device.sim.settings import SimSettings
+from stress.record.folder import RESULTS_DEFAULT
 from stress.scenario.capabilities import DEVICES
 
 
@@ -63,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="faults of the simulated device, as --mps-sim-faults has them: shows that a wrong answer voids a number",
     )
     parser.add_argument(
-        "--results", metavar="DIR", default="results/runs", help="where records go (results/runs)"
+        "--results", metavar="DIR", default=RESULTS_DEFAULT, help=f"where records go ({RESULTS_DEFAULT})"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
 
@@ -74,7 +75,8 @@ SECONDS_DEFAULT = 600
 THREADS_DEFAULT = "1,2,4,8,16"
 
 
-THREADS_MAX = 256
+AT_ONCE_MAX = 256
+"""Requests served at once: one way is a process for each."""
 
 
 @dataclass(frozen=True)
@@ -123,9 +125,9 @@ class ThroughputOptions:
 
 def _counts(text: str) -> tuple[int, ...]:
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdigit() and 1 <= int(part[:9]) <= THREADS_MAX for part in parts):
+    if not all(part.isascii() and part.isdigit() and 1 <= int(part[:9]) <= AT_ONCE_MAX for part in parts):
         raise ValueError(
-            f"--threads={text}: expected whole numbers from 1 to {THREADS_MAX}, as in --threads={THREADS_DEFAULT}"
+            f"--threads={text}: expected whole numbers from 1 to {AT_ONCE_MAX}, as in --threads={THREADS_DEFAULT}"
         )
     return tuple(sorted({int(part) for part in parts}))
 

@@ -18,6 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from stress.commands import shared_options
+from stress.model.spec import DEADLINE_S_DEFAULT
+from stress.plugin.settings import COUNT_MAX
+from stress.plugin.settings import THREADS_MAX
+from stress.record.folder import RESULTS_DEFAULT
 from stress.sanitizer.native.result import ITERATIONS_DEFAULT
 
 
@@ -56,8 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--deadline",
         metavar="SECONDS",
-        default=str(DEADLINE_S_DEFAULT),
-        help=f"kill a run after this long and call it a hang (default {DEADLINE_S_DEFAULT})",
+        default=f"{DEADLINE_S_DEFAULT:g}",
+        help=f"kill a run after this long and call it a hang (default {DEADLINE_S_DEFAULT:g})",
     )
     parser.add_argument(
         "--seed", metavar="SEED", help="root seed, decimal or 0x... (default: drawn and recorded)"
@@ -69,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--recipe", metavar="FILE", help="build and run another program that speaks the harness's language"
     )
     parser.add_argument(
-        "--results", metavar="DIR", default="results/runs", help="where records go (results/runs)"
+        "--results", metavar="DIR", default=RESULTS_DEFAULT, help=f"where records go ({RESULTS_DEFAULT})"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
@@ -78,15 +82,6 @@ THREADS_DEFAULT = 8
 
 
 RUNS_DEFAULT = 5
-
-
-DEADLINE_S_DEFAULT = 60
-
-
-THREADS_MAX = 1024
-
-
-COUNT_MAX = 10**9
 
 
 @dataclass(frozen=True)

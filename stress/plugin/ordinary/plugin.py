@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from stress.child.perturb import kept_ready
+from stress.model.spec import DEADLINE_S_DEFAULT
+from stress.model.text import count
 from stress.plugin.ordinary import fixtures
 from stress.plugin.ordinary import selection
 from stress.plugin.ordinary.judge import ThreadedOutcome
@@ -23,7 +25,6 @@ from stress.plugin.ordinary.threaded import Conditions
 from stress.plugin.ordinary.threaded import Threaded
 from stress.plugin.ordinary.threaded import run_function
 from stress.plugin.ordinary.threaded import run_unittest
-from stress.plugin.settings import DEADLINE_S_DEFAULT
 from stress.plugin.settings import Settings
 
 PLUGIN_NAME = "mps-stress-ordinary"
@@ -206,7 +207,7 @@ class OrdinaryPlugin:
             share = sum(calls * overlap for calls, overlap in self._overlaps) / calls
             tests = len(self._overlaps)
             terminalreporter.write_line(
-                f"mps-stress: {tests} ordinary test{'s' if tests > 1 else ''}, {calls} calls from threads; "
+                f"mps-stress: {count(tests, 'ordinary test')}, {calls} calls from threads; "
                 f"another thread's body was running during {share:.0%} of them"
             )
         if self._reasons:

@@ -10,6 +10,7 @@ from stress.diagnose import summarise
 from stress.model import stats
 from stress.plugin.terminal.words import word_of_item
 from stress.record.folder import RESULTS_DEFAULT
+from stress.scenario.sequences.generated import GeneratedScenario
 
 if TYPE_CHECKING:
     from stress.isolate.attempt import Attempt
@@ -44,7 +45,8 @@ def failure_block(result: ItemResult, run: Run) -> str:
 
 def _code(result: ItemResult) -> list[str]:
     """Return what the threads ran, where the scenario's file alone does not tell it."""
-    code = result.spec.scenario.as_code()
+    scenario = result.spec.scenario
+    code = scenario.as_code() if isinstance(scenario, GeneratedScenario) else ""
     return (
         ["  what the threads ran:", *(f"    {line}".rstrip() for line in code.splitlines())] if code else []
     )

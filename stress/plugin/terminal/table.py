@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stress.model import stats
+from stress.model.text import count
 from stress.model.verdict import Verdict
 from stress.plugin.terminal.render import render
 
@@ -71,7 +72,7 @@ def note_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
     for row in rows:
         if Verdict(row["verdict"]).is_green and not row["canary"]:
             kinds.update({_kind_of(note) for note in row["notes"]})
-    return [f"note, {_items(count)}: {note}" for note, count in kinds.most_common()]
+    return [f"note, {count(number, 'item')}: {note}" for note, number in kinds.most_common()]
 
 
 def _kind_of(note: str) -> str:
@@ -87,7 +88,7 @@ def sentences(rows: Sequence[dict[str, Any]]) -> list[str]:
         if Verdict(row["verdict"]).is_green and row["counted"] and not row["failures"]
     )
     lines = [
-        f"{stats.confidence_sentence(0, counted)} ({'each of ' if items > 1 else ''}{_items(items)})"
+        f"{stats.confidence_sentence(0, counted)} ({'each of ' if items > 1 else ''}{count(items, 'item')})"
         for counted, items in sorted(clean.items(), reverse=True)
         if items
     ]
@@ -103,12 +104,8 @@ def sentences(rows: Sequence[dict[str, Any]]) -> list[str]:
     told = f"canaries found: {found} of {planted}" if planted else "no canary ran"
     if len(real) > 1:
         lines.append(
-            f"all {_items(len(real))} together: {stats.confidence_sentence(failures, counted)}; {told}"
+            f"all {count(len(real), 'item')} together: {stats.confidence_sentence(failures, counted)}; {told}"
         )
     else:
         lines.append(told)
     return lines + simulated
-
-
-def _items(count: int) -> str:
-    return f"{count} item" if count == 1 else f"{count} items"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from stress.model import seeds
+from stress.model.spec import HANGS_MAX
 from stress.model.verdict import Verdict
 from stress.record.writer import serial_of
 from stress.sanitizer.native import controls
@@ -26,9 +27,6 @@ from stress.sanitizer.native.result import CaseResult
 from stress.sanitizer.native.run import Place
 from stress.sanitizer.native.run import Ran
 from stress.sanitizer.native.run import run_program
-
-HANGS_MAX = 2
-"""A case stops after this many hangs: each costs a whole deadline."""
 
 Record = Callable[..., object]
 

@@ -15,6 +15,7 @@ from stress.diagnose import Diagnosis
 from stress.diagnose import diagnose
 from stress.diagnose.tsan.signature import deadly_signature
 from stress.model.finding import Finding
+from stress.model.text import count
 from stress.model.verdict import Verdict
 from stress.model.verdict import word_of
 from stress.model.verdict import worst
@@ -157,11 +158,11 @@ def _headline(judged: JudgedRun) -> str:
     first = max(judged.findings, key=lambda one: one.verdict == judged.verdict)
     counts = []
     if judged.races and first.verdict != Verdict.RACE:
-        counts.append(f"{_count(judged.races, 'race')} before: {judged.ran.parsed.signatures[0]}")
+        counts.append(f"{count(judged.races, 'race')} before: {judged.ran.parsed.signatures[0]}")
     elif judged.races > 1:
-        counts.append(f"{_count(judged.races, 'race')}, {len(judged.ran.parsed.reports)} of them different")
+        counts.append(f"{count(judged.races, 'race')}, {len(judged.ran.parsed.reports)} of them different")
     if judged.told.violations_total and first.verdict != Verdict.MISMATCH:
-        counts.append(f"{_count(judged.told.violations_total, 'violation')}: {judged.told.violations[0]}")
+        counts.append(f"{count(judged.told.violations_total, 'violation')}: {judged.told.violations[0]}")
     return f"{first.text}{''.join(f'; {one}' for one in counts)}"
 
 
@@ -242,7 +243,3 @@ def _told_amiss(told: Told, asked: RunRequest, *, ended_badly: bool) -> list[str
 def _last_line(text: str) -> str:
     lines = [line for line in text.splitlines() if line.strip()]
     return lines[-1].strip()[:300] if lines else "no text on stderr"
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import TYPE_CHECKING
 
+from stress.model.text import count
 from stress.model.verdict import Verdict
 from stress.model.verdict import worst
 from stress.sanitizer.native.controls import Controls
@@ -115,10 +116,10 @@ class CaseResult:
 
     @property
     def _found(self) -> str:
-        runs = f"{len(self.runs)} run{'' if len(self.runs) == 1 else 's'}"
+        runs = count(len(self.runs), "run")
         if self.unavailable:
             return f"skipped: not available here: {self.unavailable}"
-        silent = f"{self.races} race{'' if self.races == 1 else 's'} in {runs}"
+        silent = f"{count(self.races, 'race')} in {runs}"
         if self.verdict.is_green:
             return silent
         often = ""
@@ -136,4 +137,4 @@ class CaseResult:
             if found
             else ""
         )
-        return f"{len(found)} suppression{'' if len(found) == 1 else 's'} matched{named}"
+        return f"{count(len(found), 'suppression')} matched{named}"

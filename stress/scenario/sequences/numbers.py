@@ -12,7 +12,7 @@ from stress.scenario.sequences.catalogue import Op
 VARIABLE = "MPS_STRESS_SEQUENCES"
 DEFAULT = "1-4"
 NUMBER_MAX = 10**9
-COUNT_MAX = 1000
+SEQUENCES_MAX = 1000
 OPS_PER_LANE = 9
 FORM = "expected numbers and ranges, as in 1-4 or 17,40-49"
 
@@ -26,11 +26,11 @@ def parse(text: str) -> tuple[int, ...]:
         if not all(one.isascii() and one.isdigit() and int(one[:11]) <= NUMBER_MAX for one in ends):
             raise ValueError(FORM)
         low, high = map(int, ends)
-        if high < low or high - low >= COUNT_MAX:
-            raise ValueError(f"{FORM}, at most {COUNT_MAX} of them")
+        if high < low or high - low >= SEQUENCES_MAX:
+            raise ValueError(f"{FORM}, at most {SEQUENCES_MAX} of them")
         numbers += range(low, high + 1)
-    if len(set(numbers)) > COUNT_MAX:
-        raise ValueError(f"{FORM}, at most {COUNT_MAX} of them")
+    if len(set(numbers)) > SEQUENCES_MAX:
+        raise ValueError(f"{FORM}, at most {SEQUENCES_MAX} of them")
     return tuple(dict.fromkeys(numbers))
 
 
