@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 DEADLINE_S_DEFAULT = 60.0
+RESULTS_DEFAULT = "results/runs"
+"""Where records go, below pytest's rootdir. Not in `stress.record`, which looks at the machine when it is imported."""
 HANGS_MAX = 2
 """An item stops after so many hangs: each costs a whole deadline, and says no more than the one before."""
 

@@ -13,6 +13,7 @@ from stress.device import operator_patch
 from stress.device.sim import settings as sim_settings
 from stress.device.sim.zoo import DESIGNS
 from stress.model.spec import DEADLINE_S_DEFAULT
+from stress.model.spec import RESULTS_DEFAULT
 from stress.plugin import option_values as values
 from stress.plugin.option_values import Given
 from stress.plugin.settings import ATTEMPTS_DEFAULT
@@ -21,7 +22,6 @@ from stress.plugin.settings import PERTURB_LEVELS
 from stress.plugin.settings import PROFILES
 from stress.plugin.settings import STREAMS
 from stress.plugin.settings import Settings
-from stress.record.folder import RESULTS_DEFAULT
 from stress.scenario.capabilities import DEVICES
 from stress.scenario.sequences import numbers as sequences
 

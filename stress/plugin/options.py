@@ -11,6 +11,7 @@ import pytest
 
 from stress.device.sim import settings as sim_settings
 from stress.device.sim.settings import SimSettings
+from stress.model.spec import RESULTS_DEFAULT
 from stress.plugin.option_table import BY_NAME
 from stress.plugin.option_table import OPTIONS
 from stress.plugin.option_table import NotRepeated
@@ -19,7 +20,6 @@ from stress.plugin.option_values import Given
 from stress.plugin.settings import ATTEMPTS_DEFAULT
 from stress.plugin.settings import ATTEMPTS_FULL_DEFAULT
 from stress.plugin.settings import Settings
-from stress.record.folder import RESULTS_DEFAULT
 from stress.scenario.sequences import numbers as sequences
 
 

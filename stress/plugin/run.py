@@ -19,6 +19,7 @@ from stress.isolate.device_choice import DeviceInfo
 from stress.isolate.device_choice import default_build
 from stress.isolate.device_choice import open_device
 from stress.isolate.supervisor import Supervisor
+from stress.model.spec import RESULTS_DEFAULT
 from stress.plugin import tsan_run as tsan
 from stress.plugin.options import worker_input
 from stress.plugin.options import xdist_workers
@@ -29,7 +30,6 @@ from stress.record import RecordWriter
 from stress.record import RunFolder
 from stress.record import host_environment
 from stress.record import run_id
-from stress.record.folder import RESULTS_DEFAULT
 from stress.record.torch_build import check_source
 from stress.sanitizer.python.children import Children
 

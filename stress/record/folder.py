@@ -125,6 +125,3 @@ def flush_to_disk(fd: int) -> None:
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
-
-
-RESULTS_DEFAULT = "results/runs"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from stress.commands import shared_options
-from stress.record.folder import RESULTS_DEFAULT
+from stress.model.spec import RESULTS_DEFAULT
 from stress.scenario.capabilities import DEVICES
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 
-from stress.record.folder import RESULTS_DEFAULT
+from stress.model.spec import RESULTS_DEFAULT
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -36,6 +36,7 @@ from stress.commands.evidence.upstream import UpstreamError
 from stress.commands.evidence.upstream import record_suite
 from stress.commands.evidence.upstream import run_suite
 from stress.commands.evidence.upstream_results import UpstreamTests
+from stress.model.spec import RESULTS_DEFAULT
 from stress.model.text import count
 from stress.plugin.terminal.table import SIMULATED_SENTENCE
 from stress.record.aggregate import Aggregate
@@ -43,7 +44,6 @@ from stress.record.aggregate import DeviceKind
 from stress.record.aggregate import read_folders
 from stress.record.aggregate.throughput import Throughput
 from stress.record.aggregate.words import not_shown
-from stress.record.folder import RESULTS_DEFAULT
 
 FILES_SHOWN = 60
 ROWS_SHOWN = 200

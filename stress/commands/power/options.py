@@ -18,8 +18,8 @@ from stress.commands import shared_options
 from stress.device.sim.zoo import BY_NAME
 from stress.device.sim.zoo import FAULTS
 from stress.device.sim.zoo import Fault
+from stress.model.spec import RESULTS_DEFAULT
 from stress.plugin.settings import THREADS_MAX
-from stress.record.folder import RESULTS_DEFAULT
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -28,8 +28,8 @@ from stress.commands.shared_options import checked
 from stress.commands.shared_options import count
 from stress.commands.shared_options import places
 from stress.model.errors import BrokenScenario
+from stress.model.spec import RESULTS_DEFAULT
 from stress.record import host_environment
-from stress.record.folder import RESULTS_DEFAULT
 
 
 def prepare(name: str, rootdir: Path, results: Path | None) -> tuple[Recorded, Resolved, list[str]]:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from stress.commands import CommandError
+from stress.model.spec import RESULTS_DEFAULT
 from stress.record import RecordError
 from stress.record import read_run
-from stress.record.folder import RESULTS_DEFAULT
 
 NAME_FORM = "expected RUN/17, latest/17 or 17: a folder of results/runs and the attempt's number in it"
 OWN_COMMANDS = ("replay", "minimise")

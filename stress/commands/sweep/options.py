@@ -17,8 +17,8 @@ from typing import Any
 from stress.commands import shared_options
 from stress.device.operator_patch import Operator
 from stress.device.sim.settings import SimSettings
+from stress.model.spec import RESULTS_DEFAULT
 from stress.plugin.settings import THREADS_MAX
-from stress.record.folder import RESULTS_DEFAULT
 from stress.scenario.capabilities import DEVICES
 
 

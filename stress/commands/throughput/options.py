@@ -21,7 +21,7 @@ from stress.commands.throughput.catalogue import WAYS
 from stress.commands.throughput.catalogue import WORKLOADS
 from stress.device.operator_patch import Operator
 from stress.device.sim.settings import SimSettings
-from stress.record.folder import RESULTS_DEFAULT
+from stress.model.spec import RESULTS_DEFAULT
 from stress.scenario.capabilities import DEVICES
 
 

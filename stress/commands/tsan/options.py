@@ -19,9 +19,9 @@ from typing import Any
 
 from stress.commands import shared_options
 from stress.model.spec import DEADLINE_S_DEFAULT
+from stress.model.spec import RESULTS_DEFAULT
 from stress.plugin.settings import COUNT_MAX
 from stress.plugin.settings import THREADS_MAX
-from stress.record.folder import RESULTS_DEFAULT
 from stress.sanitizer.native.result import ITERATIONS_DEFAULT
 
 

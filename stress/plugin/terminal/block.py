@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from stress.diagnose import parse_stacks
 from stress.diagnose import summarise
 from stress.model import stats
+from stress.model.spec import RESULTS_DEFAULT
 from stress.plugin.terminal.words import word_of_item
-from stress.record.folder import RESULTS_DEFAULT
 from stress.scenario.sequences.generated import GeneratedScenario
 
 if TYPE_CHECKING:
