@@ -90,9 +90,8 @@ class TestBadInput:
 
 
 def test_all_faults_are_the_default() -> None:
-    from stress.commands.power.options import PowerOptions
+    from stress.commands.power.options import parse
 
-    given = vars(cli.make_parser().parse_args(["power"]))
-    options = PowerOptions.parse(given)
+    options = parse(cli.make_parser().parse_args(["power"]))
     assert options.faults == FAULTS
     assert options.probabilities == (0.01, 0.1, 0.001)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import random
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from stress.commands.power.measurement import Measured
 from stress.commands.power.measurement import Measurement
 from stress.commands.power.measurement import weight_of
 from stress.commands.power.options import PowerOptions
+from stress.commands.power.options import parse
 from stress.commands.power.outcome import classify
 from stress.commands.power.report import json_text
 from stress.commands.power.report import score
@@ -142,7 +144,7 @@ def options(**changes: Any) -> PowerOptions:
         "blind": False, "against": None, "results": "nowhere", "json": False, "allocation": None,
         "explore": None, "learn": None,
     }  # fmt: skip
-    return PowerOptions.parse({**given, **changes})
+    return parse(argparse.Namespace(**{**given, **changes}))
 
 
 def unmeasured(given: PowerOptions) -> Measured:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from stress.commands.evidence import upstream_plugin
+from stress.model.errors import UserError
 from stress.model.verdict import Verdict
 from stress.record import RecordWriter
 from stress.record import RunFolder
@@ -36,7 +37,7 @@ VERDICTS = {"passed": Verdict.PASS, "failed": Verdict.ERROR, "crash": Verdict.CR
 """A test that fails on one thread alone is an error, and no finding about threads."""
 
 
-class UpstreamError(Exception):
+class UpstreamError(UserError):
     """The tests cannot be run; the text says why."""
 
 

@@ -23,6 +23,7 @@ from typing import Any
 
 from stress.child.perturb import MODES
 from stress.device.sim.zoo import BY_NAME
+from stress.model.errors import UserError
 from stress.model.spec import READBACKS
 
 DEFAULT_PATH = Path(__file__).with_name("allocation.toml")
@@ -32,7 +33,7 @@ LEVELS = ("low", "high")
 ENTRIES_MAX = 1000
 
 
-class AllocationError(Exception):
+class AllocationError(UserError):
     """An allocation that cannot be used; the text names the file, the entry and what is wrong."""
 
 
