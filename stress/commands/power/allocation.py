@@ -26,7 +26,9 @@ from stress.device.sim.zoo import BY_NAME
 from stress.model.errors import UserError
 from stress.model.spec import READBACKS
 
-DEFAULT_PATH = Path(__file__).with_name("allocation.toml")
+ALLOCATION_FILE = "allocation.toml"
+"""Side file of a run with the allocation that it used, so that `benchmarks.power_learn` can read both."""
+DEFAULT_PATH = Path(__file__).with_name(ALLOCATION_FILE)
 ROTATE = "rotate"
 """Modes and readbacks take turns over the attempts, as in an ordinary run."""
 LEVELS = ("low", "high")

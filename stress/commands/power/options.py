@@ -48,30 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="spread each fault's seconds over the whole allocation, as if nothing were known of the fault",
     )
-    parser.add_argument(
-        "--against", choices=PEERS, help="measure this tool too: same faults, seconds, device, run"
-    )
     shared_options.add(parser, "results", "json")
     parser.add_argument(
         "--allocation", metavar="FILE", help="entries and their shares (default: the shipped ones)"
     )
-    parser.add_argument(
-        "--explore",
-        metavar="N",
-        help="attempt every entry N times per fault and print no score: records for --learn",
-    )
-    parser.add_argument(
-        "--learn",
-        metavar="RUN",
-        nargs="+",
-        help="run nothing: print the allocation that kills most faults by these runs' records (folders)",
-    )
-
-
-EXPLORE_MAX = 10**6
-
-
-PEERS = ("pytest-run-parallel",)
 
 
 @dataclass(frozen=True)
@@ -86,12 +66,9 @@ class PowerOptions:
     twins: bool
     blind: bool
     """Every fault gets the same shares, as if nothing were known of it."""
-    against: str | None
     results: Path
     json: bool
     allocation: Path | None
-    explore: int | None
-    learn: tuple[Path, ...]
 
     def to_data(self) -> dict[str, object]:
         """Return what the run record says of them."""
@@ -102,32 +79,18 @@ class PowerOptions:
             "probabilities": list(self.probabilities),
             "twins": self.twins,
             "blind": self.blind,
-            "against": self.against,
-            "explore": self.explore,
         }
 
 
 def parse(args: argparse.Namespace) -> PowerOptions:
-    explore = args.explore
-    options = PowerOptions(
+    return PowerOptions(
         **shared_options.values(args, "seconds", "threads", "seed", "results", "json"),
         faults=_faults(args.faults),
         probabilities=_probabilities(args.probability),
         twins=args.twins,
         blind=args.blind,
-        against=args.against,
         allocation=Path(args.allocation) if args.allocation else None,
-        explore=shared_options.count(explore, "--explore", EXPLORE_MAX) if explore else None,
-        learn=shared_options.paths(args.learn or ()),
     )
-    if options.explore and options.against:
-        raise ValueError("--explore gives no score that could be held against another tool's: leave one out")
-    for folder in options.learn:
-        if not folder.is_dir():
-            raise ValueError(
-                f"--learn {folder}: there is no such folder; give run folders below results/runs"
-            )
-    return options
 
 
 def _faults(text: str | None) -> tuple[Fault, ...]:
