@@ -118,11 +118,11 @@ class Session:
         *,
         seed: int,
         settings: Mapping[str, object],
-        device: DeviceInfo | None = None,
+        device: DeviceInfo | str,
         rootdir: Path | None = None,
         **fields: Any,
     ) -> RecordWriter:
-        """Create the run's folder with its run record; `fields` go before what `device` says. Raise `RecordError`.
+        """Create the run's folder with its run record; `fields` go before what `device` says, which is a name where none was opened. Raise `RecordError`.
 
         The last record is written when the session ends.
         """
@@ -137,7 +137,7 @@ class Session:
             "seed": seed,
             "settings": dict(settings),
             "environment": host_environment(rootdir),
-            **(_device_fields(device) if device is not None else {}),
+            **_device_fields(device),
             **fields,
         }
         writer.write("run", **record)
@@ -182,7 +182,9 @@ def session() -> Iterator[Session]:
         raise CommandError(f"no child process can be started: {error}") from None
 
 
-def _device_fields(device: DeviceInfo) -> dict[str, object]:
+def _device_fields(device: DeviceInfo | str) -> dict[str, object]:
+    if isinstance(device, str):
+        return {"device": device, "simulated": False}
     return {
         "device": device.name,
         "device_reason": device.reason,

@@ -180,3 +180,14 @@ def test_list(tmp_path: Path) -> None:
     assert "  elsewhere (metal only): of the small harness" in done.stdout
     assert "  counter_unlocked (tsan, in counter)" in done.stdout
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_folder_has_for_its_tests_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "conftest.py").write_text("raise SystemError('a conftest.py was imported')\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option\n")
+    monkeypatch.chdir(tmp_path)
+    done = tsan(tmp_path / "runs", "--list")
+    assert (done.returncode, done.stderr.strip()) == (0, "")
+    assert "  counter: of the small harness" in done.stdout

@@ -78,6 +78,19 @@ class TsanCommandOptions:
     results: Path
     json: bool
 
+    @property
+    def pytest_arguments(self) -> tuple[str, ...]:
+        """Return the same in the plugin's options; a run of a case is an attempt of its item."""
+        return (
+            f"--mps-threads={','.join(map(str, self.threads))}",
+            f"--mps-iterations={self.iterations}",
+            f"--mps-attempts={self.runs}",
+            f"--mps-deadline={self.deadline_s!r}",
+            f"--mps-seed={self.seed:#x}",
+            f"--mps-results={self.results}",
+            *(["--collect-only"] if self.list_only else []),
+        )
+
     def to_data(self) -> dict[str, object]:
         """Return what the run record says of them."""
         return {
