@@ -104,9 +104,7 @@ _ROWS = (
         help="device to test (default auto: mps on macOS, elsewhere the simulated one)",
     ),
     Row(
-        "--sim-faults",
-        metavar="FAULTS",
-        help="faults of the simulated device, as --mps-sim-faults has them",
+        "--sim-faults", metavar="FAULTS", help="faults of the simulated device, as --mps-sim-faults has them"
     ),
     Row(
         "--threads",
@@ -157,11 +155,7 @@ _ROWS = (
     ),
     Row("--json", action="store_true", help="print JSON instead of the table"),
     Row(
-        "-o",
-        "--output",
-        check=lambda text, _: Path(text),
-        metavar="FILE",
-        help="where to (default: stdout)",
+        "-o", "--output", check=lambda text, _: Path(text), metavar="FILE", help="where to (default: stdout)"
     ),
 )
 ROWS = {row.name: row for row in _ROWS}
@@ -191,12 +185,7 @@ def values(args: argparse.Namespace, *names: str) -> dict[str, Any]:
 def add_places(parser: argparse.ArgumentParser) -> None:
     """Declare where runs and scenarios are."""
     add(parser, "rootdir")
-    add(
-        parser,
-        "results",
-        default=None,
-        help="where the runs are (default: results/runs below the rootdir)",
-    )
+    add(parser, "results", default=None, help="where the runs are (default: results/runs below the rootdir)")
 
 
 def paths(given: Sequence[str]) -> tuple[Path, ...]:

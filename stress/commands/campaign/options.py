@@ -31,11 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="time by the clock of the day, sleep included (default %(default)s)",
     )
     shared_options.add(
-        parser,
-        "threads",
-        metavar="N[,N...]",
-        default="8",
-        help="threads of each item (default %(default)s)",
+        parser, "threads", metavar="N[,N...]", default="8", help="threads of each item (default %(default)s)"
     )
     shared_options.add(parser, "device", "sim-faults")
     shared_options.add(

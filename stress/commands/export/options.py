@@ -32,9 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     shared_options.add(parser, "threads", help="threads (default: the record's; 8 for a scenario)")
     shared_options.add(
-        parser,
-        "iterations",
-        help="steps per thread (default: the record's, or what the scenario says)",
+        parser, "iterations", help="steps per thread (default: the record's, or what the scenario says)"
     )
     shared_options.add_places(parser)
 
