@@ -149,6 +149,7 @@ class TestBadInput:
             (["--deadline=-1"], "--deadline=-1: expected a positive number"),
             (["--faults", "--case=counter"], "--faults runs all of them: leave out --fault and --case"),
             (["--recipe=none.toml"], "--recipe=none.toml: there is no such file"),
+            ([f"--recipe={__file__}"], "expected a *.toml file"),
         ],
     )
     def test_is_one_sentence(self, tmp_path: Path, args: list[str], text: str) -> None:
