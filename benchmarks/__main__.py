@@ -12,6 +12,8 @@ def main() -> int:
     """Run each benchmark in an interpreter of its own; return the number of those that failed."""
     failed = 0
     for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        if module.ispkg:
+            continue
         source = Path(__file__).parent / f"{module.name}.py"
         if module.name.startswith("__") or "def main(" not in source.read_text():
             continue

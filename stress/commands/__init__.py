@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from stress.model.errors import UserError
 
-class CommandError(Exception):
+
+class CommandError(UserError):
     """Bad input, or a machine that lacks something: one sentence with the way out, and exit status 2."""

@@ -1,7 +1,8 @@
 """`mps-stress COMMAND`. Each command is a folder: `options.py` asks, `command.py` does.
 
-`options` has `add_arguments(parser)`, its docstring is the help, and `parse(args)`, where there is one, checks: what it
-raises as `ValueError` is bad input. `command.run(options)` returns the exit status. No torch before a command runs.
+The docstring of `options` is the help; `add_arguments(parser)` declares, `parse(args)` checks and returns a frozen
+dataclass. `command.run(options)` returns the exit status. `ValueError` from `parse` and `UserError` from `run` are bad
+input: one sentence on stderr, here and nowhere else. No torch before a command runs.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
-from stress.commands import CommandError
 from stress.commands.exit_status import EXIT_INTERRUPTED
 from stress.commands.exit_status import EXIT_USAGE
+from stress.model.errors import UserError
 
 COMMANDS = (
     "campaign",
@@ -43,8 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = _checked(args)
         status: int = _module(args.command, "command").run(options)
         sys.stdout.flush()
-    except CommandError as error:
-        print(f"mps-stress {args.command}: {error}", file=sys.stderr)
+    except UserError as error:
+        print(f"mps-stress {args.command}: {error.told('--')}", file=sys.stderr)
         return EXIT_USAGE
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -56,12 +57,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _checked(args: argparse.Namespace) -> Any:
-    """Return the command's options; what it refuses becomes a `CommandError`."""
-    parse = getattr(_module(args.command, "options"), "parse", None)
     try:
-        return parse(args) if parse is not None else args
+        return _module(args.command, "options").parse(args)
     except ValueError as error:
-        raise CommandError(str(error)) from None
+        raise UserError(str(error)) from None
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

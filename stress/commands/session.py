@@ -1,23 +1,35 @@
-"""What commands have in common that open a device and write a run's records without pytest."""
+"""What a command has open: devices, the records of its run, and a last record whatever ends it. No pytest here."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
+import time
+from collections import Counter
+from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
+from dataclasses import field
 from pathlib import Path
-
-import pytest
+from typing import Any
 
 from stress.commands import CommandError
+from stress.commands.exit_status import EXIT_INTERRUPTED
+from stress.device.sim.build import SimBuild
+from stress.device.sim.settings import SimSettings
+from stress.device.sim.toolchain import BuildError
 from stress.isolate.backend import IsolationError
 from stress.isolate.device_choice import DeviceInfo
+from stress.isolate.device_choice import SimDevice
+from stress.isolate.device_choice import Unusable
 from stress.isolate.device_choice import Wanted
+from stress.isolate.device_choice import default_build
 from stress.isolate.device_choice import open_device
+from stress.isolate.device_choice import probe
 from stress.isolate.supervisor import Supervisor
-from stress.record import RecordError
 from stress.record import RecordWriter
 from stress.record import RunFolder
 from stress.record import host_environment
@@ -25,65 +37,158 @@ from stress.record import run_id
 
 
 def say(text: str) -> None:
-    """Tell how it goes; stdout is for the result alone."""
+    """Report progress; stdout is for the result alone."""
     print(text, file=sys.stderr, flush=True)
 
 
-def open_for(
-    wanted: Wanted,
-    stack: ExitStack,
-    *,
-    python: str = sys.executable,
-    given: list[str] | None = None,
-    preload: Sequence[str] = (),
-) -> tuple[DeviceInfo, Supervisor]:
-    """Return the device as a child of that interpreter sees it, and where its children come from, until `stack` ends.
-
-    Raise `pytest.UsageError` or `IsolationError` where it cannot be used.
-    """
-    opened: list[Supervisor] = []
-
-    def open_supervisor(sim_library: str) -> Supervisor:
-        opened.append(Supervisor(sim_library, python, preload=preload))
-        stack.callback(opened[-1].close)
-        return opened[-1]
-
-    device = open_device(wanted, open_supervisor, say, given)
-    return device, opened[-1]
+def write_output(path: Path | None, text: str) -> None:
+    """Write a result to the file of `--output`, or to stdout."""
+    if path is None:
+        print(text, end="")
+        return
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CommandError(f"-o {path}: cannot write: {error.strerror}; give another file") from None
 
 
-def open_records(
-    command: str, results: Path, seed: int, settings: dict[str, object], device: DeviceInfo, **more: object
-) -> RecordWriter:
-    """Create the run's folder with its run record; raise `RecordError`."""
-    folder = RunFolder.create(results, run_id())
-    folder.probe()
-    writer = RecordWriter(folder, on_lost=say)
-    writer.write(
-        "run",
-        command=command,
-        argv=list(sys.argv[1:]),
-        rootdir=str(Path.cwd()),
-        seed=seed,
-        device=device.name,
-        device_reason=device.reason,
-        simulated=device.sim is not None,
-        sim=device.sim.to_data() if device.sim is not None else None,
-        settings=settings,
-        environment=host_environment(Path.cwd()),
-        torch=device.torch,
-        **more,
-    )
-    return writer
+def build_device() -> SimBuild:
+    """Return the library of the simulated device, built now if need be."""
+    try:
+        return default_build(say)
+    except BuildError as error:
+        raise CommandError(f"the simulated device cannot be built: {error}") from None
+
+
+def probe_sim(supervisor: Supervisor, build: SimBuild, settings: SimSettings) -> DeviceInfo:
+    """Return the simulated device with these settings, as a child sees it."""
+    try:
+        result = probe(supervisor, "sim", build.spec(settings))
+    except Unusable as error:
+        raise CommandError(f"the simulated device cannot be used: {error}") from None
+    sim = SimDevice(settings, build)
+    return DeviceInfo("sim", "as asked", result["fingerprint"], frozenset(result["capabilities"]), sim)
+
+
+@dataclass
+class Session:
+    """Made by `session`, which closes it."""
+
+    status: int | None = None
+    """The command's exit status, for the last record; None while it is not known."""
+    verdicts: Counter[str] = field(default_factory=Counter)
+    """Verdict -> how many items, for the last record."""
+    _stack: ExitStack = field(default_factory=ExitStack)
+
+    def supervise(
+        self, sim_library: str, python: str = sys.executable, preload: Sequence[str] = ()
+    ) -> Supervisor:
+        """Return where children of that interpreter come from; raise `IsolationError`."""
+        supervisor = Supervisor(sim_library, python, preload=preload)
+        self._stack.callback(supervisor.close)
+        return supervisor
+
+    def open_device(
+        self,
+        wanted: Wanted,
+        *,
+        python: str = sys.executable,
+        given: list[str] | None = None,
+        preload: Sequence[str] = (),
+    ) -> tuple[DeviceInfo, Supervisor]:
+        """Return the device as a child of that interpreter sees it, and where its children come from.
+
+        `given` is (device, why) where it is chosen already. Raise `DeviceError` or `IsolationError`.
+        """
+        opened: list[Supervisor] = []
+
+        def open_supervisor(sim_library: str) -> Supervisor:
+            for one in opened:  # of a library that could not be used
+                one.close()
+            opened.append(self.supervise(sim_library, python, preload))
+            return opened[-1]
+
+        device = open_device(wanted, open_supervisor, say, given)
+        return device, opened[-1]
+
+    def open_records(
+        self,
+        command: str,
+        results: Path,
+        *,
+        seed: int,
+        settings: Mapping[str, object],
+        device: DeviceInfo | str,
+        rootdir: Path | None = None,
+        **fields: Any,
+    ) -> RecordWriter:
+        """Create the run's folder with its run record; `fields` go before what `device` says, which is a name where none was opened. Raise `RecordError`.
+
+        The last record is written when the session ends.
+        """
+        rootdir = rootdir or Path.cwd()
+        folder = RunFolder.create(results, run_id())
+        folder.probe()
+        writer = RecordWriter(folder, on_lost=say)
+        record = {
+            "command": command,
+            "argv": list(sys.argv[1:]),
+            "rootdir": str(rootdir),
+            "seed": seed,
+            "settings": dict(settings),
+            "environment": host_environment(rootdir),
+            **_device_fields(device),
+            **fields,
+        }
+        writer.write("run", **record)
+        self._stack.callback(self._close_records, writer, bool(record["simulated"]), time.monotonic())
+        return writer
+
+    def _close_records(self, writer: RecordWriter, simulated: bool, started: float) -> None:
+        writer.write(
+            "run_end",
+            seconds=time.monotonic() - started,
+            exit_status=self.status,
+            verdicts=dict(self.verdicts),
+            simulated=simulated,
+        )
+        writer.close()
+
+    def callback(self, close: Callable[[], object]) -> None:
+        """Let this be called when the session ends, before what was opened earlier is closed."""
+        self._stack.callback(close)
+
+    @contextlib.contextmanager
+    def until_interrupted(self) -> Iterator[None]:
+        """End what stands in the `with` block at Ctrl-C, which becomes the status; what there is by then is kept."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.status = EXIT_INTERRUPTED
+
+    @property
+    def interrupted(self) -> bool:
+        return self.status == EXIT_INTERRUPTED
 
 
 @contextlib.contextmanager
-def refusals() -> Iterator[None]:
-    """Turn what is wrong with the machine or the options into one sentence and exit status 2."""
+def session() -> Iterator[Session]:
+    """Open a session; at its end, close the records with a last one, then all processes that start children."""
+    made = Session()
     try:
-        yield
-    except (IsolationError, pytest.UsageError) as error:
-        # Opening a device is the plugin's work too, whose options have a prefix.
-        raise CommandError(str(error).replace("--mps-", "--")) from None
-    except RecordError as error:
-        raise CommandError(str(error).replace("--mps-results", "--results")) from None
+        with made._stack:
+            yield made
+    except IsolationError as error:
+        raise CommandError(f"no child process can be started: {error}") from None
+
+
+def _device_fields(device: DeviceInfo | str) -> dict[str, object]:
+    if isinstance(device, str):
+        return {"device": device, "simulated": False}
+    return {
+        "device": device.name,
+        "device_reason": device.reason,
+        "simulated": device.sim is not None,
+        "sim": device.sim.to_data() if device.sim is not None else None,
+        "torch": device.torch,
+    }

@@ -1,4 +1,4 @@
-"""Options that several commands have, checked: each raises `ValueError` with a sentence that names the way out."""
+"""Options that several commands have: each is one row, declared by `add` and checked by `value` or `values`."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import argparse
 import math
 import secrets
 from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
-from stress.commands import CommandError
 from stress.device.sim.settings import SimSettings
 from stress.device.sim.settings import choose_design
 from stress.device.sim.settings import parse_faults
+from stress.plugin.settings import COUNT_MAX
 from stress.plugin.settings import SECONDS_MAX
+from stress.plugin.settings import THREADS_MAX
+from stress.model.spec import RESULTS_DEFAULT
 from stress.scenario.capabilities import DEVICES
+
+ATTEMPTS_MAX = 100_000
 
 
 def seconds(text: str, option: str = "--seconds") -> float:
@@ -28,20 +33,37 @@ def seconds(text: str, option: str = "--seconds") -> float:
     return value
 
 
-def device(text: str) -> str:
-    """Return the value of `--device`."""
+def device(text: str, option: str = "--device") -> str:
     if text not in DEVICES:
-        raise ValueError(f"--device={text}: choose one of {', '.join(DEVICES)}")
+        raise ValueError(f"{option}={text}: choose one of {', '.join(DEVICES)}")
     return text
 
 
-def sim(faults: str | None, on_device: str) -> SimSettings:
+def count(text: str, option: str, most: int = COUNT_MAX) -> int:
+    """Return a whole number from 1 to `most`."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:20]) <= most):
+        raise ValueError(f"{option}={text}: expected a whole number of at least 1 and at most {most}")
+    return int(text)
+
+
+def seed(text: str, option: str = "--seed") -> int:
+    try:
+        value = int(text, 0)
+    except ValueError:
+        value = -1
+    if not 0 <= value < 2**63:
+        raise ValueError(f"{option}={text}: expected a whole number from 0 to 2**63-1 (0x... is allowed)")
+    return value
+
+
+def sim(args: argparse.Namespace) -> SimSettings:
     """Return the simulated device that `--sim-faults` asks for."""
+    faults = args.sim_faults
     if faults is None:
         return SimSettings()
-    if on_device not in ("auto", "sim"):
+    if args.device not in ("auto", "sim"):
         raise ValueError(
-            f"--sim-faults={faults}: this is for the simulated device alone, not for {on_device}"
+            f"--sim-faults={faults}: this is for the simulated device alone, not for {args.device}"
         )
     try:
         armed = parse_faults(faults)
@@ -50,49 +72,121 @@ def sim(faults: str | None, on_device: str) -> SimSettings:
         raise ValueError(f"--sim-faults={faults}: {error}") from None
 
 
-def count(text: str | None, option: str, most: int) -> int | None:
-    """Return a whole number from 1 to `most`; None where the option was not given."""
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:20]) <= most):
-        raise ValueError(f"{option}={text}: expected a whole number of at least 1 and at most {most}")
-    return int(text)
+def _folder(text: str, option: str) -> Path:
+    if not Path(text).is_dir():
+        raise ValueError(f"{option}={text}: there is no such folder")
+    return Path(text)
 
 
-def seed(text: str | None) -> int:
-    """Return the value of `--seed`, drawn from the operating system where it was not given."""
-    if text is None:
-        return secrets.randbits(32)
-    try:
-        value = int(text, 0)
-    except ValueError:
-        value = -1
-    if not 0 <= value < 2**63:
-        raise ValueError(f"--seed={text}: expected a whole number from 0 to 2**63-1 (0x... is allowed)")
-    return value
+Check = Callable[[Any, str], Any]
+"""Given what is on the command line and the option's name: the checked value, or `ValueError` with the way out."""
 
 
-T = TypeVar("T")
+class Row:
+    """One option: its flags, its check, what stands for it where it is not given, and the rest as argparse has it."""
+
+    def __init__(
+        self, *flags: str, check: Check = lambda given, _: given, drawn: Any = None, **keywords: Any
+    ) -> None:
+        self.flags, self.check, self.drawn, self.keywords = flags, check, drawn, keywords
+
+    @property
+    def name(self) -> str:
+        return self.flags[-1].removeprefix("--")
+
+
+_ROWS = (
+    Row(
+        "--device",
+        check=device,
+        metavar="|".join(DEVICES),
+        default="auto",
+        help="device to test (default auto: mps on macOS, elsewhere the simulated one)",
+    ),
+    Row(
+        "--sim-faults", metavar="FAULTS", help="faults of the simulated device, as --mps-sim-faults has them"
+    ),
+    Row(
+        "--threads",
+        check=lambda text, option: count(text, option, THREADS_MAX),
+        metavar="N",
+        help="threads (default %(default)s)",
+    ),
+    Row("--iterations", check=count, metavar="N", help="iterations of each thread (default %(default)s)"),
+    Row(
+        "--attempts",
+        check=lambda text, option: count(text, option, ATTEMPTS_MAX),
+        metavar="N",
+        help="how often (default %(default)s)",
+    ),
+    Row("--seconds", check=seconds, metavar="SECONDS", help="wall time (default %(default)s)"),
+    Row(
+        "--deadline",
+        check=seconds,
+        metavar="SECONDS",
+        help="kill a run after this long and call it a hang (default %(default)s)",
+    ),
+    Row(
+        "--seed",
+        check=seed,
+        drawn=lambda: secrets.randbits(32),
+        metavar="SEED",
+        help="root seed, decimal or 0x... (default: drawn and recorded)",
+    ),
+    Row(
+        "--results",
+        check=lambda text, _: Path(text).resolve(),
+        metavar="DIR",
+        default=RESULTS_DEFAULT,
+        help="where records go (%(default)s)",
+    ),
+    Row(
+        "--rootdir",
+        check=_folder,
+        metavar="DIR",
+        default=".",
+        help="what pytest called rootdir (default: this folder)",
+    ),
+    Row(
+        "--torch-source",
+        check=lambda text, option: _folder(text, option).resolve(),
+        metavar="DIR",
+        help="tree that torch was built from",
+    ),
+    Row("--json", action="store_true", help="print JSON instead of the table"),
+    Row(
+        "-o", "--output", check=lambda text, _: Path(text), metavar="FILE", help="where to (default: stdout)"
+    ),
+)
+ROWS = {row.name: row for row in _ROWS}
+
+
+def add(parser: argparse.ArgumentParser, *names: str, **changes: Any) -> None:
+    """Declare these options; `changes` are what differs in this command: `default`, `help`, `metavar`, ..."""
+    for name in names:
+        row = ROWS[name]
+        parser.add_argument(*row.flags, **{**row.keywords, **changes})
+
+
+def value(args: argparse.Namespace, name: str) -> Any:
+    """Return a checked value, None for an option that is not given; raise `ValueError`."""
+    row, field = ROWS[name], name.replace("-", "_")
+    given = getattr(args, field)
+    if given is None:
+        return row.drawn() if row.drawn is not None else None
+    return row.check(given, row.flags[-1])
+
+
+def values(args: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Return checked values by the names of their fields, as a command's options have them."""
+    return {name.replace("-", "_"): value(args, name) for name in names}
 
 
 def add_places(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say where runs and scenarios are."""
-    parser.add_argument(
-        "--rootdir", metavar="DIR", default=".", help="what pytest called rootdir (default: this folder)"
-    )
-    parser.add_argument(
-        "--results", metavar="DIR", help="where the runs are (default: results/runs below the rootdir)"
-    )
+    """Declare where runs and scenarios are."""
+    add(parser, "rootdir")
+    add(parser, "results", default=None, help="where the runs are (default: results/runs below the rootdir)")
 
 
-def places(args: argparse.Namespace) -> tuple[Path, Path | None]:
-    """Return the rootdir and the folder of the runs, where one was given."""
-    return Path(args.rootdir), None if args.results is None else Path(args.results).resolve()
-
-
-def checked(read: Callable[[], T]) -> T:
-    """Return an option's value; its `ValueError` becomes a `CommandError`."""
-    try:
-        return read()
-    except ValueError as error:
-        raise CommandError(str(error)) from None
+def paths(given: Sequence[str]) -> tuple[Path, ...]:
+    return tuple(map(Path, given))

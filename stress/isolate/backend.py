@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from stress.model.errors import UserError
 from stress.model.spec import ChildSpec
 
 PACKAGE_ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-class IsolationError(Exception):
+class IsolationError(UserError):
     """A child process could not be started; the text says why and what to do."""
 
 

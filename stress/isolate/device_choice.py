@@ -8,12 +8,9 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from typing import Protocol
-
-import pytest
 
 from stress.device import operator_patch
 from stress.device.operator_patch import Operator
@@ -23,6 +20,7 @@ from stress.device.sim.settings import SimSettings
 from stress.device.sim.toolchain import BuildError
 from stress.isolate.backend import IsolationError
 from stress.isolate.supervisor import Supervisor
+from stress.model.errors import OptionError
 from stress.model.spec import ChildSpec
 from stress.model.spec import SimSpec
 
@@ -104,8 +102,15 @@ class _Choice:
     build: SimBuild | None = None
 
 
-class _Unusable(Exception):
-    """The probe child could not use torch, or the device's library."""
+class DeviceError(OptionError):
+    """The device cannot be used; options are named without the prefix that pytest's have."""
+
+
+class Unusable(Exception):
+    """A child could not use torch, or the device's library."""
+
+
+_CPU_INSTEAD = "{device}=cpu runs the scenarios on the CPU"
 
 
 def default_build(say: Say, *, again: bool = False) -> SimBuild:
@@ -122,20 +127,20 @@ def open_device(
     given: list[str] | None,
     make: Make = default_build,
 ) -> DeviceInfo:
-    """Choose the device and look at it in a child; raise `pytest.UsageError` when it cannot be used.
+    """Choose the device and look at it in a child; raise `DeviceError` when it cannot be used.
 
     `given` is what the xdist controller chose for its workers: (device, why). `make` builds the simulated device.
     """
     choice = _choose(settings, say, make) if given is None else _as_given(given, say, make)
     try:
         result = _probe(choice, settings, open_supervisor)
-    except _Unusable as error:
+    except Unusable as error:
         if choice.build is None:
-            raise pytest.UsageError(f"torch cannot be used in a child process: {error}") from error
+            raise DeviceError(f"torch cannot be used in a child process: {error}") from error
         choice, result = _second_try(settings, open_supervisor, say, str(error), make)
     if result["unavailable"]:
-        way_out = "" if settings.device == "cpu" else "; --mps-device=cpu runs the scenarios on the CPU"
-        raise pytest.UsageError(f"--mps-device={settings.device}: {result['unavailable']}{way_out}")
+        way_out = "" if settings.device == "cpu" else f"; {_CPU_INSTEAD}"
+        raise DeviceError(result["unavailable"], option=f"device={settings.device}", way_out=way_out)
     capabilities = frozenset(result["capabilities"])
     sim = SimDevice(settings.sim, choice.build) if choice.build is not None else None
     return DeviceInfo(choice.name, choice.reason, result["fingerprint"], capabilities, sim)
@@ -163,17 +168,17 @@ def _as_given(given: list[str], say: Say, make: Make) -> _Choice:
 
 def _explicit_build(say: Say, make: Make, *, again: bool = False) -> SimBuild:
     if sys.platform == "darwin":
-        raise pytest.UsageError(
-            "--mps-device=sim: the simulated device is for Linux only. On macOS the real device has torch's MPS key, "
-            "and nothing is known about running the simulated one there: use --mps-device=mps or --mps-device=cpu"
+        raise DeviceError(
+            "the simulated device is for Linux only. On macOS the real device has torch's MPS key, and nothing is "
+            "known about running the simulated one there",
+            option="device=sim",
+            way_out=": use {device}=mps or {device}=cpu",
         )
     try:
         return make(say, again=again)
     except BuildError as error:
-        raise pytest.UsageError(
-            f"--mps-device=sim: the simulated device cannot be built: {error}\n"
-            "--mps-device=cpu runs the scenarios on the CPU"
-        ) from error
+        reason = f"the simulated device cannot be built: {error}"
+        raise DeviceError(reason, option="device=sim", way_out=f"\n{_CPU_INSTEAD}") from error
 
 
 def _fall_back(what: str, error: object, say: Say) -> _Choice:
@@ -187,9 +192,9 @@ def _without_sim(settings: Wanted, choice: _Choice) -> _Choice:
     """Refuse to go on without the simulated device where the user set something that only it has."""
     sim = settings.sim
     if sim.faults or sim.schedule != "free":
-        option = "--mps-sim-faults" if sim.faults else "--mps-sim-schedule"
-        raise pytest.UsageError(
-            f"{option}: this is for the simulated device alone, not for {choice.name} ({choice.reason})"
+        raise DeviceError(
+            f"this is for the simulated device alone, not for {choice.name} ({choice.reason})",
+            option="sim-faults" if sim.faults else "sim-schedule",
         )
     return choice
 
@@ -205,41 +210,51 @@ def _second_try(
         build = _explicit_build(say, make, again=True) if explicit else make(say, again=True)
         choice = _Choice("sim", reason, build)
         return choice, _probe(choice, settings, open_supervisor)
-    except (BuildError, _Unusable) as error:
+    except (BuildError, Unusable) as error:
         if explicit:
-            raise pytest.UsageError(
-                f"--mps-device=sim: the simulated device cannot be loaded, also after it was built again: {error}; "
-                "--mps-device=cpu runs the scenarios on the CPU"
+            raise DeviceError(
+                f"the simulated device cannot be loaded, also after it was built again: {error}",
+                option="device=sim",
+                way_out=f"; {_CPU_INSTEAD}",
             ) from error
         choice = _without_sim(settings, _fall_back("loaded", error, say))
     try:
         return choice, _probe(choice, settings, open_supervisor)
-    except _Unusable as error:
-        raise pytest.UsageError(f"torch cannot be used in a child process: {error}") from error
+    except Unusable as error:
+        raise DeviceError(f"torch cannot be used in a child process: {error}") from error
 
 
 def _probe(choice: _Choice, settings: Wanted, open_supervisor: OpenSupervisor) -> dict[str, Any]:
-    """Return what a child says about torch and the device; raise `_Unusable` when it cannot say anything."""
+    build = choice.build
+    try:
+        supervisor = open_supervisor(str(build.library) if build is not None else "")
+    except IsolationError as error:
+        raise Unusable(str(error)) from error
+    sim = build.spec(settings.sim) if build is not None else None
+    return probe(supervisor, choice.name, sim, settings.operators)
+
+
+def probe(
+    supervisor: Supervisor, device: str, sim: SimSpec | None, operators: tuple[Operator, ...] = ()
+) -> dict[str, Any]:
+    """Return what a child says about torch and the device; raise `Unusable` when it cannot say anything."""
     folder = Path(tempfile.mkdtemp(prefix="mps-stress-probe-"))
     spec = ChildSpec(
-        "probe", str(folder), "probe", choice.name, deadline_s=PROBE_DEADLINE_S, sys_path=tuple(sys.path),
-        cwd=os.getcwd(), operators=operator_patch.texts(settings.operators),
+        "probe", str(folder), "probe", device, deadline_s=PROBE_DEADLINE_S, sys_path=tuple(sys.path),
+        cwd=os.getcwd(), operators=operator_patch.texts(operators), sim=sim,
     )  # fmt: skip
-    library = ""
-    if choice.build is not None:
-        library = str(choice.build.library)
-        spec = replace(spec, sim=choice.build.spec(settings.sim))
     try:
-        run = open_supervisor(library).run(spec, 0)
+        run = supervisor.run(spec, 0)
     except IsolationError as error:
-        raise _Unusable(str(error)) from error
+        raise Unusable(str(error)) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if run.result is None:
-        raise _Unusable(run.stderr.strip()[-2000:] or f"it ended with {run.exit}")
+        raise Unusable(run.stderr.strip()[-2000:] or f"it ended with {run.exit}")
     first = next(iter(run.result["findings"]), None)
     if first is not None and first["name"] == operator_patch.FINDING:
-        raise pytest.UsageError(f"--mps-operator={first['text']}")
+        name, _, reason = str(first["text"]).partition(": ")  # `OperatorError` begins with the replacement
+        raise DeviceError(reason, option=f"operator={name}")
     if first is not None:
-        raise _Unusable(first["text"])
+        raise Unusable(first["text"])
     return run.result

@@ -151,7 +151,7 @@ class HarnessFile(pytest.File):
     """A recipe; collecting it builds the program and asks it for its cases."""
 
     def collect(self) -> Iterator[pytest.Item]:
-        plugin = _plugin(self.config)
+        plugin = suite_of(self.config)
         try:
             harness = plugin.harness(self.path)
         except NoToolchainError as error:
@@ -180,7 +180,7 @@ class HarnessItem(pytest.Item):
         """Skip what does not apply here, with the reason."""
         if self.case is None:
             pytest.skip(self.missing)
-        plugin = _plugin(self.config)
+        plugin = suite_of(self.config)
         platform = plugin.harness(self.path).platform
         if platform not in self.case.platforms:
             pytest.skip(f"for {' and '.join(self.case.platforms)} only, and this is {platform}")
@@ -192,7 +192,7 @@ class HarnessItem(pytest.Item):
             pytest.skip(f"time budget spent (--mps-seconds={plugin.settings.seconds:g}): not run")
 
     def runtest(self) -> None:
-        plugin = _plugin(self.config)
+        plugin = suite_of(self.config)
         assert self.case is not None, "skipped otherwise"
         assert self.parent is not None
         runner = plugin.runner(self.path, self.parent.nodeid)
@@ -217,7 +217,7 @@ class HarnessItem(pytest.Item):
         if isinstance(excinfo.value, CaseFailure):
             result = excinfo.value.result
             where = "on the simulated Metal: " if result.harness.simulated else ""
-            folder = _plugin(self.config).run.folder_path
+            folder = suite_of(self.config).run.folder_path
             message = f"{result.word}: {where}{result.headline}"
             return StressRepr(block(result, folder), str(self.path), 1, message)
         return super().repr_failure(excinfo, style)
@@ -226,7 +226,7 @@ class HarnessItem(pytest.Item):
         return self.path, None, self.name
 
 
-def _plugin(config: pytest.Config) -> SuitePlugin:
+def suite_of(config: pytest.Config) -> SuitePlugin:
     plugin = config.pluginmanager.get_plugin("mps-stress-tsan")
     assert isinstance(plugin, SuitePlugin), "registered with it"
     return plugin

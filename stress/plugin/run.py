@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from stress.isolate.backend import IsolationError
+from stress.isolate.device_choice import DeviceError
 from stress.isolate.device_choice import DeviceInfo
 from stress.isolate.device_choice import default_build
 from stress.isolate.device_choice import open_device
@@ -32,6 +33,8 @@ from stress.record import host_environment
 from stress.record import run_id
 from stress.record.torch_build import check_source
 from stress.sanitizer.python.children import Children
+
+OPTION_PREFIX = "--mps-"
 
 
 @dataclass
@@ -99,7 +102,10 @@ class Run:
         """Choose the device and look at it in a child; raise `pytest.UsageError` when it cannot be used."""
         given = worker_input(self.config).get("mps_device")
         make = tsan.build if self.settings.tsan else default_build
-        self.device = open_device(self.settings, self.open_supervisor, self._say, given, make)
+        try:
+            self.device = open_device(self.settings, self.open_supervisor, self._say, given, make)
+        except DeviceError as error:
+            raise pytest.UsageError(error.told(OPTION_PREFIX)) from error
         if self.tsan is not None and self.device.sim is not None:
             tsan.control(self.supervisor, self.tsan, self.device.sim.spec)
         self._check_sharing(self.device.name)
@@ -169,7 +175,7 @@ class Run:
                 **({"command": self.command, **self.extra} if self.command else {}),
             )
         except RecordError as error:
-            raise pytest.UsageError(str(error)) from error
+            raise pytest.UsageError(error.told(OPTION_PREFIX)) from error
 
     @property
     def _is_simulated(self) -> bool:

@@ -13,25 +13,29 @@ from datetime import UTC
 from datetime import datetime
 from pathlib import Path
 
+from stress.model.errors import OptionError
 from stress.record.schema import side_name_error
 
 PROBE_BYTES = 64 * 1024  # As much as the longest record: a disk with less room cannot take one attempt.
 
 _HOST_CHARS_MAX = 32
-_WAY_OUT = "Make room or fix the permissions there, or choose another folder with --mps-results=DIR."
+_MEND = "Make room or fix the permissions there"
 
 
-class RecordError(Exception):
+class RecordError(OptionError):
     """Records cannot be written or read. The text names the path, the cause and the way out."""
 
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"records in {path}: {reason}")
+    def __init__(self, path: Path, reason: str, *, way_out: str = "") -> None:
+        super().__init__(reason, way_out=way_out)
         self.path = path
-        self.reason = reason
+
+    def told(self, prefix: str) -> str:
+        return f"records in {self.path}: {super().told(prefix)}"
 
 
 def cannot_write(path: Path, error: OSError) -> RecordError:
-    return RecordError(path, f"cannot write: {error.strerror or error}. {_WAY_OUT}")
+    reason = f"cannot write: {error.strerror or error}. {_MEND}"
+    return RecordError(path, reason, way_out=", or choose another folder with {results}=DIR.")
 
 
 def host_name() -> str:

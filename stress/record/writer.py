@@ -108,9 +108,8 @@ class RecordWriter:
             self.lost += error is not None
             first_loss = error is not None and self.lost == 1
         if first_loss and self._on_lost is not None:
-            self._on_lost(
-                f"a record is lost, the run goes on: {cannot_write(self.folder.path, error or OSError())}"
-            )
+            lost = cannot_write(self.folder.path, error or OSError())
+            self._on_lost(f"a record is lost, the run goes on: records in {self.folder.path}: {lost.reason}")
         return error is None
 
     @property

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from stress.commands.evidence.document import EvidenceRequest
 from stress.commands.evidence.document import document_of
 from stress.commands.evidence.lint import lint
 from stress.commands.evidence.markdown import block
 from stress.commands.evidence.markdown import code
 from stress.commands.evidence.markdown import plain
 from stress.commands.evidence.markdown import table
+from stress.commands.evidence.options import EvidenceOptions
 from stress.commands.evidence.patch import PatchError
 from stress.commands.evidence.patch import read_patch
 from stress.commands.evidence.patch import read_tree
@@ -76,7 +76,7 @@ def fork(tmp_path_factory: pytest.TempPathFactory) -> Fork:
 
 
 def text_of(*runs: Path, **more: Any) -> str:
-    return document_of(EvidenceRequest(tuple(runs), **more), "made now")
+    return document_of(EvidenceOptions(tuple(runs), **more), "made now")
 
 
 def part(text: str, heading: str) -> str:

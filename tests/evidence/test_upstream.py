@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from stress.commands.evidence.document import EvidenceRequest
 from stress.commands.evidence.document import document_of
+from stress.commands.evidence.options import EvidenceOptions
 from stress.commands.evidence.upstream import UpstreamError
 from stress.commands.evidence.upstream import run_suite
 from tests.made_records import run_of
@@ -91,7 +91,7 @@ def test_what_cannot_be_run_is_an_error(tree: Path, python: str, source: str, te
 
 def test_differences_stand_in_the_document(tree: Path, stock: str, tmp_path: Path) -> None:
     run = run_of(tmp_path / "run", {"a.py::S[t8]": {"pass": 5}})
-    asked = EvidenceRequest(
+    asked = EvidenceOptions(
         (run,),
         tree=tree,
         upstream=(("stock", stock), ("patched", sys.executable)),
@@ -104,5 +104,5 @@ def test_differences_stand_in_the_document(tree: Path, stock: str, tmp_path: Pat
         in text
     )
     assert "| upstream's own tests pass as before | not met | 1 test pass on stock torch alone |" in text
-    again = document_of(EvidenceRequest((run, tmp_path / "results")), "made later")
+    again = document_of(EvidenceOptions((run, tmp_path / "results")), "made later")
     assert "1 test with another outcome" in again

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from stress.commands.power.allocation import ALLOCATION_FILE
 from stress.commands.power.allocation import Entry
 from stress.commands.power.allocation import dump
-from stress.commands.power.probing import ALLOCATION_FILE
 from stress.device.sim.zoo import BY_NAME
 from stress.record import RecordWriter
 from stress.record import RunFolder

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import power_learn
 from stress.commands import cli
 from stress.device.sim.zoo import FAULTS
 
@@ -53,9 +54,6 @@ class TestBadInput:
             (["--seed=-1"], "--seed=-1: expected a whole number from 0"),
             (["--probability=2"], "--probability=2: expected numbers above 0 and at most 1"),
             (["--probability=0.01,x"], "--probability=0.01,x"),
-            (["--explore=x"], "--explore=x"),
-            (["--explore=1", "--against=pytest-run-parallel"], "leave one out"),
-            (["--learn", "/nothing/there"], "--learn /nothing/there: there is no such folder"),
         ],
     )
     def test_is_one_sentence_and_status_2(
@@ -77,8 +75,18 @@ class TestBadInput:
     def test_a_folder_that_is_no_run_cannot_be_learned_from(
         self, capsys: pytest.CaptureFixture[str], tmp_path: Path
     ) -> None:
-        assert cli.main(["power", "--learn", str(tmp_path)]) == 2
+        assert power_learn.run(["learn", str(tmp_path)]) == 2
         assert "allocation.toml cannot be read" in capsys.readouterr().err
+        assert power_learn.run(["learn", "/nothing/there"]) == 2
+        assert "/nothing/there" in capsys.readouterr().err
+
+    def test_what_cannot_be_explored_is_refused_as_power_refuses_it(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert power_learn.run(["explore", "--attempts=x"]) == 2
+        assert "--attempts=x: expected a whole number" in capsys.readouterr().err
+        assert power_learn.run(["explore", "--faults=nothing"]) == 2
+        assert "there is no fault 'nothing'" in capsys.readouterr().err
 
     def test_an_unusable_allocation_is_told_before_anything_is_built(
         self, capsys: pytest.CaptureFixture[str], tmp_path: Path
@@ -90,9 +98,8 @@ class TestBadInput:
 
 
 def test_all_faults_are_the_default() -> None:
-    from stress.commands.power.options import PowerOptions
+    from stress.commands.power.options import parse
 
-    given = vars(cli.make_parser().parse_args(["power"]))
-    options = PowerOptions.parse(given)
+    options = parse(cli.make_parser().parse_args(["power"]))
     assert options.faults == FAULTS
     assert options.probabilities == (0.01, 0.1, 0.001)

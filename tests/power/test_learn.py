@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.power.learning import Evidence
+from benchmarks.power.learning import choose
+from benchmarks.power.learning import learn
 from stress.commands import CommandError
 from stress.commands.power.allocation import Entry
 from stress.commands.power.allocation import load
-from stress.commands.power.learn import Evidence
-from stress.commands.power.learn import choose
-from stress.commands.power.learn import learn
 from tests.power.recorded import Recorded
 
 BROAD = Entry("linear.py::SharedLinear", (("dtype", "float32"),))
@@ -96,7 +96,7 @@ class TestLearn:
         path = tmp_path / "learned.toml"
         path.write_text(text)
         assert [one.name for one in load(path)] == [BROAD.name]
-        assert f"# `mps-stress power --learn {run.path.name}`" in text
+        assert f"# `python -m benchmarks.power_learn learn {run.path.name}`" in text
         assert "copy_torn: 4.5" in text
 
     def test_runs_add_up(self, run: Recorded, tmp_path: Path) -> None:

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
+from benchmarks.power.peer import job
+from benchmarks.power.peer.job import Case
+from benchmarks.power.peer.job import Job
+from benchmarks.power.peer.session import Peer
+from benchmarks.power.peer.session import result_of
+from benchmarks.power.peer.tally import PeerTally
+from benchmarks.power.peer.tally import SessionResult
 from stress.commands.power.allocation import Entry
-from stress.commands.power.peer import job
-from stress.commands.power.peer.job import Case
-from stress.commands.power.peer.job import Job
-from stress.commands.power.peer.session import Peer
-from stress.commands.power.peer.session import result_of
-from stress.commands.power.peer.tally import PeerTally
-from stress.commands.power.peer.tally import SessionResult
 from stress.commands.power.runnable import resolve
 from stress.commands.power.subject import Subject
 from stress.device.sim.zoo import BY_NAME

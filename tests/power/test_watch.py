@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import random
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.power_learn import Exploration
 from stress.commands.power import estimate
 from stress.commands.power.allocation import Entry
 from stress.commands.power.entry_runner import Attempted
@@ -22,6 +24,7 @@ from stress.commands.power.measurement import Measured
 from stress.commands.power.measurement import Measurement
 from stress.commands.power.measurement import weight_of
 from stress.commands.power.options import PowerOptions
+from stress.commands.power.options import parse
 from stress.commands.power.outcome import classify
 from stress.commands.power.report import json_text
 from stress.commands.power.report import score
@@ -139,10 +142,9 @@ def options(**changes: Any) -> PowerOptions:
     given: dict[str, Any] = {
         "faults": None, "seconds": "100000", "threads": None, "seed": "1", "probability": "0.01,0.1,0.001",
         "twins": True,
-        "blind": False, "against": None, "results": "nowhere", "json": False, "allocation": None,
-        "explore": None, "learn": None,
+        "blind": False, "results": "nowhere", "json": False, "allocation": None,
     }  # fmt: skip
-    return PowerOptions.parse({**given, **changes})
+    return parse(argparse.Namespace(**{**given, **changes}))
 
 
 def unmeasured(given: PowerOptions) -> Measured:
@@ -151,10 +153,10 @@ def unmeasured(given: PowerOptions) -> Measured:
     return Measured(given, "2.13.0", str(Path("nowhere")), entries)
 
 
-def run(bench: MadeUp, measured: Measured) -> None:
+def run(bench: MadeUp, measured: Measured, kind: type[Measurement] = Measurement, **more: Any) -> None:
     given = measured.options
     shares = Shares(given.seconds, weight_of(given), lambda: bench.now)
-    Measurement(given, bench, shares, measured, None).run()
+    kind(given, bench, shares, measured, **more).run()
 
 
 def measure(bench: MadeUp, given: PowerOptions) -> Measured:
@@ -260,11 +262,11 @@ class TestMeasurement:
 
     def test_exploring_tries_every_entry_as_often_and_gives_no_score(self) -> None:
         bench = MadeUp(only_faults)
-        measured = measure(bench, options(explore="3", faults="copy_torn,commit_twice"))
+        measured = unmeasured(options(faults="copy_torn,commit_twice"))
+        run(bench, measured, Exploration, attempts=3)
         for tally in measured.tallies.values():
             assert {one.attempts for one in tally.entries.values()} == {3}
         assert len(bench.made) == 4  # one reference per entry and design
-        assert "learn from nowhere" in text(measured)
 
 
 class TestShares:

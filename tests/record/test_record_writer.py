@@ -251,7 +251,7 @@ class TestNoRoom:
             try:
                 folder.probe()
             except RecordError as error:
-                print(error)
+                print(error.told("--mps-"))
             assert list(folder.path.iterdir()) == []
         """
         done = run_program(program, folder.path)

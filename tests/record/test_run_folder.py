@@ -21,8 +21,9 @@ def folder(tmp_path: Path) -> RunFolder:
 class TestUnwritable:
     def test_a_file_in_place_of_the_folder(self, tmp_path: Path) -> None:
         (tmp_path / "runs").write_text("")
-        with pytest.raises(RecordError, match=r"runs.*cannot write: .*--mps-results=DIR"):
+        with pytest.raises(RecordError, match=r"runs.*cannot write: .* --results=DIR") as caught:
             RunFolder.create(tmp_path / "runs", run_id())
+        assert "folder with --mps-results=DIR" in caught.value.told("--mps-")
 
     def test_a_run_that_exists(self, tmp_path: Path) -> None:
         RunFolder.create(tmp_path, "run")

@@ -149,6 +149,7 @@ class TestBadInput:
             (["--deadline=-1"], "--deadline=-1: expected a positive number"),
             (["--faults", "--case=counter"], "--faults runs all of them: leave out --fault and --case"),
             (["--recipe=none.toml"], "--recipe=none.toml: there is no such file"),
+            ([f"--recipe={__file__}"], "expected a *.toml file"),
         ],
     )
     def test_is_one_sentence(self, tmp_path: Path, args: list[str], text: str) -> None:
@@ -180,3 +181,14 @@ def test_list(tmp_path: Path) -> None:
     assert "  elsewhere (metal only): of the small harness" in done.stdout
     assert "  counter_unlocked (tsan, in counter)" in done.stdout
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_folder_has_for_its_tests_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "conftest.py").write_text("raise SystemError('a conftest.py was imported')\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option\n")
+    monkeypatch.chdir(tmp_path)
+    done = tsan(tmp_path / "runs", "--list")
+    assert (done.returncode, done.stderr.strip()) == (0, "")
+    assert "  counter: of the small harness" in done.stdout

@@ -15,6 +15,7 @@ from stress.device.sim.build import SimBuilder
 from stress.isolate import device_choice
 from stress.isolate.supervisor import Supervisor
 from stress.plugin import options
+from stress.plugin.run import OPTION_PREFIX
 from stress.plugin.settings import Settings
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the simulated device is for Linux")
@@ -38,7 +39,10 @@ class Opened:
         return self.supervisors[-1]
 
     def device(self, settings: Settings) -> device_choice.DeviceInfo:
-        return device_choice.open_device(settings, self.open_supervisor, self.said.append, None)
+        try:
+            return device_choice.open_device(settings, self.open_supervisor, self.said.append, None)
+        except device_choice.DeviceError as error:
+            raise pytest.UsageError(error.told(OPTION_PREFIX)) from error  # as a run of pytest does
 
     @property
     def builds(self) -> int:

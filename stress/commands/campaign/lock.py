@@ -6,6 +6,8 @@ import fcntl
 import os
 from pathlib import Path
 
+from stress.model.errors import UserError
+
 FOLDER_VARIABLE = "MPS_STRESS_LOCK_DIR"
 FOLDER_DEFAULT = (
     "/tmp"  # One for all users of the machine, who share its device; TMPDIR is each user's own on macOS.
@@ -13,7 +15,7 @@ FOLDER_DEFAULT = (
 _OWNER_BYTES_MAX = 200
 
 
-class LockError(Exception):
+class LockError(UserError):
     """The lock cannot be had; the text names who has it, or what is wrong with the file."""
 
 

@@ -10,14 +10,10 @@ that counts; 2: bad input; 128 and its number: a signal.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from stress.commands import shared_options
-from stress.model.spec import RESULTS_DEFAULT
-from stress.scenario.capabilities import DEVICES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,44 +24,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="scenarios (default: those of this folder, else the ones that come with the package); after --, further "
         "options of pytest, as in -- -k Shared --mps-perturb=high",
     )
-    parser.add_argument(
-        "--seconds",
-        metavar="SECONDS",
-        default=str(SECONDS_DEFAULT),
-        help=f"time by the clock of the day, sleep included (default {SECONDS_DEFAULT})",
+    shared_options.add(
+        parser,
+        "seconds",
+        default="3600",
+        help="time by the clock of the day, sleep included (default %(default)s)",
     )
-    parser.add_argument(
-        "--threads",
-        metavar="N[,N...]",
-        default=THREADS_DEFAULT,
-        help=f"threads of each item (default {THREADS_DEFAULT})",
+    shared_options.add(
+        parser, "threads", metavar="N[,N...]", default="8", help="threads of each item (default %(default)s)"
     )
-    parser.add_argument(
-        "--device",
-        metavar="|".join(DEVICES),
-        default="auto",
-        help="device to test (default auto: mps on macOS, elsewhere the simulated one)",
+    shared_options.add(parser, "device", "sim-faults")
+    shared_options.add(
+        parser, "deadline", help="kill an attempt after this long and call it a hang (default 60)"
     )
-    parser.add_argument(
-        "--sim-faults", metavar="FAULTS", help="faults of the simulated device, as --mps-sim-faults has them"
-    )
-    parser.add_argument(
-        "--deadline",
-        metavar="SECONDS",
-        help="kill an attempt after this long and call it a hang (default 60)",
-    )
-    parser.add_argument(
-        "--results", metavar="DIR", default=RESULTS_DEFAULT, help=f"where records go ({RESULTS_DEFAULT})"
-    )
+    shared_options.add(parser, "results")
     parser.add_argument(
         "--disk-mb",
         metavar="MB",
-        help=f"limit of that folder: clean files of records become totals, oldest first (default {DISK_MB_DEFAULT})",
+        default="2048",
+        help="limit of that folder: clean files of records become totals, oldest first (default %(default)s)",
     )
     parser.add_argument(
         "--baseline",
         metavar="RUN",
         action="append",
+        default=[],
         help="run folder, or folder of them, whose failures are not new; may be given several times",
     )
     parser.add_argument(
@@ -73,15 +56,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="go on with the campaign in --results that was killed; where there is none, say so and exit with 0",
     )
-
-
-SECONDS_DEFAULT = 3600
-
-
-THREADS_DEFAULT = "8"
-
-
-DISK_MB_DEFAULT = 2048
 
 
 DISK_MB_MAX = 10**8
@@ -101,30 +75,25 @@ class CampaignOptions:
     resume: bool
     pytest_arguments: tuple[str, ...]
 
-    @classmethod
-    def parse(cls, given: Mapping[str, Any]) -> CampaignOptions:
-        """Return the options; raise `ValueError` with a sentence that names the option and the way out."""
-        results = Path(given["results"]).resolve()
-        disk_mb = shared_options.count(given["disk_mb"], "--disk-mb", DISK_MB_MAX)
-        sim = [f"--mps-sim-faults={given['sim_faults']}"] if given["sim_faults"] is not None else []
-        deadline = [f"--mps-deadline={given['deadline']}"] if given["deadline"] is not None else []
-        return cls(
-            seconds=shared_options.seconds(given["seconds"]),
-            results=results,
-            disk_bytes_max=(disk_mb or DISK_MB_DEFAULT) * BYTES_PER_MB,
-            baseline=tuple(map(Path, given["baseline"] or ())),
-            resume=given["resume"],
-            pytest_arguments=(
-                "--mps-profile=full",
-                *given["arguments"],
-                f"--mps-threads={given['threads']}",
-                f"--mps-device={given['device']}",
-                f"--mps-results={results}",
-                *sim,
-                *deadline,
-            ),
-        )
-
 
 def parse(args: argparse.Namespace) -> CampaignOptions:
-    return CampaignOptions.parse(vars(args))
+    disk_mb = shared_options.count(args.disk_mb, "--disk-mb", DISK_MB_MAX)
+    results = shared_options.value(args, "results")
+    sim = [f"--mps-sim-faults={args.sim_faults}"] if args.sim_faults is not None else []
+    deadline = [f"--mps-deadline={args.deadline}"] if args.deadline is not None else []
+    return CampaignOptions(
+        seconds=shared_options.value(args, "seconds"),
+        results=results,
+        disk_bytes_max=disk_mb * BYTES_PER_MB,
+        baseline=shared_options.paths(args.baseline),
+        resume=args.resume,
+        pytest_arguments=(
+            "--mps-profile=full",
+            *args.arguments,
+            f"--mps-threads={args.threads}",
+            f"--mps-device={args.device}",
+            f"--mps-results={results}",
+            *sim,
+            *deadline,
+        ),
+    )

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from stress.commands import CommandError
 from stress.commands.compare.judge import judge
 from stress.commands.compare.names import names_of
+from stress.commands.compare.options import CompareOptions
 from stress.commands.compare.pairs import left_out
 from stress.commands.compare.pairs import sections_of
 from stress.commands.compare.report import Compared
+from stress.commands.compare.report import json_of
+from stress.commands.compare.report import text_of
 from stress.commands.compare.speed import alone
 from stress.commands.compare.speed import speeds
 from stress.model.text import one_line
@@ -56,17 +57,9 @@ def problem_lines(side: Aggregate, name: str) -> list[str]:
     return lines
 
 
-def run(args: argparse.Namespace) -> int:
+def run(options: CompareOptions) -> int:
     """Read both sides, judge, print."""
-    from stress.commands.compare.pairs import CompareError
-    from stress.commands.compare.report import json_of
-    from stress.commands.compare.report import text_of
-    from stress.record.aggregate import AggregateError
-
-    try:
-        compared = compare(Path(args.base), Path(args.new), any_settings=args.any_settings)
-    except (AggregateError, CompareError) as error:
-        raise CommandError(str(error)) from None
+    compared = compare(options.base, options.new, any_settings=options.any_settings)
     width = shutil.get_terminal_size((140, 24)).columns
-    print(json_of(compared) if args.json else text_of(compared, width=width, show_all=args.all))
+    print(json_of(compared) if options.json else text_of(compared, width=width, show_all=options.show_all))
     return compared.exit_status

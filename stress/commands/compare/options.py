@@ -8,6 +8,10 @@ never added. Exit status 1 where NEW is worse, or fails in a way that BASE did n
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from stress.commands import shared_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,4 +23,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pair items although settings or environment switches differ: for trying what a switch does",
     )
     parser.add_argument("--all", action="store_true", help="show items without a failure on either side, too")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    shared_options.add(parser, "json", help="print JSON instead of text")
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """Validated options."""
+
+    base: Path
+    new: Path
+    any_settings: bool
+    show_all: bool
+    json: bool
+
+
+def parse(args: argparse.Namespace) -> CompareOptions:
+    return CompareOptions(Path(args.base), Path(args.new), args.any_settings, args.all, args.json)

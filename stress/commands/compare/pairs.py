@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from dataclasses import field
 
+from stress.model.errors import UserError
 from stress.record.aggregate import Aggregate
 from stress.record.aggregate import Cell
 from stress.record.aggregate import DeviceKind
@@ -15,7 +16,7 @@ from stress.record.aggregate import Group
 Key = tuple[str, str, tuple[str, ...]]
 
 
-class CompareError(Exception):
+class CompareError(UserError):
     """The two sides cannot be compared; the text says why and what to give instead."""
 
 

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import shutil
-from pathlib import Path
 
-from stress.commands import CommandError
+from stress.commands.doctor.examination import examine
+from stress.commands.doctor.options import DoctorOptions
+from stress.commands.doctor.report import is_ready
+from stress.commands.doctor.report import json_of
+from stress.commands.doctor.report import text_of
 
 
-def run(args: argparse.Namespace) -> int:
+def run(options: DoctorOptions) -> int:
     """Look at everything and print it."""
-    source = Path(args.torch_source).resolve() if args.torch_source else None
-    if source is not None and not source.is_dir():
-        raise CommandError(f"--torch-source={args.torch_source}: there is no such folder")
-    from stress.commands.doctor.examination import examine
-    from stress.commands.doctor.report import is_ready
-    from stress.commands.doctor.report import json_of
-    from stress.commands.doctor.report import text_of
-
-    lines = examine(source, Path(args.results).resolve())
-    print(json_of(lines) if args.json else text_of(lines, shutil.get_terminal_size((110, 24)).columns))
+    lines = examine(options.torch_source, options.results)
+    print(json_of(lines) if options.json else text_of(lines, shutil.get_terminal_size((110, 24)).columns))
     return 0 if is_ready(lines) else 1

@@ -7,15 +7,26 @@ what could not be looked at is told and is never called ok.
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
+from pathlib import Path
 
-from stress.model.spec import RESULTS_DEFAULT
+from stress.commands import shared_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--torch-source", metavar="DIR", help="compare the installed torch with this tree's commit"
-    )
-    parser.add_argument(
-        "--results", metavar="DIR", default=RESULTS_DEFAULT, help=f"where records will go ({RESULTS_DEFAULT})"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    shared_options.add(parser, "torch-source", help="compare the installed torch with this tree's commit")
+    shared_options.add(parser, "results", help="where records will go (%(default)s)")
+    shared_options.add(parser, "json", help="print JSON instead of text")
+
+
+@dataclass(frozen=True)
+class DoctorOptions:
+    """Validated options."""
+
+    torch_source: Path | None
+    results: Path
+    json: bool
+
+
+def parse(args: argparse.Namespace) -> DoctorOptions:
+    return DoctorOptions(**shared_options.values(args, "torch-source", "results", "json"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from stress.commands.compare.command import compare_aggregates
@@ -24,6 +23,7 @@ from stress.commands.evidence.markdown import bullets
 from stress.commands.evidence.markdown import code
 from stress.commands.evidence.markdown import plain
 from stress.commands.evidence.markdown import table
+from stress.commands.evidence.options import EvidenceOptions
 from stress.commands.evidence.patch import Patch
 from stress.commands.evidence.patch import PatchError
 from stress.commands.evidence.patch import Tree
@@ -49,24 +49,7 @@ FILES_SHOWN = 60
 ROWS_SHOWN = 200
 
 
-@dataclass(frozen=True)
-class EvidenceRequest:
-    """What the user gave."""
-
-    runs: tuple[Path, ...]
-    base: tuple[Path, ...] = ()
-    patch: Path | None = None
-    tree: Path | None = None
-    lint: bool = False
-    upstream: tuple[tuple[str, str], ...] = ()
-    """(role, interpreter) under which upstream's own tests are run first."""
-    draft: str | None = None
-    """One of `stress.commands.evidence.draft.KINDS`, in place of the whole document."""
-    results: Path = Path(RESULTS_DEFAULT)
-    """Where the records of those tests go."""
-
-
-def document_of(asked: EvidenceRequest, made: str) -> str:
+def document_of(asked: EvidenceOptions, made: str) -> str:
     """Return the Markdown; raise `AggregateError` or `PatchError` for input that cannot be used."""
     power, collected = Power(), Throughput()
     patch = read_patch(asked.patch) if asked.patch is not None else None
@@ -97,7 +80,7 @@ def document_of(asked: EvidenceRequest, made: str) -> str:
     return redact(text)
 
 
-def _upstream_runs(asked: EvidenceRequest) -> list[Path]:
+def _upstream_runs(asked: EvidenceOptions) -> list[Path]:
     """Run upstream's tests under each interpreter, and return the folders of their records."""
     if not asked.upstream:
         return []

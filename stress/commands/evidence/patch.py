@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
 
+from stress.model.errors import UserError
 from stress.record.machine import git
 
 PATCH_BYTES_MAX = 20 * 2**20
@@ -19,7 +20,7 @@ _BASE = re.compile(rb"^base-commit: ([0-9a-f]{40})$", re.MULTILINE)
 _FROM = re.compile(rb"^From ([0-9a-f]{40}) ", re.MULTILINE)
 
 
-class PatchError(Exception):
+class PatchError(UserError):
     """The patch or the tree cannot be used; the text says why."""
 
 

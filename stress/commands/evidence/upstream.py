@@ -20,11 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from stress.commands.evidence import upstream_plugin
+from stress.commands.session import session
+from stress.model.errors import UserError
 from stress.model.verdict import Verdict
-from stress.record import RecordWriter
-from stress.record import RunFolder
-from stress.record import host_environment
-from stress.record import run_id
 
 COMMAND = "upstream-tests"
 TEST_FILE = Path("test", "test_mps.py")
@@ -36,7 +34,7 @@ VERDICTS = {"passed": Verdict.PASS, "failed": Verdict.ERROR, "crash": Verdict.CR
 """A test that fails on one thread alone is an error, and no finding about threads."""
 
 
-class UpstreamError(Exception):
+class UpstreamError(UserError):
     """The tests cannot be run; the text says why."""
 
 
@@ -150,22 +148,19 @@ def _add(suite: Suite, journal: Path, status: int, hung: bool) -> None:
 
 def record_suite(suite: Suite, tree: Path, results: Path, role: str) -> Path:
     """Write what came of the tests as a run, and return its folder. Raise `RecordError` where that is impossible."""
-    folder = RunFolder.create(results, run_id())
-    writer = RecordWriter(folder)
     skipped = sum(outcome == "skipped" for outcome, _ in suite.outcomes.values())
-    writer.write(
-        "run", command=COMMAND, argv=[str(TEST_FILE)], rootdir=str(tree), seed=0,
-        device="mps" if sys.platform == "darwin" else "none", simulated=False,
-        settings={"role": role, "python": suite.python, "collected": suite.collected, "skipped": skipped},
-        environment=host_environment(tree), torch=suite.torch or None,
-    )  # fmt: skip
-    for test, (outcome, text) in suite.outcomes.items():
-        if outcome in VERDICTS:
-            verdict = VERDICTS[outcome]
-            writer.write(
-                "item", item=f"upstream::{test}", verdict=str(verdict), seconds=0.0, attempts=1, counted=1,
-                failures=int(verdict is not Verdict.PASS), verdicts={str(verdict): 1}, headline=text,
-            )  # fmt: skip
-    writer.write("run_end", seconds=0.0, exit_status=0, verdicts={})
-    writer.close()
-    return folder.path
+    settings = {"role": role, "python": suite.python, "collected": suite.collected, "skipped": skipped}
+    with session() as opened:
+        writer = opened.open_records(
+            COMMAND, results, seed=0, settings=settings, device="mps" if sys.platform == "darwin" else "none",
+            rootdir=tree, argv=[str(TEST_FILE)], torch=suite.torch or None,
+        )  # fmt: skip
+        for test, (outcome, text) in suite.outcomes.items():
+            if outcome in VERDICTS:
+                verdict = VERDICTS[outcome]
+                writer.write(
+                    "item", item=f"upstream::{test}", verdict=str(verdict), seconds=0.0, attempts=1, counted=1,
+                    failures=int(verdict is not Verdict.PASS), verdicts={str(verdict): 1}, headline=text,
+                )  # fmt: skip
+        opened.status = 0
+    return writer.folder.path

@@ -11,8 +11,23 @@ read. No report of ThreadSanitizer is not the same as no race, and is never told
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
+
+from stress.commands import shared_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", metavar="FILE", nargs="+", help="file or run folder; - is standard input")
-    parser.add_argument("--json", action="store_true", help="print one JSON object per file and line")
+    shared_options.add(parser, "json", help="print one JSON object per file and line")
+
+
+@dataclass(frozen=True)
+class ExplainOptions:
+    """Validated options."""
+
+    files: tuple[str, ...]
+    json: bool
+
+
+def parse(args: argparse.Namespace) -> ExplainOptions:
+    return ExplainOptions(tuple(args.files), args.json)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from stress.commands import CommandError
-from stress.commands.power.probing import build_device
-from stress.commands.power.probing import probe
 from stress.commands.replay.find import shown
 from stress.commands.replay.resolve import Resolved
+from stress.commands.session import build_device
+from stress.commands.session import probe_sim
+from stress.commands.session import session
 from stress.device.sim.settings import SimSettings
-from stress.isolate.supervisor import Supervisor
 from stress.scenario.capabilities import CAPABILITIES
 
 _WHY = {
@@ -21,17 +21,14 @@ def check_able(what: Resolved, settings: SimSettings | None) -> None:
     """Raise `CommandError` where the scenario requires what the simulated device has not."""
     if not what.cls.requires:
         return
-    design = (settings or SimSettings()).design
+    settings = SimSettings((settings or SimSettings()).design)
     build = build_device()
-    supervisor = Supervisor(str(build.library))
-    try:
-        able = probe(supervisor, build, design).capabilities
-    finally:
-        supervisor.close()
+    with session() as opened:
+        able = probe_sim(opened.supervise(str(build.library)), build, settings).capabilities
     missing = [name for name in what.cls.requires if name not in able]
     if missing:
         needs = ", ".join(f"{name} ({_WHY.get(name, CAPABILITIES[name])})" for name in missing)
         raise CommandError(
-            f"{shown(what.nodeid)} needs {needs}; the simulated device (design {design}) has none: leave --device=sim "
+            f"{shown(what.nodeid)} needs {needs}; the simulated device (design {settings.design}) has none: leave --device=sim "
             "out for a file that is run on a Mac, or give --device=cpu or cuda"
         )

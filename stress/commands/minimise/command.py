@@ -2,41 +2,33 @@
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 import time
 from pathlib import Path
 
 from stress.commands import CommandError
-from stress.commands.exit_status import EXIT_INTERRUPTED
 from stress.commands.export.files import DEADLINE_S
 from stress.commands.export.files import script
 from stress.commands.export.recorded import subject_of
 from stress.commands.minimise import report
-from stress.commands.minimise.options import SCRIPT_RUNS_DEFAULT
-from stress.commands.minimise.options import SCRIPT_RUNS_MAX
-from stress.commands.minimise.options import SHARE_MAX
+from stress.commands.minimise.options import MinimiseOptions
 from stress.commands.minimise.scripts import ScriptRate
 from stress.commands.minimise.scripts import measure
 from stress.commands.minimise.search import Search
 from stress.commands.minimise.search import Trial
 from stress.commands.replay.command import prepare
 from stress.commands.replay.command import results_folder
+from stress.commands.replay.command import runnable
 from stress.commands.replay.differences import differences
 from stress.commands.replay.failure_kind import Kind
-from stress.commands.replay.find import shown
 from stress.commands.replay.recorded import Recorded
 from stress.commands.replay.repetition import Bench
 from stress.commands.replay.repetition import Case
-from stress.commands.replay.repetition import opened
-from stress.commands.replay.repetition import say
+from stress.commands.replay.repetition import open_bench
 from stress.commands.replay.report import heading
-from stress.commands.shared_options import checked
-from stress.commands.shared_options import count
-from stress.commands.shared_options import places
-from stress.commands.shared_options import seconds
-from stress.model.errors import BrokenScenario
+from stress.commands.session import say
+from stress.commands.session import session
 from stress.model.verdict import Verdict
 from stress.record import host_environment
 
@@ -46,35 +38,25 @@ SEARCH_SHARE = 0.55
 """Of the seconds; the rest is for running scripts, each of which starts an interpreter and imports torch."""
 
 
-def minimise(
-    name: str,
-    *,
-    seconds: float,
-    share: float,
-    script_runs: int,
-    rootdir: Path,
-    results: Path | None,
-    output: Path | None,
-) -> int:
+def run(options: MinimiseOptions) -> int:
     """Make an attempt smaller; 0 with a script that was shown to fail often enough, else 1."""
-    started = time.monotonic()
-    recorded, what, notes = prepare(name, rootdir, results)
+    started, rootdir = time.monotonic(), options.rootdir
+    recorded, what, notes = prepare(options.attempt, rootdir, options.results)
     wanted = _wanted(recorded)
-    with opened(
-        recorded, what, "minimise", results=results_folder(rootdir, results), rootdir=rootdir
-    ) as bench:
+    with session() as opened:
+        results = results_folder(rootdir, options.results)
+        bench = open_bench(opened, recorded, what, "minimise", results=results, rootdir=rootdir)
         notes += differences(recorded, bench.device, host_environment(rootdir))
         print(heading(recorded, bench.device.header_lines, notes, 1).rpartition("\n")[0], flush=True)
         case = Case.recorded(recorded, what)
-        search = Search(bench, wanted, case, started + SEARCH_SHARE * seconds, _tell, share)
-        try:
-            return _minimise(search, bench, started + seconds, script_runs, output)
-        except BrokenScenario as error:
-            raise CommandError(f"{recorded.name}: {shown(error)}") from None
-        except KeyboardInterrupt:
-            if search.trials:
-                print(report.table(search.trials))
-            return EXIT_INTERRUPTED
+        until = started + SEARCH_SHARE * options.seconds
+        search = Search(bench, wanted, case, until, _tell, options.share)
+        with opened.until_interrupted(), runnable(recorded):
+            opened.status = _minimise(search, bench, started + options.seconds, options)
+        if opened.interrupted and search.trials:
+            print(report.table(search.trials))
+        assert opened.status is not None
+        return opened.status
 
 
 def _wanted(recorded: Recorded) -> Kind:
@@ -91,7 +73,7 @@ def _wanted(recorded: Recorded) -> Kind:
     return wanted
 
 
-def _minimise(search: Search, bench: Bench, until: float, script_runs: int, output: Path | None) -> int:
+def _minimise(search: Search, bench: Bench, until: float, options: MinimiseOptions) -> int:
     parent = search.measure_parent()
     if not parent.failures:
         print(f"0 of {parent.n} attempts failed as recorded ({search.wanted}): nothing to make smaller")
@@ -103,8 +85,8 @@ def _minimise(search: Search, bench: Bench, until: float, script_runs: int, outp
     print(report.smallest(search, bench))
     if text := report.others(search):
         print(text)
-    path = output or bench.folder / f"minimised_{bench.what.cls.__name__}.py"
-    shown_to_fail = _write_script(search, bench, until, script_runs, path)
+    path = options.output or bench.folder / f"minimised_{bench.what.cls.__name__}.py"
+    shown_to_fail = _write_script(search, bench, until, options.script_runs, path)
     print(f"records: {bench.folder}")
     return 0 if shown_to_fail else 1
 
@@ -154,30 +136,3 @@ def _rate(measured: ScriptRate) -> float:
 def _tell(trial: Trial) -> None:
     if sys.stderr.isatty():
         say(report.trial_line(trial))
-
-
-def run(args: argparse.Namespace) -> int:
-    """Check the options, then search."""
-    time_s = checked(lambda: seconds(args.seconds))
-    share = _share(args.share)
-    runs = checked(lambda: count(args.script_runs, "--script-runs", SCRIPT_RUNS_MAX))
-    rootdir, results = places(args)
-    return minimise(
-        args.attempt,
-        seconds=time_s,
-        share=share,
-        script_runs=runs or SCRIPT_RUNS_DEFAULT,
-        rootdir=rootdir,
-        results=results,
-        output=Path(args.output) if args.output else None,
-    )
-
-
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value <= SHARE_MAX:  # false for nan
-        raise CommandError(f"--share={text}: expected a number above 0 and at most {SHARE_MAX:g}")
-    return value

@@ -8,8 +8,11 @@ fails. The exit status is 0 with such a script, 1 without one, 2 for an attempt 
 from __future__ import annotations
 
 import argparse
+import math
+from dataclasses import dataclass
+from pathlib import Path
 
-from stress.commands.shared_options import add_places
+from stress.commands import shared_options
 
 SECONDS_DEFAULT = 240
 SHARE_DEFAULT = "0.5"
@@ -21,24 +24,55 @@ SCRIPT_RUNS_MAX = 10_000
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("attempt", metavar="RUN/17", help="the attempt, as the failure block names it")
-    parser.add_argument(
-        "--seconds",
-        metavar="SECONDS",
+    shared_options.add(
+        parser,
+        "seconds",
         default=str(SECONDS_DEFAULT),
-        help=f"wall time of all of it, the script's runs included (default {SECONDS_DEFAULT})",
+        help="wall time of all of it, the script's runs included (default %(default)s)",
     )
     parser.add_argument(
         "--share",
         metavar="SHARE",
         default=SHARE_DEFAULT,
-        help=f"share of the recorded failure rate that has to be left (default {SHARE_DEFAULT})",
+        help="share of the recorded failure rate that has to be left (default %(default)s)",
     )
     parser.add_argument(
         "--script-runs",
         metavar="N",
-        help=f"run a script that is kept at least so often (default {SCRIPT_RUNS_DEFAULT})",
+        default=str(SCRIPT_RUNS_DEFAULT),
+        help="run a script that is kept at least so often (default %(default)s)",
     )
-    parser.add_argument(
-        "-o", "--output", metavar="FILE", help="where the script goes (default: into the new run's folder)"
+    shared_options.add(parser, "output", help="where the script goes (default: into the new run's folder)")
+    shared_options.add_places(parser)
+
+
+@dataclass(frozen=True)
+class MinimiseOptions:
+    """Validated options."""
+
+    attempt: str
+    seconds: float
+    share: float
+    script_runs: int
+    output: Path | None
+    rootdir: Path
+    results: Path | None
+
+
+def parse(args: argparse.Namespace) -> MinimiseOptions:
+    return MinimiseOptions(
+        attempt=args.attempt,
+        share=_share(args.share),
+        script_runs=shared_options.count(args.script_runs, "--script-runs", SCRIPT_RUNS_MAX),
+        **shared_options.values(args, "seconds", "output", "rootdir", "results"),
     )
-    add_places(parser)
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= SHARE_MAX:  # false for nan
+        raise ValueError(f"--share={text}: expected a number above 0 and at most {SHARE_MAX:g}")
+    return value

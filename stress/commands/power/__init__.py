@@ -19,7 +19,7 @@ killed at reproducibility r in budget b
 score
     Killed faults / all faults, at r = 99.999 % and b = 64 s. Also shown at r = 95 %.
 
-What each fault's seconds are spent on (`allocation.toml`) is learned from the records of earlier runs (`learn`),
+What each fault's seconds are spent on (`allocation.toml`) is learned from the records of earlier runs (`benchmarks.power_learn`),
 never from the run that is being scored, and there are two questions, whose scores must not be mixed up:
 
 the score with records (the default)
@@ -29,7 +29,6 @@ the blind score (`--blind`)
     A detector that looks for an unknown bug does not know which one is there: the seconds of every fault go to the
     same entries in the same shares. This answers whether it *would*.
 
-With `--against`, both sides have the same knowledge: the other tool runs the tests of the entries that ours attempts.
 Entries take turns from a random phase, so that the expected number of attempts of each is the same in any stretch
 of time and the rate of a fault is constant.
 

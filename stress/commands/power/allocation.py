@@ -23,16 +23,19 @@ from typing import Any
 
 from stress.child.perturb import MODES
 from stress.device.sim.zoo import BY_NAME
+from stress.model.errors import UserError
 from stress.model.spec import READBACKS
 
-DEFAULT_PATH = Path(__file__).with_name("allocation.toml")
+ALLOCATION_FILE = "allocation.toml"
+"""Side file of a run with the allocation that it used, so that `benchmarks.power_learn` can read both."""
+DEFAULT_PATH = Path(__file__).with_name(ALLOCATION_FILE)
 ROTATE = "rotate"
 """Modes and readbacks take turns over the attempts, as in an ordinary run."""
 LEVELS = ("low", "high")
 ENTRIES_MAX = 1000
 
 
-class AllocationError(Exception):
+class AllocationError(UserError):
     """An allocation that cannot be used; the text names the file, the entry and what is wrong."""
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from pathlib import Path
+from collections.abc import Iterable
 
 from stress.commands import CommandError
-from stress.commands.exit_status import EXIT_INTERRUPTED
+from stress.commands.power.allocation import ALLOCATION_FILE
 from stress.commands.power.allocation import DEFAULT_PATH
-from stress.commands.power.allocation import AllocationError
+from stress.commands.power.allocation import Entry
+from stress.commands.power.allocation import dump
 from stress.commands.power.allocation import load
 from stress.commands.power.allocation import with_threads
-from stress.commands.power.candidates import candidates
 from stress.commands.power.entry_runner import Bench
 from stress.commands.power.entry_runner import Simulator
 from stress.commands.power.measurement import Measured
@@ -20,111 +19,77 @@ from stress.commands.power.measurement import Measurement
 from stress.commands.power.measurement import usable
 from stress.commands.power.measurement import weight_of
 from stress.commands.power.options import PowerOptions
-from stress.commands.power.peer.session import Peer
-from stress.commands.power.probing import build_device
-from stress.commands.power.probing import open_records
-from stress.commands.power.probing import probe
-from stress.commands.power.probing import say
 from stress.commands.power.report import json_text
 from stress.commands.power.report import text
-from stress.commands.power.runnable import Runnable
 from stress.commands.power.runnable import resolve
 from stress.commands.power.shares import Shares
-from stress.device.sim.build import SimBuild
-from stress.isolate.backend import IsolationError
-from stress.isolate.supervisor import Supervisor
-from stress.record import RecordWriter
-
-
-def measure(options: PowerOptions, cwd: Path) -> int:
-    """Run the measurement and print it; Ctrl-C ends it early, with what there is."""
-    started = time.monotonic()
-    runnables = _runnables(options)
-    build = build_device()
-    supervisor = Supervisor(str(build.library))
-    supervisor.warm_up()
-    try:
-        measured = _measure(options, build, supervisor, runnables, started)
-    finally:
-        supervisor.close()
-    measured.seconds = time.monotonic() - started
-    print(json_text(measured) if options.json else text(measured))
-    if measured.interrupted:
-        return EXIT_INTERRUPTED
-    return 1 if measured.alarms else 0
-
-
-def _measure(
-    options: PowerOptions, build: SimBuild, supervisor: Supervisor, runnables: list[Runnable], started: float
-) -> Measured:
-    designs = list(dict.fromkeys(one.design for one in options.faults))
-    probed = {design: probe(supervisor, build, design) for design in designs}
-    entries = [one.entry for one in runnables]
-    writer = open_records(options, sys.argv[1:], build, probed[designs[0]], entries)
-    by_design = {design: usable(runnables, one.capabilities) for design, one in probed.items()}
-    measured = Measured(options, str(probed[designs[0]].torch["version"]), str(writer.folder.path), by_design)
-    for design, found in by_design.items():
-        if not found:
-            raise CommandError(f"no entry of the allocation can run on design {design}")
-        missing = len(runnables) - len(found)
-        if missing:
-            measured.notes.append(f"design {design}: {missing} of {len(runnables)} entries cannot run there")
-    status: int | None = None
-    try:
-        _run(options, build, supervisor, writer, measured)
-        status = 1 if measured.alarms else 0
-    except KeyboardInterrupt:
-        measured.interrupted = True
-        status = EXIT_INTERRUPTED
-    except IsolationError as error:
-        raise CommandError(f"no child process can be started: {error}") from None
-    finally:
-        seconds = time.monotonic() - started
-        writer.write("run_end", seconds=seconds, exit_status=status, verdicts={}, simulated=True)
-        writer.close()
-    return measured
-
-
-def _run(
-    options: PowerOptions,
-    build: SimBuild,
-    supervisor: Supervisor,
-    writer: RecordWriter,
-    measured: Measured,
-) -> None:
-    simulator = Simulator(str(build.library), build.key)
-    peer = None
-    if options.against is not None:
-        threads = options.threads or max(one.entry.threads for one in next(iter(measured.entries.values())))
-        peer = Peer(simulator, threads, options.seed, writer.folder.path)
-        for design, entries in measured.entries.items():
-            say(f"{peer.name}: looking for what it can run on design {design} while no fault is armed")
-            measured.notes += [
-                f"{peer.name}, design {design}, {note}" for note in peer.calibrate(design, entries)
-            ]
-    bench = Bench(supervisor.run, writer, simulator, options.seed)
-    # Building the device, once, and opening it are no part of the measurement.
-    Measurement(options, bench, Shares(options.seconds, weight_of(options)), measured, peer).run()
-
-
-def _runnables(options: PowerOptions) -> list[Runnable]:
-    try:
-        if options.explore and options.allocation is None:
-            entries = tuple(candidates(threads=options.threads))
-        else:
-            entries = load(options.allocation or DEFAULT_PATH)
-            if options.threads is not None:
-                entries = with_threads(entries, options.threads)
-        return [resolve(one) for one in entries]
-    except AllocationError as error:
-        raise CommandError(str(error)) from None
+from stress.commands.session import Session
+from stress.commands.session import build_device
+from stress.commands.session import probe_sim
+from stress.commands.session import session
+from stress.device.sim.settings import SimSettings
 
 
 def run(options: PowerOptions) -> int:
-    """Measure, or learn from records."""
-    if options.learn:
-        from stress.commands.power.learn import learn
+    """Measure and print; Ctrl-C ends it early, with what there is."""
+    with session() as opened:
+        bench, measured = open_bench(opened, options, entries_of(options))
+        shares = Shares(options.seconds, weight_of(options))
+        status = conduct(opened, Measurement(options, bench, shares, measured))
+    print(json_text(measured) if options.json else text(measured))
+    return status
 
-        print(learn(options.learn), end="")
-        return 0
-    return measure(options, cwd=Path.cwd())
+
+def entries_of(options: PowerOptions) -> tuple[Entry, ...]:
+    """Return the entries of the allocation; raise `AllocationError`."""
+    entries = load(options.allocation or DEFAULT_PATH)
+    return entries if options.threads is None else with_threads(entries, options.threads)
+
+
+def open_bench(opened: Session, options: PowerOptions, entries: Iterable[Entry]) -> tuple[Bench, Measured]:
+    """Open the device and the records; return what runs the entries, and the place for what comes of them."""
+    started = time.monotonic()
+    runnables = [resolve(one) for one in entries]
+    build = build_device()
+    supervisor = opened.supervise(str(build.library))
+    supervisor.warm_up()
+    designs = dict.fromkeys(one.design for one in options.faults)
+    probed = {design: probe_sim(supervisor, build, SimSettings(design)) for design in designs}
+    first = next(iter(probed.values()))
+    by_design = {design: usable(runnables, one.capabilities) for design, one in probed.items()}
+    for design, found in by_design.items():
+        if not found:
+            raise CommandError(f"no entry of the allocation can run on design {design}")
+    writer = opened.open_records(
+        "power",
+        options.results,
+        seed=options.seed,
+        settings=options.to_data(),
+        device=first,
+        device_reason="power measures on the simulated device",
+        sim=build.to_data(),
+    )
+    folder = writer.folder
+    folder.side(ALLOCATION_FILE).write_text(
+        dump([one.entry for one in runnables], f"As used by run {folder.run}.")
+    )
+    measured = Measured(options, str(first.torch["version"]), str(folder.path), by_design, started=started)
+    measured.notes += [
+        f"design {design}: {len(runnables) - len(found)} of {len(runnables)} entries cannot run there"
+        for design, found in by_design.items()
+        if len(found) < len(runnables)
+    ]
+    simulator = Simulator(str(build.library), build.key)
+    return Bench(supervisor.run, writer, simulator, options.seed), measured
+
+
+def conduct(opened: Session, measurement: Measurement) -> int:
+    """Run to the end, or to Ctrl-C, which leaves what was measured by then; return the exit status."""
+    measured = measurement.measured
+    with opened.until_interrupted():
+        measurement.run()
+        opened.status = 1 if measured.alarms else 0
+    measured.interrupted = opened.interrupted
+    measured.seconds = time.monotonic() - measured.started
+    assert opened.status is not None
+    return opened.status

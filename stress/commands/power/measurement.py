@@ -1,4 +1,4 @@
-"""The whole measurement: every fault, the tool it is held against, the twins, the other probabilities."""
+"""The whole measurement: every fault, the twins, the other probabilities. Parts of it are replaced in `benchmarks/`."""
 
 from __future__ import annotations
 
@@ -16,15 +16,13 @@ from stress.commands.power.entry_runner import Bench
 from stress.commands.power.entry_runner import Reference
 from stress.commands.power.estimate import StopRule
 from stress.commands.power.options import PowerOptions
-from stress.commands.power.peer.session import Peer
-from stress.commands.power.peer.tally import PeerTally
-from stress.commands.power.probing import say
 from stress.commands.power.runnable import Runnable
 from stress.commands.power.shares import Shares
 from stress.commands.power.subject import Subject
 from stress.commands.power.tally import Tally
 from stress.commands.power.watch import TimeIsUp
 from stress.commands.power.watch import Watcher
+from stress.commands.session import say
 from stress.device.sim.zoo import FAULTS
 
 TWIN_ATTEMPTS = 1000
@@ -45,9 +43,10 @@ class Measured:
     """Design -> the entries that can run on it."""
     tallies: dict[str, Tally] = field(default_factory=dict)
     """Subject's label -> what was counted."""
-    peers: dict[str, PeerTally] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     interrupted: bool = False
+    started: float = 0.0
+    """By `time.monotonic`, building the device included."""
     seconds: float = 0.0
 
     def tally(self, subject: Subject) -> Tally | None:
@@ -67,59 +66,48 @@ class Measurement:
     bench: Bench
     shares: Shares
     measured: Measured
-    peer: Peer | None
     _twins_left: float = 0.0
     _plain_left: float = 0.0
     """The weights of what has to stay silent and is still to come."""
 
     def run(self) -> None:
         options = self.options
-        if options.explore:
-            self._explore(options.explore)
-            return
         first, *others = options.probabilities
         if options.twins:
             self._twins_left, self._plain_left = _twin_weight(options), _plain_weight(options)
         for number, fault in enumerate(options.faults):
-            sides = [self._ours, self._theirs] if number % 2 == 0 else [self._theirs, self._ours]
-            for side in sides:
-                side(Subject(fault.design, fault, probability=first))
+            self.attack(number, Subject(fault.design, fault, probability=first))
         if options.twins:
             self._quiet(first)
         for probability in others:
             for fault in options.faults:
-                self._ours(Subject(fault.design, fault, probability=probability), weight=WEIGHTS["scale"])
+                self.watch(Subject(fault.design, fault, probability=probability), WEIGHTS["scale"])
 
-    def _ours(self, subject: Subject, weight: float = WEIGHTS["fault"]) -> None:
-        share_s = self._share(weight)
-        watcher = self._watcher(subject, share_s)
+    def attack(self, number: int, subject: Subject) -> None:
+        """Measure a fault, the `number`th, at the probability of the score."""
+        self.watch(subject, WEIGHTS["fault"])
+
+    def watch(self, subject: Subject, weight: float) -> None:
+        share_s = self.share(weight)
+        watcher = self.watcher(subject, share_s)
         reference_s = sum(one.entry.reference_seconds for one in watcher.entries if not one.is_process)
         rule = StopRule.for_share(share_s, reference_s)
         tally = watcher.watch(subject, rule)
-        say(f"{self._left()} {told(tally)}")
+        say(f"{self.left()} {told(tally)}")
 
-    def _share(self, weight: float) -> float:
+    def share(self, weight: float) -> float:
         """Return the seconds of the next measurement, with those of all that has to stay silent kept back."""
         return self.shares.take(weight, reserved=self._twins_left + self._plain_left)
-
-    def _theirs(self, subject: Subject) -> None:
-        if self.peer is None:
-            return
-        share_s = self._share(WEIGHTS["fault"])
-        rule = StopRule.for_share(share_s, 0.0)
-        tally = self.peer.watch(subject, rule, self._until(share_s), self._entries(subject))
-        self.measured.peers[subject.label] = tally
-        say(f"{self._left()} {self.peer.name}: {subject.label}: {tally.told}")
 
     def _quiet(self, probability: float) -> None:
         """Run twins, then the device without any fault: nothing strikes, so references serve all of a design."""
         for design in self.measured.entries:
-            with self._shared() as shared:
+            with self.shared() as shared:
                 self._twins_of(design, probability, shared)
                 self._plain_of(design, shared)
 
     @contextlib.contextmanager
-    def _shared(self) -> Iterator[dict[str, Reference]]:
+    def shared(self) -> Iterator[dict[str, Reference]]:
         """Give room for references that serve several subjects, and remove them in the end."""
         shared: dict[str, Reference] = {}
         try:
@@ -138,50 +126,38 @@ class Measurement:
             # Only the plain runs are kept back now: a twin that needs less leaves the rest to the next.
             self._twins_left -= WEIGHTS["twin"]
             share_s = self.shares.take(WEIGHTS["twin"], reserved=self._plain_left)
-            tally = self._watcher(subject, share_s).repeat(subject, TWIN_ATTEMPTS_EACH, shared)
+            tally = self.watcher(subject, share_s).repeat(subject, TWIN_ATTEMPTS_EACH, shared)
             if tally.alarms:
-                say(f"{self._left()} {subject.label}: {len(tally.alarms)} FALSE ALARMS")
+                say(f"{self.left()} {subject.label}: {len(tally.alarms)} FALSE ALARMS")
         attempts = sum(self.measured.tallies[one.label].total.counted for one in subjects)
-        say(f"{self._left()} twins of design {design}: {attempts} attempts")
+        say(f"{self.left()} twins of design {design}: {attempts} attempts")
 
     def _plain_of(self, design: str, shared: dict[str, Reference]) -> None:
         """Run every entry once without any fault, within a share: there are more entries than a short run has time for."""
         plain = Subject(design)
         self._plain_left -= WEIGHTS["plain"]
-        share_s = self._share(WEIGHTS["plain"])
-        tally = self._watcher(plain, share_s).repeat(plain, len(self.measured.entries[design]), shared)
-        say(f"{self._left()} design {design} without any fault: {tally.total.counted} attempts")
+        share_s = self.share(WEIGHTS["plain"])
+        tally = self.watcher(plain, share_s).repeat(plain, len(self.measured.entries[design]), shared)
+        say(f"{self.left()} design {design} without any fault: {tally.total.counted} attempts")
 
-    def _explore(self, attempts: int) -> None:
-        probability = self.options.probabilities[0]
-        for design in self.measured.entries:
-            with self._shared() as shared:
-                for fault in self.options.faults:
-                    if fault.design == design:
-                        subject = Subject(design, fault, probability=probability)
-                        tally = self._watcher(subject).every(subject, attempts, shared)
-                        say(f"{self._left()} {told(tally)}")
+    def watcher(self, subject: Subject, share_s: float = math.inf) -> Watcher:
+        entries = self.entries(subject)
+        return Watcher(self.bench, entries, self.options.seed, self.until(share_s), self.measured.tallies)
 
-    def _watcher(self, subject: Subject, share_s: float = math.inf) -> Watcher:
-        entries = self._entries(subject)
-        return Watcher(self.bench, entries, self.options.seed, self._until(share_s), self.measured.tallies)
-
-    def _entries(self, subject: Subject) -> tuple[Runnable, ...]:
+    def entries(self, subject: Subject) -> tuple[Runnable, ...]:
         """Return what to attempt, with the shares that hold for this subject; a twin runs what its fault runs."""
         found = {one.name: one for one in self.measured.entries[subject.design]}
-        if self.options.explore:
-            return tuple(found.values())
         entries = [one.entry for one in found.values()]
         known = subject.fault if not self.options.blind else None
         chosen = focused(entries, known.name) if known is not None else blind(entries)
         return tuple(replace(found[one.name], entry=one) for one in chosen)
 
-    def _until(self, share_s: float) -> TimeIsUp:
+    def until(self, share_s: float) -> TimeIsUp:
         """Return what tells whether the share, or all of the seconds, are used up."""
         end_s = max(0.0, self.shares.left_s - share_s)
         return lambda: self.shares.left_s <= end_s
 
-    def _left(self) -> str:
+    def left(self) -> str:
         return f"[{self.shares.left_s:5.0f} s left]"
 
 
@@ -199,8 +175,7 @@ def told(tally: Tally) -> str:
 
 def weight_of(options: PowerOptions) -> float:
     """Return the sum of the weights of everything that will take a share."""
-    sides = 2 if options.against else 1
-    each = sides * WEIGHTS["fault"] + (len(options.probabilities) - 1) * WEIGHTS["scale"]
+    each = WEIGHTS["fault"] + (len(options.probabilities) - 1) * WEIGHTS["scale"]
     quiet = _twin_weight(options) + _plain_weight(options) if options.twins else 0.0
     return len(options.faults) * each + quiet
 

@@ -9,35 +9,27 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from stress.commands import shared_options
 from stress.device.sim.zoo import BY_NAME
 from stress.device.sim.zoo import FAULTS
 from stress.device.sim.zoo import Fault
-from stress.model.spec import RESULTS_DEFAULT
-from stress.plugin.settings import THREADS_MAX
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--faults", metavar="NAME[,NAME...]", help="only these faults (default: all of the zoo)"
     )
-    parser.add_argument(
-        "--seconds",
-        metavar="SECONDS",
-        default=str(SECONDS_DEFAULT),
-        help=f"wall time of the whole measurement, shared between the faults (default {SECONDS_DEFAULT})",
+    shared_options.add(
+        parser,
+        "seconds",
+        default="1200",
+        help="wall time of the whole measurement, shared between the faults (default %(default)s)",
     )
-    parser.add_argument(
-        "--threads", metavar="N", help="threads of every entry (default: as the allocation says)"
-    )
-    parser.add_argument(
-        "--seed", metavar="SEED", help="root seed, decimal or 0x... (default: drawn and recorded)"
-    )
+    shared_options.add(parser, "threads", help="threads of every entry (default: as the allocation says)")
+    shared_options.add(parser, "seed")
     parser.add_argument(
         "--probability",
         metavar="P[,P...]",
@@ -56,36 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="spread each fault's seconds over the whole allocation, as if nothing were known of the fault",
     )
-    parser.add_argument(
-        "--against", choices=PEERS, help="measure this tool too: same faults, seconds, device, run"
-    )
-    parser.add_argument(
-        "--results", metavar="DIR", default=RESULTS_DEFAULT, help=f"where records go ({RESULTS_DEFAULT})"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    shared_options.add(parser, "results", "json")
     parser.add_argument(
         "--allocation", metavar="FILE", help="entries and their shares (default: the shipped ones)"
     )
-    parser.add_argument(
-        "--explore",
-        metavar="N",
-        help="attempt every entry N times per fault and print no score: records for --learn",
-    )
-    parser.add_argument(
-        "--learn",
-        metavar="RUN",
-        nargs="+",
-        help="run nothing: print the allocation that kills most faults by these runs' records (folders)",
-    )
-
-
-SECONDS_DEFAULT = 1200
-
-
-EXPLORE_MAX = 10**6
-
-
-PEERS = ("pytest-run-parallel",)
 
 
 @dataclass(frozen=True)
@@ -100,42 +66,9 @@ class PowerOptions:
     twins: bool
     blind: bool
     """Every fault gets the same shares, as if nothing were known of it."""
-    against: str | None
     results: Path
     json: bool
     allocation: Path | None
-    explore: int | None
-    learn: tuple[Path, ...]
-
-    @classmethod
-    def parse(cls, given: Mapping[str, Any]) -> PowerOptions:
-        """Return the options; raise `ValueError` with a sentence that names the option and the way out."""
-        explore = given["explore"]
-        options = cls(
-            faults=_faults(given["faults"]),
-            seconds=shared_options.seconds(given["seconds"]),
-            threads=shared_options.count(given["threads"], "--threads", THREADS_MAX),
-            seed=shared_options.seed(given["seed"]),
-            probabilities=_probabilities(given["probability"]),
-            twins=given["twins"],
-            blind=given["blind"],
-            against=given["against"],
-            results=Path(given["results"]).resolve(),
-            json=given["json"],
-            allocation=Path(given["allocation"]) if given["allocation"] else None,
-            explore=shared_options.count(explore, "--explore", EXPLORE_MAX),
-            learn=tuple(map(Path, given["learn"] or ())),
-        )
-        if options.explore and options.against:
-            raise ValueError(
-                "--explore gives no score that could be held against another tool's: leave one out"
-            )
-        for folder in options.learn:
-            if not folder.is_dir():
-                raise ValueError(
-                    f"--learn {folder}: there is no such folder; give run folders below results/runs"
-                )
-        return options
 
     def to_data(self) -> dict[str, object]:
         """Return what the run record says of them."""
@@ -146,9 +79,18 @@ class PowerOptions:
             "probabilities": list(self.probabilities),
             "twins": self.twins,
             "blind": self.blind,
-            "against": self.against,
-            "explore": self.explore,
         }
+
+
+def parse(args: argparse.Namespace) -> PowerOptions:
+    return PowerOptions(
+        **shared_options.values(args, "seconds", "threads", "seed", "results", "json"),
+        faults=_faults(args.faults),
+        probabilities=_probabilities(args.probability),
+        twins=args.twins,
+        blind=args.blind,
+        allocation=Path(args.allocation) if args.allocation else None,
+    )
 
 
 def _faults(text: str | None) -> tuple[Fault, ...]:
@@ -171,7 +113,3 @@ def _probabilities(text: str) -> tuple[float, ...]:
             f"--probability={text}: expected numbers above 0 and at most 1, as in 0.01,0.1,0.001"
         )
     return values
-
-
-def parse(args: argparse.Namespace) -> PowerOptions:
-    return PowerOptions.parse(vars(args))

@@ -71,12 +71,7 @@ def score(measured: Measured, probability: float, reproducibility: float = estim
     return Score.of([None if one is None else one.rate for one in found], reproducibility)
 
 
-def peer_score(measured: Measured, reproducibility: float = estimate.REPRODUCIBILITY) -> Score:
-    peers = [measured.peers.get(_subject(measured, fault).label) for fault in measured.options.faults]
-    return Score.of([None if one is None else one.rate for one in peers], reproducibility)
-
-
-def _subject(
+def subject(
     measured: Measured, fault: Fault, probability: float | None = None, *, twin: bool = False
 ) -> Subject:
     first = measured.options.probabilities[0]
@@ -84,7 +79,7 @@ def _subject(
 
 
 def _tally(measured: Measured, fault: Fault, probability: float | None = None) -> Tally | None:
-    return measured.tally(_subject(measured, fault, probability))
+    return measured.tally(subject(measured, fault, probability))
 
 
 # JSON
@@ -103,7 +98,6 @@ def json_text(measured: Measured) -> str:
         "budget_s": estimate.BUDGET_S,
         "scores": {f"{one:g}": score(measured, one).to_data() for one in (first, *others)},
         **_twin_data(measured),
-        "against": _against_data(measured),
         "faults": [_fault_data(measured, fault) for fault in measured.options.faults],
         "notes": [*measured.notes, *_tally_notes(measured)],
         "seed": measured.options.seed,
@@ -127,16 +121,6 @@ def _twin_data(measured: Measured) -> dict[str, object]:
     }
 
 
-def _against_data(measured: Measured) -> dict[str, object] | None:
-    if not measured.peers:
-        return None
-    return {
-        "name": measured.options.against,
-        **peer_score(measured).to_data(),
-        "score_95": peer_score(measured, estimate.REPRODUCIBILITY_WEAK).share,
-    }
-
-
 def _fault_data(measured: Measured, fault: Fault) -> dict[str, object]:
     data: dict[str, object] = {
         "name": fault.name,
@@ -150,20 +134,12 @@ def _fault_data(measured: Measured, fault: Fault) -> dict[str, object]:
             for one in measured.options.probabilities[1:]
         },
     }
-    twin = measured.tally(_subject(measured, fault, twin=True))
+    twin = measured.tally(subject(measured, fault, twin=True))
     data["twin"] = {"attempts": twin.total.counted, "alarms": len(twin.alarms)} if twin is not None else None
-    peer = measured.peers.get(_subject(measured, fault).label)
-    if peer is not None:
-        data["against"] = {
-            **_rate_data(peer.rate),
-            "kills": peer.kills,
-            "sessions": peer.sessions,
-            "verdicts": dict(peer.verdicts),
-        }
     return data
 
 
-def _rate_data(rate: KillRate) -> dict[str, object]:
+def rate_data(rate: KillRate) -> dict[str, object]:
     low, high = rate.bounds_per_s
     return {
         "kill_rate_per_s": rate.per_s,
@@ -181,7 +157,7 @@ def _tally_data(tally: Tally | None) -> dict[str, object]:
     total = tally.total
     return {
         "measured": True,
-        **_rate_data(tally.rate),
+        **rate_data(tally.rate),
         "reference_seconds": round(tally.rate.reference_s, 3),
         "attempts": total.attempts,
         "kills": total.kills,
@@ -207,9 +183,6 @@ def _tally_data(tally: Tally | None) -> dict[str, object]:
 
 def text(measured: Measured) -> str:
     """Return the table with everything that belongs to it."""
-    if measured.options.explore:
-        interrupted = "INTERRUPTED: " if measured.interrupted else ""
-        return f"{interrupted}explored {len(measured.tallies)} subjects; learn from {measured.folder}"
     parts = [
         _table(measured),
         "",
@@ -231,8 +204,6 @@ def _table(measured: Measured) -> str:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for heading in ("fault", "kills/s (95 %)", "killed", "95 %", "verdict", "right", "named", "kills"):
         table.add_column(heading, no_wrap=True)
-    if measured.peers:
-        table.add_column(str(measured.options.against), no_wrap=True)
     table.add_column("twin", no_wrap=True)
     table.add_column("best entry", no_wrap=True)
     area = ""
@@ -256,27 +227,20 @@ def _row(measured: Measured, fault: Fault) -> list[str]:
         cells = [
             f" {fault.name}",
             f"{rate.per_s:.2f} ({low:.2f}-{high:.2f})" if rate.attempt_s > 0 else "-",
-            _killed(rate, estimate.REPRODUCIBILITY),
-            _killed(rate, estimate.REPRODUCIBILITY_WEAK),
+            killed(rate, estimate.REPRODUCIBILITY),
+            killed(rate, estimate.REPRODUCIBILITY_WEAK),
             fault.verdict,
             _percent(total.kills, total.failures),
             f"{_percent(total.right_names, total.kills)} {_top(total.names)}".strip(),
             f"{total.kills}/{total.attempts}",
         ]
-    if measured.peers:
-        peer = measured.peers.get(_subject(measured, fault).label)
-        cells.append(
-            "not measured"
-            if peer is None
-            else f"{_killed(peer.rate, estimate.REPRODUCIBILITY)} {peer.rate.per_s:.2f}/s"
-        )
-    twin = measured.tally(_subject(measured, fault, twin=True))
+    twin = measured.tally(subject(measured, fault, twin=True))
     cells.append("-" if twin is None else f"{len(twin.alarms)}/{twin.total.counted}")
     cells.append((tally.best_entry if tally is not None else None) or "-")
     return cells
 
 
-def _killed(rate: KillRate, reproducibility: float) -> str:
+def killed(rate: KillRate, reproducibility: float) -> str:
     if rate.is_killed(reproducibility):
         return "KILLED"
     return "no" if rate.is_excluded(reproducibility) else "undecided"
@@ -303,10 +267,6 @@ def _score_lines(measured: Measured) -> list[str]:
         f"killed at 95 % in 64 s:            {weak}",
     ]
     lines += [f"score at probability {one:g}: {score(measured, one)}" for one in others]
-    if measured.peers:
-        lines.append(f"{measured.options.against}: {peer_score(measured)}")
-        weak = peer_score(measured, estimate.REPRODUCIBILITY_WEAK)
-        lines.append(f"{measured.options.against} at 95 %: {weak}")
     if measured.options.twins:
         data = _twin_data(measured)
         lines.append(

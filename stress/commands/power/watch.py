@@ -35,7 +35,7 @@ class Watcher:
 
     def watch(self, subject: Subject, rule: StopRule) -> Tally:
         """Watch a fault until the rule ends it."""
-        with _Watch(self, subject) as one:
+        with Watch(self, subject) as one:
             while not rule.ends(one.tally.rate):
                 if self.time_is_up() or not one.step():
                     one.tally.cut_short = True
@@ -48,27 +48,15 @@ class Watcher:
 
         `shared` are references made without a fault, which serve everything on one design.
         """
-        with _Watch(self, subject, shared) as one:
+        with Watch(self, subject, shared) as one:
             for _ in range(attempts):
                 if self.time_is_up() or not one.step():
                     one.tally.cut_short = True
                     break
         return one.tally
 
-    def every(self, subject: Subject, attempts: int, shared: dict[str, Reference]) -> Tally:
-        """Try every entry so many times, to learn from."""
-        with _Watch(self, subject, shared) as one:
-            for index in range(len(self.entries)):
-                for _ in range(attempts):
-                    if self.time_is_up():
-                        one.tally.cut_short = True
-                        return one.tally
-                    if not one.attempt(index):
-                        break
-        return one.tally
 
-
-class _Watch:
+class Watch:
     """One subject being watched: its turns, its references, its tally."""
 
     def __init__(
@@ -85,7 +73,7 @@ class _Watch:
         self.tally = Tally(subject, reference_s=charged)
         watcher.into[subject.label] = self.tally
 
-    def __enter__(self) -> _Watch:
+    def __enter__(self) -> Watch:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -9,18 +9,29 @@ once, 1 when it did not, 2 for an attempt that cannot be run here. RUN is a fold
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
+from pathlib import Path
 
-from stress.commands.shared_options import add_places
+from stress.commands import shared_options
 
 ATTEMPTS_DEFAULT = 20
-ATTEMPTS_MAX = 100_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("attempt", metavar="RUN/17", help="the attempt, as the failure block names it")
-    parser.add_argument(
-        "--attempts",
-        metavar="N",
-        help=f"how often (default {ATTEMPTS_DEFAULT})",
-    )
-    add_places(parser)
+    shared_options.add(parser, "attempts", default=str(ATTEMPTS_DEFAULT))
+    shared_options.add_places(parser)
+
+
+@dataclass(frozen=True)
+class ReplayOptions:
+    """Validated options."""
+
+    attempt: str
+    attempts: int
+    rootdir: Path
+    results: Path | None
+
+
+def parse(args: argparse.Namespace) -> ReplayOptions:
+    return ReplayOptions(args.attempt, **shared_options.values(args, "attempts", "rootdir", "results"))

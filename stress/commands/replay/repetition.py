@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import statistics
 import sys
-import time
 from collections import deque
-from collections.abc import Iterator
 from collections.abc import Mapping
 from dataclasses import asdict
 from dataclasses import dataclass
@@ -16,30 +13,24 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from stress.commands import CommandError
 from stress.commands.replay.failure_kind import Kind
 from stress.commands.replay.recorded import Recorded
 from stress.commands.replay.resolve import Resolved
+from stress.commands.session import Session
+from stress.device.operator_patch import Operator
 from stress.device.sim.settings import SimSettings
 from stress.isolate.attempt_runner import AttemptRunner
 from stress.isolate.attempt_runner import remove_references
-from stress.isolate.backend import IsolationError
+from stress.isolate.device_choice import DeviceError
 from stress.isolate.device_choice import DeviceInfo
-from stress.isolate.device_choice import open_device
 from stress.isolate.supervisor import Supervisor
 from stress.model.errors import BrokenScenario
 from stress.model.plan import Plan
 from stress.model.spec import ChildSpec
 from stress.model.spec import ScenarioRef
 from stress.plugin.item_runner import REFERENCE_DEADLINE_FACTOR
-from stress.plugin.settings import Settings
-from stress.record import RecordError
 from stress.record import RecordWriter
-from stress.record import RunFolder
-from stress.record import host_environment
-from stress.record import run_id
 from stress.scenario.file import load_scenario
 from stress.scenario.scenario import waves_of
 
@@ -98,7 +89,7 @@ class Attempted:
 
 
 class Bench:
-    """Runs attempts of one item on the device that was recorded. Open it with `opened`."""
+    """Runs attempts of one item on the device that was recorded. Open it with `open_bench`."""
 
     def __init__(
         self,
@@ -220,106 +211,41 @@ class Bench:
         self.writer.write(kind, **fields, **({"simulated": True} if self.recorded.simulated else {}))
 
 
-@contextlib.contextmanager
-def opened(
-    recorded: Recorded, what: Resolved, command: str, *, results: Path, rootdir: Path
-) -> Iterator[Bench]:
-    """Open the recorded device and a run folder for what follows; close both, with a last record, afterwards."""
-    started = time.monotonic()
-    supervisors: list[Supervisor] = []
-
-    def open_supervisor(library: str) -> Supervisor:
-        for one in supervisors:
-            one.close()
-        supervisors[:] = [Supervisor(library)]
-        return supervisors[0]
-
-    writer = None
+def open_bench(
+    opened: Session, recorded: Recorded, what: Resolved, command: str, *, results: Path, rootdir: Path
+) -> Bench:
+    """Open the recorded device and a run folder for what follows; the session closes them."""
+    wanted = _Wanted(recorded.device, recorded.sim or SimSettings())
     try:
-        device = _open_device(recorded, results, open_supervisor)
-        missing = [name for name in what.cls.requires if name not in device.capabilities]
-        if missing:
-            raise CommandError(f"{device.name} here has no {', '.join(missing)}, which {what.nodeid} needs")
-        writer = _open_records(recorded, device, command, results, rootdir)
-        bench = Bench(recorded, what, device, supervisors[0], writer)
-        try:
-            yield bench
-        finally:
-            bench.close()
-    except IsolationError as error:
-        raise CommandError(f"no child process can be started: {error}") from None
-    finally:
-        for one in supervisors:
-            one.close()
-        if writer is not None:
-            seconds = time.monotonic() - started
-            writer.write("run_end", seconds=seconds, exit_status=None, verdicts={}, **_simulated(recorded))
-            writer.close()
-
-
-def _open_device(recorded: Recorded, results: Path, open_supervisor: Any) -> DeviceInfo:
-    settings = Settings(
-        threads=(recorded.threads,),
-        attempts=1,
-        iterations=recorded.iterations,
-        seconds=None,
-        deadline_s=recorded.deadline_s,
-        seed=recorded.root_seed,
-        device=recorded.device,
-        streams=recorded.streams,
-        perturb=recorded.perturb_level,
-        results=results,
-        isolation=True,
-        share_device=False,
-        all_tests=False,
-        trace_modules=recorded.trace_modules,
-        torch_source=None,
-        allow_torch_mismatch=True,
-        sim=recorded.sim or SimSettings(),
-    )
-    try:
-        return open_device(settings, open_supervisor, say, None)
-    except pytest.UsageError as error:
+        device, supervisor = opened.open_device(wanted)
+    except DeviceError as error:
         raise CommandError(
-            f"{recorded.name} ran on {recorded.device}, which cannot be used here: {error}"
+            f"{recorded.name} ran on {recorded.device}, which cannot be used here: {error.reason}"
         ) from None
-
-
-def _open_records(
-    recorded: Recorded, device: DeviceInfo, command: str, results: Path, rootdir: Path
-) -> RecordWriter:
-    try:
-        folder = RunFolder.create(results, run_id())
-        folder.probe()
-        writer = RecordWriter(folder, on_lost=say)
-    except RecordError as error:
-        raise CommandError(str(error).replace("--mps-results", "--results")) from None
-    writer.write(
-        "run",
-        command=command,
-        replays=recorded.name,
-        argv=sys.argv[1:],
-        rootdir=str(rootdir),
+    missing = [name for name in what.cls.requires if name not in device.capabilities]
+    if missing:
+        raise CommandError(f"{device.name} here has no {', '.join(missing)}, which {what.nodeid} needs")
+    sim = asdict(recorded.sim) if recorded.sim is not None else None
+    writer = opened.open_records(
+        command,
+        results,
         seed=recorded.root_seed,
-        device=device.name,
+        settings={"perturb": recorded.perturb_level, "streams": recorded.streams, "sim": sim},
+        device=device,
+        rootdir=rootdir,
+        replays=recorded.name,
         device_reason="as recorded",
         simulated=recorded.simulated,
-        sim=device.sim.to_data() if device.sim is not None else None,
-        settings={"perturb": recorded.perturb_level, "streams": recorded.streams, "sim": _sim_data(recorded)},
-        environment=host_environment(rootdir),
-        torch=device.torch,
     )
-    return writer
+    bench = Bench(recorded, what, device, supervisor, writer)
+    opened.callback(bench.close)
+    return bench
 
 
-def _sim_data(recorded: Recorded) -> dict[str, object] | None:
-    return asdict(recorded.sim) if recorded.sim is not None else None
+@dataclass(frozen=True)
+class _Wanted:
+    """The device that was recorded."""
 
-
-def _simulated(recorded: Recorded) -> dict[str, bool]:
-    return {"simulated": True} if recorded.simulated else {}
-
-
-def say(text: str) -> None:
-    """Tell how it goes; stdout is for the result alone."""
-    print(f"mps-stress: {text}", file=sys.stderr, flush=True)
+    device: str
+    sim: SimSettings
+    operators: tuple[Operator, ...] = ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fnmatch
 import random
 import shutil
@@ -13,11 +12,8 @@ from collections import Counter
 import torch
 
 from stress.commands import CommandError
-from stress.commands.exit_status import EXIT_INTERRUPTED
-from stress.commands.session import open_for
-from stress.commands.session import open_records
-from stress.commands.session import refusals
 from stress.commands.session import say
+from stress.commands.session import session
 from stress.commands.sweep import op_db
 from stress.commands.sweep.case_runner import Bench
 from stress.commands.sweep.case_runner import Case
@@ -35,12 +31,24 @@ _SAY_EVERY_S = 20.0
 
 def run(options: SweepOptions) -> int:
     """Run and print; 1 where something failed or cannot be told, 130 after Ctrl-C."""
-    with refusals(), contextlib.ExitStack() as stack:
-        chosen = _chosen(options)
-        device, supervisor = open_for(options, stack, preload=[op_db.MODULE])
+    chosen = _chosen(options)
+    with session() as opened:
+        device, supervisor = opened.open_device(options, preload=[op_db.MODULE])
         planned = cases(options, chosen, "mps" if device.name == "sim" else device.name)
-        writer = open_records("sweep", options.results, options.seed, options.to_data(), device)
-        return _sweep(options, planned, Bench(supervisor.run, writer, device, options), writer, device)
+        writer = opened.open_records(
+            "sweep", options.results, seed=options.seed, settings=options.to_data(), device=device
+        )
+        results: list[Result] = []
+        with opened.until_interrupted():
+            bench = Bench(supervisor.run, writer, device, options)
+            _run_cases(options, planned, bench, results, opened.verdicts)
+            bad = any(one.word not in ("ok", "refused") for one in results)
+            opened.status = int(bad or not any(one.word == "ok" for one in results))
+    swept = _swept(options, planned, results, writer, device)
+    columns = shutil.get_terminal_size().columns
+    print(json_text(swept) if options.json else text(swept, width=columns, color=sys.stdout.isatty()))
+    assert opened.status is not None
+    return opened.status
 
 
 def _chosen(options: SweepOptions) -> list[object]:
@@ -74,39 +82,10 @@ def cases(options: SweepOptions, chosen: list[object], device_type: str) -> list
     return found
 
 
-def _sweep(
-    options: SweepOptions, planned: list[Case], bench: Bench, writer: RecordWriter, device: DeviceInfo
-) -> int:
-    results: list[Result] = []
-    status: int | None = None
-    started = time.monotonic()
-    try:
-        _run_cases(options, planned, bench, results, started)
-        bad = [one for one in results if one.word not in ("ok", "refused")]
-        status = int(bool(bad) or not any(one.word == "ok" for one in results))
-    except KeyboardInterrupt:
-        status = EXIT_INTERRUPTED
-    finally:
-        verdicts = dict(Counter(str(one.verdict) for one in results))
-        seconds = time.monotonic() - started
-        writer.write(
-            "run_end",
-            seconds=seconds,
-            exit_status=status,
-            verdicts=verdicts,
-            simulated=device.sim is not None,
-        )
-        writer.close()
-    swept = _swept(options, planned, results, writer, device)
-    columns = shutil.get_terminal_size().columns
-    print(json_text(swept) if options.json else text(swept, width=columns, color=sys.stdout.isatty()))
-    return status
-
-
 def _run_cases(
-    options: SweepOptions, planned: list[Case], bench: Bench, results: list[Result], started: float
+    options: SweepOptions, planned: list[Case], bench: Bench, results: list[Result], verdicts: Counter[str]
 ) -> None:
-    told_s = started
+    started = told_s = time.monotonic()
     for case in planned:
         now = time.monotonic()
         if now - started > options.seconds:
@@ -116,6 +95,7 @@ def _run_cases(
             say(f"[{options.seconds - (now - started):5.0f} s left] {len(results)} of {len(planned)} cases")
         result = bench.run(case)
         results.append(result)
+        verdicts[str(result.verdict)] += 1
         if result.word not in ("ok", "refused"):
             say(f"{result.word}: {case.op} {case.dtype}: {result.headline}")
 

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import platform
 import shutil
 import subprocess
 import sys
-import time
 from datetime import UTC
 from datetime import datetime
 from pathlib import Path
 
 from stress.commands import CommandError
 from stress.commands.exit_status import EXIT_INTERRUPTED
-from stress.commands.session import open_for
-from stress.commands.session import open_records
-from stress.commands.session import refusals
+from stress.commands.session import Session
 from stress.commands.session import say
+from stress.commands.session import session
 from stress.commands.throughput.catalogue import OTHER_BUILD
 from stress.commands.throughput.catalogue import THIS_BUILD
 from stress.commands.throughput.catalogue import cells
@@ -37,38 +34,25 @@ _PYTHON_MIN = (3, 11)
 
 def run(options: ThroughputOptions) -> int:
     """Measure and print; 1 where a number is void, 130 after Ctrl-C."""
-    with refusals(), contextlib.ExitStack() as stack:
-        return _run(options, stack)
-
-
-def _run(options: ThroughputOptions, stack: contextlib.ExitStack) -> int:
-    builds = _open_builds(options, stack)
-    this = builds[THIS_BUILD]
-    other = builds.get(OTHER_BUILD)
-    writer = open_records(
-        "throughput",
-        options.results,
-        options.seed,
-        options.to_data(),
-        this.device,
-        against=other.device.torch if other is not None else None,
-    )
-    started = time.monotonic()
-    measured = Measured.of(
-        cells(options.workloads, options.ways, options.counts, against=OTHER_BUILD in builds)
-    )
-    benches = {name: Bench(build, writer, options) for name, build in builds.items()}
-    status: int | None = None
-    try:
-        measure(measured, benches, seconds=options.seconds, seed=options.seed, say=say)
-        status = EXIT_INTERRUPTED if measured.interrupted else int(bool(measured.void))
-    finally:
+    with session() as opened:
+        builds = _open_builds(options, opened)
+        other = builds.get(OTHER_BUILD)
+        writer = opened.open_records(
+            "throughput",
+            options.results,
+            seed=options.seed,
+            settings=options.to_data(),
+            device=builds[THIS_BUILD].device,
+            against=other.device.torch if other is not None else None,
+        )
+        measured = Measured.of(
+            cells(options.workloads, options.ways, options.counts, against=other is not None)
+        )
+        benches = {name: Bench(build, writer, options) for name, build in builds.items()}
         for bench in benches.values():
-            bench.close()
-        simulated = this.device.sim is not None
-        seconds = time.monotonic() - started
-        writer.write("run_end", seconds=seconds, exit_status=status, verdicts={}, simulated=simulated)
-        writer.close()
+            opened.callback(bench.close)
+        measure(measured, benches, seconds=options.seconds, seed=options.seed, say=say)
+        opened.status = EXIT_INTERRUPTED if measured.interrupted else int(bool(measured.void))
     setting = _setting(builds, str(writer.folder.path))
     columns = shutil.get_terminal_size().columns
     told = (
@@ -77,11 +61,11 @@ def _run(options: ThroughputOptions, stack: contextlib.ExitStack) -> int:
         else text(measured, setting, width=columns, color=sys.stdout.isatty())
     )
     print(told)
-    return status
+    return opened.status
 
 
-def _open_builds(options: ThroughputOptions, stack: contextlib.ExitStack) -> dict[str, Build]:
-    device, supervisor = open_for(options, stack)
+def _open_builds(options: ThroughputOptions, opened: Session) -> dict[str, Build]:
+    device, supervisor = opened.open_device(options)
     builds = {THIS_BUILD: Build(THIS_BUILD, supervisor, device)}
     if options.against is None:
         return builds
@@ -92,7 +76,7 @@ def _open_builds(options: ThroughputOptions, stack: contextlib.ExitStack) -> dic
         )
     _check_version(options.against)
     given = [device.name, "as for this build"]
-    device, supervisor = open_for(options, stack, python=str(options.against), given=given)
+    device, supervisor = opened.open_device(options, python=str(options.against), given=given)
     builds[OTHER_BUILD] = Build(OTHER_BUILD, supervisor, device)
     return builds
 

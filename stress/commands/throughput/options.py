@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from stress.commands import shared_options
 from stress.commands.throughput.catalogue import BY_NAME
@@ -21,22 +19,20 @@ from stress.commands.throughput.catalogue import WAYS
 from stress.commands.throughput.catalogue import WORKLOADS
 from stress.device.operator_patch import Operator
 from stress.device.sim.settings import SimSettings
-from stress.model.spec import RESULTS_DEFAULT
-from stress.scenario.capabilities import DEVICES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--device",
-        metavar="|".join(DEVICES),
-        default="auto",
+    shared_options.add(
+        parser,
+        "device",
         help="device to measure (default auto: mps on macOS; elsewhere the simulated one, which says nothing about speed)",
     )
-    parser.add_argument(
-        "--threads",
+    shared_options.add(
+        parser,
+        "threads",
         metavar="N[,N...]",
         default=THREADS_DEFAULT,
-        help=f"how many requests are served at once (default {THREADS_DEFAULT}; 1 is always measured)",
+        help="how many requests are served at once (default %(default)s; 1 is always measured)",
     )
     parser.add_argument(
         "--workloads",
@@ -49,34 +45,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PYTHON",
         help="interpreter of another torch build: what one thread costs with it, in the same rounds",
     )
-    parser.add_argument(
-        "--seconds",
-        metavar="SECONDS",
-        default=str(SECONDS_DEFAULT),
-        help=f"wall time of all rounds, of which there is at least one (default {SECONDS_DEFAULT})",
+    shared_options.add(
+        parser,
+        "seconds",
+        default="600",
+        help="wall time of all rounds, of which there is at least one (default %(default)s)",
     )
-    parser.add_argument(
-        "--seed", metavar="SEED", help="root seed, decimal or 0x... (default: drawn and recorded)"
-    )
-    parser.add_argument(
-        "--sim-faults",
-        metavar="FAULTS",
+    shared_options.add(parser, "seed")
+    shared_options.add(
+        parser,
+        "sim-faults",
         help="faults of the simulated device, as --mps-sim-faults has them: shows that a wrong answer voids a number",
     )
-    parser.add_argument(
-        "--results", metavar="DIR", default=RESULTS_DEFAULT, help=f"where records go ({RESULTS_DEFAULT})"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
-
-
-SECONDS_DEFAULT = 600
+    shared_options.add(parser, "results", "json")
 
 
 THREADS_DEFAULT = "1,2,4,8,16"
 
 
-AT_ONCE_MAX = 256
-"""Requests served at once: one way is a process for each."""
+THREADS_MAX = 256
 
 
 @dataclass(frozen=True)
@@ -96,22 +83,6 @@ class ThroughputOptions:
     json: bool
     operators: tuple[Operator, ...] = ()
 
-    @classmethod
-    def parse(cls, given: Mapping[str, Any]) -> ThroughputOptions:
-        """Return the options; raise `ValueError` with a sentence that names the option and the way out."""
-        return cls(
-            device=shared_options.device(given["device"]),
-            sim=shared_options.sim(given["sim_faults"], given["device"]),
-            counts=_counts(given["threads"]),
-            workloads=_names(given["workloads"], "--workloads", tuple(BY_NAME)),
-            ways=_names(given["ways"], "--ways", tuple(WAYS)),
-            against=_interpreter(given["against"]),
-            seconds=shared_options.seconds(given["seconds"]),
-            seed=shared_options.seed(given["seed"]),
-            results=Path(given["results"]).resolve(),
-            json=given["json"],
-        )
-
     def to_data(self) -> dict[str, object]:
         """Return what the run record says of them."""
         return {
@@ -123,11 +94,22 @@ class ThroughputOptions:
         }
 
 
+def parse(args: argparse.Namespace) -> ThroughputOptions:
+    return ThroughputOptions(
+        **shared_options.values(args, "device", "seconds", "seed", "results", "json"),
+        sim=shared_options.sim(args),
+        counts=_counts(args.threads),
+        workloads=_names(args.workloads, "--workloads", tuple(BY_NAME)),
+        ways=_names(args.ways, "--ways", tuple(WAYS)),
+        against=_interpreter(args.against),
+    )
+
+
 def _counts(text: str) -> tuple[int, ...]:
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdigit() and 1 <= int(part[:9]) <= AT_ONCE_MAX for part in parts):
+    if not all(part.isascii() and part.isdigit() and 1 <= int(part[:9]) <= THREADS_MAX for part in parts):
         raise ValueError(
-            f"--threads={text}: expected whole numbers from 1 to {AT_ONCE_MAX}, as in --threads={THREADS_DEFAULT}"
+            f"--threads={text}: expected whole numbers from 1 to {THREADS_MAX}, as in --threads={THREADS_DEFAULT}"
         )
     return tuple(sorted({int(part) for part in parts}))
 
@@ -152,7 +134,3 @@ def _interpreter(text: str | None) -> Path | None:
             "as in --against=/path/to/venv/bin/python"
         )
     return path.absolute()  # not resolved: a virtual environment's interpreter is a link out of it
-
-
-def parse(args: argparse.Namespace) -> ThroughputOptions:
-    return ThroughputOptions.parse(vars(args))

@@ -12,15 +12,11 @@ crash, a hang), 2 for bad input or a missing compiler, 3 when nothing was found 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from stress.commands import shared_options
-from stress.model.spec import DEADLINE_S_DEFAULT
-from stress.model.spec import RESULTS_DEFAULT
-from stress.plugin.settings import COUNT_MAX
+from stress.plugin.native_arguments import SUFFIX
 from stress.plugin.settings import THREADS_MAX
 from stress.sanitizer.native.result import ITERATIONS_DEFAULT
 
@@ -29,23 +25,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--case", metavar="NAME[,NAME...]", help="cases to run (default: all; --list names them)"
     )
-    parser.add_argument(
-        "--threads",
+    shared_options.add(
+        parser,
+        "threads",
         metavar="N[,N...]",
-        default=str(THREADS_DEFAULT),
-        help=f"threads that work at once (default {THREADS_DEFAULT})",
+        default="8",
+        help="threads that work at once (default %(default)s)",
     )
-    parser.add_argument(
-        "--iterations",
-        metavar="N",
-        default=str(ITERATIONS_DEFAULT),
-        help=f"iterations of each thread (default {ITERATIONS_DEFAULT})",
-    )
+    shared_options.add(parser, "iterations", default=str(ITERATIONS_DEFAULT))
     parser.add_argument(
         "--runs",
         metavar="N",
-        default=str(RUNS_DEFAULT),
-        help=f"processes per case, the unit of every rate (default {RUNS_DEFAULT})",
+        default="5",
+        help="processes per case, the unit of every rate (default %(default)s)",
     )
     parser.add_argument(
         "--fault",
@@ -57,31 +49,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="run every seeded fault, its twin and every clean case, and count the three detectors separately",
     )
-    parser.add_argument(
-        "--deadline",
-        metavar="SECONDS",
-        default=f"{DEADLINE_S_DEFAULT:g}",
-        help=f"kill a run after this long and call it a hang (default {DEADLINE_S_DEFAULT:g})",
-    )
-    parser.add_argument(
-        "--seed", metavar="SEED", help="root seed, decimal or 0x... (default: drawn and recorded)"
-    )
+    shared_options.add(parser, "deadline", default="60")
+    shared_options.add(parser, "seed")
     parser.add_argument(
         "--list", action="store_true", help="name the cases, controls and faults, and run nothing"
     )
     parser.add_argument(
         "--recipe", metavar="FILE", help="build and run another program that speaks the harness's language"
     )
-    parser.add_argument(
-        "--results", metavar="DIR", default=RESULTS_DEFAULT, help=f"where records go ({RESULTS_DEFAULT})"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
-
-
-THREADS_DEFAULT = 8
-
-
-RUNS_DEFAULT = 5
+    shared_options.add(parser, "results")
+    shared_options.add(parser, "json", help="print JSON instead of text")
 
 
 @dataclass(frozen=True)
@@ -102,27 +79,17 @@ class TsanCommandOptions:
     results: Path
     json: bool
 
-    @classmethod
-    def parse(cls, given: Mapping[str, Any]) -> TsanCommandOptions:
-        """Return the options; raise `ValueError` with a sentence that names the option and the way out."""
-        if given["faults"] and (given["fault"] or given["case"]):
-            raise ValueError("--faults runs all of them: leave out --fault and --case")
-        recipe = Path(given["recipe"]).resolve() if given["recipe"] else None
-        if recipe is not None and not recipe.is_file():
-            raise ValueError(f"--recipe={given['recipe']}: there is no such file")
-        return cls(
-            cases=_names(given["case"]),
-            threads=_threads(given["threads"]),
-            iterations=_count(given["iterations"], "--iterations", COUNT_MAX),
-            runs=_count(given["runs"], "--runs", COUNT_MAX),
-            fault=given["fault"],
-            faults=given["faults"],
-            deadline_s=shared_options.seconds(given["deadline"], "--deadline"),
-            seed=shared_options.seed(given["seed"]),
-            list_only=given["list"],
-            recipe=recipe,
-            results=Path(given["results"]).resolve(),
-            json=given["json"],
+    @property
+    def pytest_arguments(self) -> tuple[str, ...]:
+        """Return the same in the plugin's options; a run of a case is an attempt of its item."""
+        return (
+            f"--mps-threads={','.join(map(str, self.threads))}",
+            f"--mps-iterations={self.iterations}",
+            f"--mps-attempts={self.runs}",
+            f"--mps-deadline={self.deadline_s!r}",
+            f"--mps-seed={self.seed:#x}",
+            f"--mps-results={self.results}",
+            *(["--collect-only"] if self.list_only else []),
         )
 
     def to_data(self) -> dict[str, object]:
@@ -138,6 +105,27 @@ class TsanCommandOptions:
         }
 
 
+def parse(args: argparse.Namespace) -> TsanCommandOptions:
+    if args.faults and (args.fault or args.case):
+        raise ValueError("--faults runs all of them: leave out --fault and --case")
+    recipe = Path(args.recipe).resolve() if args.recipe else None
+    if recipe is not None and not recipe.is_file():
+        raise ValueError(f"--recipe={args.recipe}: there is no such file")
+    if recipe is not None and recipe.suffix != SUFFIX:
+        raise ValueError(f"--recipe={args.recipe}: expected a *{SUFFIX} file")
+    return TsanCommandOptions(
+        cases=_names(args.case),
+        threads=_threads(args.threads),
+        runs=shared_options.count(args.runs, "--runs"),
+        fault=args.fault,
+        faults=args.faults,
+        deadline_s=shared_options.value(args, "deadline"),
+        list_only=args.list,
+        recipe=recipe,
+        **shared_options.values(args, "iterations", "seed", "results", "json"),
+    )
+
+
 def _names(text: str | None) -> tuple[str, ...]:
     names = tuple(part.strip() for part in text.split(",")) if text is not None else ()
     if not all(names):
@@ -146,14 +134,5 @@ def _names(text: str | None) -> tuple[str, ...]:
 
 
 def _threads(text: str) -> tuple[int, ...]:
-    return tuple(dict.fromkeys(_count(part.strip(), "--threads", THREADS_MAX) for part in text.split(",")))
-
-
-def _count(text: str, name: str, most: int) -> int:
-    value = shared_options.count(text, name, most)
-    assert value is not None, "there is a default"
-    return value
-
-
-def parse(args: argparse.Namespace) -> TsanCommandOptions:
-    return TsanCommandOptions.parse(vars(args))
+    parts = [part.strip() for part in text.split(",")]
+    return tuple(dict.fromkeys(shared_options.count(part, "--threads", THREADS_MAX) for part in parts))

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from typing import NamedTuple
 
+from stress.model.errors import UserError
 from stress.model.verdict import Verdict
 from stress.record import RecordError
 from stress.record import RunReader
@@ -48,7 +49,7 @@ Collectors = Mapping[str, Collect]
 """Command (`power`, `throughput`, ...) -> who takes the records of its runs. They enter no rate of a scenario."""
 
 
-class AggregateError(Exception):
+class AggregateError(UserError):
     """A folder cannot be used; the text says why and what to give instead."""
 
 

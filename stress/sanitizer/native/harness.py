@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stress.device.sim.toolchain import BuildError
+from stress.model.errors import UserError
 from stress.model.shipped import shipped
 from stress.sanitizer.native import controls
 from stress.sanitizer.native.build import NativeBuilder
@@ -34,7 +35,7 @@ _LISTING_OPTIONS = "report_bugs=0"
 Say = Callable[[str], None]
 
 
-class HarnessError(Exception):
+class HarnessError(UserError):
     """The harness cannot be used; the text says why and names the way out."""
 
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from stress.model.errors import UserError
+
 DETECTORS = ("tsan", "metal", "invariant")
 CANARY = "canary"
 HISTORY_CANARY = "canary_history"
@@ -17,7 +19,7 @@ CONTROLS = (*CANARIES, GUARDED_TWIN)
 PLATFORMS = ("simulated", "metal")
 
 
-class ListingError(Exception):
+class ListingError(UserError):
     """The program's list cannot be used; the text says why."""
 
 

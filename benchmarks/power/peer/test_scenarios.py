@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
+from benchmarks.power.peer.job import Case
+from benchmarks.power.peer.job import Job
 from stress.child import tensor_tree
 from stress.child.workload import moved
-from stress.commands.power.peer.job import Case
-from stress.commands.power.peer.job import Job
 from stress.model import seeds
 from stress.scenario.current import Step
 from stress.scenario.current import enter

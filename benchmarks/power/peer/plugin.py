@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from stress.commands.power.peer import job
+from benchmarks.power.peer import job
 from stress.model.spec import ChildSpec
 
 _JOB = pytest.StashKey[job.Job]()

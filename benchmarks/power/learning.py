@@ -23,6 +23,7 @@ from operator import mul
 from pathlib import Path
 
 from stress.commands import CommandError
+from stress.commands.power.allocation import ALLOCATION_FILE
 from stress.commands.power.allocation import AllocationError
 from stress.commands.power.allocation import Entry
 from stress.commands.power.allocation import dump
@@ -33,7 +34,6 @@ from stress.commands.power.estimate import KillRate
 from stress.commands.power.estimate import seconds_to_decide
 from stress.commands.power.outcome import Kind
 from stress.commands.power.outcome import classify
-from stress.commands.power.probing import ALLOCATION_FILE
 from stress.device.sim.zoo import BY_NAME
 from stress.device.sim.zoo import PROBABILITY_DEFAULT
 from stress.record import RecordError
@@ -80,7 +80,7 @@ class Evidence:
             for record in read_run(folder):
                 self._add(dict(record))
         except (AllocationError, RecordError) as error:
-            raise CommandError(f"--learn {folder}: {error}") from None
+            raise CommandError(f"{folder}: {error}") from None
 
     def _add(self, record: Mapping[str, object]) -> None:
         name = record.get("entry")
@@ -206,7 +206,7 @@ def choose(evidence: Evidence) -> tuple[list[Entry], dict[str, float]]:
     entries = [one for name, one in evidence.timed().items() if name in killers]
     learner = Learner(entries, evidence.seen)
     if not learner.faults:
-        raise CommandError("--learn: no fault was killed in these runs, so there is nothing to learn from")
+        raise CommandError("no fault was killed in these runs, so there is nothing to learn from")
     shares = learner.best()
     rates = dict(zip(learner.faults, learner.rates(shares), strict=True))
     kept = {one.name: share for one, share in zip(entries, shares, strict=True) if share >= SHARE_MIN}
@@ -259,7 +259,7 @@ def learn(folders: Sequence[Path]) -> str:
     needed = KILLS_MIN / seconds_to_decide(KILLS_MIN, 0.0)
     lines = [
         "Which entries `mps-stress power` attempts, and their shares of the seconds. Made by",
-        f"`mps-stress power --learn {' '.join(one.name for one in folders)}`",
+        f"`python -m benchmarks.power_learn learn {' '.join(one.name for one in folders)}`",
         "and used unchanged since: the runs that are scored took no part in it.",
         "",
         f"Kills per second that the records promise (needed: about {needed:.2f}):",

@@ -18,17 +18,16 @@ from dataclasses import field
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.power.peer import job
+from benchmarks.power.peer.job import Case
+from benchmarks.power.peer.job import Job
+from benchmarks.power.peer.tally import PeerTally
+from benchmarks.power.peer.tally import SessionResult
 from stress.commands import CommandError
 from stress.commands.power.entry_runner import Simulator
 from stress.commands.power.estimate import StopRule
-from stress.commands.power.peer import job
-from stress.commands.power.peer.job import Case
-from stress.commands.power.peer.job import Job
-from stress.commands.power.peer.tally import PeerTally
-from stress.commands.power.peer.tally import SessionResult
 from stress.commands.power.runnable import Runnable
 from stress.commands.power.subject import Subject
-from stress.isolate.backend import PACKAGE_ROOT
 from stress.model import seeds
 from stress.model.verdict import Verdict
 
@@ -42,6 +41,7 @@ SESSION_S_MAX = 300.0
 CALIBRATIONS = 2
 """Fault-free sessions per design that tell which scenarios can be written as tests of this kind at all."""
 _TESTS = Path(__file__).with_name("test_scenarios.py")
+_ROOT = Path(__file__).resolve().parents[3]
 _MODULES = ("pytest_run_parallel", "pytest_timeout")
 
 
@@ -61,9 +61,7 @@ class Peer:
     def calibrate(self, design: str, entries: Sequence[Runnable]) -> list[str]:
         """Find out what runs clean without any fault; return what is not compared, or left out, and why."""
         if any(importlib.util.find_spec(one) is None for one in _MODULES):
-            raise CommandError(
-                f"--against={self.name}: it is not installed: pip install {self.name} pytest-timeout"
-            )
+            raise CommandError(f"{self.name} is not installed: pip install {self.name} pytest-timeout")
         cases = {case_name(one): one.ref for one in entries if not one.is_process}
         left = {name: Case(name, ref) for name, ref in cases.items()}
         notes = []
@@ -75,7 +73,7 @@ class Peer:
                     break
                 if not failed:
                     raise CommandError(
-                        f"--against: without any fault its session fails: {result.text[-1000:]}"
+                        f"{self.name}: without any fault its session fails: {result.text[-1000:]}"
                     )
                 texts = {line["test"]: line["text"] for line in failed}
                 notes += [self._relax(left, name, text) for name, text in texts.items()]
@@ -149,14 +147,14 @@ class Peer:
         ]
         for plugin in ("no:cacheprovider", *(f"{one}.plugin" for one in _MODULES[:1]), "pytest_timeout"):
             command += ["-p", plugin]
-        command += ["-p", "stress.commands.power.peer.plugin", f"--parallel-threads={self.threads}"]
+        command += ["-p", "benchmarks.power.peer.plugin", f"--parallel-threads={self.threads}"]
         command += [
             f"--iterations={ITERATIONS}",
             f"--timeout={TEST_TIMEOUT_S}",
             "--timeout-method=thread",
             str(_TESTS),
         ]
-        path = os.pathsep.join(filter(None, (str(PACKAGE_ROOT), os.environ.get("PYTHONPATH"))))
+        path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
         variables = {**os.environ, job.JOB_VARIABLE: str(job_path), "PYTHONPATH": path}
         variables["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
         started = time.monotonic()

@@ -1,0 +1,1 @@
+"""What we run of `mps-stress power` before a release, and no user needs: learning the allocation, and another tool."""
