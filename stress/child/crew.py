@@ -68,7 +68,7 @@ class Crew:
         self,
         workload: Workload,
         device: Device,
-        states: Sequence[Sequence[Any]],
+        states: Sequence[Any],
         inputs: Sequence[Any],
         *,
         box: BlackBox,
@@ -85,9 +85,7 @@ class Crew:
         self.plan: Plan = workload.plan
         self.one_thread, self.poison_bytes = one_thread, poison_bytes
         self.result = CrewResult([None] * len(self.plan.slots))
-        self._state_storages = {
-            storage_key(tensor) for _, tensor in state_tensors([list(one) for one in states])
-        }
+        self._state_storages = {storage_key(tensor) for _, tensor in state_tensors(list(states))}
         self._lock = threading.Lock()
 
     def run(self, *, join_deadline_s: float | None = None) -> CrewResult:
@@ -239,7 +237,7 @@ class Crew:
             return
         writer = self.box.writer(None)
         writer.status("running")
-        argument = self.workload.finish_argument(self.states, 0)
+        argument = self.workload.finish_argument(self.states)
         while True:
             writer.iteration(0, self.result.main_steps)
             writer.phase(_PHASE_MAIN_STEP)

@@ -111,7 +111,7 @@ def workload_of(spec: ChildSpec) -> Workload:
         spec.scenario, threads=spec.threads, device_type=spec.device, overrides=spec.overrides
     )
     try:
-        plan = Plan.make(waves_of(scenario, spec.iterations), scenario.batch)
+        plan = Plan.make(waves_of(scenario, spec.iterations))
     except ValueError as error:
         raise BrokenScenario(str(error)) from error
     return Workload(scenario, plan, seed=spec.seed)

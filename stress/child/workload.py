@@ -131,19 +131,13 @@ class Workload:
     def role(self, slot: Slot) -> int:
         return slot.thread % len(self.roles)
 
-    @property
-    def states_per_batch(self) -> int:
-        return self.plan.workers if self.scenario.sharing == "per-thread" else 1
+    def make_states(self, device: torch.device) -> list[Any]:
+        """Return one state, or one for each worker where they do not share, from generators seeded alike."""
+        count = self.plan.workers if self.scenario.sharing == "per-thread" else 1
+        return [self._setup(device, worker) for worker in range(count)]
 
-    def make_states(self, device: torch.device) -> list[list[Any]]:
-        """Return ``states[batch][worker]`` (one per batch when shared), each from generators seeded alike."""
-        return [
-            [self._setup(device, index, one) for one in range(self.states_per_batch)]
-            for index in range(self.plan.batch)
-        ]
-
-    def _setup(self, device: torch.device, batch_index: int, worker: int) -> Any:
-        seeds.seed_generators(seeds.derive(self.seed, "setup", batch_index, worker))
+    def _setup(self, device: torch.device, worker: int) -> Any:
+        seeds.seed_generators(seeds.derive(self.seed, "setup", 0, worker))
         try:
             return self.scenario.setup(device)
         except torch.cuda.OutOfMemoryError:  # every device's; `torch.OutOfMemoryError` is new in 2.5
@@ -153,10 +147,10 @@ class Workload:
                 f"setup raised {Raised.of(error)}\n{traceback.format_exc(limit=-6)}"
             ) from error
 
-    def check_states(self, states: Sequence[Sequence[Any]]) -> None:
+    def check_states(self, states: Sequence[Any]) -> None:
         """Compare the initial tensors bitwise with those of a CPU setup; raise `BrokenScenario`."""
-        own = state_tensors(states[0][0])
-        cpu = state_tensors(self._setup(torch.device("cpu"), 0, 0))
+        own = state_tensors(states[0])
+        cpu = state_tensors(self._setup(torch.device("cpu"), 0))
         if [path for path, _ in own] != [path for path, _ in cpu]:
             raise BrokenScenario(
                 "setup builds a different state on the CPU and on the device: let it depend on nothing else"
@@ -202,16 +196,14 @@ class Workload:
                 )
         return made
 
-    def state_of(self, states: Sequence[Sequence[Any]], slot: Slot) -> Any:
-        of_batch = states[slot.state]
-        return of_batch[slot.worker] if len(of_batch) > 1 else of_batch[0]
+    def state_of(self, states: Sequence[Any], slot: Slot) -> Any:
+        return states[slot.worker] if len(states) > 1 else states[0]
 
-    def finish_argument(self, states: Sequence[Sequence[Any]], batch_index: int) -> Any:
+    def finish_argument(self, states: Sequence[Any]) -> Any:
         """Return what `finish` and `main_step` get: the state, or the list of all threads' states."""
-        of_batch = list(states[batch_index])
-        return of_batch if self.scenario.sharing == "per-thread" else of_batch[0]
+        return list(states) if self.scenario.sharing == "per-thread" else states[0]
 
-    def run(self, states: Sequence[Sequence[Any]], slot: Slot, x: Any) -> StepResult:
+    def run(self, states: Sequence[Any], slot: Slot, x: Any) -> StepResult:
         """Run one step; an exception is an outcome, a value that cannot be judged is `BrokenScenario`."""
         role = self.roles[self.role(slot)]
         try:
@@ -221,19 +213,15 @@ class Workload:
         leaves, spec = tensor_tree.flatten(value, _where(role))
         return StepResult(leaves, spec)
 
-    def finish(self, states: Sequence[Sequence[Any]]) -> list[StepResult]:
-        """Run the arbiter once per state of the batch; an empty list where the scenario has none."""
+    def finish(self, states: Sequence[Any]) -> list[StepResult]:
+        """Run the arbiter; an empty list where the scenario has none."""
         if not overrides(self.scenario, "finish"):
             return []
-        outcomes = []
-        for index in range(self.plan.batch):
-            try:
-                value = self.scenario.finish(self.finish_argument(states, index))
-            except BaseException as error:
-                outcomes.append(StepResult(raised=Raised.of(error)))
-                continue
-            outcomes.append(StepResult(*tensor_tree.flatten(value, "finish")))
-        return outcomes
+        try:
+            value = self.scenario.finish(self.finish_argument(states))
+        except BaseException as error:
+            return [StepResult(raised=Raised.of(error))]
+        return [StepResult(*tensor_tree.flatten(value, "finish"))]
 
 
 def fresh_copy(x: Any) -> Any:
@@ -261,9 +249,8 @@ def exact_input(x: Any) -> Any:
     return tensor_tree.map_tensors(lambda tensor: tensor.to(exact_dtype(tensor.dtype)), x)
 
 
-def make_exact(states: Sequence[Sequence[Any]]) -> None:
-    for of_batch in states:
-        to_exact(list(of_batch))
+def make_exact(states: Sequence[Any]) -> None:
+    to_exact(list(states))
 
 
 def _tensors(value: Any) -> list[torch.Tensor]:

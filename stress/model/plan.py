@@ -14,14 +14,13 @@ class Slot:
     """One iteration of one thread.
 
     ``worker`` counts threads through all waves (it owns the per-thread state and the inputs), ``thread``
-    within the wave; ``state`` is the index of the prepared state of the batch.
+    within the wave.
     """
 
     wave: int
     thread: int
     worker: int
     iteration: int
-    state: int
 
     def __str__(self) -> str:
         wave = f"wave {self.wave} " if self.wave else ""
@@ -33,29 +32,23 @@ class Plan:
     """All slots of an attempt, in canonical order: by wave, thread, iteration."""
 
     waves: tuple[tuple[int, int], ...]
-    batch: int
     slots: tuple[Slot, ...]
 
     @classmethod
-    def make(cls, waves: Sequence[tuple[int, int]], batch: int) -> Plan:
+    def make(cls, waves: Sequence[tuple[int, int]]) -> Plan:
         """Build the plan for ``[(threads, iterations), ...]``; raise ``ValueError`` for one that runs nothing."""
         if not waves or any(threads < 1 or iterations < 1 for threads, iterations in waves):
             raise ValueError(f"waves {list(waves)!r}: every wave needs at least one thread and one iteration")
-        if not 1 <= batch <= max(iterations for _, iterations in waves):
-            raise ValueError(
-                f"batch {batch}: it must be at least 1 and at most the number of iterations, "
-                "because iteration k uses state k % batch"
-            )
         slots: list[Slot] = []
         first_worker = 0
         for wave, (threads, iterations) in enumerate(waves):
             slots += [
-                Slot(wave, thread, first_worker + thread, iteration, iteration % batch)
+                Slot(wave, thread, first_worker + thread, iteration)
                 for thread in range(threads)
                 for iteration in range(iterations)
             ]
             first_worker += threads
-        return cls(tuple(waves), batch, tuple(slots))
+        return cls(tuple(waves), tuple(slots))
 
     @property
     def workers(self) -> int:

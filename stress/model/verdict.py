@@ -23,34 +23,22 @@ class Verdict(StrEnum):
     the page, and its meaning in one sentence.
     """
 
-    PASS = "pass", "PASSED", "green", ".", "green", "pass", "every value right, every thread done"
+    PASS = "pass", "PASSED", "green", ".", "green", "pass", "every value is right, every thread is done"
     INTERESTING = (
         "interesting", "INTERESTING", "green", "i", "cyan", "interesting",
-        "right within the error budget, but not bitwise what one thread gets: another kernel path",
+        "right, but not bitwise what one thread gets",
     )  # fmt: skip
-    OOM = "oom", "OOM", "no", "O", "yellow", "unsure", "out of memory, where one thread alone is not"
-    INCONCLUSIVE = (
-        "inconclusive", "INCONCLUSIVE", "no", "?", "yellow", "unsure",
-        "nothing can be told, and why. Not green",
+    OOM = "oom", "OOM", "no", "O", "yellow", "unsure", "out of memory where one thread alone is not"
+    INCONCLUSIVE = "inconclusive", "INCONCLUSIVE", "no", "?", "yellow", "unsure", "it could not be decided"
+    ERROR = "error", "ERROR", "no", "E", "red", "unsure", "one thread alone raises, or is wrong already"
+    BROKEN = "broken", "BROKEN", "no", "B", "red", "unsure", "the scenario or this framework is at fault"
+    MISMATCH = "mismatch", "MISMATCH", "failure", "M", "red", "bad", "a wrong value"
+    RACE = (
+        "race", "RACE", "failure", "R", "red", "bad",
+        "an exception that one thread alone does not get, or a data race that ThreadSanitizer reported",
     )  # fmt: skip
-    ERROR = "error", "ERROR", "no", "E", "red", "unsure", "one thread alone raises or is wrong already"
-    BROKEN = (
-        "broken", "BROKEN", "no", "B", "red", "unsure",
-        "the scenario's or the framework's own fault, with what to change. Not green",
-    )  # fmt: skip
-    MISMATCH = (
-        "mismatch", "MISMATCH", "failure", "M", "red", "bad",
-        "a wrong value, with a name: cross-talk, stale, unwritten, torn, nan, numeric",
-    )  # fmt: skip
-    RACE = "race", "RACE", "failure", "R", "red", "bad", "an exception that one thread alone does not get"
-    HANG = (
-        "hang", "HANG", "failure", "H", "red", "bad",
-        "no end before the deadline; with the stacks of all threads",
-    )  # fmt: skip
-    CRASH = (
-        "crash", "CRASH", "failure", "C", "red", "bad",
-        "the process died; with its last words and a signature where it is a known failure",
-    )  # fmt: skip
+    HANG = "hang", "HANG", "failure", "H", "red", "bad", "no end before the deadline"
+    CRASH = "crash", "CRASH", "failure", "C", "red", "bad", "the process died"
 
     word: str
     counts: Counts

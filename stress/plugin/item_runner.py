@@ -113,7 +113,7 @@ class ItemRunner:
     def _make_plan(self) -> Plan | None:
         """Return the plan, for the number of workers; None where the child must say what is wrong with it."""
         try:
-            return Plan.make(waves_of(self.spec.scenario, self.settings.iterations), self.spec.scenario.batch)
+            return Plan.make(waves_of(self.spec.scenario, self.settings.iterations))
         except Exception:
             return None
 

@@ -71,9 +71,6 @@ class Scenario(_Base):
     iterations: int = ITERATIONS_DEFAULT
     """Steps per thread and attempt; `--mps-iterations` overrides it."""
 
-    batch: ClassVar[int] = 1
-    """Independent states prepared per barrier: iteration k uses state k % batch."""
-
     sharing: ClassVar[str] = "shared"
     """`"shared"`: one state for all threads. `"per-thread"`: `setup` once per thread."""
 
@@ -107,15 +104,14 @@ class Scenario(_Base):
         raise NotImplementedError
 
     def finish(self, state: Any) -> Any:
-        """Arbiter: runs once per state after all threads joined; its value is judged like an output."""
+        """Arbiter: runs once after all threads joined; its value is judged like an output."""
         raise NotImplementedError
 
     def reference(self, device: torch.device, inputs: Sequence[Sequence[Any]]) -> Any:
         """Replace the sequential run. Return ``outputs[thread][iteration]`` for ``inputs[thread][iteration]``.
 
-        Where `finish` is overridden too, return the pair ``(outputs, finished)``, `finished` being a list
-        with one value per state. `inputs` are on `device` already. With `waves`, threads of all waves are
-        counted through.
+        Where `finish` is overridden too, return the pair ``(outputs, [finished])``. `inputs` are on `device`
+        already. With `waves`, threads of all waves are counted through.
         """
         raise NotImplementedError
 

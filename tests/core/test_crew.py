@@ -248,19 +248,6 @@ class PerThread(Scenario):
     def finish(self, states):
         return torch.stack([one["count"] for one in states])
 
-class Batch(Scenario):
-    batch = 3
-    iterations = 6
-    def setup(self, device):
-        return []
-    def make_input(self, generator):
-        return torch.randn(2, generator=generator)
-    def step(self, state, x):
-        state.append(stress.current().iteration % 3)
-        return x
-    def finish(self, state):
-        return torch.tensor([len(state), len(set(state))])
-
 class MainStep(Scenario):
     iterations = 4
     def setup(self, device):
@@ -375,7 +362,6 @@ class TestScenarioApi:
             "Waves[t4]",
             "Roles[t4]",
             "PerThread[t4]",
-            "Batch[t4]",
             "MainStep[t4]",
             "WaitForEachOther[t4]",
             "Acceptable[t4]",

@@ -127,12 +127,14 @@ class TestVerdicts:
         assert set(rows) <= set(told)
         assert all("**Next:**" in told[one] for one in words if one != "INCONCLUSIVE")
 
-    def test_rates_and_green_are_as_in_the_code(self) -> None:
+    def test_meanings_rates_and_green_are_as_in_the_code(self) -> None:
         for one in Verdict:
             (cells,) = re.findall(
-                rf"^\| \[`{one.word}`\].* \| (yes|no) \| (yes|no) \|$", page("verdicts.md"), re.M
+                rf"^\| \[`{one.word}`\].*? \| `.` \| (.*) \| (yes|no) \| (yes|no) \|$",
+                page("verdicts.md"),
+                re.M,
             )
-            assert cells == ("yes" if one.enters_rate else "no", "yes" if one.is_green else "no")
+            assert cells == (one.meaning, "yes" if one.enters_rate else "no", "yes" if one.is_green else "no")
 
     def test_names_of_wrong_values(self) -> None:
         for name in WRONG_VALUE_NAMES:

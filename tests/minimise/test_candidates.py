@@ -23,13 +23,11 @@ from stress.scenario.sequences.generated import GeneratedScenario
 class Plain(Scenario):
     params = {"size": [64, 4, 16], "kind": ["a", "b"]}
     iterations = 40
-    batch = 4
     def step(self, state, x):
         return 1
 
 class Waves(Plain):
     params = {}
-    batch = 1
     waves = ((4, 10), (8, 10), (2, 10), (8, 10))
 
 class Sequence(GeneratedScenario):
@@ -68,18 +66,17 @@ class TestAxes:
         what = resolved("Plain")
         case, _ = walk(what, lambda case: True)
         assert described(what, case, "cpu") == (
-            "2 threads, 1 iteration, perturbation none, read back end, size 4, kind a, batch 1"
+            "2 threads, 1 iteration, perturbation none, read back end, size 4, kind a"
         )
 
     def test_nothing_may_go(self, resolved: Callable[[str], Resolved]) -> None:
         what = resolved("Plain")
         case, tried = walk(what, lambda case: False)
         assert case == Case(what.ref, 16, None, "op", "low", "digest")
-        assert [one.text for one in tried][:6] == [
+        assert [one.text for one in tried][:5] == [
             "no perturbation",
             "outputs read back at the end",
             "outputs read back after every step",
-            "one state",
             "2 threads",
             "4 threads",
         ]

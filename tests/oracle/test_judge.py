@@ -34,7 +34,7 @@ Tamper = Callable[[Run], object]
 def workload_of(cls: type[Scenario], threads: int = 3, iterations: int = 4) -> Workload:
     scenario = cls()
     scenario.threads, scenario.device_type = threads, "cpu"
-    return Workload(scenario, Plan.make([(threads, iterations)], cls.batch), seed=7)
+    return Workload(scenario, Plan.make([(threads, iterations)]), seed=7)
 
 
 def judge(

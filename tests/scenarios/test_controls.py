@@ -199,7 +199,7 @@ class Runner:
         name = "reference" if kind == "reference" else f"crew{self.count}"
         ref = subject.ref if fault is None else self._planted(subject, fault)
         scenario = bind(subject.cls, subject.indices, threads=subject.threads, device_type=subject.device)
-        workers = Plan.make(waves_of(scenario, subject.iterations), scenario.batch).workers
+        workers = Plan.make(waves_of(scenario, subject.iterations)).workers
         spec = ChildSpec(
             kind, str(self.folder), name, subject.device, ref, threads=subject.threads, iterations=subject.iterations, seed=7,
             references=() if kind == "reference" else (str(self.folder / "reference.reference"),),

@@ -42,7 +42,7 @@ def one_thread() -> Iterator[None]:
 def vague_outputs(cls: type[Any], indices: tuple[int, ...]) -> list[str]:
     """Return the outputs of an item whose tolerance on another device would be too wide."""
     scenario = bind(cls, indices, threads=2, device_type="cpu", overrides={"iterations": 2})
-    workload = Workload(scenario, Plan.make(waves_of(scenario, 2), 1), seed=7)
+    workload = Workload(scenario, Plan.make(waves_of(scenario, 2)), seed=7)
     reference = ReferenceMaker(workload, open_device("cpu")).make()
     assert not reference.no_exact
     return [

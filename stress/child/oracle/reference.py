@@ -46,7 +46,7 @@ REPEATS_WHEN_VARYING = 8
 
 @dataclass
 class Reference:
-    """All expectations of an item: one per slot, then one per state of the arbiter."""
+    """All expectations of an item: one per slot, then the arbiter's."""
 
     full: list[Expected]
     digests: list[Expected]
@@ -81,10 +81,10 @@ class Reference:
         return cls(**{**data, "full": full, "digests": digests})
 
 
-def fingerprint(states: Sequence[Sequence[Any]], inputs: Sequence[Any]) -> str:
+def fingerprint(states: Sequence[Any], inputs: Sequence[Any]) -> str:
     """Hash the first state and the first and last inputs: both child processes must have made the same."""
     state = hashlib.blake2b(digest_size=16)
-    tensors = [tensor for _, tensor in state_tensors(states[0][0])]
+    tensors = [tensor for _, tensor in state_tensors(states[0])]
     tensors += [
         leaf
         for x in (inputs[0], inputs[-1])
@@ -256,4 +256,4 @@ def _check_repeatable(reference: Reference, where: str, one: Expected, place: in
 
 def _name(workload: Workload, index: int) -> str:
     slots = workload.plan.slots
-    return str(slots[index]) if index < len(slots) else f"finish of state {index - len(slots)}"
+    return str(slots[index]) if index < len(slots) else "finish"

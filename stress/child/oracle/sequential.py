@@ -22,7 +22,7 @@ from stress.scenario import current
 from stress.scenario.scenario import overrides
 
 Run = list[StepResult]
-"""One outcome per slot, then one per state of the arbiter; leaves on the CPU."""
+"""One outcome per slot, then the arbiter's; leaves on the CPU."""
 
 
 def run_sequence(
@@ -47,14 +47,14 @@ def run_sequence(
 
 
 def _run_slots(
-    workload: Workload, device: torch.device, states: list[list[Any]], inputs: Sequence[Any], order: str
+    workload: Workload, device: torch.device, states: list[Any], inputs: Sequence[Any], order: str
 ) -> Run:
     outcomes: list[StepResult | None] = [None] * len(workload.plan.slots)
     has_main_step = overrides(workload.scenario, "main_step")
     for turn, index in enumerate(workload.plan.order(order, seeds.derive(workload.seed, order))):
         slot = workload.plan.slots[index]
         if has_main_step and turn % workload.plan.threads_max == 0:
-            workload.scenario.main_step(workload.finish_argument(states, slot.state))
+            workload.scenario.main_step(workload.finish_argument(states))
         current.enter(current.Step(slot.thread, slot.iteration, slot.wave, workload.plan.waves[slot.wave][0]))
         try:
             outcome = workload.run(states, slot, fresh_copy(moved(inputs[index], device)))

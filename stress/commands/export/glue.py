@@ -130,8 +130,6 @@ class Glue:
         else:
             threads, iterations = subject.waves[0]
             lines += [f"THREADS = {threads}", f"ITERATIONS = {iterations}"]
-        if subject.batch > 1:
-            lines.append(f"STATES = {subject.batch}")
         return "\n".join([*lines, f"SEED = {SEED}", f'DEVICE = torch.device("{subject.torch_device}")'])
 
     def device_block(self) -> str:
@@ -193,8 +191,6 @@ class Glue:
         setup = "scenario.setup(device)" if subject.has("setup") else "None"
         if subject.per_thread:
             setup = f"[{setup} for _ in range({self._all_threads})]"
-        if subject.batch > 1:
-            setup = f"[{setup} for _ in range(STATES)]"
         shared = "one for each thread" if subject.per_thread else "which the threads share"
         return (
             "def make_state(scenario, device):\n"
@@ -222,12 +218,7 @@ class Glue:
         )
 
     def _state(self) -> str:
-        text = "state"
-        if self.subject.batch > 1:
-            text += "[iteration % STATES]"
-        if self.subject.per_thread:
-            text += "[thread]"
-        return text
+        return "state[thread]" if self.subject.per_thread else "state"
 
     def _step(self, thread: str) -> str:
         if not self.subject.has("steps"):
@@ -286,10 +277,9 @@ class Glue:
         crew = "crew" if many else "threads"
         lines += [f"    for one in {crew}:", "        one.start()"]
         if subject.has("main_step"):
-            state = "state[0]" if subject.batch > 1 else "state"
             lines += [
                 f"    while any(one.is_alive() for one in {crew}):",
-                f"        scenario.main_step({state})",
+                "        scenario.main_step(state)",
             ]
         lines += [f"    for one in {crew}:", "        one.join()", "    return outputs", ""]
         return "\n".join(lines)
@@ -323,10 +313,9 @@ class Glue:
         if subject.has("reference"):
             lines += ["    inputs = moved(inputs, device)", "    torch.manual_seed(SEED)"]
             if subject.has("finish"):
-                last = "finished" if subject.batch > 1 else "finished[0]"
                 lines += [
                     '    outputs, finished = moved(scenario.reference(device, inputs), "cpu")',
-                    f"    return outputs, {last}",
+                    "    return outputs, finished[0]",
                     "",
                 ]
             else:
@@ -360,8 +349,6 @@ class Glue:
 
     def finish(self) -> str:
         """Return the arbiter's value for the state called `state`."""
-        if self.subject.batch > 1:
-            return 'moved([scenario.finish(one) for one in state], "cpu")'
         return 'moved(scenario.finish(state), "cpu")'
 
     def crew_lines(self) -> list[str]:

@@ -68,10 +68,6 @@ class ExportSpec:
         return [(1, 1)] if self.is_process else waves_of(self.scenario, self.iterations)
 
     @property
-    def batch(self) -> int:
-        return 1 if self.is_process else int(self.scenario.batch)
-
-    @property
     def per_thread(self) -> bool:
         return not self.is_process and self.scenario.sharing == "per-thread"
 
@@ -95,7 +91,7 @@ class ExportSpec:
         found["threads"] = str(self.threads)
         found["device_type"] = repr(self.device)
         for name, value in self.overrides.items():
-            if name not in ("waves", "batch", "iterations"):
+            if name not in ("waves", "iterations"):
                 found[name] = repr(json.loads(json.dumps(value)))
         return found
 

@@ -51,7 +51,6 @@ class Axes:
             return
         self._perturbation()
         self._readback()
-        self._batch()
         self._waves()
         self._threads()
         self._reducible()
@@ -90,10 +89,6 @@ class Axes:
             ):
                 return
 
-    def _batch(self) -> None:
-        if self._scenario().batch > 1:
-            self._override("one state", "batch", 1)
-
     def _waves(self) -> None:
         """Try one wave of several, then half of them."""
         while True:
@@ -127,8 +122,8 @@ class Axes:
         """Search between 1 and the present number, in equal ratios: rates follow the number, not its steps."""
         scenario = self._scenario()
         high = max(iterations for _, iterations in waves_of(scenario, self.case.iterations))
-        low = max(1, scenario.batch)
-        if low >= high or self._try(count(low, "iteration"), iterations=low):
+        low = 1
+        if low == high or self._try(count(low, "iteration"), iterations=low):
             return
         while high / low > _CLOSE_ENOUGH:
             middle = max(low + 1, min(high - 1, round(math.sqrt(low * high))))

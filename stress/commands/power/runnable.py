@@ -64,7 +64,7 @@ def resolve(entry: Entry, folder: Path | None = None) -> Runnable:
         most = f" and at most {scenario.threads_max}" if scenario.threads_max is not None else ""
         raise AllocationError(f"{entry.name}: needs at least {scenario.threads_min}{most} threads")
     waves = [] if is_process else waves_of(scenario, entry.iterations)
-    workers = 0 if is_process else Plan.make(waves, scenario.batch).workers
+    workers = 0 if is_process else Plan.make(waves).workers
     return Runnable(
         entry,
         ref,

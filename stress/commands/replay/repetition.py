@@ -190,7 +190,7 @@ class Bench:
     def _run(self, spec: ChildSpec, case: Case, role: str, item: str) -> Any:
         scenario = case.scenario(self.device.name)
         waves = [] if self.what.is_process else waves_of(scenario, case.iterations)
-        workers = Plan.make(waves, scenario.batch).workers if spec.kind == "crew" else 0
+        workers = Plan.make(waves).workers if spec.kind == "crew" else 0
         identity = {"item": item, "role": role, "attempt": self._index}
         self._index += 1
         start = {
