@@ -1,3 +1,5 @@
+// The list of cases. The design is part of a case's row, since the invariants of some are promises of one stream pool
+// alone. The counter of handlers is relaxed: a count that ordered the threads would hide races from ThreadSanitizer.
 #include "cases.h"
 
 #include <atomic>

@@ -1,3 +1,6 @@
+// The crew and its watchdog. Nothing between the start and a thread's first access may lock: see crew.h. That no
+// operation has ended is not enough to call the crew stuck, since a slow machine looks the same: it must have used no CPU
+// time either, or have ended nothing for several times as long. Then the process ends at once, past every handler.
 #include "crew.h"
 
 #include <pthread.h>

@@ -1,3 +1,5 @@
+// The table of faults and their detectors, and the switches of those that live in a case. A case's fault strikes at every
+// 1/p-th pass by a relaxed counter: a lock or a random number behind one would order the threads, and hide the race.
 #include "faults.h"
 
 #include <atomic>

@@ -1,3 +1,5 @@
+// Broken invariants as JSON lines. Each line is one write(2) and not printf: stdio's lock would order the threads, and a
+// process that dies next would take its buffer along.
 #include "invariants.h"
 
 #include <unistd.h>

@@ -1,3 +1,7 @@
+// Models how the MPS allocator reuses memory: a freed block goes back to its own stream's list at once, since the stream
+// runs in order; a block that other streams used waits until they have passed the place where it was freed. What a fault
+// has touched (`is_kept`, `is_part`) is never given back to the host: the fault gives wrong values, and no crash of
+// malloc.
 #include "allocator.h"
 
 #include <algorithm>

@@ -1,3 +1,6 @@
+// The device as a whole: streams, fork, the end of the process. A forked child has none of the streams' threads, so one
+// that inherits a used device is refused, in MPS's words. Streams are never destroyed; at exit they are finished and
+// later work is dropped, because their threads run kernels of libraries whose static objects are destroyed next.
 #include "device.h"
 
 #include <pthread.h>

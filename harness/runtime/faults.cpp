@@ -1,3 +1,6 @@
+// When a fault strikes. Each thread draws its own lots, from the seed and its number: no lock is taken, and they repeat.
+// The twin draws the same lots and then takes the safe path: it must find nothing. A fault strikes only while two threads
+// use the device, so that one thread alone, the reference and the control, is right.
 #include "faults.h"
 
 #include <atomic>

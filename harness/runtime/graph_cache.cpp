@@ -1,3 +1,6 @@
+// Models MPSGraph's cache: compiling costs time and happens outside the lock, so that two threads may compile one graph.
+// A fault destroys a pipeline by overwriting its pointer and keeps its memory: whoever still runs it faults there, and
+// ThreadSanitizer sees no order that a reference count would have made.
 #include "graph_cache.h"
 
 #include <atomic>

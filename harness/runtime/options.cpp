@@ -1,3 +1,5 @@
+// Reads configure()'s text, as in "design=fork;faults=copy_torn:0.1:20". A value that is out of range is refused with
+// what was expected: an option that was silently ignored would make the run's green worth nothing.
 #include "options.h"
 
 #include <functional>

@@ -1,3 +1,6 @@
+// Models three stream pools: round-robin over 31 streams (fork), exclusive slots that wait or raise when all are taken
+// (fork-free-list), and upstream's, where every thread has stream 0 until it selects one. The main thread and autograd's
+// threads have stream 0 in all of them.
 #include "pool.h"
 
 #include <array>

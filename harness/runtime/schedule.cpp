@@ -1,3 +1,6 @@
+// The turn, and who gets it next. Whoever gives the turn up runs the streams until a thread is picked; the work itself is
+// done by one executor thread, with the mutex released. A turn that is kept for 250 ms is taken away: its thread waits
+// for a lock that the next thread may hold, and the run says that it is not replayable rather than hang.
 #include "schedule.h"
 
 #include <algorithm>

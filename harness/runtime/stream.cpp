@@ -1,3 +1,6 @@
+// Models MPSStream: encoding on a serial queue, one open command buffer, one thread that runs what is committed. The ways
+// of the faults leave the queue for one window and then come back to the safe way, so that nothing but the window is
+// wrong. Tickets count encoded work; whoever waits for a stream waits for a ticket.
 #include "stream.h"
 
 #include <pthread.h>

@@ -1,3 +1,5 @@
+// State per thread, made at first use. Thread-local objects are destroyed in an order that nobody controls, and tensors
+// may be freed after this one: from then on `this_thread()` is null, and every caller has a path without a state.
 #include "thread_state.h"
 
 #include <pthread.h>

@@ -1,3 +1,5 @@
+// A serial queue as a lock, whose block runs on the calling thread; why not Debian's libdispatch stands in dispatch.h.
+// `dispatch_get_specific` follows the innermost queue of the thread: a queue entered inside another one gives it back.
 #include "dispatch.h"
 
 #include <map>

@@ -1,3 +1,7 @@
+// NSObject and NSAutoreleasePool for GCC's Objective-C runtime, which has neither retain nor release. What does not work
+// with it: a C++ catch in an Objective-C++ file (each function gets the Objective-C personality, and the throw ends in
+// std::terminate), ARC, instance variables made by themselves. So exceptions are caught in C++ files, and references are
+// counted here, by hand, with the order that the end of an object needs.
 #include "foundation.h"
 
 #include <vector>

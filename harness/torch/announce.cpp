@@ -1,3 +1,6 @@
+// Tells ThreadSanitizer what memory kernels touch, piece by piece. torch's CPU kernels are not instrumented: two of them
+// on one tensor would give no report. What they and torch's caches do inside is ignored, since its order is made by code
+// that nobody sees, and would be reported as races.
 #include "announce.h"
 
 #ifdef MPS_SIM_TSAN

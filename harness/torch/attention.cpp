@@ -1,3 +1,5 @@
+// Attention. With a gradient or dropout it is torch's own operators, as the CPU chooses them; without it is one operator.
+// While it runs, nobody waits for side copies: that is the fault op_pair_order (see side_copies.h).
 #include "attention.h"
 
 #include <ATen/core/LegacyTypeDispatch.h>

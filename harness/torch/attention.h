@@ -1,3 +1,4 @@
+// Scaled dot-product attention of the device.
 #pragma once
 
 #include <ATen/core/Tensor.h>

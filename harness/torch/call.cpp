@@ -1,3 +1,6 @@
+// Makes the key of a call's compiled graph from its arguments, by their bytes. Constants are a part of their own, so that
+// the fault graph_cache_wrong_key can leave them out; numbers that change from call to call are left out on purpose. A
+// call with an argument that has no place in a key runs synchronously.
 #include "call.h"
 
 #include <c10/core/DefaultDtype.h>

@@ -1,3 +1,6 @@
+// Copies in stream order. A blocking copy from the CPU takes the source's values before it returns; one that does not
+// block reads them later, on the stream's thread, and keeps the source alive until then. Three faults live here: a copy
+// in two halves on two streams, a copy beside the stream, and a source that is freed while it is still to be read.
 #include "copy.h"
 
 #include <ATen/EmptyTensor.h>

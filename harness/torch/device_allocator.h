@@ -1,3 +1,4 @@
+// torch's allocator of the device: what tensors of the device get their memory from.
 #pragma once
 
 #include <c10/core/Allocator.h>

@@ -1,3 +1,5 @@
+// Tensors of the device without a kernel: memory, sizes, strides, storages. float64 is refused as MPS refuses it, and a
+// tensor of zeros that autograd knows to be zero has no memory at all.
 #include "factories.h"
 
 #include <ATen/EmptyTensor.h>

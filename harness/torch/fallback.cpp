@@ -1,3 +1,6 @@
+// Runs an operator by torch's CPU kernel on the stream's thread, over tensors that alias device memory. Asynchronous
+// where the meta function can say the outputs' shapes before it has run; elsewhere the caller waits for the stream. A
+// kernel never holds a tensor of the caller: it may own a Python object, which a stream's thread must not release.
 #include "fallback.h"
 
 #include <c10/util/SmallVector.h>

@@ -1,3 +1,4 @@
+// How every operator that has no kernel of its own runs on the simulated device.
 #pragma once
 
 #include "plan.h"

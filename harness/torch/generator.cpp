@@ -1,3 +1,6 @@
+// The device's generator: a seed and an offset. A kernel draws when it is submitted and not when it runs, so that its
+// numbers follow from the order of submission, whatever the streams do. The fault generator_unlocked reads the offset and
+// writes it back later: two calls then get the same numbers.
 #include "generator.h"
 
 #include <ATen/CPUGeneratorImpl.h>

@@ -1,3 +1,6 @@
+// What is inferred once per key and used by every call with it: outputs and resized arguments, from the meta functions.
+// Where these disagree with the CPU kernel that will run (statistics of norms in half precision), the CPU's answer
+// counts.
 #include "graph.h"
 
 #include <ATen/EmptyTensor.h>

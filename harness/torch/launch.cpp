@@ -1,3 +1,5 @@
+// Runs kernels on streams' threads, with one intra-op thread each. A storage that a kernel kept alive is only put down by
+// the stream's thread and let go by the next thread that copies: a Python object may hang on it.
 #include "launch.h"
 
 #include <ATen/Parallel.h>

@@ -1,3 +1,5 @@
+// Reads what an operator's schema says, and lists by name what it does not say: operators whose CPU kernels give other
+// shapes than their meta functions, those that take CPU indices, those with a number that changes from call to call.
 #include "plan.h"
 
 #include <ATen/core/jit_type.h>

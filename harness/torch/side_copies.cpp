@@ -1,3 +1,5 @@
+// Copies that run beside their stream, each with the event that its readers wait for. The lock is given up before the
+// wait, because the thread may wait for long there.
 #include "side_copies.h"
 
 #include <atomic>

@@ -1,3 +1,5 @@
+// Operators that the CPU has not, made of operators that it has. They run where a kernel runs, on CPU tensors, and on
+// meta tensors where the outputs' shapes are inferred.
 #include "substitutes.h"
 
 #include <ATen/TensorOperators.h>

@@ -1,3 +1,5 @@
+// From a tensor to layout and memory, and back to a CPU tensor over the same memory. The way back makes a new tensor each
+// time: it must not share an object with Python, and must not outlive the kernel.
 #include "tensors.h"
 
 #include <ATen/EmptyTensor.h>

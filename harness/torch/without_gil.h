@@ -1,3 +1,4 @@
+// Releases Python's lock around a call that may wait for the device.
 #pragma once
 
 #include <utility>

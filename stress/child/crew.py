@@ -138,6 +138,8 @@ class Crew:
         give_up = None if join_deadline_s is None else time.monotonic() + join_deadline_s
         for one in crew:
             if one.ident is not None:
+                # Isolated, there is no limit here: a thread that is stuck in native code with the GIL held would keep
+                # any limit of ours from being looked at. The parent has the clock, and kills the process.
                 one.join(None if give_up is None else max(0.0, give_up - time.monotonic()))
         _await_native_ends(crew)
         stuck = [one.name for one in crew if one.is_alive()]
@@ -154,6 +156,10 @@ class Crew:
         torch.set_num_threads(1)
         replayable = self.device.is_replayable
         try:
+            # The start is hard to get right. A barrier before the streams and the perturbation lets threads begin one
+            # after another: entering takes each of them a time of its own. So the barrier is the last thing before the
+            # first step. That does not work in an order that repeats: from `schedule` on one thread runs at a time, and
+            # one that kept the turn at a barrier would keep out those that it waits for. There the barrier comes first.
             if replayable:  # what comes before the first step is a part of the order that repeats
                 barrier.wait()
             with (
@@ -201,12 +207,16 @@ class Crew:
                     for one in kept:
                         read_back(one)
                     kept.clear()
+            # No lock: each slot has one writer, and a lock between two steps would order the threads.
             self.result.outcomes[index] = outcome
             if outcome.raised is not None and outcome.raised.kind in ("SystemExit", "KeyboardInterrupt"):
                 raise _ThreadEnds(outcome.raised.kind)
 
     def _own(self, outcome: StepResult, x: Any) -> None:
         """Clone, on this thread and stream, what shares memory with the state or the input."""
+        # A step that returns its state or its input returns memory that the next step changes: read back later, the
+        # value would be wrong without any race. Another thread or stream may not clone it, which would add the order
+        # that is tested.
         if not outcome.leaves:
             return
         shared = self._state_storages | {storage_key(tensor) for _, tensor in state_tensors(x)}

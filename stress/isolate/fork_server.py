@@ -58,6 +58,7 @@ class ForkServer:
                 ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
+                # A file and not a pipe: nobody reads while we wait for answers, and a full pipe would stop the server.
                 stdout=self._log,
                 stderr=self._log,
                 process_group=0,  # Ctrl-C goes to pytest alone, which ends the server in its turn
@@ -100,6 +101,8 @@ class ForkServer:
             raise self._lost(f"lost the fork server ({error})") from error
         if not data:
             raise self._lost("the fork server ended")
+        # One socket serves all children, so that an answer may be about another child than the one waited for, or a
+        # part of a line: what is whole is filed by its number, and whoever waits looks there.
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         for line in lines:
             message = json.loads(line)

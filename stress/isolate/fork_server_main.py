@@ -46,6 +46,8 @@ class Server:
 
     def serve(self) -> None:
         """Answer requests until the parent is gone."""
+        # A SIGCHLD handler alone does not work: `select` goes on after a signal (PEP 475), and a child's end would be
+        # noticed at the next request only. The signal's number in a pipe makes `select` return.
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGTERM, self._parent_died)
@@ -87,6 +89,7 @@ class Server:
                 self._child(parent, Path(request["spec"]))
             except BaseException as error:
                 process.fail(self._spec, error)
+            # Not sys.exit: exit handlers and buffered output are the server's, and would run once more in every child.
             os._exit(0)
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)  # both sides do it, so that neither races the other
@@ -97,6 +100,7 @@ class Server:
         with contextlib.suppress(OSError):
             os.setpgid(0, 0)
         process.die_with_parent(parent)
+        # Before the pipe is closed: its number will be that of another file soon, which every signal would write to.
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)

@@ -54,6 +54,8 @@ class Spawner:
 
     def start(self, spec: ChildSpec) -> Child:
         path = spec.dump()
+        # A spare started with this process's variables, and torch, which it has imported, reads some of them only once.
+        # A process scenario is about a process from its start.
         if spec.env or spec.kind == "process":
             env = {**os.environ, **spec.env, **self._env}
             return _SpawnedChild(
@@ -85,6 +87,9 @@ class _SpawnedChild:
         cwd: str = "",
         python: str = sys.executable,
     ) -> None:
+        # Not a death signal: that one ends the child and not what the child started, and macOS has none. Not our own
+        # exit handlers: SIGKILL runs none. A pipe's end of file comes however we die, as long as nobody else holds its
+        # other end: Popen closes it in all other children (close_fds).
         self._guardian = subprocess.Popen(
             ["/bin/sh", "-c", "read -r line || kill -9 0"], stdin=subprocess.PIPE, process_group=0
         )
@@ -120,6 +125,8 @@ class _SpawnedChild:
         deadline = time.monotonic() + timeout_s
         pause_s = 0.001
         while self._exit is None:
+            # Not Popen.wait, which does not say what the child used. wait4 has no time limit, hence the pauses; and
+            # Popen is given the status, so that it never waits for a pid that may be somebody else's by then.
             pid, status, usage = os.wait4(self.pid, os.WNOHANG)
             if pid:
                 code = os.waitstatus_to_exitcode(status)

@@ -32,6 +32,8 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     from stress.plugin.ordinary.plugin import register
 
+    # A marked test runs from threads without --mps-threads too, so the ordinary part is always there. All else is
+    # imported below this point only: a run that does not want us must not pay for it.
     if not options.is_on(config):
         options.check_off(config)
         register(config, None)

@@ -91,6 +91,7 @@ class StressPlugin:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Leave out what the profile does, unless an argument names an item or a class: that is asked for."""
+        # `trylast`: what -k, -m and other plugins have left out is not counted as left to the full profile.
         if any("::" in one for one in config.args):
             return
         out = [
@@ -118,6 +119,9 @@ class StressPlugin:
     # the run
 
     def pytest_sessionstart(self) -> None:
+        # Order: pytest prints its header, and xdist starts its workers, in hooks of this name that are `trylast`. By
+        # then the device is open, so that the header names it and workers are given it instead of choosing for
+        # themselves.
         self.config.pluginmanager.register(Words(), "mps-stress-words")
         if not self.dry and not self.settings.all_tests and not only_native(self.config):
             self._open_device()
@@ -182,6 +186,9 @@ class StressPlugin:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        # Order: the terminal's hook of this name is a wrapper that prints the summary when all others have run, so the
+        # late crash reports below are in it. Its `exitstatus` is older than this: pytest ends with
+        # `session.exitstatus`.
         if self.runs_items and not self.dry:
             self.late = wait_and_amend(self.run)
             if self.late and exitstatus == pytest.ExitCode.OK:

@@ -1,3 +1,5 @@
+// What several cases need of streams. A stream is kept busy by host code that sleeps in stream order, so that work is in
+// flight when the next thread arrives.
 #include "common.h"
 
 #include <chrono>

@@ -1,3 +1,5 @@
+// Memory of PyTorch's MPS allocator. The allocator's functions differ between torch builds, and a missing one must not
+// stop the build: `requires` inside a template asks whether it is there (outside a template it would be an error).
 #include "native/mps/memory.h"
 
 #include <ATen/detail/MPSHooksInterface.h>

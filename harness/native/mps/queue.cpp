@@ -1,3 +1,5 @@
+// A C++ file among Objective-C++ ones, in which the queue's type has another name. The exception is caught inside the
+// function that libdispatch calls and thrown again outside, because none may pass through libdispatch.
 #include "native/mps/queue.h"
 
 #include <dispatch/dispatch.h>

@@ -1,3 +1,5 @@
+// PyTorch's streams, for builds with one stream, with upstream's pool and with a fork's. Every choice is made by what the
+// headers declare, in templates, since `if constexpr` outside of one still has to compile both branches.
 #include "native/mps/streams.h"
 
 namespace harness::backend {

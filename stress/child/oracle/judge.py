@@ -155,6 +155,9 @@ class Judge:
     def _judge_leaf(
         self, index: int, place: int, got: torch.Tensor, expected: Sequence[Expected], slot: Slot | None
     ) -> None:
+        # Bits first, over all kernel paths. A distance to the double-precision result alone does not work, since it
+        # calls a wrong value right where the tolerance is wide; so a tolerance that could not tell right from wrong is
+        # reported, even for values that lie within it.
         if any(tensor_tree.same_bits(got, variant[place]) for one in expected for variant in one.variants):
             self.result.bitwise += 1
             varying = [_tolerance(one, place) for one in expected if one.spread[place]]
@@ -181,6 +184,7 @@ class Judge:
                 else:
                     self._note_near(tolerance.spread > 0)
                 return
+            # Of the path that is nearest: what is said of a wrong value should be how far it is from being right.
             if closest is None or error < closest[0]:
                 closest = (error, gap, values[0], allowed)
         if closest is None:
@@ -256,6 +260,7 @@ class Judge:
                     yield not own, other, other_index
 
         for not_own, other, other_index in sorted(others(), key=lambda one: one[0]):
+            # Of the item's own environment: values of other kernel paths would name by chance what no thread computed.
             for variant in self.references[0][other_index].variants:
                 if place < len(variant):
                     yield wrong_value.ForeignValue(str(other), not not_own, variant[place])
@@ -294,6 +299,8 @@ def _tolerance(one: Expected, place: int) -> _Tolerance:
     if spread == float("inf"):
         return _Tolerance(one, place, values[0], 0.0)
     own = one.allowed[place] if one.exact and numeric else 0.0
+    # From the mean of the sequential orders: from one of them, which may lie at the end of their range, a right value
+    # could be twice as far as from the middle.
     if spread and numeric:
         wide = torch.complex128 if values[0].is_complex() else torch.float64
         center = torch.stack([value.to(wide) for value in values]).mean(dim=0)

@@ -183,6 +183,9 @@ class _Reader:
     def _open_run(self, record: dict[str, Any], line: int) -> None:
         run = record["run"]
         key = (run, self._file.name)
+        # A folder may be given twice, or be there as a copy; files may be concatenated, so that the same run begins
+        # again in one file. The first must not count twice, the second must count: what tells them apart is whether
+        # this file has had it.
         if key in self._seen and run not in self._file.runs:
             if key not in self._skipped:
                 self._problem(line, "these records were read already, from another folder: not counted twice")
@@ -214,6 +217,10 @@ class _Reader:
 
     def _end(self, record: dict[str, Any], line: int, info: RunInfo, group: Group) -> None:
         key = _key(record)
+        # An attempt may end twice: macOS writes a crash report after the process has gone, and the end that has it
+        # amends the first. Adding both would count one attempt twice, and waiting for the second does not work, since
+        # most have none. So the first is counted at once, and what it added is remembered, and taken back when an
+        # amendment comes.
         start = self._file.started.pop(key, None)
         before = self._file.ended.get(hash(key))
         if start is None and (before is None or not record.get("amends")):
@@ -234,6 +241,7 @@ class _Reader:
         now = self._interned(record["verdict"], name)
         _count(cell, record["role"], now, info, 1)
         cell.seconds += record["seconds"] if start is not None else 0.0
+        # The hash and not the key: keys hold the item's name, and there may be millions.
         if len(self._file.ended) < ENDED_MAX:
             self._file.ended[hash(key)] = now
         if start is not None and start.get("canary") is True:
