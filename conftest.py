@@ -1,18 +1,37 @@
-"""A checkout that is not installed has the plugin all the same: `pytest --mps-threads=8` in a fresh clone.
+"""What the whole checkout shares: the plugin, where it is not installed, and the order and the fixtures of its tests.
 
 pytest loads this file before it parses the command line, wherever in the checkout it is started, and puts this folder on
-`sys.path`, so that `stress` can be imported. Installed, the plugin comes by its entry point, and nothing is left to do here.
+`sys.path`, so that `stress` can be imported: `pytest --mps-threads=8` works in a fresh clone. Installed, the plugin comes
+by its entry point. Runs of scenarios load this file, too: it imports nothing else, and touches tests alone.
 """
 
 from __future__ import annotations
 
 import importlib
+import json
+import os
+import random
+import signal
 import tomllib
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+if TYPE_CHECKING:
+    from tests.acceptance import Ran
+    from tests.acceptance import RunStress
+
 ROOT = Path(__file__).resolve().parent
+TESTS = ROOT / "tests"
+DURATIONS = TESTS / "durations.json"
+"""Seconds that each file of tests took on 2 idle cores; `make durations` measures them again."""
+SLOW_S = 4.0
+"""A file that takes longer than this is left out by `make test-fast`."""
+BUILDS = ROOT / "build" / "tests"
+"""Builds of the simulated device, which take a minute: each belongs to its sources, its torch and its compiler."""
 
 
 def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -21,3 +40,85 @@ def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
     for name, module in project["entry-points"]["pytest11"].items():
         if not pluginmanager.has_plugin(name) and not pluginmanager.is_blocked(name):
             pluginmanager.register(importlib.import_module(module), name)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: in a file that starts many processes; set from durations.json")
+
+
+# The order of the tests
+
+
+def _file_of(nodeid: str) -> str:
+    return nodeid.partition("::")[0]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that the workers end together; or as TESTS_SHUFFLE=SEED says."""
+    if not items or not all(item.path.is_relative_to(TESTS) for item in items):
+        return
+    durations_s: dict[str, float] = json.loads(DURATIONS.read_text())
+    for item in items:
+        if durations_s.get(_file_of(item.nodeid), 0.0) > SLOW_S:
+            item.add_marker("slow")
+    files = dict.fromkeys(_file_of(item.nodeid) for item in items)
+    order = {file: -durations_s.get(file, 0.0) for file in files}
+    if seed := os.environ.get("TESTS_SHUFFLE"):
+        draw = random.Random(seed)
+        order = {file: draw.random() for file in sorted(files)}
+    items.sort(key=lambda item: order[_file_of(item.nodeid)])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what did not run, and why; with TESTS_DURATIONS=1, write down how long the files took."""
+    told = [
+        one for ones in terminalreporter.stats.values() for one in ones if isinstance(one, pytest.TestReport)
+    ]
+    ours = [one for one in told if one.nodeid.startswith(f"{TESTS.name}/")]
+    reasons = Counter(one.longrepr[2] for one in ours if one.skipped and isinstance(one.longrepr, tuple))
+    for reason, count in sorted(reasons.items()):
+        tests = "1 test" if count == 1 else f"{count} tests"
+        terminalreporter.write_line(f"not run: {tests}: {reason.removeprefix('Skipped: ')}", yellow=True)
+    if os.environ.get("TESTS_DURATIONS"):
+        seconds: Counter[str] = Counter()
+        for one in ours:
+            seconds[_file_of(one.nodeid)] += one.duration  # type: ignore[assignment]
+        rounded = {file: round(spent_s, 1) for file, spent_s in sorted(seconds.items()) if spent_s >= 0.5}
+        DURATIONS.write_text(json.dumps(rounded, indent=1) + "\n")
+
+
+# Fixtures of all folders of tests
+
+
+@pytest.fixture(scope="session", autouse=True)
+def build_cache() -> Iterator[Path]:
+    """Keep builds of the simulated device out of the user's cache: in the checkout, for the next run as well."""
+    from stress.device.sim.cache import CACHE_VARIABLE
+
+    with pytest.MonkeyPatch.context() as patch:
+        if CACHE_VARIABLE not in os.environ:
+            patch.setenv(CACHE_VARIABLE, str(BUILDS))
+        yield Path(os.environ[CACHE_VARIABLE])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interrupts_arrive() -> Iterator[None]:
+    """A shell's background job ignores SIGINT and so would the processes that tests send one: take it up again."""
+    is_ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    if is_ignored:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    if is_ignored:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@pytest.fixture
+def run_stress(pytester: pytest.Pytester) -> RunStress:
+    """Return a function: write `scenarios/subject.py` with this source and run pytest on it."""
+    from tests.acceptance import run_in
+
+    def run(source: str, *args: str, timeout_s: float = 240.0, file: str = "scenarios/subject.py") -> Ran:
+        return run_in(pytester.path, source, *args, timeout_s=timeout_s, file=file)
+
+    return run

@@ -18,7 +18,7 @@ from stress.commands.campaign.lock import FOLDER_VARIABLE
 from stress.commands.campaign.lock import DeviceLock
 from stress.record import RunReader
 from stress.record.aggregate.folders import read_folders
-from tests.conftest import PROLOGUE
+from tests.acceptance import PROLOGUE
 
 NUMBERS = """
 class _Numbers(Scenario):

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import psutil
 
-from tests.conftest import PROLOGUE
+from tests.acceptance import PROLOGUE
 
 WAIT_S_MAX = 60.0
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 from stress.record import RunReader
-from tests.conftest import run_in
+from tests.acceptance import run_in
 from tests.core.processes import write_scenarios
 
 SUBJECTS = """

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.conftest import Ran
-from tests.conftest import run_in
+from tests.acceptance import Ran
+from tests.acceptance import run_in
 
 DEADLINE_S = 20
 """Of the program that never ends; by then it must have imported torch, on a busy machine, too."""

@@ -14,8 +14,8 @@ import pytest
 
 from stress.record import RunReader
 from stress.record.schema import check
-from tests.conftest import Ran
-from tests.conftest import run_in
+from tests.acceptance import Ran
+from tests.acceptance import run_in
 from tests.core.processes import write_scenarios
 
 SOURCE = """

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.conftest import run_in
+from tests.acceptance import run_in
 from tests.replay.test_replay import cli
 
 SOURCE = """

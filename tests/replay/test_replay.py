@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Ran
-from tests.conftest import run_in
+from tests.acceptance import Ran
+from tests.acceptance import run_in
 
 SOURCE = """
 class Shared(Scenario):

@@ -13,8 +13,8 @@ from stress.sanitizer.toolchain import CLANG_VARIABLE
 from stress.sanitizer.toolchain import ToolchainError
 from stress.sanitizer.toolchain import find_toolchain
 from stress.sanitizer.tsan_options import VARIABLE
-from tests.conftest import Ran
-from tests.conftest import run_in
+from tests.acceptance import Ran
+from tests.acceptance import run_in
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the simulated device is for Linux")
 

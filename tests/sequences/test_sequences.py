@@ -17,7 +17,7 @@ from stress.scenario.sequences.catalogue import EXTENT_MAX
 from stress.scenario.sequences.catalogue import LANES
 from stress.scenario.sequences.catalogue import TEMPLATES
 from stress.scenario.sequences.catalogue import Op
-from tests.conftest import RunStress
+from tests.acceptance import RunStress
 
 SCENARIO = Path(__file__).parents[2] / "scenarios" / "op_sequences.py"
 
