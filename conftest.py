@@ -14,6 +14,7 @@ import random
 import signal
 import tomllib
 from collections import Counter
+from collections.abc import Generator
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent
 TESTS = ROOT / "tests"
 DURATIONS = TESTS / "durations.json"
-"""Seconds that each file of tests took on 2 idle cores; `make durations` measures them again."""
+"""CPU seconds of each file of tests, its child processes included; `make durations` measures them again."""
 SLOW_S = 4.0
-"""A file that takes longer than this is left out by `make test-fast`."""
+"""A file that takes more than this is left out by `make test-fast`."""
 BUILDS = ROOT / "build" / "tests"
 """Builds of the simulated device, which take a minute: each belongs to its sources, its torch and its compiler."""
 
@@ -44,9 +45,20 @@ def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: in a file that starts many processes; set from durations.json")
+    if os.environ.get("TESTS_DURATIONS"):
+        config.pluginmanager.register(Durations())
 
 
 # The order of the tests
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Answer `-n auto`: more workers than cores, because many tests wait; each takes half a gigabyte with its children."""
+    if config.getoption("mps_threads", None):
+        return None  # scenarios, which are not to disturb each other
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 2 * min(cores, 4)
 
 
 def _file_of(nodeid: str) -> str:
@@ -71,7 +83,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say what did not run, and why; with TESTS_DURATIONS=1, write down how long the files took."""
+    """Say what did not run, and why: nothing is left out silently."""
     told = [
         one for ones in terminalreporter.stats.values() for one in ones if isinstance(one, pytest.TestReport)
     ]
@@ -80,12 +92,34 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for reason, count in sorted(reasons.items()):
         tests = "1 test" if count == 1 else f"{count} tests"
         terminalreporter.write_line(f"not run: {tests}: {reason.removeprefix('Skipped: ')}", yellow=True)
-    if os.environ.get("TESTS_DURATIONS"):
-        seconds: Counter[str] = Counter()
-        for one in ours:
-            seconds[_file_of(one.nodeid)] += one.duration  # type: ignore[assignment]
-        rounded = {file: round(spent_s, 1) for file, spent_s in sorted(seconds.items()) if spent_s >= 0.5}
-        DURATIONS.write_text(json.dumps(rounded, indent=1) + "\n")
+
+
+class Durations:
+    """Writes down how much CPU time the files took, which depends little on what else the machine does."""
+
+    def __init__(self) -> None:
+        self.spent_s = self._now_s()
+        self.of_files: Counter[str] = Counter()
+
+    @staticmethod
+    def _now_s() -> float:
+        return sum(os.times()[:4])
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Add what was spent since the last report, in whichever process of xdist runs the test."""
+        report = yield
+        before_s, self.spent_s = self.spent_s, self._now_s()
+        report.cpu_s = self.spent_s - before_s  # type: ignore[attr-defined]
+        return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.of_files[_file_of(report.nodeid)] += report.cpu_s
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if not hasattr(session.config, "workerinput"):
+            told = {file: round(cpu_s, 1) for file, cpu_s in sorted(self.of_files.items()) if cpu_s >= 0.5}
+            DURATIONS.write_text(json.dumps(told, indent=1) + "\n")
 
 
 # Fixtures of all folders of tests
