@@ -55,7 +55,7 @@ def test_an_unknown_part_is_told() -> None:
         cwd=Path(__file__).resolve().parent.parent.parent,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 2
