@@ -46,9 +46,23 @@ RunStress = Callable[..., Ran]
 
 PROLOGUE = """\
 import os, sys, threading, time
-import torch
+class _Torch:
+    def __getattr__(self, name):
+        if name.startswith("_"):
+            raise AttributeError(name)  # pytest, which looks at all that a file has
+        import torch
+        return getattr(torch, name)
+if "pytest" in sys.modules:
+    torch = _Torch()
+else:
+    import torch
 import stress
 from stress import ProcessScenario, Scenario
+"""
+"""What every scenario file of these tests begins with.
+
+pytest itself, which runs no step, imports torch only where a class asks it for something: importing takes as long as the rest
+of a small run, in which the fork server has imported it, too.
 """
 
 
@@ -63,7 +77,9 @@ def run_in(
     path.parent.mkdir(exist_ok=True, parents=True)
     path.write_text(PROLOGUE + textwrap.dedent(source))
     given = args if any(one.startswith("--mps-threads") for one in args) else ("--mps-threads=4", *args)
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--mps-device=cpu", *given]
+    # Without pytest-run-parallel, which imports numpy: its company is a subject of tests/ordinary and test_behaviour.py.
+    plugins = ("-p", "no:cacheprovider", "-p", "no:run-parallel")
+    command = [sys.executable, "-m", "pytest", *plugins, "--mps-device=cpu", *given]
     started = time.perf_counter()
     done = subprocess.run(
         command, cwd=folder, capture_output=True, text=True, timeout=timeout_s, check=False,
