@@ -114,7 +114,7 @@ class Durations:
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self.of_files[_file_of(report.nodeid)] += report.cpu_s
+        self.of_files[_file_of(report.nodeid)] += getattr(report, "cpu_s", 0.0)  # none where a worker crashed
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if not hasattr(session.config, "workerinput"):
