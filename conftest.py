@@ -14,6 +14,7 @@ import random
 import signal
 import tomllib
 from collections import Counter
+from collections import defaultdict
 from collections.abc import Generator
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,7 +100,7 @@ class Durations:
 
     def __init__(self) -> None:
         self.spent_s = self._now_s()
-        self.of_files: Counter[str] = Counter()
+        self.of_files: defaultdict[str, float] = defaultdict(float)
 
     @staticmethod
     def _now_s() -> float:
