@@ -153,7 +153,7 @@ def run_stress(pytester: pytest.Pytester) -> RunStress:
     """Return a function: write `scenarios/subject.py` with this source and run pytest on it."""
     from tests.acceptance import run_in
 
-    def run(source: str, *args: str, timeout_s: float = 240.0, file: str = "scenarios/subject.py") -> Ran:
+    def run(source: str, *args: str, timeout_s: float = 800.0, file: str = "scenarios/subject.py") -> Ran:
         return run_in(pytester.path, source, *args, timeout_s=timeout_s, file=file)
 
     return run

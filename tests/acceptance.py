@@ -67,7 +67,7 @@ of a small run, in which the fork server has imported it, too.
 
 
 def run_in(
-    folder: Path, source: str, *args: str, timeout_s: float = 240.0, file: str = "scenarios/subject.py"
+    folder: Path, source: str, *args: str, timeout_s: float = 800.0, file: str = "scenarios/subject.py"
 ) -> Ran:
     """Write the scenario file below `folder`, run pytest there in a subprocess, and read its records.
 

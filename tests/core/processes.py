@@ -15,7 +15,7 @@ import psutil
 
 from tests.acceptance import PROLOGUE
 
-WAIT_S_MAX = 240.0
+WAIT_S_MAX = 800.0
 T = TypeVar("T")
 
 

@@ -74,7 +74,7 @@ def pytest_in(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
     """Run pytest with its cache, which `run_in` leaves out."""
     command = [sys.executable, "-m", "pytest", "--mps-threads=4", "--mps-device=cpu", "--mps-attempts=1"]
     return subprocess.run(
-        [*command, *args], cwd=folder, capture_output=True, text=True, timeout=240, check=False
+        [*command, *args], cwd=folder, capture_output=True, text=True, timeout=800, check=False
     )
 
 

@@ -56,7 +56,7 @@ def test_a_race_made_smaller(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=800,
         check=False,
     )
     assert again.returncode == 1

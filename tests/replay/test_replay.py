@@ -40,7 +40,7 @@ def cli(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=800,
         check=False,
     )
     print(done.stdout, done.stderr, sep="\n")

@@ -35,7 +35,7 @@ def run(folder: Path, *args: str, **env: str) -> Ran:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=800,
         check=False,
         env={**os.environ, **env},
     )
