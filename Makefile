@@ -7,7 +7,7 @@ $(error VENV=$(VENV): make takes no path with a space; the checkout itself may h
 endif
 INPUTS := pyproject.toml constraints.txt tools/setup
 
-.PHONY: stress nightly test lint docs bench power check-macos clean
+.PHONY: stress nightly test test-fast durations lint docs bench power check-macos clean
 
 # The quick profile, in at most three minutes: on a slow machine items get fewer attempts, and what is not run says so.
 stress: $(VENV)/.ready
@@ -17,8 +17,20 @@ stress: $(VENV)/.ready
 nightly: $(VENV)/.ready
 	$(BIN)/python -m pytest --mps-threads=8 --mps-profile=full --mps-seconds=1750
 
+# Each file of tests stays in one worker, because its tests share runs. The root conftest.py puts the longest files first, and
+# says how many workers: more than cores, since many tests wait for a deadline.
+PYTEST := $(BIN)/python -m pytest -n auto --dist=loadfile --no-loadscope-reorder
+
 test: $(VENV)/.ready-dev lint
-	$(BIN)/python -m pytest -n 2 --dist=loadfile
+	$(PYTEST)
+
+# For the inner loop: without the files that start many processes.
+test-fast: $(VENV)/.ready-dev
+	$(PYTEST) -m "not slow"
+
+# Measures how long the files of tests take: their order, and which ones are slow.
+durations: $(VENV)/.ready-dev
+	TESTS_DURATIONS=1 $(PYTEST)
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .

@@ -110,7 +110,7 @@ class TestLaunchd:
             job(name)["ProgramArguments"], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, stdout=subprocess.PIPE
         )
         # Both write to the pipe, which ends when the second of them has.
-        told, _ = process.communicate(timeout=60)
+        told, _ = process.communicate(timeout=800)
         assert sorted(told.decode().splitlines()) == [
             f"caffeinate -ims -w {process.pid}",
             f"campaign {process.pid} campaign",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stress.record.aggregate import read_folders
-from tests.conftest import RunStress
+from tests.acceptance import RunStress
 
 SOURCE = """
 class Dies(Scenario):

@@ -18,7 +18,7 @@ from stress.commands.campaign.lock import FOLDER_VARIABLE
 from stress.commands.campaign.lock import DeviceLock
 from stress.record import RunReader
 from stress.record.aggregate.folders import read_folders
-from tests.conftest import PROLOGUE
+from tests.acceptance import PROLOGUE
 
 NUMBERS = """
 class _Numbers(Scenario):
@@ -69,7 +69,7 @@ def pytest_mps_record(record):
         if not _left[name]:
             del _left[name]
 """
-WAIT_S_MAX = 240
+WAIT_S_MAX = 800
 """How long a test waits for what must come, on a machine that has much else to do."""
 
 

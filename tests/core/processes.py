@@ -13,9 +13,9 @@ from typing import TypeVar
 
 import psutil
 
-from tests.conftest import PROLOGUE
+from tests.acceptance import PROLOGUE
 
-WAIT_S_MAX = 60.0
+WAIT_S_MAX = 800.0
 T = TypeVar("T")
 
 

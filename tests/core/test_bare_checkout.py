@@ -56,7 +56,7 @@ def run(python: Path, folder: Path, *args: str) -> subprocess.CompletedProcess[s
         env={**environment, "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_ADDOPTS": "-p no:cacheprovider"},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=800,
         check=False,
         stdin=subprocess.DEVNULL,
     )

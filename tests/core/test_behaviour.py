@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 from stress.record import RunReader
-from tests.conftest import run_in
+from tests.acceptance import run_in
 from tests.core.processes import write_scenarios
 
 SUBJECTS = """
@@ -74,7 +74,7 @@ def pytest_in(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
     """Run pytest with its cache, which `run_in` leaves out."""
     command = [sys.executable, "-m", "pytest", "--mps-threads=4", "--mps-device=cpu", "--mps-attempts=1"]
     return subprocess.run(
-        [*command, *args], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+        [*command, *args], cwd=folder, capture_output=True, text=True, timeout=800, check=False
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conftest import Ran
+from tests.acceptance import Ran
 
 SOURCE = """
 class Base(Scenario):
@@ -106,7 +106,7 @@ class NeedsConftest(Base):
 
 @pytest.fixture(scope="class")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    from tests.conftest import run_in
+    from tests.acceptance import run_in
 
     folder = tmp_path_factory.mktemp("broken")
     (folder / "conftest.py").write_text("WEIGHT = 1\n")

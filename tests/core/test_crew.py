@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conftest import Ran
+from tests.acceptance import Ran
 
 # Peers report green on most of these (shared/peers.md 2.4): the regression suite, as scenarios.
 STRICT = """
@@ -149,7 +149,7 @@ class Clean(Base):
 @pytest.fixture(scope="class")
 def strict(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """Run all cases once; every test of the class reads the records."""
-    from tests.conftest import run_in
+    from tests.acceptance import run_in
 
     return run_in(tmp_path_factory.mktemp("strict"), STRICT, "--mps-threads=4", "--mps-attempts=2")
 
@@ -350,7 +350,7 @@ class Parameters(Scenario):
 
 @pytest.fixture(scope="class")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    from tests.conftest import run_in
+    from tests.acceptance import run_in
 
     return run_in(tmp_path_factory.mktemp("api"), API, "--mps-threads=4", "--mps-attempts=4", "-v", "-rs")
 

@@ -11,8 +11,8 @@ import pytest
 from stress.plugin.hookspecs import pytest_mps_classify
 from stress.plugin.hookspecs import pytest_mps_record
 from stress.plugin.hookspecs import pytest_mps_scenarios
-from tests.conftest import Ran
-from tests.conftest import run_in
+from tests.acceptance import Ran
+from tests.acceptance import run_in
 
 CONFTEST = """
 import json

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Ran
-from tests.conftest import RunStress
-from tests.conftest import run_in
+from tests.acceptance import Ran
+from tests.acceptance import RunStress
+from tests.acceptance import run_in
 from tests.core.processes import wait_until_gone
 
 DEADLINE_S = 2

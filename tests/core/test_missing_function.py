@@ -11,8 +11,8 @@ from stress.child.workload import Raised
 from stress.child.workload import function_of_torch
 from stress.scenario import memory as limits
 from stress.scenario import streams
-from tests.conftest import Ran
-from tests.conftest import RunStress
+from tests.acceptance import Ran
+from tests.acceptance import RunStress
 
 PATCH = """
 import torch

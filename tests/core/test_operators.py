@@ -8,8 +8,8 @@ import pytest
 
 from stress.device import operator_patch
 from stress.device.operator_patch import Operator
-from tests.conftest import Ran
-from tests.conftest import RunStress
+from tests.acceptance import Ran
+from tests.acceptance import RunStress
 
 SVD = Path(__file__).parents[2] / "scenarios" / "svd.py"
 

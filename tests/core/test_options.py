@@ -291,7 +291,7 @@ def run(folder: Path, *args: str, **environment: str) -> subprocess.CompletedPro
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *args]
     env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **environment}
     return subprocess.run(
-        command, cwd=folder, env=env, capture_output=True, text=True, timeout=120, check=False
+        command, cwd=folder, env=env, capture_output=True, text=True, timeout=800, check=False
     )
 
 

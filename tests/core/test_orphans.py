@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from stress.record import RunReader
+from tests.core.processes import WAIT_S_MAX
 from tests.core.processes import pid_in
 from tests.core.processes import start_pytest
 from tests.core.processes import wait_for
@@ -110,7 +111,7 @@ class TestAnInterruptedPytest:
         with run:
             helpers = [one.pid for one in psutil.Process(run.process.pid).children(recursive=True)]
             run.process.send_signal(signal.SIGINT)
-            assert run.process.wait(60) == pytest.ExitCode.INTERRUPTED
+            assert run.process.wait(WAIT_S_MAX) == pytest.ExitCode.INTERRUPTED
             wait_until_gone(*helpers, *(pids[name] for name in ("child", "grandchild")))
             assert "INTERNALERROR" not in run.output
         last = list(run.records)[-1]
@@ -123,7 +124,7 @@ class TestAKilledForkServer:
         run, pids = start_hang(tmp_path)
         with run:
             os.kill(pids["server"], signal.SIGKILL)
-            assert run.process.wait(60) == pytest.ExitCode.TESTS_FAILED, run.output
+            assert run.process.wait(WAIT_S_MAX) == pytest.ExitCode.TESTS_FAILED, run.output
             wait_until_gone(*pids.values())
         reader = run.records
         items = {one["item"].rpartition("::")[2]: one for one in reader if one["kind"] == "item"}

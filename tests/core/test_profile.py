@@ -57,7 +57,7 @@ def run(tmp_path: Path) -> Callable[..., str]:
             "--mps-threads=2",
         ]
         done = subprocess.run(
-            [*command, *args], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+            [*command, *args], cwd=tmp_path, capture_output=True, text=True, timeout=800, check=False
         )
         return done.stdout
 

@@ -14,8 +14,8 @@ import pytest
 
 from stress.record import RunReader
 from stress.record.schema import check
-from tests.conftest import Ran
-from tests.conftest import run_in
+from tests.acceptance import Ran
+from tests.acceptance import run_in
 from tests.core.processes import write_scenarios
 
 SOURCE = """
@@ -125,7 +125,7 @@ class TestTheRecord:
         command = [sys.executable, "-m", *shlex.split(start["command"]), "-p", "no:cacheprovider"]
         root = ran.folder.parents[2]
         again = [*command, "--mps-results=again", "--mps-attempts=1"]
-        done = subprocess.run(again, cwd=root, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(again, cwd=root, capture_output=True, text=True, timeout=800, check=False)
         assert done.returncode == 0, done.stdout
         (folder,) = (root / "again").iterdir()
         repeated = next(one for one in RunReader(folder) if one["kind"] == "attempt_start")

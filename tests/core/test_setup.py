@@ -36,7 +36,7 @@ def setup(
         env={**os.environ, "NOTES": str(notes), **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=800,
         check=False,
         stdin=subprocess.DEVNULL,
     )
@@ -89,7 +89,7 @@ class TestMake:
 
     def test_refuses_an_environment_with_a_space(self, make: str) -> None:
         done = subprocess.run(
-            [make, "-n", "lint", "VENV=my envs/mps"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+            [make, "-n", "lint", "VENV=my envs/mps"], cwd=ROOT, capture_output=True, text=True, timeout=800, check=False
         )  # fmt: skip
         assert done.returncode == 2
         assert "VENV=my envs/mps: make takes no path with a space" in done.stderr

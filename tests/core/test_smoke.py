@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.conftest import RunStress
+from tests.acceptance import RunStress
 
 SCRATCH = """
 class Shared(Scenario):

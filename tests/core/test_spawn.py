@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Ran
-from tests.conftest import run_in
+from tests.acceptance import Ran
+from tests.acceptance import run_in
 from tests.core.processes import wait_until_gone
 
 # Written at import: each process appends what it saw before any step ran.

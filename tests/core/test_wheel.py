@@ -18,7 +18,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q", "-w"]
     done = subprocess.run(
-        [*command, str(folder), str(ROOT)], capture_output=True, text=True, timeout=120, check=False
+        [*command, str(folder), str(ROOT)], capture_output=True, text=True, timeout=800, check=False
     )
     if "No module named 'hatchling'" in done.stderr or "No module named pip" in done.stderr:
         pytest.skip("pip and hatchling are needed to build the wheel")
@@ -120,7 +120,7 @@ def pytest_report_header():
             env={**os.environ, "PYTHONPATH": str(site)},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=800,
             check=False,
         )
         assert f"from {site / 'stress' / '__init__.py'}" in done.stdout, done.stdout + done.stderr

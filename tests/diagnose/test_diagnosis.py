@@ -41,7 +41,7 @@ def report(**changes: object) -> CrashReport:
 def remains_of(program: str) -> Diagnosis:
     """Run a program and diagnose what is left of it."""
     command = [sys.executable, "-X", "faulthandler", "-c", program]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=800, check=False)
     return diagnose(stderr=done.stderr, exit_status=done.returncode)
 
 

@@ -43,7 +43,7 @@ main()
 def stderr_of(end: str) -> str:
     program = PROGRAM.replace("{END}", end)
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=800, check=False
     )
     return done.stderr
 

@@ -117,7 +117,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
 def run_pytest(folder: Path, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
-        cwd=folder, env={**os.environ, "COLUMNS": "80"}, capture_output=True, text=True, timeout=240, check=False,
+        cwd=folder, env={**os.environ, "COLUMNS": "80"}, capture_output=True, text=True, timeout=800, check=False,
     )  # fmt: skip
 
 
@@ -191,7 +191,7 @@ class TestPytest:
         answers = workshop.folder / "answers.json"
         done = subprocess.run(
             [sys.executable, "-c", COLLECT, str(answers)], cwd=workshop.folder, input=json.dumps(asked),
-            capture_output=True, text=True, timeout=240, check=False,
+            capture_output=True, text=True, timeout=800, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         *ends, of_repeat = json.loads(answers.read_text())

@@ -53,7 +53,7 @@ HIDDEN = replace(MAC, unavailable="no Metal device is visible")
 def doctor(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "stress.commands.cli", "doctor", *arguments],
-        capture_output=True, text=True, timeout=120, check=False, env={**os.environ, **environment},
+        capture_output=True, text=True, timeout=800, check=False, env={**os.environ, **environment},
     )  # fmt: skip
 
 

@@ -332,7 +332,7 @@ class TestCommand:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "stress.commands.cli", "evidence", *arguments],
-            capture_output=True, text=True, timeout=60, check=False,
+            capture_output=True, text=True, timeout=800, check=False,
         )  # fmt: skip
 
     def test_prints_markdown_without_names(self, tmp_path: Path, fork: Fork) -> None:

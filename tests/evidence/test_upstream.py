@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -39,9 +39,9 @@ def tree(tmp_path: Path) -> Path:
     (folder / "test").mkdir(parents=True)
     (folder / "test" / "test_mps.py").write_text(SUITE.format(hangs=False))
     (folder / "test" / "conftest.py").write_text("raise SystemExit('for another pytest')\n")
-    os.system(
-        f"git init -q {folder} && git -C {folder} -c user.name=a -c user.email=a@b commit -q --allow-empty -m x"
-    )
+    git = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "x"], check=True)
     return folder
 
 
@@ -49,7 +49,7 @@ def tree(tmp_path: Path) -> Path:
 def stock(tmp_path: Path) -> str:
     """Return a second interpreter: this one, under another name and with a mark in its environment."""
     script = tmp_path / "stock-python"
-    script.write_text(f'#!/bin/sh\nSTOCK_TORCH=1 exec {sys.executable} "$@"\n')
+    script.write_text(f'#!/bin/sh\nSTOCK_TORCH=1 exec "{sys.executable}" "$@"\n')
     script.chmod(0o755)
     return str(script)
 
@@ -70,8 +70,12 @@ def test_a_crash_costs_one_test(tree: Path) -> None:
 
 
 def test_a_hang_costs_one_test(tree: Path) -> None:
-    (tree / "test" / "test_mps.py").write_text(SUITE.format(hangs=True).replace("os.abort()", "pass"))
-    suite = run_suite(sys.executable, tree, deadline_s=3.0)
+    """Nor does a slow import of torch, which comes before the first test, use up that test's time."""
+    imports = "import time\ntime.sleep(2.5)\n"
+    (tree / "test" / "test_mps.py").write_text(
+        imports + SUITE.format(hangs=True).replace("os.abort()", "pass")
+    )
+    suite = run_suite(sys.executable, tree, deadline_s=2.0)
     assert [outcome for outcome, _ in suite.outcomes.values()].count("hang") == 1
     assert len(suite.outcomes) == 6
 

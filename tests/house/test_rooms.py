@@ -25,7 +25,7 @@ def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=800,
         check=False,
         env={**os.environ, "PYTHONPATH": str(folder)},
     )

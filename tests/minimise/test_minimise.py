@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.conftest import run_in
+from tests.acceptance import run_in
 from tests.replay.test_replay import cli
 
 SOURCE = """
@@ -56,7 +56,7 @@ def test_a_race_made_smaller(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=800,
         check=False,
     )
     assert again.returncode == 1

@@ -10,7 +10,7 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
-TIMEOUT_S = 120
+TIMEOUT_S = 800
 ALL = ("--mps-threads=8", "--mps-all-tests")
 _SUMMARY = re.compile(
     r"^(PASSED|FAILED|SKIPPED|ERROR|XFAIL|XPASS)\s+(?:\[\d+\] )?(\S+?)(?:: | - |$)(.*)$", re.MULTILINE

@@ -171,8 +171,8 @@ class TestWhatMustNotPass:
     def test_the_traceback_is_the_tests_own(self, cases: Ran) -> None:
         block = cases.block("test_three_of_64")
         assert 'assert thread_index not in (0, 4, 5), "planted"' in block
-        assert "stress/ordinary" not in block
-        assert "stress/ordinary" not in cases.block("test_keyboard_interrupt_in_one_thread")
+        assert "plugin/ordinary" not in block
+        assert "plugin/ordinary" not in cases.block("test_keyboard_interrupt_in_one_thread")
 
     def test_the_conditions_are_told(self, cases: Ran) -> None:
         block = cases.block("test_eight_errors")

@@ -269,7 +269,7 @@ class TestCommand:
         target = tmp_path / "page.html"
         done = subprocess.run(
             [sys.executable, "-m", "stress.commands.cli", "report", str(tmp_path / "run"), "-o", str(target)],
-            capture_output=True, text=True, timeout=60, check=False,
+            capture_output=True, text=True, timeout=800, check=False,
         )  # fmt: skip
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.startswith(f"{target}: 1 runs, 12 records")
@@ -280,7 +280,7 @@ class TestCommand:
         for arguments in (["/nothing", "-o", "x.html"], [str(tmp_path / "run"), "-o", "/nothing/x.html"]):
             done = subprocess.run(
                 [sys.executable, "-m", "stress.commands.cli", "report", *arguments],
-                capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
+                capture_output=True, text=True, timeout=800, check=False, cwd=tmp_path,
             )  # fmt: skip
             assert done.returncode == 2
             assert done.stderr.count("\n") == 1
@@ -321,7 +321,7 @@ def test_a_real_browser_shows_it_without_scrolling_sideways(page: str, tmp_path:
     ]
     dumped = subprocess.run(
         [*common, f"--window-size={width},900", "--virtual-time-budget=3000", "--dump-dom", frame.as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
+        capture_output=True, text=True, timeout=800, check=True,
     ).stdout  # fmt: skip
     found = re.search(r'<pre id="out">(\{.*?\})</pre>', dumped)
     assert found is not None, dumped[-2000:]
@@ -335,7 +335,7 @@ def test_a_real_browser_shows_it_without_scrolling_sideways(page: str, tmp_path:
     picture = tmp_path / "page.png"
     subprocess.run(
         [*common, f"--window-size={width},2000", f"--screenshot={picture}", target.as_uri()],
-        capture_output=True, timeout=120, check=True,
+        capture_output=True, timeout=800, check=True,
     )  # fmt: skip
     header = picture.read_bytes()[:24]
     assert int.from_bytes(header[16:20]) == width

@@ -189,7 +189,7 @@ def python_of(version: str) -> str:
 
 def _version_of(path: str) -> str:
     code = "import sys; print('%d.%d' % sys.version_info[:2])"
-    done = subprocess.run([path, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([path, "-c", code], capture_output=True, text=True, timeout=800, check=False)
     return done.stdout.strip()  # nothing, where it is a shim of pyenv for a version that is not installed
 
 
@@ -206,7 +206,7 @@ def under(python: str, *arguments: str) -> dict[str, Any]:
         [python, str(crew.FOLDER / "crew.py"), *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=800,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -247,7 +247,7 @@ class TestMonitoring:
             f"sys.argv = ['crew.py', 'two_lines', 'line', 'low', '1']; "
             f"runpy.run_path({str(crew.FOLDER / 'crew.py')!r}, run_name='__main__')"
         )
-        done = subprocess.run([python, "-c", source], capture_output=True, text=True, timeout=60, check=True)
+        done = subprocess.run([python, "-c", source], capture_output=True, text=True, timeout=800, check=True)
         result = json.loads(done.stdout)
         assert "no free tool id" in result["blocked"][0]
         assert result["tools_left"] == [None, None, None, "a", "b", None]

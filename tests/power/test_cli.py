@@ -17,7 +17,7 @@ def run(
     *arguments: str, code: str = "from stress.commands.cli import main; import sys; sys.exit(main())"
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=800, check=False
     )
 
 

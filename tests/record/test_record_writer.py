@@ -67,7 +67,7 @@ def run_program(program: str, *arguments: object) -> subprocess.CompletedProcess
         [sys.executable, "-c", prelude + textwrap.dedent(program), *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=800,
         check=False,
         cwd=Path(__file__).parents[2],
     )
@@ -296,7 +296,7 @@ class TestNoRoom:
             ["unshare", "--mount", "sh", "-c", script, "sh", str(tmp_path), sys.executable, program],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=800,
             check=False,
             cwd=Path(__file__).parents[2],
         )

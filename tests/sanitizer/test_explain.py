@@ -28,7 +28,7 @@ def explain(*args: str | Path, stdin: bytes = b"") -> subprocess.CompletedProces
         [sys.executable, "-m", "stress.commands.cli", "explain", *map(str, args)],
         input=stdin,
         capture_output=True,
-        timeout=60,
+        timeout=800,
         check=False,
         env={**os.environ, "NO_COLOR": "1"},
     )

@@ -13,8 +13,8 @@ from stress.sanitizer.toolchain import CLANG_VARIABLE
 from stress.sanitizer.toolchain import ToolchainError
 from stress.sanitizer.toolchain import find_toolchain
 from stress.sanitizer.tsan_options import VARIABLE
-from tests.conftest import Ran
-from tests.conftest import run_in
+from tests.acceptance import Ran
+from tests.acceptance import run_in
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the simulated device is for Linux")
 
@@ -67,7 +67,7 @@ def toolchain(build_cache: Path) -> None:
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory, toolchain: None) -> Ran:
     """One run: the first of the session builds the device, which takes a minute of a busy machine."""
-    return run_in(tmp_path_factory.mktemp("tsan"), SUBJECT, "--mps-threads=2", *GIVEN, "-rA", timeout_s=280.0)
+    return run_in(tmp_path_factory.mktemp("tsan"), SUBJECT, "--mps-threads=2", *GIVEN, "-rA", timeout_s=800)
 
 
 class TestARun:

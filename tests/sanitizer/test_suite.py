@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from stress.sanitizer.native.build import Program
-from tests.conftest import Ran
-from tests.conftest import read
+from tests.acceptance import Ran
+from tests.acceptance import read
 from tests.sanitizer.conftest import SMALL
 
 CASES = ("counter", "elsewhere", "idle", "lacking", "mute", "nothing", "stuck")
@@ -35,7 +35,7 @@ def run(folder: Path, *args: str, **env: str) -> Ran:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=800,
         check=False,
         env={**os.environ, **env},
     )

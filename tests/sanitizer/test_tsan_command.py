@@ -34,7 +34,7 @@ def tsan(folder: Path, *args: str, **env: str) -> Done:
         *args,
     ]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=120, check=False, env={**os.environ, **env}
+        command, capture_output=True, text=True, timeout=800, check=False, env={**os.environ, **env}
     )
     print(done.stdout, done.stderr, sep="\n")
     return done

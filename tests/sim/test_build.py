@@ -162,7 +162,7 @@ class TestTwoProcesses:
     def test_that_start_together_build_once(self, make_builder: MakeBuilder) -> None:
         builder = make_builder()
         processes = [self.start(builder) for _ in range(3)]
-        texts = [process.communicate(timeout=120)[0] for process in processes]
+        texts = [process.communicate(timeout=800)[0] for process in processes]
         assert [process.returncode for process in processes] == [0, 0, 0]
         assert sum("building it" in text for text in texts) == 1
         assert len({text.splitlines()[-1] for text in texts}) == 1
@@ -176,7 +176,7 @@ class TestTwoProcesses:
             assert "another process builds the simulated device: waiting" in process.stdout.readline()
             made = cache.make_locked(builder.folder, LIBRARY, lambda work: builder._make(work, print))
         assert process.stdout.read() == f"{made['sha256']}\n"  # it built nothing
-        assert process.wait(60) == 0
+        assert process.wait(800) == 0
 
 
 class TestAFailure:

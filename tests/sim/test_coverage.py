@@ -21,7 +21,7 @@ def coverage(folder: Path, *arguments: str) -> dict[str, Any]:
         cwd=Path(__file__).resolve().parent.parent.parent,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=800,
         check=False,
     )
     assert file.is_file(), done.stdout + done.stderr
@@ -55,7 +55,7 @@ def test_an_unknown_part_is_told() -> None:
         cwd=Path(__file__).resolve().parent.parent.parent,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=800,
         check=False,
     )
     assert done.returncode == 2

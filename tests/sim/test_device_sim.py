@@ -17,9 +17,9 @@ from stress.device.sim.settings import SimSettings
 from stress.device.sim.toolchain import KEY_VARIABLE
 from stress.isolate.supervisor import Supervisor
 from stress.model.spec import ChildSpec
-from tests.conftest import Ran
-from tests.conftest import RunStress
-from tests.conftest import run_in
+from tests.acceptance import Ran
+from tests.acceptance import RunStress
+from tests.acceptance import run_in
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the simulated device is for Linux")
 

@@ -40,7 +40,7 @@ def outcomes() -> dict[str, Any]:
         cwd=Path(__file__).resolve().parent.parent.parent,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=800,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from stress.device.sim.build import default_builder
-from tests.conftest import Ran
-from tests.conftest import run_in
+from tests.acceptance import Ran
+from tests.acceptance import run_in
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the simulated device is for Linux")
 

@@ -23,7 +23,7 @@ def throughput(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=800,
         check=False,
         env={
             **os.environ,

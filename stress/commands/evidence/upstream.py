@@ -27,6 +27,8 @@ from stress.model.verdict import Verdict
 COMMAND = "upstream-tests"
 TEST_FILE = Path("test", "test_mps.py")
 TEST_DEADLINE_S = 300.0
+START_S_MAX = 300.0
+"""How long importing torch and collecting may take, before the first test has a deadline."""
 RESTARTS_MAX = 200
 _PLUGIN = "mps_stress_upstream_plugin"
 _POLL_S = 0.05
@@ -101,13 +103,13 @@ def _session(suite: Suite, tree: Path, folder: Path, number: int, deadline_s: fl
 
 
 def _watch(process: subprocess.Popen[bytes], journal: Path, deadline_s: float) -> bool:
-    """Wait for the process; return whether the test that was running took longer than its deadline."""
+    """Wait for the process; return whether the test that was running took longer than its deadline, or none came."""
     size, since = 0, time.monotonic()
     while process.poll() is None:
         now = journal.stat().st_size
         if now != size:
             size, since = now, time.monotonic()
-        elif time.monotonic() - since > deadline_s:
+        elif time.monotonic() - since > (deadline_s if size else START_S_MAX):
             return True
         time.sleep(_POLL_S)
     return False

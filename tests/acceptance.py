@@ -1,22 +1,18 @@
-"""Fixtures for acceptance tests: run pytest with scenarios in a subprocess and look at its records."""
+"""Acceptance tests: run pytest with scenarios in a subprocess and look at its records."""
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import textwrap
 import time
 from collections.abc import Callable
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from stress.device.sim.cache import CACHE_VARIABLE
 from stress.record import RunReader
 
 
@@ -48,60 +44,42 @@ class Ran:
 RunStress = Callable[..., Ran]
 
 
-@pytest.fixture(scope="session", autouse=True)
-def build_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Keep builds of the simulated device out of the user's cache; one folder for all workers of this session."""
-    given = os.environ.get(CACHE_VARIABLE)
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    folder = Path(given) if given else shared / "build-cache"
-    os.environ[CACHE_VARIABLE] = str(folder)
-    yield folder
-    if not given:
-        del os.environ[CACHE_VARIABLE]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def interrupts_arrive() -> Iterator[None]:
-    """A shell's background job ignores SIGINT and so would the processes that tests send one: take it up again."""
-    is_ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-    if is_ignored:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    if is_ignored:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
 PROLOGUE = """\
 import os, sys, threading, time
-import torch
+class _Torch:
+    def __getattr__(self, name):
+        if name.startswith("_"):
+            raise AttributeError(name)  # pytest, which looks at all that a file has
+        import torch
+        return getattr(torch, name)
+if "pytest" in sys.modules:
+    torch = _Torch()
+else:
+    import torch
 import stress
 from stress import ProcessScenario, Scenario
 """
+"""What every scenario file of these tests begins with.
 
-
-@pytest.fixture
-def run_stress(pytester: pytest.Pytester) -> RunStress:
-    """Return a function: write `scenarios/subject.py` with this source and run pytest on it."""
-
-    def run(source: str, *args: str, timeout_s: float = 120.0, file: str = "scenarios/subject.py") -> Ran:
-        return run_in(pytester.path, source, *args, timeout_s=timeout_s, file=file)
-
-    return run
+pytest itself, which runs no step, imports torch only where a class asks it for something: importing takes as long as the rest
+of a small run, in which the fork server has imported it, too.
+"""
 
 
 def run_in(
-    folder: Path, source: str, *args: str, timeout_s: float = 240.0, file: str = "scenarios/subject.py"
+    folder: Path, source: str, *args: str, timeout_s: float = 800.0, file: str = "scenarios/subject.py"
 ) -> Ran:
     """Write the scenario file below `folder`, run pytest there in a subprocess, and read its records.
 
-    Usable from fixtures of any scope, where pytester is not: one run serves many tests.
+    Usable from fixtures of any scope, unlike the fixture `run_stress`: one run serves many tests.
     """
     path = folder / file
     path.parent.mkdir(exist_ok=True, parents=True)
     path.write_text(PROLOGUE + textwrap.dedent(source))
     given = args if any(one.startswith("--mps-threads") for one in args) else ("--mps-threads=4", *args)
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--mps-device=cpu", *given]
+    # Without pytest-run-parallel, which imports numpy: its company is a subject of tests/ordinary and test_behaviour.py.
+    plugins = ("-p", "no:cacheprovider", "-p", "no:run-parallel")
+    command = [sys.executable, "-m", "pytest", *plugins, "--mps-device=cpu", *given]
     started = time.perf_counter()
     done = subprocess.run(
         command, cwd=folder, capture_output=True, text=True, timeout=timeout_s, check=False,
