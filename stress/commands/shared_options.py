@@ -13,10 +13,10 @@ from typing import Any
 from stress.device.sim.settings import SimSettings
 from stress.device.sim.settings import choose_design
 from stress.device.sim.settings import parse_faults
+from stress.model.spec import RESULTS_DEFAULT
 from stress.plugin.settings import COUNT_MAX
 from stress.plugin.settings import SECONDS_MAX
 from stress.plugin.settings import THREADS_MAX
-from stress.model.spec import RESULTS_DEFAULT
 from stress.scenario.capabilities import DEVICES
 
 ATTEMPTS_MAX = 100_000

@@ -36,7 +36,6 @@ from stress.commands.evidence.upstream import UpstreamError
 from stress.commands.evidence.upstream import record_suite
 from stress.commands.evidence.upstream import run_suite
 from stress.commands.evidence.upstream_results import UpstreamTests
-from stress.model.spec import RESULTS_DEFAULT
 from stress.model.text import count
 from stress.plugin.terminal.table import SIMULATED_SENTENCE
 from stress.record.aggregate import Aggregate
