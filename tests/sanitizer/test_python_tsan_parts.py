@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,10 +26,12 @@ from stress.sanitizer import suppressions
 from stress.sanitizer.python.audit import audit
 from stress.sanitizer.python.build import TsanBuild
 from stress.sanitizer.python.children import SUPPRESSIONS
+from stress.sanitizer.python.children import Children
 from stress.sanitizer.python.children import TsanResult
 from stress.sanitizer.python.control import problem_of
 from stress.sanitizer.python.findings import findings_of
 from stress.sanitizer.python.in_flight import InFlight
+from stress.sanitizer.toolchain import Toolchain
 from stress.sanitizer.tsan_options import TsanOptions
 
 KERNELS = """\
@@ -174,6 +181,31 @@ def run_with(outcome: TsanResult, findings: list[Finding] | None = None, *, code
 def outcome(text: str = "", problem: str = "") -> TsanResult:
     seen = parsed(text)
     return TsanResult(seen, tuple(findings_of(seen, InFlight())), (problem,) if problem else ())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the simulated device is for Linux")
+def test_libraries_in_a_folder_with_a_space_are_loaded(
+    tmp_path: Path, toolchain: Toolchain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LD_PRELOAD ends a path at a space, and nothing quotes one: the loader says so on stderr and goes on without it."""
+    folder = tmp_path / "für mps" / "a b"
+    folder.mkdir(parents=True)
+    (folder / "one.c").write_text("int one;\n")
+    library = folder / "libone.so"
+    subprocess.run([toolchain.clangxx, "-x", "c", "-shared", "-o", library, folder / "one.c"], check=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    options = TsanOptions.make(toolchain, SUPPRESSIONS)
+    children = Children(replace(toolchain, runtime_library=library), library, options)
+    try:
+        code = "print(sum(line.rstrip().endswith('/libone.so') for line in open('/proc/self/maps')))"
+        environment = {**os.environ, **children.env()}
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+        )
+    finally:
+        children.close()
+    assert done.stderr == ""
+    assert int(done.stdout) > 0
 
 
 class TestTheVerdict:

@@ -45,6 +45,16 @@ _PYTHON = {
 }
 
 
+def _ends_a_path(path: str) -> bool:
+    return any(one in path for one in " :")
+
+
+def _short_lived_folder() -> Path:
+    """Return a new folder; not below TMPDIR where nothing there could be loaded."""
+    usual = tempfile.gettempdir()
+    return Path(tempfile.mkdtemp(prefix="mps-stress-tsan-", dir="/tmp" if _ends_a_path(usual) else usual))
+
+
 @dataclass(frozen=True)
 class TsanResult:
     """What ThreadSanitizer said about one child."""
@@ -97,17 +107,26 @@ class Children:
     units: str = ""
     reasons: tuple[str, ...] = ()
     """Why silence proves nothing in this run: from the audit, and once they have run from the controls."""
-    folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="mps-stress-tsan-")))
+    folder: Path = field(default_factory=_short_lived_folder)
 
     def env(self) -> dict[str, str]:
         """Return what the environment of a child needs beside its own."""
-        libraries = [str(self.preloaded), str(self.toolchain.runtime_library)]
+        libraries = [self._loadable(one) for one in (self.preloaded, self.toolchain.runtime_library)]
         given = os.environ.get(PRELOAD_VARIABLE, "")
         return {
             PRELOAD_VARIABLE: ":".join([*libraries, *([given] if given else [])]),
             VARIABLE: self.options.text(self._log),
             IN_FLIGHT_VARIABLE: str(self._in_flight),
         }
+
+    def _loadable(self, library: Path) -> str:
+        """Return a path of the library for LD_PRELOAD, which ends at a space, however it is quoted: then, of a link."""
+        if not _ends_a_path(str(library)):
+            return str(library)
+        link = self.folder / library.name
+        if not link.is_symlink():
+            link.symlink_to(library)
+        return str(link)
 
     @property
     def problem(self) -> str:
