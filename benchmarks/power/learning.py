@@ -207,6 +207,10 @@ def choose(evidence: Evidence) -> tuple[list[Entry], dict[str, float]]:
     learner = Learner(entries, evidence.seen)
     if not learner.faults:
         raise CommandError("no fault was killed in these runs, so there is nothing to learn from")
+    if not entries:
+        raise CommandError(
+            "no entry that killed a fault ever ran clean, so what it costs is not known: explore more faults"
+        )
     shares = learner.best()
     rates = dict(zip(learner.faults, learner.rates(shares), strict=True))
     kept = {one.name: share for one, share in zip(entries, shares, strict=True) if share >= SHARE_MIN}

@@ -1,4 +1,4 @@
-"""Options that several commands have: each is one row, declared by `add` and checked by `value` or `values`."""
+"""Options that several commands have: each is one `SharedOption`, declared by `add` and checked by `value` or `values`."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ Check = Callable[[Any, str], Any]
 """Given what is on the command line and the option's name: the checked value, or `ValueError` with the way out."""
 
 
-class Row:
+class SharedOption:
     """One option: its flags, its check, what stands for it where it is not given, and the rest as argparse has it."""
 
     def __init__(
@@ -95,82 +95,84 @@ class Row:
         return self.flags[-1].removeprefix("--")
 
 
-_ROWS = (
-    Row(
+_OPTIONS = (
+    SharedOption(
         "--device",
         check=device,
         metavar="|".join(DEVICES),
         default="auto",
         help="device to test (default auto: mps on macOS, elsewhere the simulated one)",
     ),
-    Row(
+    SharedOption(
         "--sim-faults", metavar="FAULTS", help="faults of the simulated device, as --mps-sim-faults has them"
     ),
-    Row(
+    SharedOption(
         "--threads",
         check=lambda text, option: count(text, option, THREADS_MAX),
         metavar="N",
         help="threads (default %(default)s)",
     ),
-    Row("--iterations", check=count, metavar="N", help="iterations of each thread (default %(default)s)"),
-    Row(
+    SharedOption(
+        "--iterations", check=count, metavar="N", help="iterations of each thread (default %(default)s)"
+    ),
+    SharedOption(
         "--attempts",
         check=lambda text, option: count(text, option, ATTEMPTS_MAX),
         metavar="N",
         help="how often (default %(default)s)",
     ),
-    Row("--seconds", check=seconds, metavar="SECONDS", help="wall time (default %(default)s)"),
-    Row(
+    SharedOption("--seconds", check=seconds, metavar="SECONDS", help="wall time (default %(default)s)"),
+    SharedOption(
         "--deadline",
         check=seconds,
         metavar="SECONDS",
         help="kill a run after this long and call it a hang (default %(default)s)",
     ),
-    Row(
+    SharedOption(
         "--seed",
         check=seed,
         drawn=lambda: secrets.randbits(32),
         metavar="SEED",
         help="root seed, decimal or 0x... (default: drawn and recorded)",
     ),
-    Row(
+    SharedOption(
         "--results",
         check=lambda text, _: Path(text).resolve(),
         metavar="DIR",
         default=RESULTS_DEFAULT,
         help="where records go (%(default)s)",
     ),
-    Row(
+    SharedOption(
         "--rootdir",
         check=_folder,
         metavar="DIR",
         default=".",
         help="what pytest called rootdir (default: this folder)",
     ),
-    Row(
+    SharedOption(
         "--torch-source",
         check=lambda text, option: _folder(text, option).resolve(),
         metavar="DIR",
         help="tree that torch was built from",
     ),
-    Row("--json", action="store_true", help="print JSON instead of the table"),
-    Row(
+    SharedOption("--json", action="store_true", help="print JSON instead of the table"),
+    SharedOption(
         "-o", "--output", check=lambda text, _: Path(text), metavar="FILE", help="where to (default: stdout)"
     ),
 )
-ROWS = {row.name: row for row in _ROWS}
+OPTIONS = {row.name: row for row in _OPTIONS}
 
 
 def add(parser: argparse.ArgumentParser, *names: str, **changes: Any) -> None:
     """Declare these options; `changes` are what differs in this command: `default`, `help`, `metavar`, ..."""
     for name in names:
-        row = ROWS[name]
+        row = OPTIONS[name]
         parser.add_argument(*row.flags, **{**row.keywords, **changes})
 
 
 def value(args: argparse.Namespace, name: str) -> Any:
     """Return a checked value, None for an option that is not given; raise `ValueError`."""
-    row, field = ROWS[name], name.replace("-", "_")
+    row, field = OPTIONS[name], name.replace("-", "_")
     given = getattr(args, field)
     if given is None:
         return row.drawn() if row.drawn is not None else None

@@ -29,7 +29,7 @@ def test_options_are_declared_parsed_into_a_frozen_dataclass_and_run(command: st
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_command_declares_a_shared_option_itself(command: str) -> None:
-    shared = {flag for row in shared_options.ROWS.values() for flag in row.flags}
+    shared = {flag for row in shared_options.OPTIONS.values() for flag in row.flags}
     tree = ast.parse((FOLDER / command / "options.py").read_text())
     own = {
         argument.value

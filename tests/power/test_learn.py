@@ -58,6 +58,12 @@ class TestChoose:
         with pytest.raises(CommandError, match="no fault was killed"):
             choose(evidence(run))
 
+    def test_an_entry_that_only_ever_failed_has_no_known_cost(self, tmp_path: Path) -> None:
+        run = Recorded(tmp_path, "2026-01-01T0000Z-host-0001", ENTRIES)
+        run.attempts(BROAD, ["mismatch"] * 5, fault="copy_torn")
+        with pytest.raises(CommandError, match="ever ran clean"):
+            choose(evidence(run))
+
     def test_a_hang_costs_what_it_costs(self, run: Recorded) -> None:
         run.attempts(HANGS, ["hang"] * 10, fault="event_elapsed_time_deadlock", seconds=1.5)
         _, rates = choose(evidence(run))

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stress.commands import shared_options
-from stress.plugin.native_arguments import SUFFIX
 from stress.plugin.settings import THREADS_MAX
 from stress.sanitizer.native.result import ITERATIONS_DEFAULT
 
@@ -111,8 +110,8 @@ def parse(args: argparse.Namespace) -> TsanCommandOptions:
     recipe = Path(args.recipe).resolve() if args.recipe else None
     if recipe is not None and not recipe.is_file():
         raise ValueError(f"--recipe={args.recipe}: there is no such file")
-    if recipe is not None and recipe.suffix != SUFFIX:
-        raise ValueError(f"--recipe={args.recipe}: expected a *{SUFFIX} file")
+    if recipe is not None and recipe.suffix != ".toml":
+        raise ValueError(f"--recipe={args.recipe}: expected a *.toml file, as pytest collects them")
     return TsanCommandOptions(
         cases=_names(args.case),
         threads=_threads(args.threads),
