@@ -82,7 +82,7 @@ Check = Callable[[Any, str], Any]
 """Given what is on the command line and the option's name: the checked value, or `ValueError` with the way out."""
 
 
-class Row:
+class CommandOption:
     """One option: its flags, its check, what stands for it where it is not given, and the rest as argparse has it."""
 
     def __init__(
@@ -96,65 +96,67 @@ class Row:
 
 
 _ROWS = (
-    Row(
+    CommandOption(
         "--device",
         check=device,
         metavar="|".join(DEVICES),
         default="auto",
         help="device to test (default auto: mps on macOS, elsewhere the simulated one)",
     ),
-    Row(
+    CommandOption(
         "--sim-faults", metavar="FAULTS", help="faults of the simulated device, as --mps-sim-faults has them"
     ),
-    Row(
+    CommandOption(
         "--threads",
         check=lambda text, option: count(text, option, THREADS_MAX),
         metavar="N",
         help="threads (default %(default)s)",
     ),
-    Row("--iterations", check=count, metavar="N", help="iterations of each thread (default %(default)s)"),
-    Row(
+    CommandOption(
+        "--iterations", check=count, metavar="N", help="iterations of each thread (default %(default)s)"
+    ),
+    CommandOption(
         "--attempts",
         check=lambda text, option: count(text, option, ATTEMPTS_MAX),
         metavar="N",
         help="how often (default %(default)s)",
     ),
-    Row("--seconds", check=seconds, metavar="SECONDS", help="wall time (default %(default)s)"),
-    Row(
+    CommandOption("--seconds", check=seconds, metavar="SECONDS", help="wall time (default %(default)s)"),
+    CommandOption(
         "--deadline",
         check=seconds,
         metavar="SECONDS",
         help="kill a run after this long and call it a hang (default %(default)s)",
     ),
-    Row(
+    CommandOption(
         "--seed",
         check=seed,
         drawn=lambda: secrets.randbits(32),
         metavar="SEED",
         help="root seed, decimal or 0x... (default: drawn and recorded)",
     ),
-    Row(
+    CommandOption(
         "--results",
         check=lambda text, _: Path(text).resolve(),
         metavar="DIR",
         default=RESULTS_DEFAULT,
         help="where records go (%(default)s)",
     ),
-    Row(
+    CommandOption(
         "--rootdir",
         check=_folder,
         metavar="DIR",
         default=".",
         help="what pytest called rootdir (default: this folder)",
     ),
-    Row(
+    CommandOption(
         "--torch-source",
         check=lambda text, option: _folder(text, option).resolve(),
         metavar="DIR",
         help="tree that torch was built from",
     ),
-    Row("--json", action="store_true", help="print JSON instead of the table"),
-    Row(
+    CommandOption("--json", action="store_true", help="print JSON instead of the table"),
+    CommandOption(
         "-o", "--output", check=lambda text, _: Path(text), metavar="FILE", help="where to (default: stdout)"
     ),
 )
