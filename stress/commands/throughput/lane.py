@@ -54,7 +54,7 @@ class Model:
 
 
 @dataclass
-class Tally:
+class LaneTally:
     """What one lane did within the window. Times are in seconds."""
 
     requests: int = 0
@@ -69,7 +69,7 @@ class Tally:
         return dict(vars(self))
 
     @classmethod
-    def from_data(cls, data: dict[str, Any]) -> Tally:
+    def from_data(cls, data: dict[str, Any]) -> LaneTally:
         return cls(**data)
 
 
@@ -87,13 +87,13 @@ class Lane:
             [torch.cat([model.reference.full[index].variants[0][0] for index in turn])]
             for turn in self._turns
         ]
-        self.tally = Tally()
+        self.tally = LaneTally()
 
     def warm_up(self, seconds: float) -> None:
         """Serve every input once, and go on for this long; what is wrong here counts."""
         end = time.perf_counter() + seconds
         self._serve(lambda done: done >= len(self._turns) and time.perf_counter() >= end)
-        self.tally = Tally(wrong=self.tally.wrong, findings=self.tally.findings)
+        self.tally = LaneTally(wrong=self.tally.wrong, findings=self.tally.findings)
 
     def measure(self, seconds: float) -> None:
         """Serve for this long, from now."""

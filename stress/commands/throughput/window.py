@@ -24,8 +24,8 @@ from stress.commands.throughput.catalogue import BATCHING
 from stress.commands.throughput.catalogue import PROCESSES
 from stress.commands.throughput.gate import Gate
 from stress.commands.throughput.lane import Lane
+from stress.commands.throughput.lane import LaneTally
 from stress.commands.throughput.lane import Model
-from stress.commands.throughput.lane import Tally
 from stress.isolate.backend import can_fork
 from stress.isolate.backend import interpreter
 from stress.model.blackbox import BlackBox
@@ -66,7 +66,7 @@ def _window(spec: ChildSpec) -> WindowSpec:
     return spec.window
 
 
-def _figures(tallies: list[Tally], window: WindowSpec) -> dict[str, Any]:
+def _figures(tallies: list[LaneTally], window: WindowSpec) -> dict[str, Any]:
     latencies_s = sorted(one for tally in tallies for one in tally.latencies_s)
     enough = len(latencies_s) >= _PERCENTILE_MIN
     return {
@@ -80,7 +80,7 @@ def _figures(tallies: list[Tally], window: WindowSpec) -> dict[str, Any]:
     }
 
 
-def _lanes(spec: ChildSpec, box: BlackBox) -> list[Tally]:
+def _lanes(spec: ChildSpec, box: BlackBox) -> list[LaneTally]:
     """Serve from threads of this process; a batch is served by one."""
     window = _window(spec)
     model = Model(spec)
@@ -104,7 +104,7 @@ def _lanes(spec: ChildSpec, box: BlackBox) -> list[Tally]:
     return [lane.tally for lane in lanes]
 
 
-def _processes(spec: ChildSpec, box: BlackBox) -> list[Tally]:
+def _processes(spec: ChildSpec, box: BlackBox) -> list[LaneTally]:
     """Serve from this process and from others that it starts."""
     count = _window(spec).count
     gate = Gate.create(spec.file("gate"), count)
@@ -117,7 +117,7 @@ def _processes(spec: ChildSpec, box: BlackBox) -> list[Tally]:
         gate.remove()
 
 
-def _serve(spec: ChildSpec, gate: Gate, number: int, helpers: list[Helper]) -> Tally:
+def _serve(spec: ChildSpec, gate: Gate, number: int, helpers: list[Helper]) -> LaneTally:
     """Serve as process `number`; the first one opens the gate once all are warm."""
     window = _window(spec)
     lane = Lane(Model(spec), number, 1)
@@ -149,14 +149,14 @@ class Helper:
             self._status = status
             raise HelperLost(self._ending())
 
-    def tally(self) -> Tally:
+    def tally(self) -> LaneTally:
         """Return what the process did; raise `HelperLost` where it did not tell."""
         with os.fdopen(self._reader, "rb") as pipe:
             data = pipe.read()
         _, self._status = os.waitpid(self._pid, 0)
         if self._status or not data:
             raise HelperLost(self._ending())
-        return Tally.from_data(json.loads(data))
+        return LaneTally.from_data(json.loads(data))
 
     def _ending(self) -> str:
         code = os.waitstatus_to_exitcode(self._status or 0)
@@ -194,7 +194,7 @@ def _start(spec: ChildSpec, gate: Gate, number: int) -> Helper:
         os._exit(code)
 
 
-def _tell(tally: Tally, writer: int) -> None:
+def _tell(tally: LaneTally, writer: int) -> None:
     with os.fdopen(writer, "wb") as pipe:
         pipe.write(json.dumps(tally.to_data()).encode())
     sys.stderr.flush()
