@@ -3,7 +3,7 @@
     python -m benchmarks.power_against --seconds=1500
 
 Takes the options of `mps-stress power`. Both sides have the same knowledge: the other tool runs the tests of the entries
-that ours attempts, and the two take turns in going first. The seconds are shared between them. `make runner` leaves it out.
+that ours attempts, and the two take turns in going first. The seconds are shared between them. `make bench` leaves it out.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     python -m benchmarks.power_learn explore --attempts=3      # every scenario, or the entries of --allocation=FILE
     python -m benchmarks.power_learn learn results/runs/RUN [RUN...] > stress/commands/power/allocation.toml
 
-`explore` takes the options of `mps-stress power` and hours; `make runner` leaves both out.
+`explore` takes the options of `mps-stress power` and hours; `make bench` leaves both out.
 """
 
 from __future__ import annotations

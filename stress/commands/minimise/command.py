@@ -23,7 +23,7 @@ from stress.commands.replay.command import runnable
 from stress.commands.replay.differences import differences
 from stress.commands.replay.failure_kind import Kind
 from stress.commands.replay.recorded import Recorded
-from stress.commands.replay.repetition import Case
+from stress.commands.replay.repetition import Configuration
 from stress.commands.replay.repetition import Repetition
 from stress.commands.replay.repetition import open_repetition
 from stress.commands.replay.report import heading
@@ -48,7 +48,7 @@ def run(options: MinimiseOptions) -> int:
         repetition = open_repetition(opened, recorded, what, "minimise", results=results, rootdir=rootdir)
         notes += differences(recorded, repetition.device, host_environment(rootdir))
         print(heading(recorded, repetition.device.header_lines, notes, 1).rpartition("\n")[0], flush=True)
-        case = Case.recorded(recorded, what)
+        case = Configuration.recorded(recorded, what)
         until = started + SEARCH_SHARE * options.seconds
         search = Search(repetition, wanted, case, until, _tell, options.share)
         with opened.until_interrupted(), runnable(recorded):

@@ -11,7 +11,7 @@ from stress.commands.minimise.search import Trial
 from stress.commands.minimise.sequential import ALPHA
 from stress.commands.minimise.sequential import BETA
 from stress.commands.replay.find import shown
-from stress.commands.replay.repetition import Case
+from stress.commands.replay.repetition import Configuration
 from stress.commands.replay.repetition import Repetition
 from stress.commands.replay.report import rate_sentence
 from stress.model import stats
@@ -73,7 +73,9 @@ def script_sentence(measured: ScriptRate, parent: Trial, wanted: str) -> str:
     return f"{sentence}; recorded configuration: {parent.failures} of {parent.n}{told}"
 
 
-def heading(case: Case, repetition: Repetition, measured: ScriptRate | None, parent: Trial) -> list[str]:
+def heading(
+    case: Configuration, repetition: Repetition, measured: ScriptRate | None, parent: Trial
+) -> list[str]:
     """Return lines for the script's docstring: what it is, on what it was seen, and how often."""
     recorded = repetition.recorded
     where = (

@@ -16,7 +16,7 @@ from stress.commands.minimise.sequential import SequentialTest
 from stress.commands.minimise.sequential import estimate
 from stress.commands.replay.failure_kind import Kind
 from stress.commands.replay.find import shown
-from stress.commands.replay.repetition import Case
+from stress.commands.replay.repetition import Configuration
 from stress.commands.replay.repetition import Repetition
 from stress.model import seeds
 from stress.model.errors import BrokenScenario
@@ -36,7 +36,7 @@ class Trial:
     """What one configuration came to."""
 
     text: str
-    case: Case
+    case: Configuration
     failures: int
     n: int
     kept: bool
@@ -50,7 +50,7 @@ class Search:
 
     repetition: Repetition
     wanted: Kind
-    case: Case
+    case: Configuration
     until: float
     """On the monotonic clock."""
     tell: Callable[[Trial], None]
@@ -115,7 +115,7 @@ class Search:
             candidate.text, candidate.case, test.failures, test.n, kept=test.decision is True, why=undecided
         )
 
-    def _fails(self, case: Case) -> bool:
+    def _fails(self, case: Configuration) -> bool:
         """Run one attempt; return whether it failed in the way that is looked for."""
         self._count += 1
         lots = seeds.derive(self.repetition.recorded.seed, "minimise", self._count)

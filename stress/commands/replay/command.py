@@ -17,7 +17,7 @@ from stress.commands.replay.find import shown
 from stress.commands.replay.options import ReplayOptions
 from stress.commands.replay.recorded import Recorded
 from stress.commands.replay.recorded import read
-from stress.commands.replay.repetition import Case
+from stress.commands.replay.repetition import Configuration
 from stress.commands.replay.repetition import Repeated
 from stress.commands.replay.repetition import Repetition
 from stress.commands.replay.repetition import open_repetition
@@ -76,7 +76,7 @@ def run(options: ReplayOptions) -> int:
 
 
 def _repeat(repetition: Repetition, attempts: int, done: list[Repeated]) -> None:
-    case = Case.recorded(repetition.recorded, repetition.what)
+    case = Configuration.recorded(repetition.recorded, repetition.what)
     # One by one into the list: an interrupt keeps what is there.
     done.extend(
         repetition.attempt(case, repetition.recorded.attempt, item=repetition.recorded.item)

@@ -39,7 +39,7 @@ _PACE_CLEAN_MIN = 3
 
 
 @dataclass(frozen=True)
-class Case:
+class Configuration:
     """One configuration of the scenario; smaller ones are made with `dataclasses.replace`."""
 
     ref: ScenarioRef
@@ -57,7 +57,7 @@ class Case:
         return repr((self.ref.indices, self.threads, self.iterations, sorted(self.overrides.items())))
 
     @classmethod
-    def recorded(cls, recorded: Recorded, what: Resolved) -> Case:
+    def recorded(cls, recorded: Recorded, what: Resolved) -> Configuration:
         """Return the configuration of the recorded attempt."""
         return cls(
             what.ref,
@@ -105,7 +105,9 @@ class Repetition:
     def folder(self) -> Path:
         return self.writer.folder.path
 
-    def attempt(self, case: Case, lots: int, *, item: str, deadline_s: float | None = None) -> Repeated:
+    def attempt(
+        self, case: Configuration, lots: int, *, item: str, deadline_s: float | None = None
+    ) -> Repeated:
         """Run one attempt. `lots` is what the seeds of schedules and of planted faults follow from.
 
         Raise `BrokenScenario` where the configuration has no usable reference.
@@ -127,7 +129,7 @@ class Repetition:
         for references in self._references.values():
             references.remove()
 
-    def _reference(self, case: Case, spec: CaseSpec) -> References:
+    def _reference(self, case: Configuration, spec: CaseSpec) -> References:
         """Return the references of a configuration, made once: one for each of the scenario's kernel paths."""
         key = case.reference_key
         if key not in self._references:
@@ -139,7 +141,7 @@ class Repetition:
             self._references[key] = made
         return self._references[key]
 
-    def _spec(self, case: Case, item: str, deadline_s: float) -> CaseSpec:
+    def _spec(self, case: Configuration, item: str, deadline_s: float) -> CaseSpec:
         recorded, what, sim = self.recorded, self.what, self.device.sim
         scenario = case.scenario(self.device.name)
         waves = [] if what.is_process else waves_of(scenario, case.iterations)
