@@ -42,10 +42,10 @@ def main() -> None:
             return
         builds(recipe, folder)
         for threads, iterations in SIZES:
-            bench = open_bench(harness, folder)
+            runner = open_runner(harness, folder)
             table = faults.FaultTable(threads, iterations, harness.simulated)
             faults.measure(
-                bench,
+                runner,
                 table,
                 [one for one in harness.listing.cases.values() if harness.platform in one.platforms],
                 list(harness.listing.faults.values()),
@@ -71,8 +71,8 @@ def build_s(recipe: Path, cache: Path) -> float:
     return time.perf_counter() - started
 
 
-def open_bench(harness: Harness, folder: Path) -> NativeRunner:
-    """Return a bench that keeps its records in one file, since nobody reads them."""
+def open_runner(harness: Harness, folder: Path) -> NativeRunner:
+    """Return a runner that keeps its records in one file, since nobody reads them."""
     log = (folder / "records.jsonl").open("a")
     stems = iter(range(10**9))
     return NativeRunner(

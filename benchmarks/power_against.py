@@ -23,7 +23,7 @@ from stress.commands.power import options as power_options
 from stress.commands.power import report
 from stress.commands.power.command import conduct
 from stress.commands.power.command import entries_of
-from stress.commands.power.command import open_bench
+from stress.commands.power.command import open_runner
 from stress.commands.power.entry_runner import Simulator
 from stress.commands.power.estimate import StopRule
 from stress.commands.power.measurement import WEIGHTS
@@ -124,13 +124,13 @@ def json_text(comparison: Comparison) -> str:
 def compare(options: PowerOptions) -> int:
     """Measure both and print; 1 where a twin of ours failed, 130 after Ctrl-C."""
     with session() as opened:
-        bench, measured = open_bench(opened, options, entries_of(options))
+        runner, measured = open_runner(opened, options, entries_of(options))
         build = build_device()
         entries = next(iter(measured.entries.values()))
         threads = options.threads or max(one.entry.threads for one in entries)
         peer = Peer(Simulator(str(build.library), build.key), threads, options.seed, Path(measured.folder))
         shares = Shares(options.seconds, weight_of_both(options))
-        comparison = Comparison(options, bench, shares, measured, peer=peer)
+        comparison = Comparison(options, runner, shares, measured, peer=peer)
         status = conduct(opened, comparison)
     print(json_text(comparison) if options.json else text(comparison))
     return status

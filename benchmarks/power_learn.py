@@ -20,8 +20,7 @@ from stress.commands import shared_options
 from stress.commands.power import options as power_options
 from stress.commands.power.command import conduct
 from stress.commands.power.command import entries_of
-from stress.commands.power.command import open_bench
-from stress.commands.power.entry_runner import Reference
+from stress.commands.power.command import open_runner
 from stress.commands.power.measurement import Measurement
 from stress.commands.power.measurement import told
 from stress.commands.power.measurement import weight_of
@@ -34,6 +33,7 @@ from stress.commands.power.watch import Watch
 from stress.commands.power.watch import Watcher
 from stress.commands.session import say
 from stress.commands.session import session
+from stress.isolate.case_runner import References
 from stress.model.errors import UserError
 
 
@@ -57,7 +57,7 @@ class Exploration(Measurement):
         return self.measured.entries[subject.design]
 
 
-def every(watcher: Watcher, subject: Subject, attempts: int, shared: dict[str, Reference]) -> Tally:
+def every(watcher: Watcher, subject: Subject, attempts: int, shared: dict[str, References]) -> Tally:
     """Try every entry so many times."""
     with Watch(watcher, subject, shared) as one:
         for index in range(len(watcher.entries)):
@@ -74,9 +74,9 @@ def explore(options: PowerOptions, attempts: int) -> int:
     """Run and say where the records are; 130 after Ctrl-C."""
     entries = entries_of(options) if options.allocation else candidates(threads=options.threads)
     with session() as opened:
-        bench, measured = open_bench(opened, options, entries)
+        runner, measured = open_runner(opened, options, entries)
         shares = Shares(options.seconds, weight_of(options))
-        status = conduct(opened, Exploration(options, bench, shares, measured, attempts=attempts))
+        status = conduct(opened, Exploration(options, runner, shares, measured, attempts=attempts))
     interrupted = "INTERRUPTED: " if measured.interrupted else ""
     print(f"{interrupted}explored {len(measured.tallies)} subjects; learn from {measured.folder}")
     return status

@@ -54,7 +54,7 @@ class Seen:
         return f"{self.reported}/{self.attempts}"
 
 
-class Bench:
+class FaultRunner:
     """Runs attempts: references in the ordinary build, crews under ThreadSanitizer."""
 
     def __init__(self, folder: Path) -> None:
@@ -129,8 +129,8 @@ def entries_of(fault: Fault) -> Iterator[Entry]:
 def measure(names: list[str], attempts: int) -> None:
     """Print a line per fault, and at the end how many were reported."""
     folder = Path(tempfile.mkdtemp(prefix="mps-stress-tsan-zoo-"))
-    bench = Bench(folder)
-    print(tsan_run.header_line(bench.children), flush=True)
+    runner = FaultRunner(folder)
+    print(tsan_run.header_line(runner.children), flush=True)
     print("fault | scenario | declared p | p=1 | twin | verdicts at p=1 | signatures", flush=True)
     found = Counter[str]()
     started = time.monotonic()
@@ -139,9 +139,9 @@ def measure(names: list[str], attempts: int) -> None:
             if names and fault.name not in names:
                 continue
             what = resolve(next(entries_of(fault)))
-            reference = bench.reference(what, Subject(fault.design))
+            reference = runner.reference(what, Subject(fault.design))
             rows = [
-                bench.attempts(what, subject, reference, attempts)
+                runner.attempts(what, subject, reference, attempts)
                 for subject in (
                     Subject(fault.design, fault),
                     Subject(fault.design, fault, probability=1.0),
@@ -166,7 +166,7 @@ def measure(names: list[str], attempts: int) -> None:
             ]
             print(" | ".join(told), flush=True)
     finally:
-        bench.close()
+        runner.close()
         shutil.rmtree(folder, ignore_errors=True)
     print(
         f"{found['declared']} of {found['faults']} faults reported at their declared probability, "

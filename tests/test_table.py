@@ -2,40 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from stress.model.verdict import Verdict
+from stress.plugin.terminal.item_row import ItemRow
 from stress.plugin.terminal.table import closing_table
 from stress.plugin.terminal.table import note_lines
 from stress.plugin.terminal.table import sentences
 
 
-def row(item: str, **changes: Any) -> dict[str, Any]:
-    return {
-        "word": "PASSED",
-        "verdict": "pass",
-        "canary": False,
-        "simulated": False,
-        "item": f"scenarios/op_pairs.py::{item}",
-        "counted": 20,
-        "failures": 0,
-        "controls": 0,
-        "control_failures": 0,
-        "signature": None,
-        "notes": [],
-        "headline": "",
-        **changes,
-    }
+def row(item: str, verdict: Verdict = Verdict.PASS, **changes: Any) -> ItemRow:
+    fields = {"word": verdict.word, "counted": 20, "failures": 0, "headline": "", "simulated": False}
+    return ItemRow(item=f"scenarios/op_pairs.py::{item}", verdict=verdict, **{**fields, **changes})
 
 
 ROWS = [
-    row("ProjectionThenAttention[strided-float16-t8]", notes=["other kernel path: near"]),
-    row("Wrong[t8]", word="MISMATCH", verdict="mismatch", failures=3, controls=20, signature="metal/x"),
+    row("ProjectionThenAttention[strided-float16-t8]", notes=("other kernel path: near",)),
+    row("Wrong[t8]", Verdict.MISMATCH, failures=3, controls=20, signature="metal/x"),
     row(
         "Odd[t8]",
-        word="INCONCLUSIVE",
-        verdict="inconclusive",
+        Verdict.INCONCLUSIVE,
         counted=0,
         headline="a reason " * 9 + "that ends",
     ),
@@ -82,3 +71,7 @@ class TestClosingTable:
 
     def test_notes_are_counted(self) -> None:
         assert note_lines(ROWS) == ["note, 1 item: other kernel path: near"]
+
+    def test_a_row_survives_the_way_from_a_worker(self) -> None:
+        sent = row("Wrong[t8]", Verdict.CRASH, notes=("one", "two"), tsan={"suppressed": {"x": 1}})
+        assert ItemRow.from_data(json.loads(json.dumps(sent.to_data()))) == sent

@@ -12,6 +12,7 @@ from typing import Any
 
 from stress.model.verdict import Verdict
 from stress.model.verdict import word_of
+from stress.plugin.terminal.item_row import ItemRow
 from stress.plugin.terminal.table import closing_table
 from stress.plugin.terminal.table import note_lines
 from stress.plugin.terminal.table import sentences
@@ -20,7 +21,7 @@ from stress.record import RunReader
 WIDTH = 100
 
 
-def rows_of(folder: Path) -> list[dict[str, Any]]:
+def rows_of(folder: Path) -> list[ItemRow]:
     """Return the table's rows, one per item, from the records in `folder`."""
     notes: dict[str, set[str]] = defaultdict(set)
     attempts: dict[str, dict[str, Any]] = {}
@@ -36,29 +37,28 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
     return [_row(item, attempts.get(item["item"]), notes[item["item"]]) for item in items]
 
 
-def _row(item: dict[str, Any], bad: dict[str, Any] | None, notes: set[str]) -> dict[str, Any]:
+def _row(item: dict[str, Any], bad: dict[str, Any] | None, notes: set[str]) -> ItemRow:
     verdict = Verdict(item["verdict"])
     canary = verdict == Verdict.PASS and item["failures"] > 0
-    return {
-        "word": "CANARY FOUND"
-        if canary
-        else word_of(verdict, signal=bad["signal"] if bad is not None else None),
-        "verdict": item["verdict"],
-        "canary": canary,
-        "simulated": item.get("simulated", False),
-        "item": item["item"],
-        "counted": item["counted"],
-        "failures": item["failures"],
-        "controls": item.get("control_attempts", 0),
-        "control_failures": item.get("control_failures", 0),
-        "signature": bad["signature"] if bad is not None else None,
-        "notes": sorted(notes),
-        "headline": item.get("headline", ""),
-    }
+    signal = bad["signal"] if bad is not None else None
+    return ItemRow(
+        item=item["item"],
+        word="CANARY FOUND" if canary else word_of(verdict, signal=signal),
+        verdict=verdict,
+        counted=item["counted"],
+        failures=item["failures"],
+        headline=item.get("headline", ""),
+        simulated=item.get("simulated", False),
+        canary=canary,
+        controls=item.get("control_attempts", 0),
+        control_failures=item.get("control_failures", 0),
+        signature=bad["signature"] if bad is not None else None,
+        notes=tuple(sorted(notes)),
+    )
 
 
 def main() -> None:
-    rows = sorted(rows_of(Path(sys.argv[1])), key=lambda row: str(row["item"]))
+    rows = sorted(rows_of(Path(sys.argv[1])), key=lambda row: row.item)
     print(closing_table(rows, width=WIDTH, color=False))
     print()
     print("\n".join([*sentences(rows), *note_lines(rows)]))

@@ -30,6 +30,8 @@ class Attempt:
     readback: str = ""
     device_order: str = ""
     """Of the simulated device, where it repeats by seed."""
+    slots: int = 0
+    """Of a reference: how many answers it has, one for each thread and iteration."""
     tsan: dict[str, Any] | None = None
     """What ThreadSanitizer said, as `Outcome.to_data`; None without it."""
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from typing import NamedTuple
 
 from stress.diagnose import CrashReport
 from stress.diagnose import IpsError
@@ -39,6 +40,16 @@ Classifier = Callable[[Mapping[str, Any], str], "str | None"]
 """(fields of the end record, stderr) -> the name of the failure, where somebody knows a better one."""
 
 
+class Ended(NamedTuple):
+    """An attempt that is over."""
+
+    attempt: Attempt
+    run: ChildRun
+    """What is known about the child."""
+    end: dict[str, Any]
+    """The fields of the end record."""
+
+
 class AttemptRunner:
     """Runs attempts one after another: records, child, verdict, files."""
 
@@ -53,8 +64,8 @@ class AttemptRunner:
 
     def run(
         self, spec: ChildSpec, workers: int, identity: Mapping[str, Any], start: Mapping[str, object]
-    ) -> tuple[Attempt, ChildRun, dict[str, Any]]:
-        """Run one child; return the attempt, what is known about the child, and the end record's fields.
+    ) -> Ended:
+        """Run one child.
 
         `identity` has item, role and attempt, and whatever else both records shall carry; `start` what the
         start record says beside that.
@@ -76,6 +87,7 @@ class AttemptRunner:
         attempt.serial = identity["serial"]
         attempt.perturbation, attempt.readback = spec.perturb_mode, spec.readback
         attempt.device_order = (run.result or {}).get("device_order", "")
+        attempt.slots = int((run.result or {}).get("slots", 0))
         attempt.stderr, attempt.stacks = run.stderr, "\n".join(filter(None, (run.stacks, run.native_stacks)))
         attempt.signature = judged.diagnosis.signature if judged.diagnosis is not None else None
         if run.tsan is not None:
@@ -88,7 +100,7 @@ class AttemptRunner:
             if named is not None:
                 attempt.signature = end["signature"] = str(named)
         self._record("attempt_end", **end)
-        return attempt, run, end
+        return Ended(attempt, run, end)
 
     def _reports(self, run: ChildRun) -> list[CrashReport]:
         """Return macOS crash reports of this child that are there already; late ones are read at the end."""

@@ -60,10 +60,10 @@ class ChildSpec:
 
     kind: str
     """"reference", "crew", "process", "probe", or the "module:function" of a task that is not in `stress.child`."""
-    folder: str
-    """Where the child's files go; `name` is their common stem."""
-    name: str
-    device: str
+    folder: str = ""
+    """Where the child's files go; `name` is their common stem. Both are given when the child is started."""
+    name: str = ""
+    device: str = ""
     scenario: ScenarioRef | None = None
     threads: int = 1
     iterations: int | None = None

@@ -5,13 +5,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from dataclasses import field
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
-from stress.isolate.attempt import Attempt
+from stress.isolate.judged_case import JudgedCase
 from stress.model.spec import ScenarioRef
 from stress.model.verdict import Verdict
 from stress.plugin.options import repeat_arguments
@@ -49,22 +48,11 @@ class Turn:
     share_s: float
 
 
-@dataclass
-class ItemResult:
+@dataclass(kw_only=True)
+class ItemResult(JudgedCase):
     """All attempts of an item and the verdict over them."""
 
     spec: ItemSpec
-    verdict: Verdict
-    headline: str
-    attempts: list[Attempt] = field(default_factory=list)
-    controls: list[Attempt] = field(default_factory=list)
-    reference: Attempt | None = None
-    notes: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-    planned: int = 0
-    no_control: str = ""
-    """Why there is no one-thread control, where there is none."""
-    command: str = ""
 
     @property
     def simulated(self) -> bool:
@@ -72,25 +60,41 @@ class ItemResult:
         return bool(self.spec.scenario.device_type == "sim")
 
     @property
-    def counted(self) -> int:
-        return sum(one.judged.verdict.enters_rate for one in self.attempts)
+    def wants_control(self) -> bool:
+        return super().wants_control and not self.spec.scenario.canary
 
-    @property
-    def failures(self) -> int:
-        return sum(one.judged.verdict.is_failure for one in self.attempts)
+    def accepted(self, verdict: Verdict) -> Verdict:
+        """Return a pass for what the scenario declares acceptable."""
+        why = self.spec.scenario.acceptable.get(str(verdict))
+        if why is None:
+            return verdict
+        self.add_notes([f"{verdict} is acceptable: {why}"])
+        return Verdict.PASS
 
-    @property
-    def first_failure(self) -> Attempt | None:
-        """Return the attempt to show: one with the item's own (worst) verdict, if there is one.
+    def decide(self) -> None:
+        """Set the item's verdict: the worst of its attempts; a canary's are wanted to fail."""
+        super().decide()
+        if not self.spec.scenario.canary:
+            return
+        if self.verdict.is_failure:
+            self.notes.insert(0, f"canary found: {self.headline}")
+            self.verdict, self.headline = Verdict.PASS, ""
+        elif self.verdict.is_green:
+            self.verdict = Verdict.INCONCLUSIVE
+            self.headline = (
+                f"canary not found in {len(self.attempts)} attempts: the planted fault went unseen, so the "
+                "green results of this run are worth nothing"
+            )
 
-        Rather one that read outputs back whole than one that has digests, which say less.
-        """
-        bad = [one for one in self.attempts if not one.judged.verdict.is_green]
-        same = [one for one in bad if one.judged.verdict == self.verdict]
-        if self.attempts:
-            shown = sorted(same or bad, key=lambda one: one.readback == "digest")
-            return next(iter(shown), None)
-        return self.reference
+    def record_fields(self) -> dict[str, object]:
+        scenario = self.spec.scenario
+        return {
+            **super().record_fields(),
+            "canary": bool(scenario.canary),
+            "origin": [str(one) for one in scenario.origin],
+            "acceptable": {str(key): str(why) for key, why in scenario.acceptable.items()},
+            "notes": self.notes,
+        }
 
 
 def command_line(run: Run, spec: ItemSpec) -> str:

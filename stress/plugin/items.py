@@ -8,17 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from _pytest._code.code import ReprFileLocation  # only the message and place of the short summary
-from _pytest._code.code import TerminalRepr
-from _pytest._io import TerminalWriter
 
 from stress.model.spec import ScenarioRef
-from stress.plugin.item import ItemResult
 from stress.plugin.item import ItemSpec
 from stress.plugin.item_runner import ItemRunner
+from stress.plugin.judged_item import JudgedItem
+from stress.plugin.judged_item import NotGreen
 from stress.plugin.run import Run
 from stress.plugin.run import run_of
 from stress.plugin.terminal.block import failure_block
+from stress.plugin.terminal.words import row_of
 from stress.plugin.terminal.words import summary_of
 from stress.scenario.scenario import ProcessScenario
 from stress.scenario.scenario import bind
@@ -26,20 +25,11 @@ from stress.scenario.variants import class_problem
 from stress.scenario.variants import variants
 
 
-class StressFailure(Exception):
-    """An item that is not green; carries its result to the report."""
-
-    def __init__(self, result: ItemResult) -> None:
-        super().__init__(result.headline)
-        self.result = result
-
-
-class ScenarioItem(pytest.Item):
+class ScenarioItem(JudgedItem):
     """One item; running it runs its references, attempts and controls in child processes."""
 
     cls: type[Any]
     threads: int
-    result: ItemResult | None = None
 
     def __init__(
         self,
@@ -54,8 +44,6 @@ class ScenarioItem(pytest.Item):
         super().__init__(**kwargs)
         self.scenario_class, self.indices, self.params = scenario_class, indices, params
         self.environment, self.threads = environment, threads
-        # pytest-run-parallel would mark every line of the output; its own flag for foreign items.
-        self._parallel_custom_item = True
 
     def setup(self) -> None:
         """Skip what does not apply here, with the reason."""
@@ -80,13 +68,10 @@ class ScenarioItem(pytest.Item):
 
     def runtest(self) -> None:
         run = run_of(self.config)
-        self.result = ItemRunner(run, self.spec(run)).execute()
-        self.user_properties.append(("mps_verdict", str(self.result.verdict)))
-        if self.result.simulated:
-            self.user_properties.append(("mps_simulated", True))
-        self.user_properties.append(("mps_failures", f"{self.result.failures} of {self.result.counted}"))
-        if not self.result.verdict.is_green:
-            raise StressFailure(self.result)
+        result = ItemRunner(run, self.spec(run)).execute()
+        self.take(row_of(result))
+        if not result.verdict.is_green:
+            raise NotGreen(failure_block(result, run), summary_of(result))
 
     def spec(self, run: Run) -> ItemSpec:
         """Return what the runner needs of this item, on the device that the run has opened."""
@@ -97,32 +82,12 @@ class ScenarioItem(pytest.Item):
         ref = ScenarioRef(str(self.path), module.obj.__name__, self.scenario_class.__qualname__, self.indices)
         return ItemSpec(self.nodeid, scenario, ref, self.params, self.environment, self.threads)
 
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        if isinstance(excinfo.value, StressFailure):
-            result = excinfo.value.result
-            path, line, _ = self.location
-            return StressRepr(
-                failure_block(result, run_of(self.config)), path, (line or 0) + 1, summary_of(result)
-            )
-        return super().repr_failure(excinfo, style)
-
     def reportinfo(self) -> tuple[Path, int | None, str]:
         try:
             line: int | None = inspect.getsourcelines(self.scenario_class)[1] - 1
         except (OSError, TypeError):
             line = None
         return self.path, line, self.name
-
-
-class StressRepr(TerminalRepr):
-    """The failure block, with the one-line message that pytest's short summary shows."""
-
-    def __init__(self, text: str, path: str, line: int, message: str) -> None:
-        self.text = text
-        self.reprcrash = ReprFileLocation(path, line, message)
-
-    def toterminal(self, tw: TerminalWriter) -> None:
-        tw.line(self.text)
 
 
 def make_items(collector: Any, name: str, cls: type[Any], threads: tuple[int, ...]) -> Iterator[pytest.Item]:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from stress.plugin.items import StressRepr
+from stress.plugin.judged_item import JudgedItem
+from stress.plugin.judged_item import NotGreen
 from stress.plugin.native_arguments import FOLDER
 from stress.plugin.native_arguments import SUFFIX
 from stress.plugin.native_arguments import only_native
 from stress.plugin.native_arguments import recipes_in
 from stress.plugin.run import Run
 from stress.plugin.settings import Settings
+from stress.plugin.terminal.item_row import ItemRow
 from stress.sanitizer.native.case_runner import NativeRunner
 from stress.sanitizer.native.harness import Harness
 from stress.sanitizer.native.harness import HarnessError
@@ -30,14 +31,6 @@ from stress.sanitizer.native.run import StartError
 _SUITE = "harness"
 
 
-class CaseFailure(Exception):
-    """An item that is not green; carries its result to the report."""
-
-    def __init__(self, result: CaseResult) -> None:
-        super().__init__(result.headline)
-        self.result = result
-
-
 class SuitePlugin:
     """Registered only where `--mps-threads` is given."""
 
@@ -45,7 +38,7 @@ class SuitePlugin:
         self.config, self.settings, self.run = config, settings, run
         self.sentences: list[str] = []
         self._harnesses: dict[Path, Harness | NoToolchainError] = {}
-        self._benches: dict[Path, NativeRunner] = {}
+        self._runners: dict[Path, NativeRunner] = {}
 
     def pytest_sessionstart(self) -> None:
         """Open what the arguments name, so that the header and the run record can tell of it."""
@@ -84,7 +77,7 @@ class SuitePlugin:
         path = path.resolve()
         if path not in self._harnesses:
             try:
-                opened = Harness.open(path, self._say)
+                opened = Harness.open(path, self.run.say)
             except NoToolchainError as error:
                 self._harnesses[path] = error
                 raise
@@ -96,8 +89,8 @@ class SuitePlugin:
         return found
 
     def runner(self, path: Path, prefix: str) -> NativeRunner:
-        if path not in self._benches:
-            self._benches[path] = NativeRunner(
+        if path not in self._runners:
+            self._runners[path] = NativeRunner(
                 self.harness(path),
                 self.run.record,
                 self.run.writer.side_stem,
@@ -107,28 +100,11 @@ class SuitePlugin:
                 self.settings.deadline_s,
                 self.run.pids,
             )
-        return self._benches[path]
-
-    def _say(self, text: str) -> None:
-        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is not None:
-            reporter.write_line(f"mps: {text}")
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item, call: pytest.CallInfo[None]
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        report = yield
-        if isinstance(item, HarnessItem):
-            if call.when == "call" and item.result is not None:
-                report.mps = _row(item.result)  # type: ignore[attr-defined]
-            elif report.skipped:
-                report.mps_skipped = True  # type: ignore[attr-defined]
-        return report
+        return self._runners[path]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         data = getattr(report, "mps", None)
-        if data is not None and report.when == "call" and "sentence" in data:
+        if data is not None and report.when == "call" and data["sentence"]:
             self.sentences.append(data["sentence"])
 
     @pytest.hookimpl(trylast=True)
@@ -165,16 +141,12 @@ class HarnessFile(pytest.File):
                 yield HarnessItem.from_parent(self, name=name, case=case, threads=threads)
 
 
-class HarnessItem(pytest.Item):
+class HarnessItem(JudgedItem):
     """One case at one number of threads; its attempts are processes."""
-
-    result: CaseResult | None = None
 
     def __init__(self, *, case: Case | None, threads: int, missing: str = "", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.case, self.threads, self.missing = case, threads, missing
-        # pytest-run-parallel would mark every line of the output; its own flag for foreign items.
-        self._parallel_custom_item = True
 
     def setup(self) -> None:
         """Skip what does not apply here, with the reason."""
@@ -205,22 +177,12 @@ class HarnessItem(pytest.Item):
             pytest.fail(str(error), pytrace=False)
         if result.unavailable:
             pytest.skip(f"not available here: {result.unavailable}")
-        self.result = result
-        plugin.run.verdicts[str(self.result.verdict)] += 1
-        self.user_properties.append(("mps_verdict", str(self.result.verdict)))
-        if self.result.harness.simulated:
-            self.user_properties.append(("mps_simulated", True))
-        if not self.result.verdict.is_green:
-            raise CaseFailure(self.result)
-
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        if isinstance(excinfo.value, CaseFailure):
-            result = excinfo.value.result
+        plugin.run.verdicts[str(result.verdict)] += 1
+        self.take(_row(result))
+        if not result.verdict.is_green:
             where = "on the simulated Metal: " if result.harness.simulated else ""
-            folder = suite_of(self.config).run.folder_path
             message = f"{result.word}: {where}{result.headline}"
-            return StressRepr(block(result, folder), str(self.path), 1, message)
-        return super().repr_failure(excinfo, style)
+            raise NotGreen(block(result, plugin.run.folder_path), message)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         return self.path, None, self.name
@@ -232,25 +194,17 @@ def suite_of(config: pytest.Config) -> SuitePlugin:
     return plugin
 
 
-def _row(result: CaseResult) -> dict[str, Any]:
-    """Return what travels on the pytest report (also from an xdist worker): plain data only."""
-    return {
-        "word": result.word,
-        "letter": result.verdict.letter,
-        "verdict": str(result.verdict),
-        "canary": False,
-        "canaries": canaries(result),
-        "simulated": result.harness.simulated,
-        "item": result.item,
-        "threads": result.threads,
-        "attempts": len(result.runs),
-        "counted": result.counted,
-        "failures": result.failures,
-        "controls": 0,
-        "control_failures": 0,
-        "signature": next((one.signature for one in result.runs if one.signature), None),
-        "notes": result.notes,
-        "headline": result.headline,
-        "seconds": result.seconds,
-        "sentence": result.sentence,
-    }
+def _row(result: CaseResult) -> ItemRow:
+    return ItemRow(
+        item=result.item,
+        word=result.word,
+        verdict=result.verdict,
+        counted=result.counted,
+        failures=result.failures,
+        headline=result.headline,
+        simulated=result.harness.simulated,
+        canaries=canaries(result),
+        signature=next((one.signature for one in result.runs if one.signature), None),
+        notes=tuple(result.notes),
+        sentence=result.sentence,
+    )

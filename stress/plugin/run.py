@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import shlex
 import time
 from collections import Counter
@@ -103,7 +104,7 @@ class Run:
         given = worker_input(self.config).get("mps_device")
         make = tsan.build if self.settings.tsan else default_build
         try:
-            self.device = open_device(self.settings, self.open_supervisor, self._say, given, make)
+            self.device = open_device(self.settings, self.open_supervisor, self.say, given, make)
         except DeviceError as error:
             raise pytest.UsageError(error.told(OPTION_PREFIX)) from error
         if self.tsan is not None and self.device.sim is not None:
@@ -111,10 +112,11 @@ class Run:
         self._check_sharing(self.device.name)
         self._check_source(self.device.torch)
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str, **style: bool) -> None:
+        """Write a line on the terminal, where there is one."""
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
-            reporter.write_line(f"mps: {text}")
+            reporter.write_line(f"mps: {text}", **style)
 
     def _check_source(self, fingerprint: dict[str, Any]) -> None:
         """Refuse a torch that is not a build of the given tree: results of the wrong build are worse than none."""
@@ -148,7 +150,7 @@ class Run:
             folder.probe()
             self._writer = RecordWriter(
                 folder,
-                on_lost=self._lost,
+                on_lost=functools.partial(self.say, red=True),
                 first_serial=_worker_number(worker) + self.first_serial,
                 serial_step=max(1, xdist_workers(self.config)),
             )
@@ -192,11 +194,6 @@ class Run:
         """Write down which ordinary test is about to run: it runs in this process, which it may kill."""
         if self._writer is not None:
             self._write("journal", item=nodeid)
-
-    def _lost(self, text: str) -> None:
-        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is not None:
-            reporter.write_line(f"mps: {text}", red=True)
 
     def record(self, kind: Any, **fields: object) -> None:
         """Write one record and show it to `pytest_mps_record`."""

@@ -12,6 +12,7 @@ from stress.model.shipped import shipped_scenarios
 from stress.plugin import tsan_run as tsan
 from stress.plugin.items import ScenarioItem
 from stress.plugin.items import make_items
+from stress.plugin.judged_item import JudgedItem
 from stress.plugin.late_crash_reports import wait_and_amend
 from stress.plugin.native_arguments import only_native
 from stress.plugin.options import worker_input
@@ -19,10 +20,10 @@ from stress.plugin.options import xdist_workers
 from stress.plugin.run import RUN_KEY
 from stress.plugin.run import Run
 from stress.plugin.settings import Settings
+from stress.plugin.terminal.item_row import ItemRow
 from stress.plugin.terminal.table import closing_table
 from stress.plugin.terminal.table import note_lines
 from stress.plugin.terminal.table import sentences
-from stress.plugin.terminal.words import report_data
 from stress.scenario.variants import SCENARIO_FOLDER
 from stress.scenario.variants import is_scenario_class
 
@@ -34,7 +35,7 @@ class StressPlugin:
 
     def __init__(self, config: pytest.Config, settings: Settings) -> None:
         self.config, self.settings = config, settings
-        self.rows: list[dict[str, Any]] = []
+        self.rows: list[ItemRow] = []
         self.skipped = 0
         self.left_out = 0
         self.late: list[str] = []
@@ -169,9 +170,9 @@ class StressPlugin:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        if isinstance(item, ScenarioItem):
-            if call.when == "call" and item.result is not None:
-                report.mps = report_data(item.result)  # type: ignore[attr-defined]
+        if isinstance(item, JudgedItem):
+            if call.when == "call" and item.row is not None:
+                report.mps = item.row.to_data()  # type: ignore[attr-defined]
             elif report.skipped and isinstance(report.longrepr, tuple):
                 path, line, _ = item.location
                 report.longrepr = (path, (line or 0) + 1, report.longrepr[2])
@@ -181,7 +182,7 @@ class StressPlugin:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         data = getattr(report, "mps", None)
         if data is not None and report.when == "call":
-            self.rows.append(data)
+            self.rows.append(ItemRow.from_data(data))
         self.skipped += bool(getattr(report, "mps_skipped", False))
 
     @pytest.hookimpl(trylast=True)
@@ -204,13 +205,14 @@ class StressPlugin:
             terminalreporter.write_line(f"mps: {_NOTHING_TESTED}", red=True)
         if not self.rows or self.config.get_verbosity() < 0:
             return
-        simulated = any(row["simulated"] for row in self.rows)
+        simulated = any(row.simulated for row in self.rows)
         terminalreporter.section("mps-stress (simulated device)" if simulated else "mps-stress")
         writer = terminalreporter._tw
-        rows = sorted(self.rows, key=lambda row: row["item"])
+        rows = sorted(self.rows, key=lambda row: row.item)
         writer.line(closing_table(rows, width=writer.fullwidth, color=writer.hasmarkup))
         writer.line("")
-        for sentence in [*sentences(rows), *tsan.closing_lines(rows), *note_lines(rows)]:
+        told = [row.tsan for row in rows if row.tsan is not None]
+        for sentence in [*sentences(rows), *tsan.closing_lines(told), *note_lines(rows)]:
             writer.line(sentence)
         writer.line(f"records: {self.run.folder_path}")
 
@@ -228,9 +230,10 @@ class Words:
         data = getattr(report, "mps", None)
         if data is None or report.when != "call":
             return status
+        row = ItemRow.from_data(data)
         if report.passed:
-            return "passed", data["letter"], data["word"]
-        return "failed", data["letter"], (data["word"], {"red": True})
+            return "passed", row.verdict.letter, row.word
+        return "failed", row.verdict.letter, (row.word, {"red": True})
 
 
 class XdistBridge:

@@ -90,9 +90,8 @@ def header_line(children: Children) -> str:
     return f"mps: ThreadSanitizer ({children.toolchain.version}): {found}; {children.units}; {LIBTORCH}"
 
 
-def closing_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return what the run may claim, from the rows of its items; nothing without ThreadSanitizer."""
-    told = [row["tsan"] for row in rows if row.get("tsan")]
+def closing_lines(told: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what the run may claim, from what ThreadSanitizer said in its items; nothing without any."""
     if not told:
         return []
     reports = sum(one["reports"] for one in told)

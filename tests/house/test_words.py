@@ -7,7 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[2] / "stress"
-AMBIGUOUS_MAX = 9
+AMBIGUOUS_MAX = 5
 """How many names have more than one meaning. It may only fall."""
 
 

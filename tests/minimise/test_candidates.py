@@ -12,7 +12,7 @@ from stress.commands.minimise.candidates import Axes
 from stress.commands.minimise.candidates import Candidate
 from stress.commands.minimise.candidates import described
 from stress.commands.minimise.candidates import simpler
-from stress.commands.replay.repetition import Case
+from stress.commands.replay.repetition import Configuration
 from stress.commands.replay.resolve import Resolved
 from stress.commands.replay.resolve import resolve_name
 
@@ -47,7 +47,9 @@ def resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
     return lambda text: resolve_name(f"{name}.py::{text}", tmp_path, 16)
 
 
-def walk(what: Resolved, fails: Callable[[Case], bool], **changes: object) -> tuple[Case, list[Candidate]]:
+def walk(
+    what: Resolved, fails: Callable[[Configuration], bool], **changes: object
+) -> tuple[Configuration, list[Candidate]]:
     """Return the smallest case that still fails, and all that were tried."""
     tried: list[Candidate] = []
 
@@ -55,7 +57,7 @@ def walk(what: Resolved, fails: Callable[[Case], bool], **changes: object) -> tu
         tried.append(candidate)
         return fails(candidate.case)
 
-    case = Case(what.ref, 16, None, "op", "low", "digest")
+    case = Configuration(what.ref, 16, None, "op", "low", "digest")
     axes = Axes(what, case, "cpu", attempt)
     axes.walk()
     return axes.case, tried
@@ -72,7 +74,7 @@ class TestAxes:
     def test_nothing_may_go(self, resolved: Callable[[str], Resolved]) -> None:
         what = resolved("Plain")
         case, tried = walk(what, lambda case: False)
-        assert case == Case(what.ref, 16, None, "op", "low", "digest")
+        assert case == Configuration(what.ref, 16, None, "op", "low", "digest")
         assert [one.text for one in tried][:5] == [
             "no perturbation",
             "outputs read back at the end",

@@ -1,4 +1,4 @@
-"""Watching a subject: turns, references, kills, alarms, and the ends of it; on a bench that is made up."""
+"""Watching a subject: turns, references, kills, alarms, and the ends of it; on a runner that is made up."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import json
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,7 @@ from benchmarks.power_learn import Exploration
 from stress.commands.power import estimate
 from stress.commands.power.allocation import Entry
 from stress.commands.power.entry_runner import Attempted
-from stress.commands.power.entry_runner import Bench
-from stress.commands.power.entry_runner import Reference
+from stress.commands.power.entry_runner import EntryRunner
 from stress.commands.power.estimate import StopRule
 from stress.commands.power.measurement import TWIN_ATTEMPTS
 from stress.commands.power.measurement import TWIN_ATTEMPTS_EACH
@@ -36,7 +36,11 @@ from stress.commands.power.tally import Tally
 from stress.commands.power.watch import Watcher
 from stress.device.sim.zoo import BY_NAME
 from stress.device.sim.zoo import FAULTS
+from stress.isolate.attempt import Attempt
+from stress.isolate.case_runner import References
+from stress.isolate.judgement import Judged
 from stress.model.spec import ScenarioRef
+from stress.model.verdict import Verdict
 
 COPY = BY_NAME["copy_torn"]
 
@@ -51,40 +55,51 @@ def process(name: str) -> Runnable:
     return Runnable(entry, ScenarioRef("made_up.py", "made_up", name, ()), True, 0, 1, (), {})
 
 
-class MadeUp(Bench):
-    """A bench whose verdicts are drawn, and whose clock is counted."""
+@dataclass(frozen=True, kw_only=True)
+class MadeUpReferences(References):
+    """References without files, which note that they were removed."""
+
+    removed: list[References]
+
+    def remove(self) -> None:
+        self.removed.append(self)
+
+
+class MadeUp(EntryRunner):
+    """A runner whose verdicts are drawn, and whose clock is counted."""
 
     def __init__(
         self, verdict: Callable[[Subject, str, random.Random], str], reference_problem: str = ""
     ) -> None:
         self.now = 0.0
         self.made: list[tuple[str, str]] = []
-        self.dropped = 0
+        self.removed: list[References] = []
         self._verdict, self._problem, self._draw = verdict, reference_problem, random.Random(5)
 
-    def attempt(self, subject: Subject, what: Runnable, reference: Reference | None) -> Attempted:
-        assert (reference is None) == what.is_process
+    def attempt(self, subject: Subject, what: Runnable, references: References | None) -> Attempted:
+        assert (references is None) == what.is_process
         verdict = self._verdict(subject, what.entry.scenario, self._draw)
         self.now += 0.2
         names = [{"verdict": verdict, "name": "torn"}] if verdict == "mismatch" else []
         end: dict[str, Any] = {"verdict": verdict, "findings": names, "headline": f"made up: {verdict}"}
         return Attempted(classify(subject.fault, end, {}), 0.2, int(verdict == "mismatch"), end)
 
-    def reference(self, subject: Subject, what: Runnable) -> Reference:
+    def references(self, subject: Subject, what: Runnable) -> References:
         self.made.append((subject.label, what.name))
         self.now += 0.5
-        return Reference("nowhere", 0.5, self._problem if "Broken" in what.name else "")
-
-    def drop(self, reference: Reference) -> None:
-        self.dropped += 1
+        problem = self._problem if "Broken" in what.name else ""
+        judged = Judged(Verdict.ERROR if problem else Verdict.PASS, problem)
+        return MadeUpReferences(
+            shown=Attempt("reference", 0, judged, 0, 0.5), seconds=0.5, removed=self.removed
+        )
 
 
 def always(verdict: str) -> Callable[[Subject, str, random.Random], str]:
     return lambda *_: verdict
 
 
-def watch(bench: MadeUp, *entries: Runnable, rule: StopRule | None = None, limit_s: float = 1e9) -> Tally:
-    watcher = Watcher(bench, entries, 1, lambda: bench.now >= limit_s, {})
+def watch(runner: MadeUp, *entries: Runnable, rule: StopRule | None = None, limit_s: float = 1e9) -> Tally:
+    watcher = Watcher(runner, entries, 1, lambda: runner.now >= limit_s, {})
     return watcher.watch(Subject("fork", COPY), rule or StopRule.for_share(100.0, 0.5))
 
 
@@ -109,21 +124,21 @@ class TestWatching:
         assert not tally.rate.is_killed()
 
     def test_every_entry_has_one_reference_which_is_removed(self) -> None:
-        bench = MadeUp(always("pass"))
-        watch(bench, runnable("A"), runnable("B"), process("C"))
-        assert sorted(name for _, name in bench.made) == [runnable("A").name, runnable("B").name]
-        assert bench.dropped == 2
+        runner = MadeUp(always("pass"))
+        watch(runner, runnable("A"), runnable("B"), process("C"))
+        assert sorted(name for _, name in runner.made) == [runnable("A").name, runnable("B").name]
+        assert len(runner.removed) == 2
 
     def test_a_reference_that_was_not_made_is_charged_all_the_same(self) -> None:
         rare = runnable("Rare", seconds=0.2, share=1e-6)
-        bench = MadeUp(always("mismatch"))
-        tally = watch(bench, runnable("A"), rare)
-        assert [name for _, name in bench.made] == [runnable("A").name]
+        runner = MadeUp(always("mismatch"))
+        tally = watch(runner, runnable("A"), rare)
+        assert [name for _, name in runner.made] == [runnable("A").name]
         assert tally.rate.reference_s == pytest.approx(1.0)
 
     def test_an_entry_without_a_reference_is_left_out_and_told(self) -> None:
-        bench = MadeUp(always("mismatch"), reference_problem="no reference: error: made up")
-        tally = watch(bench, runnable("A"), runnable("Broken"))
+        runner = MadeUp(always("mismatch"), reference_problem="made up")
+        tally = watch(runner, runnable("A"), runnable("Broken"))
         assert set(tally.entries) == {runnable("A").name}
         assert tally.notes == [f"{runnable('Broken').name}: no reference: error: made up"]
 
@@ -153,15 +168,15 @@ def unmeasured(given: PowerOptions) -> Measured:
     return Measured(given, "2.13.0", str(Path("nowhere")), entries)
 
 
-def run(bench: MadeUp, measured: Measured, kind: type[Measurement] = Measurement, **more: Any) -> None:
+def run(runner: MadeUp, measured: Measured, kind: type[Measurement] = Measurement, **more: Any) -> None:
     given = measured.options
-    shares = Shares(given.seconds, weight_of(given), lambda: bench.now)
-    kind(given, bench, shares, measured, **more).run()
+    shares = Shares(given.seconds, weight_of(given), lambda: runner.now)
+    kind(given, runner, shares, measured, **more).run()
 
 
-def measure(bench: MadeUp, given: PowerOptions) -> Measured:
+def measure(runner: MadeUp, given: PowerOptions) -> Measured:
     measured = unmeasured(given)
-    run(bench, measured)
+    run(runner, measured)
     return measured
 
 
@@ -250,10 +265,10 @@ class TestMeasurement:
             return only_faults(subject, name, draw)
 
         given = options(faults="pool_counter_unlocked,copy_torn")
-        bench = MadeUp(interrupted)
+        runner = MadeUp(interrupted)
         measured = unmeasured(given)
         with pytest.raises(KeyboardInterrupt):
-            run(bench, measured)
+            run(runner, measured)
         measured.interrupted = True
         told = text(measured)
         assert "1 of 2 = 50 %" in told
@@ -261,12 +276,12 @@ class TestMeasurement:
         assert "INTERRUPTED" in told
 
     def test_exploring_tries_every_entry_as_often_and_gives_no_score(self) -> None:
-        bench = MadeUp(only_faults)
+        runner = MadeUp(only_faults)
         measured = unmeasured(options(faults="copy_torn,commit_twice"))
-        run(bench, measured, Exploration, attempts=3)
+        run(runner, measured, Exploration, attempts=3)
         for tally in measured.tallies.values():
             assert {one.attempts for one in tally.entries.values()} == {3}
-        assert len(bench.made) == 4  # one reference per entry and design
+        assert len(runner.made) == 4  # one reference per entry and design
 
 
 class TestShares:

@@ -41,9 +41,9 @@ def small_program(toolchain: Toolchain, build_cache: Path) -> Program:
 
 @dataclass
 class Opened:
-    """A bench whose records are kept in a list."""
+    """A runner whose records are kept in a list."""
 
-    bench: NativeRunner
+    runner: NativeRunner
     records: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -51,8 +51,8 @@ Open = Callable[..., Opened]
 
 
 @pytest.fixture
-def open_bench(tmp_path: Path) -> Open:
-    """Return a function: a bench of this program, with these TSAN_OPTIONS of the user's."""
+def open_runner(tmp_path: Path) -> Open:
+    """Return a function: a runner of this program, with these TSAN_OPTIONS of the user's."""
 
     def opened(
         program: Program,
@@ -67,7 +67,7 @@ def open_bench(tmp_path: Path) -> Open:
             harness = Harness(**{**vars(harness), "env": {**harness.env, **env}})
         records: list[dict[str, Any]] = []
         stems = iter(range(10**6))
-        bench = NativeRunner(
+        runner = NativeRunner(
             harness,
             lambda kind, **fields: records.append({"kind": kind, **fields}),
             lambda: f"run-{next(stems)}",
@@ -76,16 +76,16 @@ def open_bench(tmp_path: Path) -> Open:
             1,
             deadline_s,
         )
-        return Opened(bench, records)
+        return Opened(runner, records)
 
     return opened
 
 
 @pytest.fixture
-def small(open_bench: Open, small_program: Program, toolchain: Toolchain) -> Callable[..., Opened]:
-    """Return a function: a bench of the small harness."""
+def small(open_runner: Open, small_program: Program, toolchain: Toolchain) -> Callable[..., Opened]:
+    """Return a function: a runner of the small harness."""
 
     def opened(given: str = "", deadline_s: float = 60.0) -> Opened:
-        return open_bench(small_program, toolchain, given, deadline_s)
+        return open_runner(small_program, toolchain, given, deadline_s)
 
     return opened

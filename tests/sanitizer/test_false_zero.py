@@ -32,7 +32,7 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="shell scripts s
 
 
 def case(opened: Opened, name: str = "counter", fault: str | None = None, threads: int = 4) -> CaseResult:
-    return opened.bench.case(name, threads, 20, 1, fault=fault)
+    return opened.runner.case(name, threads, 20, 1, fault=fault)
 
 
 class TestNothingAmiss:
@@ -134,16 +134,16 @@ class TestOptions:
 
 
 class TestInstrumentation:
-    def test_a_program_without_any(self, open_bench: Open, toolchain: Toolchain) -> None:
+    def test_a_program_without_any(self, open_runner: Open, toolchain: Toolchain) -> None:
         program = NativeBuilder(Recipe.load(SMALL), toolchain, tsan=False).ensure(print)
-        result = case(open_bench(program, toolchain), fault=FAULT)
+        result = case(open_runner(program, toolchain), fault=FAULT)
         assert result.races == 0
         assert result.verdict == Verdict.INCONCLUSIVE
         assert "only 0 of 3 translation units are instrumented" in result.headline
         assert "tsan False, asked for was True" in result.headline
 
     def test_one_unit_without_which_the_canary_is_found(
-        self, open_bench: Open, toolchain: Toolchain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, open_runner: Open, toolchain: Toolchain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A compiler wrapper that loses the option for one file."""
         wrapper = tmp_path / "clang++-wrapper"
@@ -156,14 +156,14 @@ class TestInstrumentation:
         monkeypatch.setenv(CLANG_VARIABLE, str(wrapper))
         wrapped = find_toolchain()
         program = NativeBuilder(Recipe.load(SMALL), wrapped, cache=tmp_path / "cache").ensure(print)
-        result = case(open_bench(program, wrapped), fault=FAULT)
+        result = case(open_runner(program, wrapped), fault=FAULT)
         assert result.races == 0, "the race is in the unit that is not watched"
         assert not result.controls.reasons, "the canary is in another one, and found"
         assert result.verdict == Verdict.INCONCLUSIVE
         assert "only 2 of 3 translation units are instrumented: counter.cpp not" in result.headline
 
     def test_code_that_asks_not_to_be_watched(
-        self, open_bench: Open, toolchain: Toolchain, tmp_path: Path
+        self, open_runner: Open, toolchain: Toolchain, tmp_path: Path
     ) -> None:
         """Its unit has every mark of an instrumented one."""
         shutil.copytree(SMALL.parent, tmp_path / "programs")
@@ -172,7 +172,7 @@ class TestInstrumentation:
         source.write_text(text.replace("  void add(", '  __attribute__((no_sanitize("thread"))) void add('))
         program = NativeBuilder(Recipe.load(tmp_path / "programs" / "small.toml"), toolchain).ensure(print)
         assert not program.missing
-        result = case(open_bench(program, toolchain), fault=FAULT)
+        result = case(open_runner(program, toolchain), fault=FAULT)
         assert result.races == 0
         assert result.verdict == Verdict.INCONCLUSIVE
         assert "asks not to be instrumented: counter.cpp:" in result.headline
@@ -223,7 +223,7 @@ class TestRuns:
     )
     def test_a_program_that_cannot_run(
         self,
-        open_bench: Open,
+        open_runner: Open,
         small_program: Program,
         toolchain: Toolchain,
         tmp_path: Path,
@@ -236,14 +236,14 @@ class TestRuns:
             f'#!/bin/bash\nif [ "$1" = --list ]; then exec {small_program.path} --list; fi\n{ending}\n'
         )
         script.chmod(0o755)
-        result = case(open_bench(replace(small_program, path=script), toolchain))
+        result = case(open_runner(replace(small_program, path=script), toolchain))
         assert result.races == 0
         assert result.verdict == Verdict.INCONCLUSIVE
         assert any(reason in one for one in result.runs[0].reasons), result.runs[0].reasons
 
     @linux_only
     def test_a_guarded_twin_that_reports_makes_every_report_doubtful(
-        self, open_bench: Open, small_program: Program, toolchain: Toolchain, tmp_path: Path
+        self, open_runner: Open, small_program: Program, toolchain: Toolchain, tmp_path: Path
     ) -> None:
         script = tmp_path / "stand-in"
         script.write_text(
@@ -253,7 +253,7 @@ class TestRuns:
             f'exec {small_program.path} "$@"\n'
         )
         script.chmod(0o755)
-        result = case(open_bench(replace(small_program, path=script), toolchain), fault=FAULT)
+        result = case(open_runner(replace(small_program, path=script), toolchain), fault=FAULT)
         assert result.races > 0
         assert result.verdict == Verdict.INCONCLUSIVE
         assert "the guarded twin is not silent" in result.headline

@@ -10,7 +10,7 @@ from stress.commands.export.subject import ExportSpec
 from stress.commands.export.subject import SimBlock
 from stress.commands.replay.find import shown
 from stress.commands.replay.recorded import Recorded
-from stress.commands.replay.repetition import Case
+from stress.commands.replay.repetition import Configuration
 from stress.commands.replay.resolve import Resolved
 from stress.commands.replay.variables import ALLOWED
 from stress.device.sim.build import SimBuild
@@ -20,7 +20,7 @@ from stress.isolate.device_choice import DeviceInfo
 from stress.model.errors import BrokenScenario
 
 
-def subject_of(recorded: Recorded, what: Resolved, case: Case, device: DeviceInfo) -> ExportSpec:
+def subject_of(recorded: Recorded, what: Resolved, case: Configuration, device: DeviceInfo) -> ExportSpec:
     """Return the subject of one configuration on the device that is open."""
     sim = device.sim
     return ExportSpec(
@@ -58,7 +58,7 @@ def sim_block(settings: SimSettings, build: SimBuild) -> SimBlock:
     )
 
 
-def _scenario(case: Case, device: str) -> Any:
+def _scenario(case: Configuration, device: str) -> Any:
     try:
         return case.scenario(device)
     except BrokenScenario as error:

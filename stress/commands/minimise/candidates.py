@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from dataclasses import replace
 from typing import Any
 
-from stress.commands.replay.repetition import Case
+from stress.commands.replay.repetition import Configuration
 from stress.commands.replay.resolve import Resolved
 from stress.model.text import count
 from stress.scenario.scenario import ProcessScenario
@@ -34,13 +34,13 @@ class Candidate:
     """A configuration that is smaller in one way than the one before it."""
 
     text: str
-    case: Case
+    case: Configuration
 
 
 class Axes:
     """Walks along the axes of one scenario, always from the smallest configuration that was kept so far."""
 
-    def __init__(self, what: Resolved, case: Case, device: str, attempt: Tried) -> None:
+    def __init__(self, what: Resolved, case: Configuration, device: str, attempt: Tried) -> None:
         self._what, self.case, self._device, self._attempt = what, case, device, attempt
 
     def walk(self) -> None:
@@ -187,7 +187,7 @@ def _doubling(low: int, high: int) -> Iterator[int]:
         low *= 2
 
 
-def described(what: Resolved, case: Case, device: str) -> str:
+def described(what: Resolved, case: Configuration, device: str) -> str:
     """Return a configuration in words."""
     parts = []
     scenario = case.scenario(device)

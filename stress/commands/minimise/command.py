@@ -23,9 +23,9 @@ from stress.commands.replay.command import runnable
 from stress.commands.replay.differences import differences
 from stress.commands.replay.failure_kind import Kind
 from stress.commands.replay.recorded import Recorded
-from stress.commands.replay.repetition import Bench
-from stress.commands.replay.repetition import Case
-from stress.commands.replay.repetition import open_bench
+from stress.commands.replay.repetition import Configuration
+from stress.commands.replay.repetition import Repetition
+from stress.commands.replay.repetition import open_repetition
 from stress.commands.replay.report import heading
 from stress.commands.session import say
 from stress.commands.session import session
@@ -45,14 +45,14 @@ def run(options: MinimiseOptions) -> int:
     wanted = _wanted(recorded)
     with session() as opened:
         results = results_folder(rootdir, options.results)
-        bench = open_bench(opened, recorded, what, "minimise", results=results, rootdir=rootdir)
-        notes += differences(recorded, bench.device, host_environment(rootdir))
-        print(heading(recorded, bench.device.header_lines, notes, 1).rpartition("\n")[0], flush=True)
-        case = Case.recorded(recorded, what)
+        repetition = open_repetition(opened, recorded, what, "minimise", results=results, rootdir=rootdir)
+        notes += differences(recorded, repetition.device, host_environment(rootdir))
+        print(heading(recorded, repetition.device.header_lines, notes, 1).rpartition("\n")[0], flush=True)
+        case = Configuration.recorded(recorded, what)
         until = started + SEARCH_SHARE * options.seconds
-        search = Search(bench, wanted, case, until, _tell, options.share)
+        search = Search(repetition, wanted, case, until, _tell, options.share)
         with opened.until_interrupted(), runnable(recorded):
-            opened.status = _minimise(search, bench, started + options.seconds, options)
+            opened.status = _minimise(search, repetition, started + options.seconds, options)
         if opened.interrupted and search.trials:
             print(report.table(search.trials))
         assert opened.status is not None
@@ -73,7 +73,7 @@ def _wanted(recorded: Recorded) -> Kind:
     return wanted
 
 
-def _minimise(search: Search, bench: Bench, until: float, options: MinimiseOptions) -> int:
+def _minimise(search: Search, repetition: Repetition, until: float, options: MinimiseOptions) -> int:
     parent = search.measure_parent()
     if not parent.failures:
         print(f"0 of {parent.n} attempts failed as recorded ({search.wanted}): nothing to make smaller")
@@ -82,25 +82,25 @@ def _minimise(search: Search, bench: Bench, until: float, options: MinimiseOptio
     search.run()
     print(report.table(search.trials))
     print(report.rules(search))
-    print(report.smallest(search, bench))
+    print(report.smallest(search, repetition))
     if text := report.others(search):
         print(text)
-    path = options.output or bench.folder / f"minimised_{bench.what.cls.__name__}.py"
-    shown_to_fail = _write_script(search, bench, until, options.script_runs, path)
-    print(f"records: {bench.folder}")
+    path = options.output or repetition.folder / f"minimised_{repetition.what.cls.__name__}.py"
+    shown_to_fail = _write_script(search, repetition, until, options.script_runs, path)
+    print(f"records: {repetition.folder}")
     return 0 if shown_to_fail else 1
 
 
-def _write_script(search: Search, bench: Bench, until: float, runs: int, path: Path) -> bool:
+def _write_script(search: Search, repetition: Repetition, until: float, runs: int, path: Path) -> bool:
     """Write the script of the smallest configuration whose script fails often enough by itself."""
     best: tuple[Trial, ScriptRate] | None = None
     deadline_s = DEADLINE_S
     if search.wanted.verdict == Verdict.HANG:  # each run that fails costs all of it
-        deadline_s = min(DEADLINE_S, max(HANG_S_MIN, math.ceil(bench.pace_deadline_s())))
+        deadline_s = min(DEADLINE_S, max(HANG_S_MIN, math.ceil(repetition.pace_deadline_s())))
     for trial in _retreat(search.kept):
         if best is not None and time.monotonic() >= until:
             break
-        subject = subject_of(bench.recorded, bench.what, trial.case, bench.device)
+        subject = subject_of(repetition.recorded, repetition.what, trial.case, repetition.device)
         text = script(subject, deadline_s=deadline_s)
         measured = measure(text, search.wanted.verdict, search.rates, until, say, runs)
         if best is None or measured.decision or _rate(measured) > _rate(best[1]):
@@ -110,8 +110,8 @@ def _write_script(search: Search, bench: Bench, until: float, runs: int, path: P
         say(f"the script of '{trial.text}' does not fail often enough by itself: back to a larger one")
     assert best is not None, "the recorded configuration is always kept"
     trial, measured = best
-    lines = report.heading(trial.case, bench, measured, search.parent)
-    subject = subject_of(bench.recorded, bench.what, trial.case, bench.device)
+    lines = report.heading(trial.case, repetition, measured, search.parent)
+    subject = subject_of(repetition.recorded, repetition.what, trial.case, repetition.device)
     path.write_text(script(subject, lines, deadline_s))
     print(f"script: {path}")
     print(report.script_sentence(measured, search.parent, search.wanted.verdict))

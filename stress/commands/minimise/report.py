@@ -11,8 +11,8 @@ from stress.commands.minimise.search import Trial
 from stress.commands.minimise.sequential import ALPHA
 from stress.commands.minimise.sequential import BETA
 from stress.commands.replay.find import shown
-from stress.commands.replay.repetition import Bench
-from stress.commands.replay.repetition import Case
+from stress.commands.replay.repetition import Configuration
+from stress.commands.replay.repetition import Repetition
 from stress.commands.replay.report import rate_sentence
 from stress.model import stats
 from stress.model.verdict import Verdict
@@ -51,10 +51,10 @@ def rules(search: Search) -> str:
     )
 
 
-def smallest(search: Search, bench: Bench) -> str:
+def smallest(search: Search, repetition: Repetition) -> str:
     """Return the smallest configuration in words."""
     last = search.kept[-1]
-    return f"smallest that still fails: {described(bench.what, last.case, bench.device.name)}"
+    return f"smallest that still fails: {described(repetition.what, last.case, repetition.device.name)}"
 
 
 def others(search: Search) -> str:
@@ -73,16 +73,18 @@ def script_sentence(measured: ScriptRate, parent: Trial, wanted: str) -> str:
     return f"{sentence}; recorded configuration: {parent.failures} of {parent.n}{told}"
 
 
-def heading(case: Case, bench: Bench, measured: ScriptRate | None, parent: Trial) -> list[str]:
+def heading(
+    case: Configuration, repetition: Repetition, measured: ScriptRate | None, parent: Trial
+) -> list[str]:
     """Return lines for the script's docstring: what it is, on what it was seen, and how often."""
-    recorded = bench.recorded
+    recorded = repetition.recorded
     where = (
         "the simulated device of mps-stress, which is not Metal" if recorded.simulated else recorded.device
     )
     lines = [f"Made smaller by mps-stress from attempt {recorded.name} ({recorded.item}), which ended as:"]
     if recorded.end is not None:
         lines.append(f"    {shown(recorded.end['headline'], 160)}")
-    lines.append(f"Seen on {where}, {bench.device.torch_text}.")
+    lines.append(f"Seen on {where}, {repetition.device.torch_text}.")
     if measured is not None and measured.n:
         lines.append(f"{rate_sentence(measured.failures, measured.n, 'By itself this file fails')}.")
     return lines

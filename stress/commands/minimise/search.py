@@ -16,8 +16,8 @@ from stress.commands.minimise.sequential import SequentialTest
 from stress.commands.minimise.sequential import estimate
 from stress.commands.replay.failure_kind import Kind
 from stress.commands.replay.find import shown
-from stress.commands.replay.repetition import Bench
-from stress.commands.replay.repetition import Case
+from stress.commands.replay.repetition import Configuration
+from stress.commands.replay.repetition import Repetition
 from stress.model import seeds
 from stress.model.errors import BrokenScenario
 
@@ -36,7 +36,7 @@ class Trial:
     """What one configuration came to."""
 
     text: str
-    case: Case
+    case: Configuration
     failures: int
     n: int
     kept: bool
@@ -48,9 +48,9 @@ class Trial:
 class Search:
     """One search. `wanted` is the failure that has to come again; any other one does not count as it."""
 
-    bench: Bench
+    repetition: Repetition
     wanted: Kind
-    case: Case
+    case: Configuration
     until: float
     """On the monotonic clock."""
     tell: Callable[[Trial], None]
@@ -91,7 +91,7 @@ class Search:
         before = -1
         while len(self.kept) != before and time.monotonic() < self.until:
             before = len(self.kept)
-            axes = Axes(self.bench.what, self.kept[-1].case, self.bench.device.name, self._try)
+            axes = Axes(self.repetition.what, self.kept[-1].case, self.repetition.device.name, self._try)
             axes.walk()
 
     def _try(self, candidate: Candidate) -> bool:
@@ -115,16 +115,16 @@ class Search:
             candidate.text, candidate.case, test.failures, test.n, kept=test.decision is True, why=undecided
         )
 
-    def _fails(self, case: Case) -> bool:
+    def _fails(self, case: Configuration) -> bool:
         """Run one attempt; return whether it failed in the way that is looked for."""
         self._count += 1
-        lots = seeds.derive(self.bench.recorded.seed, "minimise", self._count)
-        text = described(self.bench.what, case, self.bench.device.name)
-        done = self.bench.attempt(
+        lots = seeds.derive(self.repetition.recorded.seed, "minimise", self._count)
+        text = described(self.repetition.what, case, self.repetition.device.name)
+        done = self.repetition.attempt(
             case,
             lots,
-            item=f"{ITEM_PREFIX}{self.bench.what.nodeid}: {text}",
-            deadline_s=self.bench.pace_deadline_s(),
+            item=f"{ITEM_PREFIX}{self.repetition.what.nodeid}: {text}",
+            deadline_s=self.repetition.pace_deadline_s(),
         )
         if done.kind != self.wanted and done.kind.verdict != "pass":
             self.others[str(done.kind)] = self.others.get(str(done.kind), 0) + 1

@@ -12,7 +12,7 @@ from stress.commands.power.allocation import Entry
 from stress.commands.power.allocation import dump
 from stress.commands.power.allocation import load
 from stress.commands.power.allocation import with_threads
-from stress.commands.power.entry_runner import Bench
+from stress.commands.power.entry_runner import EntryRunner
 from stress.commands.power.entry_runner import Simulator
 from stress.commands.power.measurement import Measured
 from stress.commands.power.measurement import Measurement
@@ -33,9 +33,9 @@ from stress.device.sim.settings import SimSettings
 def run(options: PowerOptions) -> int:
     """Measure and print; Ctrl-C ends it early, with what there is."""
     with session() as opened:
-        bench, measured = open_bench(opened, options, entries_of(options))
+        runner, measured = open_runner(opened, options, entries_of(options))
         shares = Shares(options.seconds, weight_of(options))
-        status = conduct(opened, Measurement(options, bench, shares, measured))
+        status = conduct(opened, Measurement(options, runner, shares, measured))
     print(json_text(measured) if options.json else text(measured))
     return status
 
@@ -46,7 +46,9 @@ def entries_of(options: PowerOptions) -> tuple[Entry, ...]:
     return entries if options.threads is None else with_threads(entries, options.threads)
 
 
-def open_bench(opened: Session, options: PowerOptions, entries: Iterable[Entry]) -> tuple[Bench, Measured]:
+def open_runner(
+    opened: Session, options: PowerOptions, entries: Iterable[Entry]
+) -> tuple[EntryRunner, Measured]:
     """Open the device and the records; return what runs the entries, and the place for what comes of them."""
     started = time.monotonic()
     runnables = [resolve(one) for one in entries]
@@ -80,7 +82,7 @@ def open_bench(opened: Session, options: PowerOptions, entries: Iterable[Entry])
         if len(found) < len(runnables)
     ]
     simulator = Simulator(str(build.library), build.key)
-    return Bench(supervisor.run, writer, simulator, options.seed), measured
+    return EntryRunner(supervisor.run, writer, simulator, options.seed), measured
 
 
 def conduct(opened: Session, measurement: Measurement) -> int:

@@ -2,45 +2,37 @@
 
 from __future__ import annotations
 
-import os
-import statistics
-import sys
 import time
 from collections import defaultdict
-from collections import deque
 from collections.abc import Callable
 from collections.abc import Mapping
 from dataclasses import dataclass
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stress.child import perturb
 from stress.commands.power.allocation import ROTATE
 from stress.commands.power.outcome import Kind
 from stress.commands.power.outcome import Outcome
 from stress.commands.power.outcome import classify
 from stress.commands.power.runnable import Runnable
 from stress.commands.power.subject import Subject
-from stress.isolate.attempt_runner import AttemptRunner
-from stress.isolate.attempt_runner import remove_references
+from stress.isolate.case_runner import CaseRunner
+from stress.isolate.case_runner import CaseSpec
+from stress.isolate.case_runner import References
+from stress.isolate.case_runner import Rotation
+from stress.isolate.case_runner import recorder
+from stress.isolate.pace import DEADLINE_S_MIN
+from stress.isolate.pace import STALL_S
+from stress.isolate.pace import Pace
 from stress.isolate.supervisor import ChildRun
 from stress.model import seeds
-from stress.model.spec import READBACKS
 from stress.model.spec import ChildSpec
 from stress.model.spec import SimSpec
 from stress.record import RecordWriter
 
-DEADLINE_S_MIN = 5.0
-DEADLINE_FACTOR = 20.0
-"""The deadline of an attempt, in medians of that entry's clean attempts: a busy machine must not look like a hang."""
-STALL_S = 1.2
-"""Every thread asleep for so long is a deadlock: no scenario of the
-allocation sleeps, yields end in 20 ms, and the framework itself waits 1 s for a thread that a step left behind."""
 PROCESS_DEADLINE_S_MIN = 30.0
 """A process scenario starts an interpreter and imports torch, which a busy machine takes its time for."""
 REFERENCE_DEADLINE_S = 60.0
-_PACE_ATTEMPTS = 21
 
 
 @dataclass(frozen=True)
@@ -65,16 +57,7 @@ class Attempted:
     end: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Reference:
-    """What a crew is compared with; without a path it cannot be, and `problem` says why."""
-
-    path: str
-    seconds: float
-    problem: str = ""
-
-
-class Bench:
+class EntryRunner:
     """One place to run everything on; nothing here knows about rates."""
 
     def __init__(
@@ -84,95 +67,68 @@ class Bench:
         simulator: Simulator | None,
         seed: int,
     ) -> None:
-        self._writer, self._simulator, self._seed = writer, simulator, seed
-        self._runner = AttemptRunner(run_child, writer.write)
+        self._simulator, self._seed = simulator, seed
+        self._runner = CaseRunner(run_child, writer, recorder(writer, simulated=True))
         self._numbers: dict[str, int] = defaultdict(int)
-        self._pace_s: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_PACE_ATTEMPTS))
+        self._paces: dict[str, Pace] = {}
 
     @property
     def device(self) -> str:
         return "sim" if self._simulator is not None else "cpu"
 
-    def attempt(self, subject: Subject, what: Runnable, reference: Reference | None) -> Attempted:
+    def attempt(self, subject: Subject, what: Runnable, references: References | None) -> Attempted:
         """Run one attempt of an entry with the subject armed."""
-        item = self._item(subject, what)
-        number = self._numbers[item]
-        self._numbers[item] += 1
-        spec = self._spec("process" if what.is_process else "crew", subject, what, number)
-        spec = replace(
-            spec,
-            references=(reference.path,) if reference is not None else (),
-            perturb_mode=_perturb_mode(what, number),
-            readback=_readback(what, number),
-            deadline_s=self.deadline_s(what),
-            stall_s=STALL_S,
+        case = self._case(subject, what)
+        number = self._numbers[case.item]
+        self._numbers[case.item] += 1
+        clock = time.monotonic()
+        _, _, end = self._runner.attempt(
+            case, number, references or References(), lots=self._lots(subject, number)
         )
-        _, end, seconds = self._run(spec, subject, what, item, "crew", number)
+        seconds = time.monotonic() - clock
         outcome = classify(subject.fault, end, what.acceptable)
         if outcome.kind == Kind.CLEAN:
-            self._pace_s[what.name].append(seconds)
+            self._pace(what).add(seconds)
         return Attempted(outcome, seconds, strikes_of(end, subject), end)
 
-    def deadline_s(self, what: Runnable) -> float:
-        """Return how long an attempt may take: hangs cost it, so it follows what the entry really takes."""
-        pace_s = self._pace_s[what.name]
-        median_s = max(what.entry.seconds, statistics.median(pace_s) if pace_s else 0.0)
-        least_s = PROCESS_DEADLINE_S_MIN if what.is_process else DEADLINE_S_MIN
-        return max(least_s, DEADLINE_FACTOR * median_s)
+    def references(self, subject: Subject, what: Runnable) -> References:
+        """Make what an entry's crews are compared with, in a child of its own, with the subject armed."""
+        return self._runner.references(self._case(subject, what), lots=self._lots(subject, 0))
 
-    def reference(self, subject: Subject, what: Runnable) -> Reference:
-        """Make the reference of an entry in a child of its own, with the subject armed."""
-        item = self._item(subject, what)
-        spec = replace(self._spec("reference", subject, what, 0), deadline_s=REFERENCE_DEADLINE_S)
-        run, end, seconds = self._run(spec, subject, what, item, "reference", 0)
-        outcome = classify(None, end, {})
-        problem = "" if outcome.kind == Kind.CLEAN else f"no reference: {end['verdict']}: {end['headline']}"
-        return Reference(str(run.spec.file("reference")), seconds, problem)
+    def _pace(self, what: Runnable) -> Pace:
+        """Return the pace of an entry: hangs cost the deadline, so it follows what the entry really takes."""
+        if what.name not in self._paces:
+            least_s = PROCESS_DEADLINE_S_MIN if what.is_process else DEADLINE_S_MIN
+            self._paces[what.name] = Pace(least_s=least_s, expected_s=what.entry.seconds)
+        return self._paces[what.name]
 
-    def drop(self, reference: Reference) -> None:
-        remove_references([reference.path])
+    def _lots(self, subject: Subject, number: int) -> int:
+        return seeds.derive(self._seed, subject.label, number)
 
-    def _item(self, subject: Subject, what: Runnable) -> str:
-        return f"power::{subject.label}::{what.name}"
-
-    def _spec(self, kind: str, subject: Subject, what: Runnable, number: int) -> ChildSpec:
+    def _case(self, subject: Subject, what: Runnable) -> CaseSpec:
         entry = what.entry
-        return ChildSpec(
-            kind=kind,
-            folder=str(self._writer.folder.path),
-            name=self._writer.side_stem(),
-            device=self.device,
-            scenario=what.ref,
-            threads=entry.threads,
-            iterations=entry.iterations,
-            # Inputs are those of the entry, so that twins can share references; lots and delays are the attempt's.
-            seed=seeds.derive(self._seed, what.name),
-            attempt=seeds.derive(self._seed, subject.label, number),
-            perturb_level=entry.level,
-            sys_path=tuple(sys.path),
-            cwd=os.getcwd(),
-            sim=self._simulator.spec(subject) if self._simulator is not None else None,
+        command = _command(subject, what, self._seed)
+        return CaseSpec(
+            item=f"power::{subject.label}::{what.name}",
+            child=ChildSpec(
+                "process" if what.is_process else "crew",
+                device=self.device,
+                scenario=what.ref,
+                threads=entry.threads,
+                iterations=entry.iterations,
+                # Inputs are those of the entry, so that twins can share references; lots and delays are the attempt's.
+                seed=seeds.derive(self._seed, what.name),
+                deadline_s=self._pace(what).deadline_s,
+                stall_s=STALL_S,
+                sim=self._simulator.spec(subject) if self._simulator is not None else None,
+            ),
+            rotation=_rotation(what),
+            reference_deadline_s=REFERENCE_DEADLINE_S,
+            command=lambda _: command,
+            start={"params": dict(entry.params), "iterations": what.iterations},
+            names={"entry": what.name, **subject.record_fields()},
+            workers=what.workers,
         )
-
-    def _run(
-        self, spec: ChildSpec, subject: Subject, what: Runnable, item: str, role: str, number: int
-    ) -> tuple[ChildRun, dict[str, Any], float]:
-        identity = {"item": item, "role": role, "attempt": number, "entry": what.name, "simulated": True}
-        identity |= subject.record_fields()
-        start = {
-            "scenario": what.ref.qualname,
-            "params": dict(what.entry.params),
-            "threads": what.entry.threads,
-            "iterations": what.iterations,
-            "seed": spec.seed,
-            "command": _command(subject, what, self._seed),
-            "perturb": spec.perturb_mode,
-            "readback": spec.readback,
-        }
-        clock = time.monotonic()
-        workers = what.workers if spec.kind == "crew" else 0
-        _, run, end = self._runner.run(spec, workers, identity, start)
-        return run, end, time.monotonic() - clock
 
 
 def strikes_of(end: Mapping[str, Any], subject: Subject) -> int | None:
@@ -182,16 +138,14 @@ def strikes_of(end: Mapping[str, Any], subject: Subject) -> int | None:
     return int(end["strikes"].get(subject.fault.name, 0))
 
 
-def _perturb_mode(what: Runnable, number: int) -> str:
+def _rotation(what: Runnable) -> Rotation:
     entry = what.entry
-    if what.is_process:
-        return "none"
-    return perturb.mode_for(number, entry.level) if entry.perturb == ROTATE else entry.perturb
-
-
-def _readback(what: Runnable, number: int) -> str:
-    readback = what.entry.readback
-    return READBACKS[number % len(READBACKS)] if readback == ROTATE else readback
+    mode = "" if entry.perturb == ROTATE else entry.perturb
+    return Rotation(
+        entry.level,
+        mode="none" if what.is_process else mode,
+        readback="" if entry.readback == ROTATE else entry.readback,
+    )
 
 
 def _command(subject: Subject, what: Runnable, seed: int) -> str:

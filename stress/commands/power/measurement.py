@@ -12,8 +12,7 @@ from dataclasses import replace
 
 from stress.commands.power.allocation import blind
 from stress.commands.power.allocation import focused
-from stress.commands.power.entry_runner import Bench
-from stress.commands.power.entry_runner import Reference
+from stress.commands.power.entry_runner import EntryRunner
 from stress.commands.power.estimate import StopRule
 from stress.commands.power.options import PowerOptions
 from stress.commands.power.runnable import Runnable
@@ -24,6 +23,7 @@ from stress.commands.power.watch import TimeIsUp
 from stress.commands.power.watch import Watcher
 from stress.commands.session import say
 from stress.device.sim.zoo import FAULTS
+from stress.isolate.case_runner import References
 
 TWIN_ATTEMPTS = 1000
 """Over all twins of the zoo, at least."""
@@ -63,7 +63,7 @@ class Measurement:
     """Runs everything in order; what it has so far is in `measured`, whatever interrupts it."""
 
     options: PowerOptions
-    bench: Bench
+    runner: EntryRunner
     shares: Shares
     measured: Measured
     _twins_left: float = 0.0
@@ -107,16 +107,16 @@ class Measurement:
                 self._plain_of(design, shared)
 
     @contextlib.contextmanager
-    def shared(self) -> Iterator[dict[str, Reference]]:
+    def shared(self) -> Iterator[dict[str, References]]:
         """Give room for references that serve several subjects, and remove them in the end."""
-        shared: dict[str, Reference] = {}
+        shared: dict[str, References] = {}
         try:
             yield shared
         finally:
-            for reference in shared.values():
-                self.bench.drop(reference)
+            for references in shared.values():
+                references.remove()
 
-    def _twins_of(self, design: str, probability: float, shared: dict[str, Reference]) -> None:
+    def _twins_of(self, design: str, probability: float, shared: dict[str, References]) -> None:
         subjects = [
             Subject(design, fault, twin=True, probability=probability)
             for fault in self.options.faults
@@ -132,7 +132,7 @@ class Measurement:
         attempts = sum(self.measured.tallies[one.label].total.counted for one in subjects)
         say(f"{self.left()} twins of design {design}: {attempts} attempts")
 
-    def _plain_of(self, design: str, shared: dict[str, Reference]) -> None:
+    def _plain_of(self, design: str, shared: dict[str, References]) -> None:
         """Run every entry once without any fault, within a share: there are more entries than a short run has time for."""
         plain = Subject(design)
         self._plain_left -= WEIGHTS["plain"]
@@ -142,7 +142,7 @@ class Measurement:
 
     def watcher(self, subject: Subject, share_s: float = math.inf) -> Watcher:
         entries = self.entries(subject)
-        return Watcher(self.bench, entries, self.options.seed, self.until(share_s), self.measured.tallies)
+        return Watcher(self.runner, entries, self.options.seed, self.until(share_s), self.measured.tallies)
 
     def entries(self, subject: Subject) -> tuple[Runnable, ...]:
         """Return what to attempt, with the shares that hold for this subject; a twin runs what its fault runs."""

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from stress.commands.power.allocation import Turns
 from stress.commands.power.entry_runner import Attempted
-from stress.commands.power.entry_runner import Bench
-from stress.commands.power.entry_runner import Reference
+from stress.commands.power.entry_runner import EntryRunner
 from stress.commands.power.estimate import StopRule
 from stress.commands.power.outcome import Kind
 from stress.commands.power.runnable import Runnable
@@ -17,6 +16,7 @@ from stress.commands.power.subject import Subject
 from stress.commands.power.tally import Alarm
 from stress.commands.power.tally import Count
 from stress.commands.power.tally import Tally
+from stress.isolate.case_runner import References
 from stress.model import seeds
 
 TimeIsUp = Callable[[], bool]
@@ -24,9 +24,9 @@ TimeIsUp = Callable[[], bool]
 
 @dataclass
 class Watcher:
-    """Watches subjects on one bench with one allocation."""
+    """Watches subjects on one runner with one allocation."""
 
-    bench: Bench
+    runner: EntryRunner
     entries: Sequence[Runnable]
     seed: int
     time_is_up: TimeIsUp
@@ -43,7 +43,7 @@ class Watcher:
             one.tally.ended_by_kill = one.tally.total.kills >= rule.kills
         return one.tally
 
-    def repeat(self, subject: Subject, attempts: int, shared: dict[str, Reference]) -> Tally:
+    def repeat(self, subject: Subject, attempts: int, shared: dict[str, References]) -> Tally:
         """Make a number of attempts that must all be clean.
 
         `shared` are references made without a fault, which serve everything on one design.
@@ -60,11 +60,11 @@ class Watch:
     """One subject being watched: its turns, its references, its tally."""
 
     def __init__(
-        self, watcher: Watcher, subject: Subject, shared: dict[str, Reference] | None = None
+        self, watcher: Watcher, subject: Subject, shared: dict[str, References] | None = None
     ) -> None:
-        self._bench, self._entries = watcher.bench, watcher.entries
+        self._runner, self._entries = watcher.runner, watcher.entries
         self._own = shared is None
-        self._references: dict[str, Reference] = {} if shared is None else shared
+        self._references: dict[str, References] = {} if shared is None else shared
         self._turns = Turns(
             [one.entry for one in self._entries], seeds.derive(watcher.seed, subject.label, "turns")
         )
@@ -78,8 +78,8 @@ class Watch:
 
     def __exit__(self, *_: object) -> None:
         if self._own:
-            for reference in self._references.values():
-                self._bench.drop(reference)
+            for references in self._references.values():
+                references.remove()
 
     def step(self) -> bool:
         """Attempt the entry whose turn it is; return whether there is one that can run."""
@@ -93,19 +93,19 @@ class Watch:
     def attempt(self, index: int) -> bool:
         """Attempt one entry, after its reference when it is the first time; return whether it can run."""
         what, tally = self._entries[index], self.tally
-        reference = None if what.is_process else self._reference(what)
-        if reference is not None and reference.problem:
-            tally.note(f"{what.name}: {reference.problem}")
+        references = None if what.is_process else self._references_of(what)
+        if references is not None and not references.is_usable:
+            tally.note(f"{what.name}: {references.problem}")
             return False
-        done = self._bench.attempt(tally.subject, what, reference)
+        done = self._runner.attempt(tally.subject, what, references)
         tally.entries.setdefault(what.name, Count()).add(done.outcome, done.seconds, done.strikes)
         self._note(what, done)
         return True
 
-    def _reference(self, what: Runnable) -> Reference:
+    def _references_of(self, what: Runnable) -> References:
         if what.name not in self._references:
             subject = self.tally.subject
-            made = self._bench.reference(subject if self._own else Subject(subject.design), what)
+            made = self._runner.references(subject if self._own else Subject(subject.design), what)
             self._references[what.name] = made
             self.tally.reference_s[what.name] = made.seconds
         return self._references[what.name]

@@ -17,10 +17,10 @@ from stress.commands.replay.find import shown
 from stress.commands.replay.options import ReplayOptions
 from stress.commands.replay.recorded import Recorded
 from stress.commands.replay.recorded import read
-from stress.commands.replay.repetition import Attempted
-from stress.commands.replay.repetition import Bench
-from stress.commands.replay.repetition import Case
-from stress.commands.replay.repetition import open_bench
+from stress.commands.replay.repetition import Configuration
+from stress.commands.replay.repetition import Repeated
+from stress.commands.replay.repetition import Repetition
+from stress.commands.replay.repetition import open_repetition
 from stress.commands.replay.resolve import Resolved
 from stress.commands.replay.resolve import resolve_item
 from stress.commands.session import session
@@ -59,15 +59,15 @@ def run(options: ReplayOptions) -> int:
     rootdir = options.rootdir
     recorded, what, notes = prepare(options.attempt, rootdir, options.results)
     folder = results_folder(rootdir, options.results)
-    done: list[Attempted] = []
+    done: list[Repeated] = []
     with session() as opened:
-        bench = open_bench(opened, recorded, what, "replay", results=folder, rootdir=rootdir)
-        notes += differences(recorded, bench.device, host_environment(rootdir))
-        print(report.heading(recorded, bench.device.header_lines, notes, options.attempts), flush=True)
+        repetition = open_repetition(opened, recorded, what, "replay", results=folder, rootdir=rootdir)
+        notes += differences(recorded, repetition.device, host_environment(rootdir))
+        print(report.heading(recorded, repetition.device.header_lines, notes, options.attempts), flush=True)
         with opened.until_interrupted(), runnable(recorded):
-            _repeat(bench, options.attempts, done)
+            _repeat(repetition, options.attempts, done)
         print(report.result(recorded, done))
-        print(f"records: {bench.folder}")
+        print(f"records: {repetition.folder}")
         if opened.status is None:
             wanted = Kind.of(recorded.end) if recorded.end is not None else None
             again = [one.kind == wanted if wanted is not None else one.kind.is_failure for one in done]
@@ -75,9 +75,10 @@ def run(options: ReplayOptions) -> int:
         return opened.status
 
 
-def _repeat(bench: Bench, attempts: int, done: list[Attempted]) -> None:
-    case = Case.recorded(bench.recorded, bench.what)
+def _repeat(repetition: Repetition, attempts: int, done: list[Repeated]) -> None:
+    case = Configuration.recorded(repetition.recorded, repetition.what)
     # One by one into the list: an interrupt keeps what is there.
     done.extend(
-        bench.attempt(case, bench.recorded.attempt, item=bench.recorded.item) for _ in range(attempts)
+        repetition.attempt(case, repetition.recorded.attempt, item=repetition.recorded.item)
+        for _ in range(attempts)
     )

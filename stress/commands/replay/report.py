@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from stress.commands.replay.failure_kind import Kind
 from stress.commands.replay.find import shown
 from stress.commands.replay.recorded import Recorded
-from stress.commands.replay.repetition import Attempted
+from stress.commands.replay.repetition import Repeated
 from stress.model import stats
 from stress.model.verdict import Verdict
 
@@ -37,7 +37,7 @@ def _recorded_end(recorded: Recorded) -> str:
     return f"{shown(Kind.of(recorded.end), 100)}{': ' if headline else ''}{headline}"
 
 
-def result(recorded: Recorded, attempts: Sequence[Attempted]) -> str:
+def result(recorded: Recorded, attempts: Sequence[Repeated]) -> str:
     """Return how often it failed, how, and how faithful the repetition was."""
     counted = [one for one in attempts if Verdict(one.end["verdict"]).enters_rate]
     failed = sum(one.kind.is_failure for one in counted)
@@ -65,7 +65,7 @@ def rate_sentence(failed: int, n: int, verb: str) -> str:
     )
 
 
-def _names(attempts: Sequence[Attempted], kind: Kind) -> str:
+def _names(attempts: Sequence[Repeated], kind: Kind) -> str:
     """Return how wrong values were wrong: it differs from attempt to attempt."""
     if kind.verdict != Verdict.MISMATCH:
         return ""
@@ -77,7 +77,7 @@ def _names(attempts: Sequence[Attempted], kind: Kind) -> str:
     return f" ({', '.join(f'{name} {count}' for name, count in names.most_common())})" if names else ""
 
 
-def fidelity(recorded: Recorded, attempts: Sequence[Attempted]) -> list[str]:
+def fidelity(recorded: Recorded, attempts: Sequence[Repeated]) -> list[str]:
     """Return what the repetitions had in common with the record, as far as it was measured."""
     if recorded.sim is None or recorded.sim.schedule == "free":
         return [

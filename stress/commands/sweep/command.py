@@ -15,9 +15,9 @@ from stress.commands import CommandError
 from stress.commands.session import say
 from stress.commands.session import session
 from stress.commands.sweep import op_db
-from stress.commands.sweep.case_runner import Bench
-from stress.commands.sweep.case_runner import Case
-from stress.commands.sweep.case_runner import Result
+from stress.commands.sweep.operator_runner import OperatorCase
+from stress.commands.sweep.operator_runner import OperatorResult
+from stress.commands.sweep.operator_runner import OperatorRunner
 from stress.commands.sweep.options import SweepOptions
 from stress.commands.sweep.report import Swept
 from stress.commands.sweep.report import json_text
@@ -38,10 +38,10 @@ def run(options: SweepOptions) -> int:
         writer = opened.open_records(
             "sweep", options.results, seed=options.seed, settings=options.to_data(), device=device
         )
-        results: list[Result] = []
+        results: list[OperatorResult] = []
         with opened.until_interrupted():
-            bench = Bench(supervisor.run, writer, device, options)
-            _run_cases(options, planned, bench, results, opened.verdicts)
+            runner = OperatorRunner(supervisor.run, writer, device, options)
+            _run_cases(options, planned, runner, results, opened.verdicts)
             bad = any(one.word not in ("ok", "refused") for one in results)
             opened.status = int(bad or not any(one.word == "ok" for one in results))
     swept = _swept(options, planned, results, writer, device)
@@ -68,12 +68,12 @@ def _chosen(options: SweepOptions) -> list[object]:
     return [known[name] for name in dict.fromkeys(names)]
 
 
-def cases(options: SweepOptions, chosen: list[object], device_type: str) -> list[Case]:
+def cases(options: SweepOptions, chosen: list[object], device_type: str) -> list[OperatorCase]:
     """Return what to run: dtype by dtype, operators in an order that follows from the seed."""
     found = []
     for dtype in options.dtypes:
         own = [
-            Case(op_db.full_name(op), dtype)
+            OperatorCase(op_db.full_name(op), dtype)
             for op in chosen
             if getattr(torch, dtype) in op.supported_dtypes(device_type)  # type: ignore[attr-defined]
         ]
@@ -83,7 +83,11 @@ def cases(options: SweepOptions, chosen: list[object], device_type: str) -> list
 
 
 def _run_cases(
-    options: SweepOptions, planned: list[Case], bench: Bench, results: list[Result], verdicts: Counter[str]
+    options: SweepOptions,
+    planned: list[OperatorCase],
+    runner: OperatorRunner,
+    results: list[OperatorResult],
+    verdicts: Counter[str],
 ) -> None:
     started = told_s = time.monotonic()
     for case in planned:
@@ -93,7 +97,7 @@ def _run_cases(
         if now - told_s > _SAY_EVERY_S:
             told_s = now
             say(f"[{options.seconds - (now - started):5.0f} s left] {len(results)} of {len(planned)} cases")
-        result = bench.run(case)
+        result = runner.run(case)
         results.append(result)
         verdicts[str(result.verdict)] += 1
         if result.word not in ("ok", "refused"):
@@ -102,8 +106,8 @@ def _run_cases(
 
 def _swept(
     options: SweepOptions,
-    planned: list[Case],
-    results: list[Result],
+    planned: list[OperatorCase],
+    results: list[OperatorResult],
     writer: RecordWriter,
     device: DeviceInfo,
 ) -> Swept:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from rich.table import Table
 from rich.text import Text
 
-from stress.commands.sweep.case_runner import Result
+from stress.commands.sweep.operator_runner import OperatorResult
 from stress.model import stats
 from stress.model.text import one_line
 from stress.plugin.terminal.render import render
@@ -24,7 +24,7 @@ _WIDTH_MIN = 110
 class Swept:
     """What ran, and what did not."""
 
-    results: Sequence[Result]
+    results: Sequence[OperatorResult]
     planned: int
     not_compared: Mapping[str, str]
     """Operator -> why its values are not compared."""
@@ -35,11 +35,11 @@ class Swept:
     folder: str
 
     @property
-    def failed(self) -> list[Result]:
+    def failed(self) -> list[OperatorResult]:
         return [one for one in self.results if one.verdict.is_failure]
 
     @property
-    def unclear(self) -> list[Result]:
+    def unclear(self) -> list[OperatorResult]:
         """Return what is neither right, nor wrong, nor refused."""
         return [
             one for one in self.results if one.word not in ("ok", "refused") and not one.verdict.is_failure
@@ -60,7 +60,7 @@ def _table(swept: Swept, *, width: int, color: bool) -> str:
     table.add_column("samples", justify="right", no_wrap=True)
     for name in ("ok", "refused alone, too", "failed"):
         table.add_column(name, overflow="fold")
-    by_op: dict[str, list[Result]] = {}
+    by_op: dict[str, list[OperatorResult]] = {}
     for one in swept.results:
         by_op.setdefault(one.case.op, []).append(one)
     for op, results in sorted(by_op.items()):
@@ -77,7 +77,7 @@ def _table(swept: Swept, *, width: int, color: bool) -> str:
     return render(table, width, color=color)
 
 
-def _details(one: Result) -> list[str]:
+def _details(one: OperatorResult) -> list[str]:
     rate = f" in {one.failures} of {one.counted} attempts" if one.failures else ""
     lines = [f"{one.word}{rate}: {one.case.op} {one.case.dtype}: {one_line(one.headline)}"]
     if one.controls:

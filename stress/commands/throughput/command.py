@@ -25,8 +25,8 @@ from stress.commands.throughput.options import ThroughputOptions
 from stress.commands.throughput.report import Setting
 from stress.commands.throughput.report import json_text
 from stress.commands.throughput.report import text
-from stress.commands.throughput.window_runner import Bench
 from stress.commands.throughput.window_runner import Build
+from stress.commands.throughput.window_runner import WindowRunner
 
 _ASK_VERSION_S_MAX = 60.0
 _PYTHON_MIN = (3, 11)
@@ -48,10 +48,10 @@ def run(options: ThroughputOptions) -> int:
         measured = Measured.of(
             cells(options.workloads, options.ways, options.counts, against=other is not None)
         )
-        benches = {name: Bench(build, writer, options) for name, build in builds.items()}
-        for bench in benches.values():
-            opened.callback(bench.close)
-        measure(measured, benches, seconds=options.seconds, seed=options.seed, say=say)
+        runners = {name: WindowRunner(build, writer, options) for name, build in builds.items()}
+        for runner in runners.values():
+            opened.callback(runner.close)
+        measure(measured, runners, seconds=options.seconds, seed=options.seed, say=say)
         opened.status = EXIT_INTERRUPTED if measured.interrupted else int(bool(measured.void))
     setting = _setting(builds, str(writer.folder.path))
     columns = shutil.get_terminal_size().columns

@@ -12,8 +12,8 @@ from dataclasses import field
 from typing import Any
 
 from stress.commands.throughput.catalogue import Cell
-from stress.commands.throughput.window_runner import Bench
 from stress.commands.throughput.window_runner import Outcome
+from stress.commands.throughput.window_runner import WindowRunner
 from stress.model import seeds
 
 FAILURES_MAX = 2
@@ -58,7 +58,7 @@ class Measured:
 
 def measure(
     measured: Measured,
-    benches: Mapping[str, Bench],
+    runners: Mapping[str, WindowRunner],
     *,
     seconds: float,
     seed: int,
@@ -66,10 +66,10 @@ def measure(
 ) -> None:
     """Fill `measured`; Ctrl-C ends it early, with what there is. Raise `IsolationError` where nothing can run."""
     try:
-        _references(measured, benches, say)
+        _references(measured, runners, say)
         started = time.monotonic()
         while any(_runs(data) for data in measured.data.values()):
-            _round(measured, benches, seed, lambda: time.monotonic() - started > seconds)
+            _round(measured, runners, seed, lambda: time.monotonic() - started > seconds)
             left_s = seconds - (time.monotonic() - started)
             say(f"[{max(0.0, left_s):5.0f} s left] round {measured.rounds} done")
             if left_s <= 0:
@@ -82,9 +82,9 @@ def _runs(data: CellData) -> bool:
     return len(data.problems) < FAILURES_MAX
 
 
-def _references(measured: Measured, benches: Mapping[str, Bench], say: Callable[[str], None]) -> None:
+def _references(measured: Measured, runners: Mapping[str, WindowRunner], say: Callable[[str], None]) -> None:
     for build, workload in dict.fromkeys((cell.build, cell.workload) for cell in measured.cells):
-        problem = benches[build].reference(workload)
+        problem = runners[build].reference(workload)
         if problem:
             say(f"{workload} cannot be measured: one request after another is not right: {problem}")
             for cell in measured.cells:
@@ -92,7 +92,9 @@ def _references(measured: Measured, benches: Mapping[str, Bench], say: Callable[
                     measured.data[cell].problems += [f"alone: {problem}"] * FAILURES_MAX
 
 
-def _round(measured: Measured, benches: Mapping[str, Bench], seed: int, is_over: Callable[[], bool]) -> None:
+def _round(
+    measured: Measured, runners: Mapping[str, WindowRunner], seed: int, is_over: Callable[[], bool]
+) -> None:
     """Run one round; all but the first may end early, since comparisons use the rounds that both sides have."""
     cells = [cell for cell in measured.cells if _runs(measured.data[cell])]
     random.Random(seeds.derive(seed, "round", measured.rounds)).shuffle(cells)
@@ -100,7 +102,7 @@ def _round(measured: Measured, benches: Mapping[str, Bench], seed: int, is_over:
     for cell in cells:
         if measured.rounds > 1 and is_over():
             return
-        _take(measured, cell, benches[cell.build].window(cell, measured.rounds - 1))
+        _take(measured, cell, runners[cell.build].window(cell, measured.rounds - 1))
 
 
 def _take(measured: Measured, cell: Cell, outcome: Outcome) -> None:

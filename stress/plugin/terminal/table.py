@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
 from stress.model import stats
 from stress.model.text import count
-from stress.model.verdict import Verdict
+from stress.plugin.terminal.item_row import ItemRow
 from stress.plugin.terminal.render import render
 
 SIMULATED_SENTENCE = (
@@ -25,12 +24,12 @@ _FAILED_WIDTH = 7
 _OTHER_WIDTH = _VERDICT_WIDTH + _FAILED_WIDTH + 4 * 2  # and the padding of all columns
 
 
-def closing_table(rows: Sequence[dict[str, Any]], *, width: int, color: bool) -> str:
+def closing_table(rows: Sequence[ItemRow], *, width: int, color: bool) -> str:
     """Return the table of all items that ran, grouped by file, as text of at most `width` columns."""
     # Into a file or a pipe there is no reason to fold: a log is read with a scroll bar.
     width = max(width, _WIDTH_MIN if color else _WIDTH_MIN_PLAIN)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    names = [row["item"].partition("::") for row in rows]
+    names = [row.item.partition("::") for row in rows]
     longest = max((max(len(path), len(name) + 1) for path, _, name in names), default=0)
     item_width = min(longest, width - _OTHER_WIDTH - _RATE_WIDTH_MIN)
     # All widths are given: with minimum widths, rich folds the text for one width and crops it to another.
@@ -40,38 +39,35 @@ def closing_table(rows: Sequence[dict[str, Any]], *, width: int, color: bool) ->
     table.add_column("rate, 95 %", overflow="fold", width=width - _OTHER_WIDTH - item_width)
     file = ""
     for row in rows:
-        path, _, name = row["item"].partition("::")
+        path, _, name = row.item.partition("::")
         if path != file:
             file = path
             table.add_row(Text(path, style="bold"))
-        failed = f"{row['failures']}/{row['counted']}" if row["counted"] else "-"
-        table.add_row(
-            Text(f" {name}"), Text(row["word"], style=Verdict(row["verdict"]).color), failed, Text(_rate(row))
-        )
+        failed = f"{row.failures}/{row.counted}" if row.counted else "-"
+        table.add_row(Text(f" {name}"), Text(row.word, style=row.verdict.color), failed, Text(_rate(row)))
     return render(table, width, color=color)
 
 
-def _rate(row: dict[str, Any]) -> str:
-    verdict = Verdict(row["verdict"])
-    if row["canary"] and verdict.is_green:
+def _rate(row: ItemRow) -> str:
+    if row.canary and row.verdict.is_green:
         return "planted"
-    if verdict.is_failure or row["failures"]:  # the latter on a green item: what it declares acceptable
-        low, high = stats.wilson(row["failures"], row["counted"])
-        control = f"; one thread {row['control_failures']}/{row['controls']}" if row["controls"] else ""
-        signature = f"; {row['signature']}" if row["signature"] else ""
-        accepted = "; acceptable" if verdict.is_green else ""
+    if row.verdict.is_failure or row.failures:  # the latter on a green item: what it declares acceptable
+        low, high = stats.wilson(row.failures, row.counted)
+        control = f"; one thread {row.control_failures}/{row.controls}" if row.controls else ""
+        signature = f"; {row.signature}" if row.signature else ""
+        accepted = "; acceptable" if row.verdict.is_green else ""
         return f"{100 * low:.1f}-{100 * high:.1f} %{accepted}{control}{signature}"
-    if not verdict.is_green:
-        return str(row["headline"])
-    return f"below {100 * stats.failure_rate_bound(row['counted']):.1f} %" if row["counted"] else "-"
+    if not row.verdict.is_green:
+        return row.headline
+    return f"below {100 * stats.failure_rate_bound(row.counted):.1f} %" if row.counted else "-"
 
 
-def note_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
+def note_lines(rows: Sequence[ItemRow]) -> list[str]:
     """Return one line per kind of note on green items, with how many have it."""
     kinds: Counter[str] = Counter()
     for row in rows:
-        if Verdict(row["verdict"]).is_green and not row["canary"]:
-            kinds.update({_kind_of(note) for note in row["notes"]})
+        if row.verdict.is_green and not row.canary:
+            kinds.update({_kind_of(note) for note in row.notes})
     return [f"note, {count(number, 'item')}: {note}" for note, number in kinds.most_common()]
 
 
@@ -79,28 +75,24 @@ def _kind_of(note: str) -> str:
     return "time budget: fewer attempts than asked for" if note.startswith("time budget") else note
 
 
-def sentences(rows: Sequence[dict[str, Any]]) -> list[str]:
+def sentences(rows: Sequence[ItemRow]) -> list[str]:
     """Return the confidence sentences: one per number of clean attempts, then one over everything."""
-    real = [row for row in rows if not row["canary"]]
-    clean = Counter(
-        row["counted"]
-        for row in real
-        if Verdict(row["verdict"]).is_green and row["counted"] and not row["failures"]
-    )
+    real = [row for row in rows if not row.canary]
+    clean = Counter(row.counted for row in real if row.is_clean)
     lines = [
         f"{stats.confidence_sentence(0, counted)} ({'each of ' if items > 1 else ''}{count(items, 'item')})"
         for counted, items in sorted(clean.items(), reverse=True)
         if items
     ]
-    counted = sum(row["counted"] for row in real)
-    failures = sum(row["failures"] for row in real)
-    canaries = [row for row in rows if row["canary"]]
-    found = sum(Verdict(row["verdict"]).is_green for row in canaries)
+    counted = sum(row.counted for row in real)
+    failures = sum(row.failures for row in real)
+    canaries = [row for row in rows if row.canary]
+    found = sum(row.verdict.is_green for row in canaries)
     # Cases of a native harness share theirs, which are no items.
-    native = {row["canaries"]["runs"]: row["canaries"] for row in rows if "canaries" in row}
+    native = {row.canaries["runs"]: row.canaries for row in rows if row.canaries is not None}
     found += sum(one["found"] for one in native.values())
     planted = len(canaries) + sum(one["planted"] for one in native.values())
-    simulated = [SIMULATED_SENTENCE] if any(row["simulated"] for row in rows) else []
+    simulated = [SIMULATED_SENTENCE] if any(row.simulated for row in rows) else []
     told = f"canaries found: {found} of {planted}" if planted else "no canary ran"
     if len(real) > 1:
         lines.append(

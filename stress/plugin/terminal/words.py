@@ -8,6 +8,7 @@ from typing import Any
 
 from stress.model.verdict import word_of
 from stress.model.verdict import worst
+from stress.plugin.terminal.item_row import ItemRow
 
 if TYPE_CHECKING:
     from stress.plugin.item import ItemResult
@@ -25,27 +26,23 @@ def word_of_item(result: ItemResult) -> str:
     )
 
 
-def report_data(result: ItemResult) -> dict[str, Any]:
-    """Return what travels on the pytest report (also from an xdist worker): plain data only."""
-    return {
-        "word": word_of_item(result),
-        "letter": result.verdict.letter,
-        "verdict": str(result.verdict),
-        "canary": bool(result.spec.scenario.canary),
-        "simulated": result.simulated,
-        "item": result.spec.nodeid,
-        "threads": result.spec.threads,
-        "attempts": len(result.attempts),
-        "counted": result.counted,
-        "failures": result.failures,
-        "controls": len(result.controls),
-        "control_failures": sum(one.judged.verdict.is_failure for one in result.controls),
-        "signature": next((one.signature for one in result.attempts if one.signature), None),
-        "tsan": _tsan(result),
-        "notes": result.notes,
-        "headline": result.headline,
-        "seconds": result.seconds,
-    }
+def row_of(result: ItemResult) -> ItemRow:
+    """Return the item's line in the closing table."""
+    return ItemRow(
+        item=result.item,
+        word=word_of_item(result),
+        verdict=result.verdict,
+        counted=result.counted,
+        failures=result.failures,
+        headline=result.headline,
+        simulated=result.simulated,
+        canary=bool(result.spec.scenario.canary),
+        controls=len(result.controls),
+        control_failures=result.control_failures,
+        signature=next((one.signature for one in result.attempts if one.signature), None),
+        notes=tuple(result.notes),
+        tsan=_tsan(result),
+    )
 
 
 def _tsan(result: ItemResult) -> dict[str, Any] | None:

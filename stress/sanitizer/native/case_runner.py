@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from dataclasses import field
@@ -14,6 +13,7 @@ from typing import Any
 from stress.model import seeds
 from stress.model.spec import HANGS_MAX
 from stress.model.verdict import Verdict
+from stress.record.item_record import item_fields
 from stress.record.writer import serial_of
 from stress.sanitizer.native import controls
 from stress.sanitizer.native.controls import Controls
@@ -130,35 +130,31 @@ class NativeRunner:
         return seeds.derive(self.root_seed, name, number)
 
     def _record_control(self, name: str, judged: JudgedRun, problem: str) -> None:
-        self.record(
-            "item",
-            item=self.item(name, judged.asked.threads),
-            verdict=str(Verdict.INCONCLUSIVE if problem else Verdict.PASS),
+        fields = item_fields(
+            self.item(name, judged.asked.threads),
+            Verdict.INCONCLUSIVE if problem else Verdict.PASS,
+            [judged.verdict],
             seconds=judged.ran.seconds,
-            attempts=1,
-            counted=0,
-            failures=0,
-            verdicts={str(judged.verdict): 1},
             headline=problem,
+            counted=0,  # a planted fault is no sample of anything
+            failures=0,
             control=True,
             canary=name in CANARIES,
-            simulated=self.harness.simulated,
         )
+        self.record("item", **fields, simulated=self.harness.simulated)
 
     def _record_item(self, result: CaseResult) -> None:
-        self.record(
-            "item",
-            item=result.item,
-            verdict=str(result.verdict),
+        fields = item_fields(
+            result.item,
+            result.verdict,
+            (one.verdict for one in result.runs),
             seconds=result.seconds,
-            attempts=len(result.runs),
+            headline=result.headline,
             counted=result.counted,
             failures=result.failures,
-            verdicts=dict(Counter(str(one.verdict) for one in result.runs)),
-            headline=result.headline,
             sentence=result.sentence,
-            simulated=self.harness.simulated,
         )
+        self.record("item", **fields, simulated=self.harness.simulated)
 
 
 def _end_fields(judged: JudgedRun) -> dict[str, object]:

@@ -1,0 +1,92 @@
+"""What became of a case: its attempts, its one-thread control, and the verdict over them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from dataclasses import field
+
+from stress.isolate.attempt import Attempt
+from stress.model.verdict import Verdict
+from stress.model.verdict import worst
+from stress.record.item_record import item_fields
+
+
+@dataclass(kw_only=True)
+class JudgedCase:
+    """Filled while the case runs, so that whatever cuts it short leaves what there is."""
+
+    item: str
+    """Name of the item in the records."""
+    command: str
+    """Command line that repeats it."""
+    verdict: Verdict = Verdict.PASS
+    headline: str = ""
+    reference: Attempt | None = None
+    """The first that was not green, else that of the item's own environment; None where it needs none."""
+    attempts: list[Attempt] = field(default_factory=list)
+    controls: list[Attempt] = field(default_factory=list)
+    no_control: str = ""
+    """Why there is no one-thread control, where there is none."""
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def counted(self) -> int:
+        return sum(one.judged.verdict.enters_rate for one in self.attempts)
+
+    @property
+    def failures(self) -> int:
+        return sum(one.judged.verdict.is_failure for one in self.attempts)
+
+    @property
+    def control_failures(self) -> int:
+        return sum(one.judged.verdict.is_failure for one in self.controls)
+
+    @property
+    def first_failure(self) -> Attempt | None:
+        """Return the attempt to show: one with the case's own (worst) verdict, if there is one.
+
+        Rather one that read outputs back whole than one that has digests, which say less.
+        """
+        bad = [one for one in self.attempts if not one.judged.verdict.is_green]
+        same = [one for one in bad if one.judged.verdict == self.verdict]
+        if self.attempts:
+            shown = sorted(same or bad, key=lambda one: one.readback == "digest")
+            return next(iter(shown), None)
+        return self.reference
+
+    @property
+    def wants_control(self) -> bool:
+        """Whether it has to be shown that the failure needs the threads."""
+        return bool(self.failures)
+
+    def add_notes(self, notes: Iterable[str]) -> None:
+        """Take over notes, each once."""
+        self.notes += [note for note in dict.fromkeys(notes) if note not in self.notes]
+
+    def accepted(self, verdict: Verdict) -> Verdict:
+        """Return what an attempt's verdict is worth here."""
+        return verdict
+
+    def decide(self) -> None:
+        """Set verdict and headline from the attempts, of which there is at least one."""
+        verdicts = []
+        for one in self.attempts:
+            verdicts.append(self.accepted(one.judged.verdict))
+            self.add_notes(one.judged.notes)
+        self.verdict = worst(verdicts)
+        first = self.first_failure
+        self.headline = first.judged.headline if first is not None and not self.verdict.is_green else ""
+
+    def record_fields(self) -> dict[str, object]:
+        """Return what the item's record says."""
+        return item_fields(
+            self.item,
+            self.verdict,
+            (one.judged.verdict for one in self.attempts),
+            seconds=self.seconds,
+            headline=self.headline,
+            control_attempts=len(self.controls),
+            control_failures=self.control_failures,
+        )

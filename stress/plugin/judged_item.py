@@ -1,0 +1,56 @@
+"""What all items of ours have in common: a row in the closing table, and a block of text where they are not green."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from _pytest._code.code import ReprFileLocation  # only the message and place of the short summary
+from _pytest._code.code import TerminalRepr
+from _pytest._io import TerminalWriter
+
+from stress.plugin.terminal.item_row import ItemRow
+
+
+class NotGreen(Exception):
+    """An item that is not green; carries what its report shows."""
+
+    def __init__(self, block: str, message: str) -> None:
+        super().__init__(message)
+        self.block, self.message = block, message
+
+
+class JudgedItem(pytest.Item):
+    """An item with a verdict. Running it sets the row."""
+
+    row: ItemRow | None = None
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        # pytest-run-parallel would mark every line of the output; its own flag for foreign items.
+        self._parallel_custom_item = True
+
+    def take(self, row: ItemRow) -> None:
+        """Show the verdict to pytest and to its plugins."""
+        self.row = row
+        self.user_properties.append(("mps_verdict", str(row.verdict)))
+        if row.simulated:
+            self.user_properties.append(("mps_simulated", True))
+        self.user_properties.append(("mps_failures", f"{row.failures} of {row.counted}"))
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        if isinstance(excinfo.value, NotGreen):
+            path, line, _ = self.location
+            return _Block(excinfo.value.block, path, (line or 0) + 1, excinfo.value.message)
+        return super().repr_failure(excinfo, style)
+
+
+class _Block(TerminalRepr):
+    """The failure block, with the one-line message that pytest's short summary shows."""
+
+    def __init__(self, text: str, path: str, line: int, message: str) -> None:
+        self.text = text
+        self.reprcrash = ReprFileLocation(path, line, message)
+
+    def toterminal(self, tw: TerminalWriter) -> None:
+        tw.line(self.text)

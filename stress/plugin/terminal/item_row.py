@@ -1,0 +1,47 @@
+"""A line of the closing table, as it crosses from pytest-xdist's workers to the controller: plain data only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from dataclasses import dataclass
+from typing import Any
+
+from stress.model.verdict import Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemRow:
+    """What the progress, the table and the sentences below it need of an item that ran."""
+
+    item: str
+    word: str
+    verdict: Verdict
+    counted: int
+    failures: int
+    headline: str
+    simulated: bool
+    canary: bool = False
+    controls: int = 0
+    control_failures: int = 0
+    signature: str | None = None
+    notes: tuple[str, ...] = ()
+    tsan: Mapping[str, Any] | None = None
+    """What ThreadSanitizer said in all attempts; None without it."""
+    canaries: Mapping[str, Any] | None = None
+    """Of a native program: `report_text.canaries`. Its canaries are no items."""
+    sentence: str = ""
+    """Of a native case: what it is worth, below the table."""
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing failed in attempts of which some count; acceptable failures are green, too."""
+        return self.verdict.is_green and bool(self.counted) and not self.failures
+
+    def to_data(self) -> dict[str, Any]:
+        """Return what `from_data` takes, also after a way through JSON."""
+        return {**asdict(self), "verdict": str(self.verdict)}
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> ItemRow:
+        return cls(**{**data, "verdict": Verdict(data["verdict"]), "notes": tuple(data["notes"])})

@@ -1,0 +1,210 @@
+"""The case runner on children that are made up: which children a case has, in which order, told what, and what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stress.isolate.backend import Exit
+from stress.isolate.backend import IsolationError
+from stress.isolate.case_runner import CasePolicy
+from stress.isolate.case_runner import CaseRunner
+from stress.isolate.case_runner import CaseSpec
+from stress.isolate.case_runner import Rotation
+from stress.isolate.case_runner import recorder
+from stress.isolate.judged_case import JudgedCase
+from stress.isolate.pace import DEADLINE_FACTOR
+from stress.isolate.pace import Pace
+from stress.isolate.supervisor import ChildRun
+from stress.model.spec import ChildSpec
+from stress.model.spec import ScenarioRef
+from stress.record import RecordWriter
+from stress.record import RunFolder
+from stress.record import RunReader
+
+SECOND_PATH = {"MPS_FORCE_GRAPH_PATH": "1"}
+
+
+class Children:
+    """Ends children as it is told, in turn, and well when nothing is left to tell."""
+
+    def __init__(self, *endings: str) -> None:
+        self.endings = iter(endings)
+        self.specs: list[ChildSpec] = []
+
+    def __call__(self, spec: ChildSpec, workers: int) -> ChildRun:
+        self.specs.append(spec)
+        ending = next(self.endings, "pass")
+        if ending == "none":
+            raise IsolationError("lost the fork server")
+        if spec.kind == "reference":
+            spec.file("reference").write_text("answers")
+        hung, code = ending == "hang", -11 if ending == "crash" else 0
+        run = ChildRun(spec, None, None if hung else Exit(code, 0, 0), hung, 0.5, 0.0, 1)
+        run.result = {"slots": 6, "findings": []} if ending == "pass" else None
+        return run
+
+    @property
+    def roles(self) -> str:
+        """Return the children in their order: r for a reference, 1 for one thread, c for a crew."""
+        return "".join(
+            "r" if one.kind == "reference" else "1" if one.one_thread else "c" for one in self.specs
+        )
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[RecordWriter]:
+    one = RecordWriter(RunFolder.create(tmp_path, "2026-11-30T1000Z-made-up1"))
+    yield one
+    one.close()
+
+
+def case(**changes: Any) -> CaseSpec:
+    child = ChildSpec(
+        "crew", "", "", "cpu", ScenarioRef("made_up.py", "made_up", "Made", ()), threads=2, seed=7
+    )
+    fields: dict[str, Any] = {
+        "item": "made_up.py::Made",
+        "child": child,
+        "rotation": Rotation("low", readback_first=1),
+        "reference_deadline_s": 9.0,
+        "command": lambda serial: f"repeat {serial}",
+        "start": {"params": {}, "iterations": 3},
+    }
+    return CaseSpec(**{**fields, **changes})
+
+
+def run(writer: RecordWriter, children: Children, policy: CasePolicy, **changes: Any) -> JudgedCase:
+    runner = CaseRunner(children, writer, recorder(writer, simulated=True))
+    result = JudgedCase(item="made_up.py::Made", command="repeat")
+    try:
+        runner.run(case(**changes), policy, result)
+    finally:
+        runner.record_item(result)
+        assert not list(writer.folder.path.glob("*.reference")), "nobody needs it any more"
+    return result
+
+
+class TestACase:
+    def test_has_a_reference_for_each_kernel_path_which_serve_all_crews(self, writer: RecordWriter) -> None:
+        children = Children()
+        result = run(writer, children, CasePolicy(3, 3), reference_envs=(SECOND_PATH,))
+        assert children.roles == "rrccc"
+        assert [one.env for one in children.specs[:2]] == [{}, SECOND_PATH]
+        assert [one.device_only for one in children.specs[:2]] == [False, True]
+        assert {one.deadline_s for one in children.specs[:2]} == {9.0}
+        assert len({one.references for one in children.specs[2:]}) == 1
+        assert len(children.specs[-1].references) == 2
+        assert (result.verdict, result.reference and result.reference.slots) == ("pass", 6)
+
+    def test_without_a_usable_reference_has_no_crew(self, writer: RecordWriter) -> None:
+        children = Children("pass", "crash")
+        result = run(writer, children, CasePolicy(3, 3), reference_envs=(SECOND_PATH, {"A": "B"}))
+        assert children.roles == "rr"
+        assert result.verdict == "error"
+        assert result.headline.startswith("one thread alone crashes")
+
+    def test_that_fails_has_as_many_attempts_with_one_thread(self, writer: RecordWriter) -> None:
+        children = Children("pass", "pass", "crash")
+        result = run(writer, children, CasePolicy(3, 3))
+        assert children.roles == "rccc111"
+        assert (result.failures, result.counted, result.control_failures) == (1, 3, 0)
+        assert [one.perturb_mode for one in children.specs[1:4]] == [
+            one.perturb_mode for one in children.specs[4:]
+        ]
+
+    def test_says_why_it_has_no_control(self, writer: RecordWriter) -> None:
+        children = Children("pass", "crash")
+        result = run(writer, children, CasePolicy(1, 1, no_control=lambda: "one thread already"))
+        assert (children.roles, result.no_control) == ("rc", "one thread already")
+
+    def test_of_a_process_scenario_has_no_reference(self, writer: RecordWriter) -> None:
+        children = Children()
+        spec = ChildSpec("process", "", "", "cpu", ScenarioRef("made_up.py", "made_up", "Made", ()))
+        run(writer, children, CasePolicy(2, 2, no_control=lambda: "a process scenario"), child=spec)
+        assert [one.kind for one in children.specs] == ["process", "process"]
+
+
+class TestThePolicy:
+    def test_ends_a_case_after_two_hangs_and_its_control_after_one(self, writer: RecordWriter) -> None:
+        children = Children("pass", "hang", "pass", "hang", "hang")
+        result = run(writer, children, CasePolicy(5, 5))
+        assert children.roles == "rccc1"
+        assert result.notes == ["stopped after 2 hangs"]
+
+    def test_gives_more_attempts_only_to_what_has_failed(self, writer: RecordWriter) -> None:
+        clean, failing = Children(), Children("pass", "crash")
+        run(writer, clean, CasePolicy(3, attempts_clean=1))
+        run(writer, failing, CasePolicy(3, attempts_clean=1))
+        assert (clean.roles, failing.roles) == ("rc", "rccc111")
+
+    def test_has_one_attempt_whatever_the_limit(self, writer: RecordWriter) -> None:
+        children = Children()
+        result = run(writer, children, CasePolicy(3, 3, limit_s=lambda first_s: 0.0))
+        assert (children.roles, result.notes) == ("rc", ["time budget: 1 of 3 attempts"])
+
+    def test_numbers_go_on_from_an_earlier_turn(self, writer: RecordWriter) -> None:
+        children = Children("pass", "crash")
+        first = {"reference": 1, "crew": 5, "control": 2}
+        run(writer, children, CasePolicy(1, 1, first=first))
+        # The inputs of a reference follow from the seed alone.
+        assert [one.attempt for one in children.specs] == [0, 5, 2]
+        ends = [one for one in RunReader(writer.folder.path) if one["kind"] == "attempt_end"]
+        assert [(one["role"], one["attempt"]) for one in ends] == [
+            ("reference", 1),
+            ("crew", 5),
+            ("control", 2),
+        ]
+
+
+class TestAMachineThatStartsNoChild:
+    @pytest.mark.parametrize("endings", [("pass", "none"), ("pass", "pass", "crash", "none")])
+    def test_leaves_what_there_is_and_no_file(self, writer: RecordWriter, endings: tuple[str, ...]) -> None:
+        runner = CaseRunner(Children(*endings), writer, writer.write)
+        result = JudgedCase(item="a", command="repeat")
+        with pytest.raises(IsolationError):
+            runner.run(case(reference_envs=(SECOND_PATH,)), CasePolicy(3, 3), result)
+        assert len(result.attempts) == len(endings) // 3
+        assert not list(writer.folder.path.glob("*.reference"))
+
+
+class TestRecords:
+    def test_of_all_children_say_the_same_things(self, writer: RecordWriter) -> None:
+        run(writer, Children("pass", "crash"), CasePolicy(1, 1), names={"entry": "made up"})
+        records: list[dict[str, Any]] = [{**one} for one in RunReader(writer.folder.path)]
+        assert [one["kind"] for one in records] == ["attempt_start", "attempt_end"] * 3 + ["item"]
+        assert all(one["simulated"] for one in records)
+        starts = records[:-1:2]
+        assert len({frozenset(one) for one in starts}) == 1
+        assert [one["command"] for one in starts] == ["repeat 1", "repeat 2", "repeat 3"]
+        assert [one["readback"] for one in starts] == ["every", "end", "end"]
+        assert {one["entry"] for one in records[:-1]} == {"made up"}
+        item = records[-1]
+        assert (item["verdicts"], item["control_attempts"], item["control_failures"]) == ({"crash": 1}, 1, 0)
+
+
+class TestThePace:
+    def test_follows_the_median_of_clean_attempts(self) -> None:
+        pace = Pace()
+        for seconds in (1.0, 2.0, 60.0):
+            pace.add(seconds)
+        assert pace.deadline_s == DEADLINE_FACTOR * 2.0
+
+    def test_is_the_most_until_there_are_enough(self) -> None:
+        pace = Pace(most_s=30.0, clean_min=2)
+        pace.add(1.0)
+        assert pace.deadline_s == 30.0
+        pace.add(1.0)
+        assert pace.deadline_s == DEADLINE_FACTOR
+
+    @pytest.mark.parametrize(("seconds", "deadline_s"), [(0.001, 5.0), (100.0, 30.0)])
+    def test_has_bounds(self, seconds: float, deadline_s: float) -> None:
+        pace = Pace(least_s=5.0, most_s=30.0)
+        pace.add(seconds)
+        assert pace.deadline_s == deadline_s
+
+    def test_starts_from_what_is_known(self) -> None:
+        assert Pace(expected_s=3.0).deadline_s == DEADLINE_FACTOR * 3.0
