@@ -1,4 +1,4 @@
-"""What an item is and what came of it: plain data between runner, records and reports."""
+"""Items, their identity and their results: plain data between runner, records and reports."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ItemSpec:
-    """What identifies an item: the same fields give the same inputs in every run with one seed."""
+    """The identity of an item: equal fields give equal inputs in every run with one seed."""
 
     nodeid: str
     scenario: Any
@@ -41,11 +41,11 @@ class ItemSpec:
 
 @dataclass(frozen=True)
 class Turn:
-    """One of the times that a campaign comes back to an item: with a seed of its own, and numbers that go on."""
+    """One visit of a campaign to an item: it has its own seed, and the numbers of its attempts continue."""
 
     settings: Settings
     first: Mapping[str, int]
-    """Role -> number of its first attempt, so that (item, role, attempt) stays a name within the run."""
+    """Role -> number of its first attempt, so that (item, role, attempt) stays unique within the run."""
     share_s: float
 
 
@@ -63,12 +63,12 @@ class ItemResult:
     seconds: float = 0.0
     planned: int = 0
     no_control: str = ""
-    """Why there is no one-thread control, where there is none."""
+    """Why no one-thread control ran; empty if one did."""
     command: str = ""
 
     @property
     def simulated(self) -> bool:
-        """Whether this says nothing about a real backend."""
+        """Whether it ran on the simulated device and so says nothing about a real backend."""
         return bool(self.spec.scenario.device_type == "sim")
 
     @property
@@ -83,7 +83,7 @@ class ItemResult:
     def first_failure(self) -> Attempt | None:
         """Return the attempt to show: one with the item's own (worst) verdict, if there is one.
 
-        Rather one that read outputs back whole than one that has digests, which say less.
+        Prefer one that read outputs back whole to one with digests, which say less.
         """
         bad = [one for one in self.attempts if not one.judged.verdict.is_green]
         same = [one for one in bad if one.judged.verdict == self.verdict]

@@ -1,4 +1,4 @@
-"""One item from its references to its verdict: the parent's side, which never touches the device."""
+"""Run one item from its references to its verdict: the parent's side, which never touches the device."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class ItemRunner:
         return result
 
     def _cut_short(self, result: ItemResult, verdict: Verdict, text: str) -> None:
-        """End the item; what its attempts have found about the device by then outweighs why it ended."""
+        """End the item; what its attempts have already found about the device outweighs why it ended."""
         if result.attempts:
             self._decide(result)
         if result.verdict.is_failure:
@@ -112,7 +112,7 @@ class ItemRunner:
             remove_references(references)
 
     def _make_plan(self) -> Plan | None:
-        """Return the plan, for the number of workers; None where the child must say what is wrong with it."""
+        """Return the plan, for the number of workers; None where the child must report what is wrong with it."""
         try:
             return Plan.make(waves_of(self.spec.scenario, self.settings.iterations), self.spec.scenario.batch)
         except Exception:
@@ -198,7 +198,7 @@ class ItemRunner:
         return attempt, run
 
     def _command_of(self, spec: ChildSpec) -> str:
-        """Return what repeats the attempt: its item's command would begin with the item's first attempt."""
+        """Return the command that repeats the attempt: its item's command would begin with the item's first attempt."""
         if self.turn is None:
             return self.command
         return f"mps-stress replay {self.run.name}/{serial_of(spec.name)}"
@@ -215,7 +215,7 @@ class ItemRunner:
         return self.run.supervisor.run(spec, workers)
 
     def _inline(self, spec: ChildSpec, workers: int) -> ChildRun:
-        """Run in this process (`--mps-no-isolation`): nothing but a join deadline stands between."""
+        """Run in this process (`--mps-no-isolation`): a join deadline is the only protection."""
         from stress.model import blackbox
 
         blackbox.BlackBox.create(spec.file("blackbox"), workers)
@@ -251,7 +251,7 @@ class ItemRunner:
         elif result.verdict.is_green:
             result.verdict = Verdict.INCONCLUSIVE
             result.headline = (
-                f"canary not found in {len(result.attempts)} attempts: the planted fault went unseen, so the "
+                f"canary not found in {len(result.attempts)} attempts: the planted fault was not detected, so the "
                 "green results of this run are worth nothing"
             )
         elif result.first_failure is not None:
@@ -260,7 +260,9 @@ class ItemRunner:
     def _run_controls(self, result: ItemResult, references: tuple[str, ...]) -> None:
         """Run as many one-thread attempts of equal total work: the failure should need the threads."""
         if self.is_process or overrides(self.spec.scenario, "reference"):
-            result.no_control = "a process scenario" if self.is_process else "its roles wait for each other"
+            result.no_control = (
+                "a process scenario has no threads" if self.is_process else "its roles wait for each other"
+            )
             return
         if self.spec.threads == 1:
             result.no_control = "one thread already"

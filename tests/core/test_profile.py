@@ -69,7 +69,7 @@ class TestTheQuickProfile:
         text = run("--collect-only")
         assert "Usual[t2]" in text
         assert "Nightly[t2]" not in text
-        assert "mps: 3 items are left to --mps-profile=full" in text
+        assert "mps: 3 slow items deselected; --mps-profile=full runs them" in text
 
     def test_keeps_the_combinations_that_a_scenario_names(self, run: Callable[..., str]) -> None:
         text = run("--collect-only")

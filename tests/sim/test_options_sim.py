@@ -79,7 +79,7 @@ class TestASchedule:
             parse(pytester, "--mps-sim-schedule=random", "--mps-perturb=high")
 
     def test_needs_processes_of_its_own(self, pytester: pytest.Pytester) -> None:
-        with pytest.raises(pytest.UsageError, match="needs a process of its own"):
+        with pytest.raises(pytest.UsageError, match="each attempt needs its own process"):
             parse(pytester, "--mps-sim-schedule=random", "--mps-no-isolation")
 
 

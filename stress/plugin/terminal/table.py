@@ -16,6 +16,7 @@ from stress.plugin.terminal.render import render
 SIMULATED_SENTENCE = (
     "simulated device: this proves the detector, and says nothing about Metal or a real MPS backend"
 )
+NO_CANARY = "no planted fault was run, so nothing shows that one would have been found: add the shipped scenarios/canary.py"
 _WIDTH_MIN = 80
 _WIDTH_MIN_PLAIN = 110
 _RATE_WIDTH_MIN = 14
@@ -26,7 +27,7 @@ _OTHER_WIDTH = _VERDICT_WIDTH + _FAILED_WIDTH + 4 * 2  # and the padding of all 
 
 def closing_table(rows: Sequence[dict[str, Any]], *, width: int, color: bool) -> str:
     """Return the table of all items that ran, grouped by file, as text of at most `width` columns."""
-    # Into a file or a pipe there is no reason to fold: a log is read with a scroll bar.
+    # A file or a pipe needs no folding: a log is read with a scroll bar.
     width = max(width, _WIDTH_MIN if color else _WIDTH_MIN_PLAIN)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     names = [row["item"].partition("::") for row in rows]
@@ -75,7 +76,7 @@ def note_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _kind_of(note: str) -> str:
-    return "time budget: fewer attempts than asked for" if note.startswith("time budget") else note
+    return "time budget: fewer attempts than requested" if note.startswith("time budget") else note
 
 
 def sentences(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -87,7 +88,9 @@ def sentences(rows: Sequence[dict[str, Any]]) -> list[str]:
         if Verdict(row["verdict"]).is_green and row["counted"] and not row["failures"]
     )
     lines = [
-        f"{stats.confidence_sentence(0, counted)} ({'each of ' if items > 1 else ''}{_items(items)})"
+        f"{_items(items)}: 0 of {counted} {'attempt' if counted == 1 else 'attempts'} failed"
+        f"{' in each' if items > 1 else ''}; a failure rate below "
+        f"{stats.percent(stats.failure_rate_bound(counted))} % cannot be excluded (95 %)"
         for counted, items in sorted(clean.items(), reverse=True)
         if items
     ]
@@ -95,18 +98,14 @@ def sentences(rows: Sequence[dict[str, Any]]) -> list[str]:
     failures = sum(row["failures"] for row in real)
     canaries = [row for row in rows if row["canary"]]
     found = sum(Verdict(row["verdict"]).is_green for row in canaries)
-    # Cases of a native harness share theirs, which are no items.
+    # Cases of a native harness share their canaries, which are not items.
     native = {row["canaries"]["runs"]: row["canaries"] for row in rows if "canaries" in row}
     found += sum(one["found"] for one in native.values())
     planted = len(canaries) + sum(one["planted"] for one in native.values())
     simulated = [SIMULATED_SENTENCE] if any(row["simulated"] for row in rows) else []
-    told = f"canaries found: {found} of {planted}" if planted else "no canary ran"
     if len(real) > 1:
-        lines.append(
-            f"all {_items(len(real))} together: {stats.confidence_sentence(failures, counted)}; {told}"
-        )
-    else:
-        lines.append(told)
+        lines.append(f"all {_items(len(real))} together: {stats.confidence_sentence(failures, counted)}")
+    lines.append(f"canaries found: {found} of {planted}" if planted else NO_CANARY)
     return lines + simulated
 
 
