@@ -1,4 +1,4 @@
-"""Exceptions of the framework that carry a verdict of their own."""
+"""Exceptions of the framework, each of which stands for a verdict."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ class BrokenScenario(Exception):
 
 
 class Inconclusive(Exception):
-    """The attempt cannot tell anything; the text says why."""
+    """The attempt is inconclusive; the text says why."""
 
 
 class SkipScenario(Exception):

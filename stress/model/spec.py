@@ -1,4 +1,4 @@
-"""What the parent tells a child to do: plain JSON data, no pickles, no callables."""
+"""The orders that the parent gives to a child: plain JSON data, no pickles, no callables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ READBACKS = ("every", "end", "digest", "every-4th")
 
 @dataclass(frozen=True)
 class ScenarioRef:
-    """Where the child finds the scenario: the file, the module's name, the class, the parameter indices."""
+    """The scenario as the child finds it: its file, module name, class and parameter indices."""
 
     path: str
     module: str
@@ -38,7 +38,7 @@ class SimSpec:
 
 @dataclass(frozen=True)
 class WindowSpec:
-    """A stretch of time in which requests are counted: see `stress.commands.throughput`."""
+    """A time window in which requests are counted: see `stress.commands.throughput`."""
 
     way: str
     """"threads", "processes" or "batching"."""

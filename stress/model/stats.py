@@ -1,4 +1,4 @@
-"""Failure rates and what may be claimed from them: Wilson, Clopper-Pearson, Fisher, Poisson, confidence sentences.
+"""Failure rates and the claims that they allow: Wilson, Clopper-Pearson, Fisher, Poisson, confidence sentences.
 
 Standard library only: scipy is a wheel of 35 MB for four formulas (the tests compare with it). The unit of
 every `n` here is an attempt, one process: iterations in one process share caches and are not independent.
@@ -174,7 +174,7 @@ def confidence_sentence(failures: int, n: int, confidence: float = CONFIDENCE_DE
     _check(failures, n, confidence)
     level = f"{100 * confidence:g} %"
     if n == 0:
-        return "no attempt counts: nothing can be said about the failure rate"
+        return "no attempt counts, so nothing can be said about the failure rate"
     attempts = "attempt" if n == 1 else "attempts"
     if failures == 0:
         bound = percent(failure_rate_bound(n, confidence))
