@@ -67,12 +67,10 @@ class ScenarioItem(pytest.Item):
         if self.threads < cls.threads_min:
             pytest.skip(f"needs at least {cls.threads_min} threads: --mps-threads={cls.threads_min}")
         if cls.threads_max is not None and self.threads > cls.threads_max:
-            pytest.skip(f"runs with at most {cls.threads_max} threads: --mps-threads={cls.threads_max}")
+            pytest.skip(f"runs with {cls.threads_max} or fewer threads: --mps-threads={cls.threads_max}")
         missing = [name for name in cls.requires if name not in run.device.capabilities]
         if missing:
-            pytest.skip(
-                f"the scenario requires {', '.join(missing)}, which {run.device.name} does not have here"
-            )
+            pytest.skip(f"{run.device.name} here has no {', '.join(missing)}")
         if issubclass(cls, ProcessScenario) and not run.settings.isolation:
             pytest.skip("a process scenario needs isolation: leave out --mps-no-isolation and --pdb")
         if self.environment and not run.settings.isolation:
