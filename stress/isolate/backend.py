@@ -1,4 +1,4 @@
-"""What the two ways to start a child have in common: `fork_server` and `spawner`. Parent side."""
+"""The protocol of the two ways to start a child, `fork_server` and `spawner`. Parent side."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Child(Protocol):
     def signal(self, number: int) -> None: ...
     def kill_group(self) -> None: ...
     def close(self) -> None:
-        """Release what belongs to the child, stragglers of its process group included."""
+        """Release the child's resources, including stragglers of its process group."""
         ...
 
 

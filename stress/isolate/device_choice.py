@@ -1,4 +1,4 @@
-"""Which device a run tests: chosen, built where it has to be, looked at in a child. Parent side, without torch."""
+"""Choose the device that a run tests, build it if need be, and probe it in a child. Parent side, without torch."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ OpenSupervisor = Callable[[str], Supervisor]
 
 
 class Wanted(Protocol):
-    """What the user asked for: the plugin's settings, or a command's options."""
+    """The user's request: the plugin's settings, or a command's options."""
 
     @property
     def device(self) -> str: ...
@@ -59,13 +59,13 @@ class SimDevice:
         return self.build.spec(self.settings)
 
     def to_data(self) -> dict[str, object]:
-        """Return what a record says about it."""
+        """Return its fields for a record."""
         return {**self.settings.to_data(), **self.build.to_data()}
 
 
 @dataclass(frozen=True)
 class DeviceInfo:
-    """What the probe child found out about the device and the torch build."""
+    """The facts that the probe child found out about the device and the torch build."""
 
     name: str
     reason: str
@@ -81,7 +81,7 @@ class DeviceInfo:
 
     @property
     def header_lines(self) -> list[str]:
-        """Return what the header says about it."""
+        """Return its lines for the header."""
         simulated = (
             f"simulated, not Metal; design {self.sim.settings.design}; " if self.sim is not None else ""
         )
@@ -111,7 +111,7 @@ class _Unusable(Exception):
 def default_build(say: Say, *, again: bool = False) -> SimBuild:
     """Return the build of the simulated device as scenarios use it; raise `BuildError`."""
     if sys.platform != "linux":
-        raise BuildError(f"it is for Linux only, and this is {sys.platform}")
+        raise BuildError(f"it runs on Linux only, and this is {sys.platform}")
     return default_builder().ensure(say, again=again)
 
 
@@ -122,7 +122,7 @@ def open_device(
     given: list[str] | None,
     make: Make = default_build,
 ) -> DeviceInfo:
-    """Choose the device and look at it in a child; raise `pytest.UsageError` when it cannot be used.
+    """Choose the device and probe it in a child; raise `pytest.UsageError` when it cannot be used.
 
     `given` is what the xdist controller chose for its workers: (device, why). `make` builds the simulated device.
     """
@@ -164,8 +164,8 @@ def _as_given(given: list[str], say: Say, make: Make) -> _Choice:
 def _explicit_build(say: Say, make: Make, *, again: bool = False) -> SimBuild:
     if sys.platform == "darwin":
         raise pytest.UsageError(
-            "--mps-device=sim: the simulated device is for Linux only. On macOS the real device has torch's MPS key, "
-            "and nothing is known about running the simulated one there: use --mps-device=mps or --mps-device=cpu"
+            "--mps-device=sim: the simulated device runs on Linux only. On macOS the real device has torch's MPS key, "
+            "and the simulated one was never tried there: use --mps-device=mps or --mps-device=cpu"
         )
     try:
         return make(say, again=again)
@@ -184,7 +184,7 @@ def _fall_back(what: str, error: object, say: Say) -> _Choice:
 
 
 def _without_sim(settings: Wanted, choice: _Choice) -> _Choice:
-    """Refuse to go on without the simulated device where the user set something that only it has."""
+    """Refuse to continue without the simulated device if the user set an option that only it has."""
     sim = settings.sim
     if sim.faults or sim.schedule != "free":
         option = "--mps-sim-faults" if sim.faults else "--mps-sim-schedule"
@@ -208,7 +208,7 @@ def _second_try(
     except (BuildError, _Unusable) as error:
         if explicit:
             raise pytest.UsageError(
-                f"--mps-device=sim: the simulated device cannot be loaded, also after it was built again: {error}; "
+                f"--mps-device=sim: the simulated device cannot be loaded, even after a rebuild: {error}; "
                 "--mps-device=cpu runs the scenarios on the CPU"
             ) from error
         choice = _without_sim(settings, _fall_back("loaded", error, say))
@@ -219,7 +219,7 @@ def _second_try(
 
 
 def _probe(choice: _Choice, settings: Wanted, open_supervisor: OpenSupervisor) -> dict[str, Any]:
-    """Return what a child says about torch and the device; raise `_Unusable` when it cannot say anything."""
+    """Return a child's report on torch and the device; raise `_Unusable` when there is none."""
     folder = Path(tempfile.mkdtemp(prefix="mps-stress-probe-"))
     spec = ChildSpec(
         "probe", str(folder), "probe", choice.name, deadline_s=PROBE_DEADLINE_S, sys_path=tuple(sys.path),

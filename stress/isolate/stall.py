@@ -1,4 +1,4 @@
-"""See a deadlock before the deadline: every thread of the child asleep, and no sign of life for a while.
+"""Detect a deadlock before the deadline: every thread of the child asleep, and no sign of life for a while.
 
 A deadline has to be long enough for a busy machine, so that a deadlock costs its whole length. A process that
 nobody lets run is *runnable*, though; one that is stuck sleeps. What is watched, twenty times a second: the
@@ -36,11 +36,11 @@ class StallWatch:
 
     @staticmethod
     def works() -> bool:
-        """Whether this system tells what is needed."""
+        """Whether this system provides what is needed."""
         return sys.platform == "linux" and Path("/proc/self/schedstat").exists()
 
     def is_stalled(self) -> bool:
-        """Look once; return whether nothing has moved for as long as the limit says."""
+        """Look once; return whether nothing has moved for the length of the limit."""
         now = time.monotonic()
         asleep, ran_s = _look(self._pids)
         stamps = _read(self._box)
