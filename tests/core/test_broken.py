@@ -127,9 +127,9 @@ class TestBrokenScenarios:
             ("GlobalGenerator", "broken", "draws from a global generator: pass generator=generator"),
             ("PythonGenerator", "broken", "draws from a global generator"),
             ("OsRandom", "broken", "two different inputs for one seed"),
-            ("OnTheDevice", "broken", "return CPU tensors, they are moved for you"),
+            ("OnTheDevice", "broken", "return CPU tensors; the framework moves them"),
             ("StateDiffers", "broken", "setup must draw on the CPU and then move"),
-            ("StatePerProcess", "broken", "different values in two processes with the same seed"),
+            ("StatePerProcess", "broken", "different values in two processes with one seed"),
             ("StructurePerThread", "broken", "write a step function per role in steps()"),
             ("Blocks", "broken", "write reference(self, device, inputs)"),
             (

@@ -3,8 +3,8 @@
 The events are the process's, not a thread's, so one `Monitor` serves all threads: a callback looks up the
 disturber of the thread it runs in. Only code in scope is instrumented (each code object is looked at once,
 at its first call, and then never again), so everything else runs at full speed. Coverage, profilers and
-debuggers have tool ids of their own and are not disturbed; only when every free id is taken is a thread
-refused.
+debuggers have their own tool ids and are not disturbed; a thread is refused only when every free id is
+taken.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Monitor:
         self._child_numbers = itertools.count()
 
     def acquire(self, scope: TraceScope, mode: str) -> str | None:
-        """Install what `scope` and `mode` need and count one user; return why not, when that is so."""
+        """Install what `scope` and `mode` need and count one user; return the reason if that is impossible."""
         with self._lock:
             if self._tool is None:
                 self._tool = _free_tool()
@@ -70,7 +70,7 @@ class Monitor:
             self._uninstall_when_unused()
 
     def hold(self) -> None:
-        """Stay installed between uses: installing anew for every small test makes the test twice as dear."""
+        """Stay installed between uses: installing again for every small test doubles the test's cost."""
         with self._lock:
             self._holders += 1
 
@@ -85,7 +85,7 @@ class Monitor:
             self._tool = None
 
     def join(self, mode: str, level: str, seed: int, disturber: Disturber) -> None:
-        """Make `disturber` the calling thread's; threads that it starts get one of their own."""
+        """Make `disturber` the calling thread's; threads that it starts get their own."""
         self._disturbers[threading.get_ident()] = (mode, disturber)
         self._children = (mode, level, seed)
 
@@ -154,7 +154,7 @@ class Monitor:
             entry[1].point()
 
     def _adopt(self) -> tuple[str, Disturber] | None:
-        """Give a thread that a step started a disturber of its own; the main thread is never perturbed."""
+        """Give a thread that a step started its own disturber; the main thread is never perturbed."""
         children = self._children
         if children is None or threading.get_ident() == threading.main_thread().ident:
             return None

@@ -1,6 +1,6 @@
-"""What a thread does at its n-th boundary: decisions drawn from a seed, and the budget that bounds them.
+"""A thread's decisions at its n-th boundary, drawn from a seed, and the budget that bounds them.
 
-Decisions and budget are apart on purpose. Decisions depend on the seed alone, so the same seed gives the
+Decisions and budget are separate on purpose. Decisions depend on the seed alone, so the same seed gives the
 same choices for the same sequence of boundaries; the budget depends on the clock and can only drop or
 shorten a choice, never change the following ones.
 """
@@ -25,7 +25,7 @@ _UNIT = 1.0 / 2**32
 
 @dataclass(frozen=True)
 class Level:
-    """How hard the schedule is disturbed.
+    """How strongly the schedule is disturbed.
 
     The shape is rr's chaos mode: few victims that get long delays of log-uniform length, everybody gets
     short yields, and all of it stays below a share of the time so that a test is not slowed out of failing.

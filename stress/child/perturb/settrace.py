@@ -109,7 +109,7 @@ class SpawnedThreads:
                     threading.settrace(None)
 
     def on_first_call(self, frame: FrameType, event: str, arg: Any) -> TraceFunction | None:
-        """Replace this function by a tracer of the new thread's own. `threading` installed it there."""
+        """Replace this function, which `threading` installed, by the new thread's own tracer."""
         make = self._make
         if make is None:
             sys.settrace(None)
