@@ -1,4 +1,4 @@
-"""Reports as JSON: to keep them, and as the second route out of a process.
+"""Reports as JSON: to store them, and as the second route out of a process.
 
 `harness/native/uninstrumented/on_report.cpp` writes one line per report through TSan's debugging API, from the
 runtime's own data instead of its text. The API knows neither the locks held at an access nor the runtime's words for

@@ -100,7 +100,7 @@ class Parser:
             self._outside(line)
 
     def result(self) -> Parsed:
-        """Return what was read; a report that is still open counts, marked as cut off."""
+        """Return the result; a report that is still open counts, marked as cut off."""
         cut_off = self._report is not None and not (self._report.ended or self._report.closing)
         self._close_report(ended=not cut_off)
         self._close_deadly()
