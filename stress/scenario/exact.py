@@ -37,5 +37,5 @@ def count_wrong(got: torch.Tensor, value: float) -> torch.Tensor:
 
 
 def total(counts: Iterable[torch.Tensor]) -> int:
-    """Read counts back and add them up. Each is memory of the device, too, and may hold anything: none is huge."""
+    """Read counts back and add them up. Counts are device memory too and may hold any value, so each is limited."""
     return sum(max(-COUNT_MAX, min(int(one), COUNT_MAX)) for one in counts)

@@ -132,8 +132,8 @@ class TestParamsQuick:
     @pytest.mark.parametrize(
         ("given", "told"),
         [
-            ({"size": [3]}, "names values of 'size' that params has not: [3] of [1, 2]"),
-            ({"width": [1]}, "names values of 'width' that params has not: [1] of ()"),
+            ({"size": [3]}, "names values of 'size' that params does not have: [3] of [1, 2]"),
+            ({"width": [1]}, "names values of 'width' that params does not have: [1] of ()"),
             ({"size": []}, "params_quick of 'size' needs a list of values, at least one"),
             ([1], "params_quick must be a mapping"),
         ],
