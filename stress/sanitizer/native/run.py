@@ -47,11 +47,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Ran:
-    """What is left of one process."""
+    """Everything that one process left."""
 
     arguments: tuple[str, ...]
     code: int
-    """As `subprocess` has it: negative is a signal's number. Of a hang it says only that we killed it."""
+    """As in `subprocess`: negative is a signal's number. For a hang it only says that we killed it."""
     hung: bool
     seconds: float
     cpu_s: float

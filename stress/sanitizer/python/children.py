@@ -47,7 +47,7 @@ _PYTHON = {
 
 @dataclass(frozen=True)
 class TsanResult:
-    """What ThreadSanitizer said about one child."""
+    """ThreadSanitizer's result for one child."""
 
     parsed: Parsed
     findings: tuple[Finding, ...]
@@ -62,7 +62,7 @@ class TsanResult:
             return f"ThreadSanitizer did not work: {self.parsed.fatal[0]}"
         if self.parsed.unparsed_lines:
             first = self.parsed.unparsed[0]
-            return f"{self.parsed.unparsed_lines} lines of ThreadSanitizer's mean nothing to us: {first}"
+            return f"{self.parsed.unparsed_lines} lines of ThreadSanitizer were not understood: {first}"
         return ""
 
     @property
@@ -74,7 +74,7 @@ class TsanResult:
         return self.parsed.signatures[0] if self.parsed.signatures else None
 
     def to_data(self) -> dict[str, object]:
-        """Return what a record and the closing line say about it."""
+        """Return its fields for a record and the closing line."""
         parsed = self.parsed
         return {
             "reports": parsed.total,
@@ -89,7 +89,7 @@ class TsanResult:
 
 @dataclass
 class Children:
-    """How a supervisor's children get under ThreadSanitizer."""
+    """How a supervisor's children are put under ThreadSanitizer."""
 
     toolchain: Toolchain
     preloaded: Path
@@ -137,7 +137,7 @@ class Children:
         return TsanResult(parsed, tuple(findings), self.reasons, self.units)
 
     def to_data(self) -> dict[str, object]:
-        """Return what the run's record says about it."""
+        """Return its fields for the run's record."""
         return {
             "compiler": self.toolchain.version,
             "runtime": str(self.toolchain.runtime_library),
