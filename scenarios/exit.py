@@ -25,7 +25,7 @@ _LONG = 2
 _STEPS, _STEPS_LONG = 4, 120
 _PIECES, _PIECE_S = 4, 0.02
 _alive: list[Any] = []
-"""Tensors and threads that nobody lets go of before the interpreter ends."""
+"""Tensors and threads that are kept until the interpreter ends."""
 
 
 class ExitWithWork(ProcessScenario):

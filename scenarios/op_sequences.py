@@ -1,4 +1,4 @@
-"""Random sequences of operators: what each thread gets alone is the specification of what it gets beside the others."""
+"""Random sequences of operators: each thread's result alone specifies its result beside the others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stress.scenario.sequences.catalogue import LANES
 
 
 class RandomSequences(Scenario):
-    """Even threads run one random sequence of operators, odd ones another, with weights that all of them share."""
+    """Even threads run one random sequence of operators, odd ones another, with weights that all threads share."""
 
     origin = (
         "dropbox/dML: a copy and attention were right alone and wrong one after the other; nobody had listed the pair",

@@ -28,7 +28,7 @@ _LONG_EVERY = 4
 
 
 class SynchronizeAllInUse(Scenario):
-    """In each pair of threads one submits work, the other waits for the device and reads it, with no other wait."""
+    """In each pair of threads one submits work, the other waits only for the device and reads it."""
 
     origin = _ORIGIN
     rows: ClassVar[tuple[int, ...]] = (10, 11)
