@@ -154,7 +154,7 @@ def _started_queue(device: torch.device, num_workers: int) -> Any:
 
 
 def _refuses(queue: Any) -> bool:
-    """Whether a stopped queue raises, saying so, instead of taking a request that nobody will answer."""
+    """Whether a stopped queue raises, saying so, instead of accepting a request that will never be answered."""
     try:
         queue.submit(torch.zeros(1), lambda one: one)
     except RuntimeError as error:

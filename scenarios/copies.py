@@ -118,7 +118,7 @@ class PinnedLoader(Scenario):
         return torch.randn(24, 32, generator=generator)
 
     def step(self, state: torch.Tensor, x: torch.Tensor) -> list[torch.Tensor]:
-        # Builds that leave the pinning out on MPS say so once; the copies are driven all the same.
+        # Builds without pinning on MPS warn about it once; the copies run anyway.
         loader = DataLoader(TensorDataset(x.cpu()), batch_size=4, pin_memory=x.device.type != "cpu")
         batches = [batch.to(x.device, non_blocking=True) for (batch,) in loader]
         return [torch.tanh(batch @ state) for batch in batches]

@@ -44,7 +44,7 @@ class OneOffender(Scenario):
             return self.work(state, x)
         if self.error == "shape":
             return x @ x
-        # Read at once, so that an error found on the device surfaces here and not in whoever waits next.
+        # Read at once, so that an error found on the device surfaces here and not in the next thread that waits.
         if self.error == "dtype":
             return torch.bitwise_and(x, x).cpu()
         if self.device_type == "cuda":

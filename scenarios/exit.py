@@ -44,7 +44,7 @@ class ExitWithWork(ProcessScenario):
     def body(self, device: torch.device) -> None:
         gc.freeze()  # as servers do: collecting torch's modules takes a second, in which the work would be done
         shift = shift_matrix(384).to(device)
-        synchronize(device)  # the threads have streams of their own, which wait for nothing
+        synchronize(device)  # the threads have their own streams, which wait for nothing
         _alive.append(shift)
         if self.ending == "executor":
             pool = ThreadPoolExecutor(self.threads)

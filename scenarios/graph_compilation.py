@@ -85,7 +85,7 @@ MIXED: tuple[Callable[[torch.Tensor], torch.Tensor], ...] = (
     lambda x: torch.log1p(torch.exp(x)),
     lambda x: torch.where(x > 0, x, x.clamp(min=-0.5)),
 )
-"""Twelve operators or pairs of them, each of which compiles something of its own."""
+"""Twelve operators or pairs of them, each of which compiles its own graph."""
 
 
 class MixedOps(Scenario):

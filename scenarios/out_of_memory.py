@@ -109,7 +109,7 @@ def _fill(device: torch.device, value: float) -> tuple[int, int]:
         except torch.cuda.OutOfMemoryError:  # every device's; `torch.OutOfMemoryError` is new in 2.5
             refused = 1
             break
-        except RuntimeError as error:  # of a backend that has no class of its own for it
+        except RuntimeError as error:  # of a backend without a separate class for it
             if "out of memory" not in str(error):
                 raise
             refused = 1

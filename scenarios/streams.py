@@ -177,7 +177,7 @@ class BeyondCapacity(Scenario):
         return shift_matrix(16).to(device)
 
     def step(self, state: torch.Tensor, x: None) -> int:
-        # Threads of its own: those of a crew wait for each other with a stream each, and 31 are all there are.
+        # It starts its own threads: those of a crew wait for each other with a stream each, and only 31 exist.
         wrong: list[int] = []
         all_live = threading.Barrier(self.live)
 

@@ -16,7 +16,7 @@ import torch
 from stress import Scenario
 
 _ORIGIN = (
-    "dropbox/dML: libraries patch torch.linalg.svd with Metal kernels of their own, and their users run it from threads",
+    "dropbox/dML: libraries patch torch.linalg.svd with their own Metal kernels, and their users run it from threads",
     "pytorch#195163, pytorch#90613: linear algebra wrong, or its library's loading racy, from several threads",
 )
 _ROUNDINGS = 64.0
@@ -190,9 +190,9 @@ class SvdOfBadInput(Scenario):
 
 
 def _is_hidden(x: torch.Tensor, value: float) -> bool:
-    """Whether nothing tells the caller that one element of the matrix is `value`.
+    """Whether nothing shows the caller that one element of the matrix is `value`.
 
-    An error that names the cause tells it, and so does any singular value that is NaN: torch's own CPU kernel answers
+    An error that names the cause shows it, and so does any singular value that is NaN: torch's own CPU kernel answers
     infinity with NaN alone (seen with 2.13), and CUDA's Jacobi kernel for up to 32 rows and columns gives no error and may
     put right-looking numbers before the NaN: 3.3, 3.2, then NaN (an H200 with 2.11, one thread, the same each time).
     """

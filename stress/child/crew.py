@@ -290,7 +290,7 @@ def _await_native_ends(crew: Sequence[threading.Thread]) -> None:
 
 
 class _ThreadEnds(Exception):
-    """A step asked for the end of its thread or process."""
+    """A step asked to end its thread or process."""
 
 
 def _of_thread(error: BaseException, step: current.Step) -> Finding:

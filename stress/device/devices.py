@@ -23,7 +23,7 @@ from stress.scenario import streams
 
 
 class Device(Protocol):
-    """What the framework needs of a device."""
+    """The protocol that the framework needs from a device."""
 
     type: str
     torch_device: torch.device
@@ -45,7 +45,7 @@ class Device(Protocol):
         ...
 
     def schedule(self, index: int, count: int) -> AbstractContextManager[object]:
-        """Take part, as crew thread `index` of `count`, in a device order that repeats; where one was asked for."""
+        """Take part, as crew thread `index` of `count`, in a repeatable device order, if one was requested."""
         ...
 
     def note_step(self, thread: int, iteration: int) -> None:

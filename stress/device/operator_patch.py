@@ -1,6 +1,6 @@
 """`--mps-operator`: operators of torch replaced in the child processes, before the scenario's file is imported.
 
-Libraries replace `torch.linalg.svd` and the like by kernels of their own; this option runs any scenario with such a
+Libraries replace `torch.linalg.svd` and the like by their own kernels; this option runs any scenario with such a
 replacement. pytest's process only reads the text: it imports neither torch nor the user's module for it.
 """
 
@@ -76,7 +76,7 @@ def _parse_one(text: str) -> Operator:
 
 
 class _Applied:
-    """What is replaced in this process: once, although several attempts share it without isolation."""
+    """The replacements in this process: made once, although several attempts share it without isolation."""
 
     texts: set[str] = set()
 

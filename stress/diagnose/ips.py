@@ -145,7 +145,7 @@ def _body(path: Path) -> Mapping[str, object]:
     header, end = _decode(path, text, 0, "header")
     if not text[end:].strip():
         if "pid" in header:
-            return header  # Only the body was kept, as when somebody pastes it into an issue.
+            return header  # Only the body was kept, as in a report that is pasted into an issue.
         raise IpsError(path, "ends after its header")
     return _decode(path, text, end, "body")[0]
 

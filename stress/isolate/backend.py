@@ -19,7 +19,7 @@ class IsolationError(Exception):
 
 @dataclass(frozen=True)
 class Exit:
-    """How a child ended: ``code`` as in subprocess (negative: minus the signal)."""
+    """The end of a child: ``code`` as in subprocess (negative: minus the signal)."""
 
     code: int
     cpu_s: float

@@ -20,7 +20,7 @@ POLL_S = 0.05
 _RUN_SHARE_MAX = 0.05
 """Threads that wait for the GIL wake up 200 times a second and use less than this."""
 _ASLEEP = frozenset("StTXZ")
-"""Zombies too: they wait for somebody who is asleep."""
+"""Zombies too: they wait for a parent that is asleep."""
 _NS = 1e-9
 
 
@@ -75,7 +75,7 @@ def _look(pids: Iterable[int]) -> tuple[bool, float]:
             state = _read(task / "stat").rpartition(b") ")[2][:1].decode()
             schedstat = _read(task / "schedstat").split()
             ran_ns += int(schedstat[0]) if schedstat else 0
-            asleep = asleep and (state in _ASLEEP or not state)  # no text: it has ended meanwhile
+            asleep = asleep and (state in _ASLEEP or not state)  # no text: it has ended in the meantime
     return asleep, ran_ns * _NS
 
 

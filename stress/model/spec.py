@@ -50,7 +50,7 @@ class WindowSpec:
 
 @dataclass(frozen=True)
 class ChildSpec:
-    """One child process: a reference run, a crew, a process scenario, a look at the device, or another task."""
+    """One child process: a reference run, a crew, a process scenario, a probe of the device, or another task."""
 
     kind: str
     """"reference", "crew", "process", "probe", or the "module:function" of a task that is not in `stress.child`."""

@@ -208,7 +208,7 @@ class ItemRunner:
         return None if named is None else str(named)
 
     def _workers(self, spec: ChildSpec) -> int:
-        """Return how many slots the child's black box needs beside the main thread's."""
+        """Return how many slots the child's black box needs in addition to the main thread's."""
         return self._plan.workers if self._plan is not None and spec.kind == "crew" else 0
 
     def _isolated(self, spec: ChildSpec, workers: int) -> ChildRun:

@@ -89,7 +89,7 @@ OPTIONS = (
         read=values.thread_counts,
         field="threads",
         repeat=lambda settings: settings.threads,
-        help="Run each scenario from N threads at once; each count gives an item",
+        help="Run each scenario from N threads at once; each count makes a separate item",
     ),
     Option(
         name="seed",
@@ -178,7 +178,7 @@ OPTIONS = (
         default=(),
         field="trace_modules",
         repeat=lambda settings: settings.trace_modules,
-        help="Modules whose lines are perturbed, in addition to the scenario's own",
+        help="Modules whose lines are perturbed, in addition to those in the scenario's folder",
     ),
     Option(
         name="operator",

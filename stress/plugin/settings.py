@@ -27,7 +27,7 @@ SECONDS_MAX = 10.0**7
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user asked for, validated. Times are in seconds."""
+    """The user's validated settings. Times are in seconds."""
 
     threads: tuple[int, ...]
     attempts: int

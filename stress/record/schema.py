@@ -115,7 +115,7 @@ class AttemptStart(_Common):
 
 
 class AttemptEnd(_Common):
-    """How an attempt ended. A later one for the same attempt with `amends` replaces it."""
+    """The end of an attempt. A later one for the same attempt with `amends` replaces it."""
 
     kind: Literal["attempt_end"]
     item: str
@@ -192,7 +192,7 @@ class JournalRecord(_Common):
 
 
 class MeasurementRecord(_Common):
-    """What one attempt of `mps-stress throughput` measured. One whose verdict is not green has no such record."""
+    """The measurements of one attempt of `mps-stress throughput`. An attempt that is not green has no such record."""
 
     kind: Literal["measurement"]
     item: str
@@ -231,7 +231,7 @@ class TotalsRecord(_Common):
 
 
 class RunEnd(_Common):
-    """The last record of a process that ended by itself; its absence says that it was killed."""
+    """The last record of a process that ended normally; its absence means that it was killed."""
 
     kind: Literal["run_end"]
     seconds: float

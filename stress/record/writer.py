@@ -109,7 +109,7 @@ class RecordWriter:
             first_loss = error is not None and self.lost == 1
         if first_loss and self._on_lost is not None:
             self._on_lost(
-                f"a record is lost, the run goes on: {cannot_write(self.folder.path, error or OSError())}"
+                f"a record is lost, the run continues: {cannot_write(self.folder.path, error or OSError())}"
             )
         return error is None
 

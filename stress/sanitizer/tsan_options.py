@@ -77,7 +77,7 @@ class TsanOptions:
 
     @property
     def suppressions(self) -> Path | None:
-        """Return the file that the runtime reads, whoever named it."""
+        """Return the suppressions file that the runtime reads, ours or the user's; None without one."""
         value = self.values.get("suppressions", "")
         return Path(value) if value else None
 

@@ -21,7 +21,7 @@ ITERATIONS_DEFAULT = 50
 
 
 class _Base:
-    """What both kinds of scenario share: parameters, environment, applicability, expectations."""
+    """The common part of both kinds of scenario: parameters, environment, applicability, expectations."""
 
     origin: ClassVar[Sequence[str]] = ()
     """The sources of the subject: issue links, or a sentence each."""

@@ -129,7 +129,7 @@ def record(event: Event, stream: torch.Stream | None = None) -> None:
 
 
 def wait(event: Event, stream: torch.Stream | None = None) -> None:
-    """Let `stream`, or the calling thread's current one, wait for `event`; the thread itself goes on."""
+    """Let `stream`, or the calling thread's current one, wait for `event`; the thread itself continues."""
     with use_stream(stream):
         event.wait()
 

@@ -283,7 +283,7 @@ class _Tolerance:
 
     @property
     def is_vague(self) -> bool:
-        """Whether it could not tell right from wrong."""
+        """Whether it could not separate right from wrong."""
         half = self.expected.half[self.place]
         return self.spread == float("inf") or too_wide(self.allowed, self.scale, half=half)
 

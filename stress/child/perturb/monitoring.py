@@ -25,7 +25,7 @@ _TOOL_NAME = "mps-stress"
 
 
 class Monitor:
-    """The process's one user of `sys.monitoring`, installed while a thread is perturbed or somebody holds it."""
+    """The process's one user of `sys.monitoring`, installed while a thread is perturbed or it is held."""
 
     def __init__(self) -> None:
         # Re-entrant: while `acquire` holds it, the calls that it makes are events themselves.
@@ -47,7 +47,7 @@ class Monitor:
             if self._tool is None:
                 self._tool = _free_tool()
                 if self._tool is None:
-                    return f"sys.monitoring has no free tool id (looked at {_TOOL_IDS})"
+                    return f"sys.monitoring has no free tool id (tried {_TOOL_IDS})"
                 self._install(self._tool)
             self._users += 1
             monitoring = _monitoring()
@@ -55,7 +55,7 @@ class Monitor:
             if scope not in self._scopes or not self._events_wanted & event:
                 self._scopes = (*dict.fromkeys((*self._scopes, scope)),)
                 self._events_wanted |= event
-                # Code that was looked at before and found outside is switched off: look at it again.
+                # Code that was checked before and found to be out of scope is switched off: check it again.
                 monitoring.restart_events()
             return None
 
@@ -64,7 +64,7 @@ class Monitor:
         with self._lock:
             self._users -= 1
             if self._users == 0:
-                # Threads that still run, started by those that left, are nobody's children any more.
+                # Threads that still run, started by threads that left, no longer have a parent here.
                 self._children = None
                 self._disturbers.clear()
             self._uninstall_when_unused()
@@ -93,7 +93,7 @@ class Monitor:
         self._disturbers.pop(threading.get_ident(), None)
 
     def silence(self, disturber: Disturber) -> None:
-        """Keep the calling thread's entry, so that it is not taken for somebody's child, without a mode."""
+        """Keep the calling thread's entry, so that it is not taken for another thread's child, without a mode."""
         self._disturbers[threading.get_ident()] = ("", disturber)
 
     def _install(self, tool: int) -> None:
@@ -122,7 +122,7 @@ class Monitor:
         monitoring = _monitoring()
         if self._is_covered(code):
             with self._lock:
-                # Not after the last user left: nobody would switch these events off again.
+                # Not after the last user left: these events would never be switched off again.
                 if self._tool is not None:
                     self._instrumented.add(code)
                     monitoring.set_local_events(self._tool, code, self._events_wanted)

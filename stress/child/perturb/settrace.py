@@ -71,7 +71,7 @@ class TracedThread:
         CHILDREN.release()
 
     def pause(self) -> None:
-        # Unless somebody (a debugger that the body started) has taken over meanwhile.
+        # Unless a debugger that the body started has taken over in the meantime.
         if _is_ours(sys.gettrace()):
             sys.settrace(None)
 

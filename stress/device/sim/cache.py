@@ -24,7 +24,7 @@ from stress.device.sim.toolchain import BuildError
 CACHE_VARIABLE = "MPS_STRESS_CACHE"
 MANIFEST = "manifest.json"
 BUILDS_KEPT = 8
-"""Older builds are removed, once nobody has used them for `_UNUSED_S`: each takes some megabytes."""
+"""Older builds are removed once they are unused for `_UNUSED_S`: each takes some megabytes."""
 _UNUSED_S = 24 * 3600.0
 LOG_LINES_SHOWN = 12
 
@@ -89,7 +89,7 @@ def ensure(
         cache.mkdir(parents=True, exist_ok=True, mode=0o700)
         before = _identity(folder / file_name)
         with locked(cache / f"{folder.name}.lock", waiting):
-            # Whoever held the lock has made it; also when it was to be made again, which once is enough.
+            # The previous holder of the lock has made it; that also suffices if it was to be made again.
             if not again or _identity(folder / file_name) != before:
                 found = read_valid(folder, file_name)
             return found or make_locked(folder, file_name, make)
@@ -175,7 +175,7 @@ def note_use(folder: Path) -> None:
 
 
 def remove_old(cache: Path, keep: Path) -> None:
-    """Remove builds that many newer ones have replaced and nobody has used for a day."""
+    """Remove builds that many newer ones have replaced and that were not used for a day."""
     with suppress(OSError):
         builds = [one for one in cache.iterdir() if one != keep and (one / MANIFEST).is_file()]
         builds.sort(key=lambda one: one.stat().st_mtime, reverse=True)

@@ -23,7 +23,7 @@ POOL_WAIT_VARIABLE = "MPS_STREAM_POOL_WAIT_TIMEOUT_MS"
 
 
 class _Prepared:
-    """What this process's device was configured as; a process configures it once, before its first operation."""
+    """The configuration of this process's device; a process configures it once, before its first operation."""
 
     sim: SimSpec | None = None
 

@@ -46,7 +46,7 @@ class ArmedFault:
 
 @dataclass(frozen=True)
 class SimSettings:
-    """How the simulated device of a run behaves."""
+    """The behaviour of a run's simulated device."""
 
     design: str = DESIGN_DEFAULT
     faults: tuple[ArmedFault, ...] = ()
@@ -123,10 +123,10 @@ def _number(text: str, what: str) -> float:
 
 
 def choose_design(faults: Sequence[ArmedFault], wanted: str | None) -> str:
-    """Return the design to simulate: the one asked for, else the faults' own, else the default.
+    """Return the design to simulate: the requested one, else the faults' own, else the default.
 
     A fault is a bug of one design's code: on another one it could never strike, and its green result would
-    be worth nothing. Raise `ValueError` where that, or two faults of different designs, is asked for.
+    be worth nothing. Raise `ValueError` if that, or two faults of different designs, is requested.
     """
     if wanted is not None and wanted not in DESIGNS:
         raise ValueError(f"choose one of {', '.join(DESIGNS)}")

@@ -409,7 +409,7 @@ FAULTS: tuple[Fault, ...] = (
         "fork",
         "race",
         ("exception",),
-        "An error is kept per device instead of per stream: whoever synchronises first gets it.",
+        "An error is kept per device instead of per stream: the thread that synchronises first gets it.",
         "A thread sees the out-of-range index of another thread.",
         (_PYTORCH + "166615", _PYTORCH + "178079"),
         probability=0.1,

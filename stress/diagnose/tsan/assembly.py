@@ -111,7 +111,7 @@ class ReportAssembly:
     def frame(self, frame: Frame, number: int) -> None:
         if self.ended:
             return
-        # A stack begins with frame 0. What follows an empty line otherwise goes on: somebody else printed that line.
+        # A stack begins with frame 0. Other frames after an empty line continue the stack: something else printed that line.
         if self._store is None or (number == 0 and self._frames):
             self._begin(Stack("event"))  # Misuse of a mutex has no separate header.
         if len(self._frames) < FRAMES_MAX:

@@ -185,14 +185,14 @@ class Parser:
             self._stray(report, line)
 
     def _stray(self, report: ReportAssembly, line: str) -> None:
-        """Take a line of somebody else, or one that began in the middle of somebody else's."""
+        """Take a line that is not the runtime's, or one that began in the middle of such a line."""
         frame = FRAME_START.search(line)
         if frame is not None:
             self._foreign_lines += 1
             report.frame(parse_frame(line[frame.end() :]), int(frame["number"]))
         elif line.startswith("  ") and not report.ended:
             self._not_understood(line)
-        elif line.strip() != ":":  # What is left of a header that somebody wrote into.
+        elif line.strip() != ":":  # The rest of a header with other output inside.
             self._foreign_lines += 1
 
     def _inside_deadly(self, deadly: DeadlyAssembly, line: str) -> None:

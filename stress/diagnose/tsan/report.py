@@ -77,7 +77,7 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Where something was done, innermost frame first."""
+    """The place where something was done, innermost frame first."""
 
     kind: str
     """"access", "lock" (of a cycle), "held" (the lock held meanwhile), "event" (misuse of a mutex or in a
@@ -189,7 +189,7 @@ class Deadly:
     tid: int | None = None
     """The system's number of the thread."""
     access: str | None = None
-    """"READ" or "WRITE"; None where the runtime could not tell."""
+    """"READ" or "WRITE"; None where the runtime did not know."""
     hints: tuple[str, ...] = ()
     frames: tuple[Frame, ...] = ()
     summary: str | None = None

@@ -34,7 +34,7 @@ class Barrier:
                 return False
             is_last = len(self._waiting) + 1 >= self._parties
             if is_last:
-                # Reversed: in the order of arrival, so that nobody stays last.
+                # Reversed: in the order of arrival, so that no thread stays last.
                 self._waiting.reverse()
                 self._to_open, self._waiting = self._waiting, []
             else:
@@ -50,7 +50,7 @@ class Barrier:
                 self._to_open.pop().release()
 
     def leave(self) -> None:
-        """Expect one thread less from now on: it has finished or died, and nobody may wait for it."""
+        """Expect one thread less from now on: it has finished or died, and no thread may wait for it."""
         with self._mutex:
             self._parties -= 1
             if len(self._waiting) >= self._parties:

@@ -24,7 +24,7 @@ FINISHED = "finished"
 
 @dataclass(frozen=True, slots=True)
 class CallError:
-    """What one call of the body raised."""
+    """The exception of one call of the body."""
 
     thread: int
     iteration: int

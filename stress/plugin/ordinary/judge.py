@@ -43,7 +43,7 @@ class ThreadedOutcome:
 
 @dataclass
 class Leftovers:
-    """What threads that the body started itself left behind."""
+    """The remains of threads that the body itself started."""
 
     errors: Sequence[threading.ExceptHookArgs] = ()
     running: Sequence[str] = ()

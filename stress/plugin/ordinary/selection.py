@@ -20,7 +20,7 @@ _USAGE = "@pytest.mark.mps_stress(threads=8, iterations=10), both optional whole
 
 @dataclass(frozen=True)
 class ThreadedPlan:
-    """How one test runs."""
+    """The number of threads and iterations of one test."""
 
     threads: int
     iterations: int

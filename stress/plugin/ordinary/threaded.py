@@ -55,7 +55,7 @@ every iteration perturbed a call cost 1.2 times pytest-run-parallel's.
 
 @dataclass
 class Threaded:
-    """What the plugin keeps about one item that runs from threads."""
+    """The plugin's state of one item that runs from threads."""
 
     plan: ThreadedPlan
     instances: list[object] = field(default_factory=list)
@@ -64,7 +64,7 @@ class Threaded:
 
 @dataclass(frozen=True)
 class Conditions:
-    """What is the same for every test of the session."""
+    """The conditions that are the same for every test of the session."""
 
     deadline_s: float
     seed: int
@@ -195,7 +195,7 @@ def _conditions_line(job: Job, conditions: Conditions, overlap: float) -> str:
 
 @contextmanager
 def _thread_errors(before: set[threading.Thread]) -> Iterator[list[threading.ExceptHookArgs]]:
-    """Collect what ends threads that start meanwhile; errors of older threads go where they always went."""
+    """Collect errors that end threads started in the meantime; errors of older threads are handled as before."""
     errors: list[threading.ExceptHookArgs] = []
     previous = threading.excepthook
 

@@ -43,7 +43,7 @@ class Program:
     tsan: bool
     """Whether it was built to be instrumented; `marks` and `units` show whether it is."""
     units: Mapping[str, Marks]
-    """Name of each translation unit that is to be instrumented -> what its object file says."""
+    """Name of each translation unit to instrument -> the marks in its object file."""
     constructors: int
     """How many `tsan.module_ctor` the linked program has."""
     opted_out: tuple[str, ...]

@@ -35,7 +35,7 @@ _ASSERTION = re.compile(r"failed assertion|BUG IN CLIENT OF LIBDISPATCH")
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What a run was asked to do."""
+    """The request for a run."""
 
     case: str
     threads: int

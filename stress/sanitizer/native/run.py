@@ -36,7 +36,7 @@ class StartError(Exception):
 
 @dataclass(frozen=True)
 class Place:
-    """Where the files of one run go: `folder/stem.stdout`, ..."""
+    """The place of one run's files: `folder/stem.stdout`, ..."""
 
     folder: Path
     stem: str

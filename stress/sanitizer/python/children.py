@@ -27,7 +27,7 @@ LOG_BYTES_MAX = 20_000_000
 """Of the runtime's text of one child that is kept as evidence; all of it is read."""
 
 _PYTHON = {
-    # The child's own status and signals tell how it ended, as in any other run: the runtime's status would hide the
+    # The child's own status and signals show how it ended, as in any other run: the runtime's status would hide the
     # first, and its handlers, which print and then exit, the second.
     "exitcode": "0",
     "handle_segv": "0",
@@ -89,7 +89,7 @@ class TsanResult:
 
 @dataclass
 class Children:
-    """How a supervisor's children are put under ThreadSanitizer."""
+    """The means to put a supervisor's children under ThreadSanitizer."""
 
     toolchain: Toolchain
     preloaded: Path
@@ -100,7 +100,7 @@ class Children:
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="mps-stress-tsan-")))
 
     def env(self) -> dict[str, str]:
-        """Return what the environment of a child needs beside its own."""
+        """Return the variables that a child's environment needs in addition."""
         libraries = [str(self.preloaded), str(self.toolchain.runtime_library)]
         given = os.environ.get(PRELOAD_VARIABLE, "")
         return {
