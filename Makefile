@@ -1,4 +1,4 @@
-# `make stress` runs the main job on a fresh machine, `make test` the tests; both set up what they need.
+# `make stress` runs the main job on a fresh machine, `make test` runs the tests; both install what they need.
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -9,7 +9,7 @@ INPUTS := pyproject.toml constraints.txt tools/setup
 
 .PHONY: stress nightly test test-fast durations lint docs bench power check-macos clean
 
-# The quick profile, in at most three minutes: on a slow machine items get fewer attempts, and what is not run says so.
+# The quick profile, in at most three minutes: on a slow machine items get fewer attempts, and items that did not run are reported.
 stress: $(VENV)/.ready
 	$(BIN)/python -m pytest --mps-threads=8 --mps-seconds=170
 
@@ -48,8 +48,8 @@ power: $(VENV)/.ready-dev
 bench: $(VENV)/.ready-dev
 	$(BIN)/python -m benchmarks
 
-# Compiles the native harness for arm64 macOS and looks its symbols up in torch's wheels for it. Needs llvm-nm and, at first, a
-# network: it downloads some 300 MB, as data. Nothing is run on macOS.
+# Compiles the native harness for arm64 macOS and looks up its symbols in torch's macOS wheels. Needs llvm-nm and, the first
+# time, a network: it downloads some 300 MB, as data. Nothing runs on macOS.
 check-macos: $(VENV)/.ready-dev
 	$(BIN)/python tools/check_macos.py
 

@@ -65,7 +65,7 @@ class SharedGradient(Scenario):
 
 
 class OptimiserPerThread(Scenario):
-    """Every thread trains a network of its own: forward, backward, optimiser step."""
+    """Every thread trains its own network: forward, backward, optimiser step."""
 
     origin = (
         "suite row 27: optimiser step per thread",

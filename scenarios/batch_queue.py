@@ -16,7 +16,7 @@ from stress import current
 
 _EMBEDDING = 32
 _FAILING = 2
-"""Which of the requests of one step fails."""
+"""The index of the request of a step that fails."""
 _DRAINED_S_MAX = 10.0
 _REQUESTS_MAX = 4000
 """More than any thread can submit before the queue is stopped, which it is after a few."""
@@ -55,7 +55,7 @@ class ThroughBatchQueue(Scenario):
         }
 
     def finish(self, state: dict[str, Any]) -> dict[str, bool]:
-        """Leave requests in the queue and stop it: it must answer them, and take no more."""
+        """Leave requests in the queue and stop it: it must answer them, and accept no more."""
         queue = state["queue"]
         left = [queue.submit(torch.zeros(1), lambda one: one + 1.0) for _ in range(8)]
         queue.stop()
@@ -72,7 +72,7 @@ class ThroughBatchQueue(Scenario):
 
 
 class StopWhileSubmitting(Scenario):
-    """One thread stops the queue while the others submit: what was taken is answered, and the rest is refused clearly."""
+    """One thread stops the queue while the others submit: accepted requests are answered, others are refused clearly."""
 
     origin = (
         "test_batch_inference.py of dropbox/dML: stop drains, and a request after it is an error",
@@ -90,7 +90,7 @@ class StopWhileSubmitting(Scenario):
         return (self.stop, *[self.submit] * (self.threads - 1))
 
     def stop(self, state: dict[str, Any], x: None) -> dict[str, int]:
-        """Wait until some requests were taken: stopped before them, the queue would only refuse."""
+        """Wait until some requests were accepted: stopped before that, the queue would only refuse."""
         deadline_s = time.monotonic() + _DRAINED_S_MAX
         while state["taken"] < 2 * self.threads and time.monotonic() < deadline_s:
             time.sleep(0.0002)
@@ -154,7 +154,7 @@ def _started_queue(device: torch.device, num_workers: int) -> Any:
 
 
 def _refuses(queue: Any) -> bool:
-    """Whether a stopped queue raises, saying so, instead of taking a request that nobody will answer."""
+    """Whether a stopped queue raises, saying so, instead of accepting a request that will never be answered."""
     try:
         queue.submit(torch.zeros(1), lambda one: one)
     except RuntimeError as error:
@@ -163,7 +163,7 @@ def _refuses(queue: Any) -> bool:
 
 
 def _is_clear(error: RuntimeError) -> bool:
-    """Whether a person would know from the text that it is the queue that does not run."""
+    """Whether the text tells a user that the queue is not running."""
     return re.search(r"stop|start|run|clos|shut", str(error), re.IGNORECASE) is not None
 
 

@@ -1,4 +1,4 @@
-"""Canaries: planted races, safe for memory, which every run must find; one that passes says that the run is blind.
+"""Canaries: planted, memory-safe races that every run must find; if one passes, the run is blind.
 
 Each hands over to another thread in the middle of the window, and waits until that one was there: no luck is
 needed. A thread that is alone in its process, as in the reference and in the one-thread control, waits for nobody.
@@ -27,7 +27,7 @@ _LONG_STEPS = 40
 
 
 def _hand_over(until: Callable[[], bool]) -> None:
-    """Give way to the other threads until `until()`, or until it cannot come true any more."""
+    """Give way to the other threads until `until()` is true, or can no longer become true."""
     deadline_s = time.monotonic() + _HAND_OVER_S_MAX
     # The main thread and this one are two: while there are no more, nobody else of the crew is left.
     while not until() and threading.active_count() > 2 and time.monotonic() < deadline_s:
@@ -117,7 +117,7 @@ class NotReentrant(Scenario):
 
 
 class WithoutEvent(Scenario):
-    """In each pair of threads one makes a tensor on its stream, the other reads it on its own one without any event."""
+    """In each pair of threads one makes a tensor on its stream, the other reads it on its own stream without an event."""
 
     origin = (
         "planted: a consumer that does not wait for its producer; with the event it is EventAcrossThreads",

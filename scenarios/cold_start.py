@@ -34,7 +34,7 @@ class _Cold(Scenario):
 
 
 class UnlikeKernels(_Cold):
-    """Every thread's first operator is one that no other thread uses then; the following turns bring the rest."""
+    """Every thread's first operator is one that no other thread uses then; the rest follow in later turns."""
 
     origin = _ORIGIN
     rows: ClassVar[tuple[int, ...]] = (16,)

@@ -1,4 +1,4 @@
-"""Copies: from the host without waiting, within the device, and the small values that every operator carries along."""
+"""Copies: from the host without waiting, within the device, and of the scalars that operators take along."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class PinnedReuse(Scenario):
 
 
 class LargePinnedReuse(PinnedReuse):
-    """The same with 30 MB, a size that allocators treat apart."""
+    """The same with 30 MB, a size that allocators treat separately."""
 
     params = {"elements": [30 * 1000 * 1000 // 4]}
     iterations = 1
@@ -101,7 +101,7 @@ class LargePinnedReuse(PinnedReuse):
 
 
 class PinnedLoader(Scenario):
-    """Every thread trains on the batches of a DataLoader of its own that pins them, and copies them without waiting."""
+    """Every thread trains on batches of its own DataLoader, which pins them, and copies them without waiting."""
 
     origin = (
         "pytorch#181720: pin_memory=True makes a second thread use the MPS allocator",
@@ -118,7 +118,7 @@ class PinnedLoader(Scenario):
         return torch.randn(24, 32, generator=generator)
 
     def step(self, state: torch.Tensor, x: torch.Tensor) -> list[torch.Tensor]:
-        # Builds that leave the pinning out on MPS say so once; the copies are driven all the same.
+        # Builds without pinning on MPS warn about it once; the copies run anyway.
         loader = DataLoader(TensorDataset(x.cpu()), batch_size=4, pin_memory=x.device.type != "cpu")
         batches = [batch.to(x.device, non_blocking=True) for (batch,) in loader]
         return [torch.tanh(batch @ state) for batch in batches]
@@ -150,7 +150,7 @@ class CopyChains(Scenario):
 
 
 class ScalarChains(Scenario):
-    """Threads run one chain of operators over one shape, each with numbers of its own as the operators' scalars."""
+    """Threads run one chain of operators over one shape, each with its own numbers as the operators' scalars."""
 
     origin = (
         "pytorch#122016: scalars of one operator that the next one overwrites",

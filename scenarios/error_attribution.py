@@ -44,7 +44,7 @@ class OneOffender(Scenario):
             return self.work(state, x)
         if self.error == "shape":
             return x @ x
-        # Read at once, so that an error found on the device surfaces here and not in whoever waits next.
+        # Read at once, so that an error found on the device surfaces here and not in the next thread that waits.
         if self.error == "dtype":
             return torch.bitwise_and(x, x).cpu()
         if self.device_type == "cuda":
@@ -55,7 +55,7 @@ class OneOffender(Scenario):
 
 
 class LateErrors(Scenario):
-    """Threads submit an operator that fails on the device, go on, and wait later: each is told of its own errors only."""
+    """Threads submit an operator that fails on the device, continue, and wait later: each gets only its own errors."""
 
     origin = (
         "pytorch#166615: errors found by the device surface at a later synchronisation, perhaps another thread's",
@@ -93,5 +93,5 @@ class LateErrors(Scenario):
 
 
 def _read(weight: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Compute, and wait: who waits first must not get the error of somebody else."""
+    """Compute, and wait: the first thread to wait must not get another thread's error."""
     return torch.softmax(x @ weight / 8, dim=-1).cpu()

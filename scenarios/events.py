@@ -63,7 +63,7 @@ class EventAcrossThreads(Scenario):
 
 
 class EventBetweenStreams(Scenario):
-    """Every thread passes three tensors to and fro between two streams of its own, with an event at each hand-over."""
+    """Every thread passes three tensors back and forth between its own two streams, with an event at each hand-over."""
 
     origin = (
         "pytorch#191415: torch.mps.Stream; pytorch#194111: events of several streams",
@@ -102,7 +102,7 @@ class EventBetweenStreams(Scenario):
 
 
 class EventQueries(Scenario):
-    """Threads ask about events of other threads, and wait for them on the host: what is done must be there to read."""
+    """Threads query events of other threads, and wait for them on the host: finished results must be readable."""
 
     origin = ("suite row 13: record in one thread, wait or query in another; many pending",)
     rows: ClassVar[tuple[int, ...]] = (11, 13)
@@ -116,7 +116,7 @@ class EventQueries(Scenario):
         return (self.ask, self.synchronize)
 
     def ask(self, state: dict[str, Any], x: None) -> int:
-        """Read what is done by now, and leave the rest for others to ask about."""
+        """Read what is done by now, and leave the rest for others to query."""
         self._submit(state)
         wrong = 0
         for _ in range(_ROUNDS):
@@ -138,7 +138,7 @@ class EventQueries(Scenario):
         return 0
 
     def finish(self, state: dict[str, Any]) -> int:
-        """Read what nobody found done while the crew ran: where the device is slow that is nearly everything."""
+        """Read what no thread found done while the crew ran: on a slow device that is nearly everything."""
         wrong = 0
         for tensor, event, value in state["pending"]:
             event.synchronize()

@@ -25,7 +25,7 @@ _LONG = 2
 _STEPS, _STEPS_LONG = 4, 120
 _PIECES, _PIECE_S = 4, 0.02
 _alive: list[Any] = []
-"""Tensors and threads that nobody lets go of before the interpreter ends."""
+"""Tensors and threads that are kept until the interpreter ends."""
 
 
 class ExitWithWork(ProcessScenario):
@@ -44,7 +44,7 @@ class ExitWithWork(ProcessScenario):
     def body(self, device: torch.device) -> None:
         gc.freeze()  # as servers do: collecting torch's modules takes a second, in which the work would be done
         shift = shift_matrix(384).to(device)
-        synchronize(device)  # the threads have streams of their own, which wait for nothing
+        synchronize(device)  # the threads have their own streams, which wait for nothing
         _alive.append(shift)
         if self.ending == "executor":
             pool = ThreadPoolExecutor(self.threads)

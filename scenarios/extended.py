@@ -10,7 +10,7 @@ from stress import Scenario
 
 
 class _Block(Scenario):
-    """A small network block: the work of one iteration of the many."""
+    """A small network block: the work of each of the many iterations."""
 
     def setup(self, device: torch.device) -> torch.nn.Module:
         block = torch.nn.Sequential(

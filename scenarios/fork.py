@@ -24,7 +24,7 @@ from stress.scenario.exact import shift_matrix
 _STARTED, _REFUSED, _COMPUTED, _BAD_ERROR = b"s", b"r", b"c", b"e"
 _ANSWER_S_MAX = 20.0
 _ASLEEP_S_MAX = 0.4
-"""A child that was asleep at every look for so long waits for something that its process does not have.
+"""A child that was asleep at every look for this long waits for something that its process does not have.
 
 Being refused takes no sleep at all, and a child that only lacks a core is runnable, not asleep.
 """
@@ -69,7 +69,7 @@ class ForkWhileActive(_Parent):
         return {**self.work(state, x), "children not refused": int(outcome != "refused")}
 
     def reference(self, device: torch.device, inputs: Sequence[Sequence[Any]]) -> list[list[dict[str, int]]]:
-        """Expect what is right whatever a sequential run does: a device may take a fork for a good one there, too."""
+        """Expect the right result whatever a sequential run gives: a device may accept a forked child there, too."""
         return [[{"wrong": 0, "children not refused": 0} for _ in of_thread] for of_thread in inputs]
 
 
@@ -101,7 +101,7 @@ class SpawnWhileActive(_Parent):
         return {"wrong": answer.wrong + _wrong_elements(state["shift"]), "child's exit status": answer.status}
 
     def reference(self, device: torch.device, inputs: Sequence[Sequence[Any]]) -> list[list[dict[str, int]]]:
-        """Expect what is right: one thread alone would wait for the end of a process that it has not started."""
+        """Expect the right result: one thread alone would wait for the end of a process that it has not started."""
         return [[{"wrong": 0, "child's exit status": 0} for _ in of_thread] for of_thread in inputs]
 
 
@@ -125,7 +125,7 @@ def _fork_and_use(device: torch.device) -> str:
 
 
 def _child(device: torch.device, writer: int) -> None:
-    """Try to compute in a process that has one of its parent's threads, and end it whatever happens."""
+    """Try to compute in a process that has only one of its parent's threads, and end it whatever happens."""
     answer = _BAD_ERROR
     try:
         os.write(writer, _STARTED)

@@ -13,14 +13,14 @@ from stress import Scenario
 from stress import current
 
 _THREADS = 16
-"""At least: what compiles at once decides, so that these scenarios have more threads than they are asked for."""
+"""At least this many threads, even if fewer were asked for: the number of simultaneous compilations decides."""
 _ORIGIN = (
     "Graph Compilation Stress of dropbox/dML (run_all_tests.sh, test 15): called flaky there and retried until green",
 )
 
 
 class UniqueShapes(Scenario):
-    """Sixteen threads compile and run the same operators, each for a width that only it uses (64 + 7 * thread)."""
+    """Sixteen threads compile and run the same operators, each for its own width (64 + 7 * thread)."""
 
     origin = _ORIGIN
     rows: ClassVar[tuple[int, ...]] = (4,)
@@ -85,11 +85,11 @@ MIXED: tuple[Callable[[torch.Tensor], torch.Tensor], ...] = (
     lambda x: torch.log1p(torch.exp(x)),
     lambda x: torch.where(x > 0, x, x.clamp(min=-0.5)),
 )
-"""Twelve operators or pairs of them, each of which compiles something of its own."""
+"""Twelve operators or pairs of them, each of which compiles its own graph."""
 
 
 class MixedOps(Scenario):
-    """Twelve threads compile another of twelve operators at each turn, so that unlike graphs are built at once."""
+    """Twelve threads each compile another of twelve operators at each turn, so that different graphs are built at once."""
 
     origin = _ORIGIN
     rows: ClassVar[tuple[int, ...]] = (4,)

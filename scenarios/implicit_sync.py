@@ -13,7 +13,7 @@ from stress import Scenario
 
 _ORIGIN = (
     "pytorch#100285: nonzero from several threads aborts ('Completed handler provided after commit call')",
-    "pytorch#108996: its fix, and the debugger that prints tensors from a thread of its own",
+    "pytorch#108996: its fix, and the debugger that prints tensors from a separate thread",
 )
 
 

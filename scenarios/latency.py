@@ -4,8 +4,8 @@ Drift is what every request pays: the quickest of a round must take longer and l
 A busy machine lengthens the median by bursts, and leaves the quickest nearly alone; a hot one slows the host, too. Both
 must have a trend over the rounds, and be twice as long in the last third of them as in the first; where the host's
 quickest became longer as well, that many times more. Smaller drift is not seen, and neither is one that takes longer
-than the run; `--mps-iterations` makes it longer. P99 is told and does not decide: without any drift it was 18 times as
-long in the last third as in the first, as the operating system's scheduler had it.
+than the run; `--mps-iterations` makes it longer. P99 is shown but not judged: without any drift it was 18 times as
+long in the last third as in the first, because of the operating system's scheduler.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class SharedLayerNorm(Scenario):
 
 
 class PerThreadLayerNorm(SharedLayerNorm):
-    """Every thread calls an nn.LayerNorm of its own."""
+    """Every thread calls its own nn.LayerNorm."""
 
     params = {"dtype": [torch.float32]}
     sharing: ClassVar[str] = "per-thread"
@@ -101,7 +101,7 @@ class LayerNormAgreement(Scenario):
 
 
 def _layer_norm(size: int) -> torch.nn.LayerNorm:
-    """Return a layer whose weight and bias are not the trivial ones."""
+    """Return a layer with non-trivial weight and bias."""
     layer = torch.nn.LayerNorm(size)
     with torch.no_grad():
         layer.weight.copy_(torch.rand(size) + 0.5)

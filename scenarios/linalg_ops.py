@@ -56,7 +56,7 @@ class TriangularSolve(Scenario):
 
 
 class LuFactorisation(Scenario):
-    """Every thread factorises a matrix of its own, pivots included, and solves a system with it."""
+    """Every thread factorises its own matrix, pivots included, and solves a system with it."""
 
     origin = _ORIGIN
     rows: ClassVar[tuple[int, ...]] = (14,)

@@ -42,7 +42,7 @@ class SharedLinear(Scenario):
 
 
 class PerThreadLinear(SharedLinear):
-    """Every thread calls an nn.Linear of its own: what is still shared is the backend's."""
+    """Every thread calls its own nn.Linear: only the backend's state is still shared."""
 
     params = {"dtype": [torch.float32, torch.float16]}
     params_quick = {"dtype": [torch.float32]}
@@ -61,5 +61,5 @@ class GraphPathLinear(SharedLinear):
 
     @property
     def reference_envs(self) -> Sequence[Mapping[str, str]]:  # type: ignore[override]
-        """Take the reference of the item's own path alone: a value of the other one would show that it was taken."""
+        """Take only the reference of the item's own path: a value of the other path would show that it was taken."""
         return []

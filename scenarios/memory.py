@@ -1,4 +1,4 @@
-"""The allocator: churn of many sizes with the contents checked, the cache emptied meanwhile, and the books."""
+"""The allocator: churn of many sizes with checked contents, emptying the cache meanwhile, and memory accounting."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from stress.scenario.growth import grows
 _HELD_MAX = 6
 _ROUNDS = 24
 _PROCESS_BYTES_MIN = 256.0 * 1024
-"""The process's memory holds Python's and the framework's own too: less growth than this per round is theirs."""
+"""The process's memory includes Python's and the framework's: less growth than this per round is attributed to them."""
 _ORIGIN = (
     "pytorch#86119: the MPS allocator and threads",
     "dropbox/dML: allocator with a free list per stream, events and a double check",
@@ -88,7 +88,7 @@ class ManyAtOnce(Scenario):
 
 
 class Neighbours(Scenario):
-    """Threads allocate tensors of a size and of half of it in turns, and look whether one has written into another."""
+    """Threads allocate tensors of a size and of half of it in turn, and check whether one has written into another."""
 
     origin = (*_ORIGIN, "pytorch#187441: a buffer whose end belonged to another tensor")
     rows: ClassVar[tuple[int, ...]] = (25,)

@@ -24,7 +24,7 @@ _PADDING = 0
 
 
 class Residual(nn.Module):
-    """An MLP with a residual connection, written as a module of its own."""
+    """An MLP with a residual connection, written as a module."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class SmallGpt(nn.Module):
 
 
 class TextEncoder(nn.Module):
-    """What embedding models and rerankers share: tokens and positions, and a layer that leaves the padding out."""
+    """The common part of embedding models and rerankers: tokens and positions, and a layer that ignores the padding."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -170,7 +170,7 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
 """Name -> (constructor, shape of one input).
 
 Those that are trained in half precision have GELU, not ReLU: where a rounding changes the sign of ReLU's argument, a
-whole term of the gradient comes or goes, which is not a wrong value and cannot be told from one.
+whole term of the gradient comes or goes, which is not a wrong value but cannot be distinguished from one.
 """
 _OF_TOKENS = ("gpt", "embedding", "reranker")
 
@@ -210,7 +210,7 @@ class SharedInference(_Model):
 
 
 class PerThreadInference(SharedInference):
-    """Every thread runs a model of its own in eval mode: what is still shared is the backend's."""
+    """Every thread runs its own model in eval mode: only the backend's state is still shared."""
 
     params = {"model": ["conv1d", "gru", "attention", "gpt", "reranker"]}
     sharing: ClassVar[str] = "per-thread"
@@ -232,7 +232,7 @@ def _loss(y: torch.Tensor) -> torch.Tensor:
 
     The mean of squares does not work for models that end in a normalisation: it is the same for every input, so that
     the gradients of `encoder_layer` and `embedding` were 1e-7 and 1e-19, nothing but rounding errors. Where threads
-    got them bitwise they passed, and meant nothing; on an NVIDIA H200 they could not be told from wrong ones.
+    got them bitwise they passed, and meant nothing; on an NVIDIA H200 they could not be distinguished from wrong ones.
     """
     target = torch.sin(torch.arange(1, y.shape[-1] + 1)).to(y)
     return (y - target).square().mean()
@@ -258,7 +258,7 @@ class SharedTraining(_Model):
 
 
 class TextTraining(SharedTraining):
-    """Every thread runs one shared model of texts, or a GRU, forward and backward."""
+    """Every thread runs one shared text model, or a GRU, forward and backward."""
 
     params = {"model": ["gru", "embedding", "reranker"]}
     attempts_quick: ClassVar[int | None] = 0
@@ -275,7 +275,7 @@ class HalfTraining(SharedTraining):
 
 
 class TrainingSteps(_Model):
-    """Every thread trains a model of its own with an optimiser of its own: forward, backward, step."""
+    """Every thread trains its own model with its own optimiser: forward, backward, step."""
 
     params = {"model": ["mlp", "conv1d", "gru", "gpt", "embedding"]}
     sharing: ClassVar[str] = "per-thread"
@@ -296,7 +296,7 @@ class TrainingSteps(_Model):
 
 
 class PerThreadBatchNorm(_Model):
-    """Every thread trains a convolution with BatchNorm of its own, whose running statistics are judged too."""
+    """Every thread trains its own convolution with BatchNorm, whose running statistics are judged too."""
 
     params = {"model": ["conv2d_batchnorm"]}
     sharing: ClassVar[str] = "per-thread"

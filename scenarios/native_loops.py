@@ -25,7 +25,7 @@ _ORIGIN = (
 
 
 def elementwise(x: torch.Tensor, rounds: int) -> torch.Tensor:
-    """Chains of operators with constants of their own, nothing read back: new tensors all the time."""
+    """Chains of operators with their own constants, nothing read back: new tensors all the time."""
     total = torch.zeros_like(x)
     for turn in range(rounds):
         y = (x + float(turn % 7)) * 0.5

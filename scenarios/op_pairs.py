@@ -49,7 +49,7 @@ class ProjectionThenAttention(Scenario):
 
 
 class ProjectionBesideAttention(Scenario):
-    """Half of the threads project and copy while the other half attend to strided q, k and v of their own."""
+    """Half of the threads project and copy while the other half attend to their own strided q, k and v."""
 
     origin = _ORIGIN
     rows: ClassVar[tuple[int, ...]] = (6,)

@@ -1,4 +1,4 @@
-"""Random sequences of operators: what each thread gets alone is the specification of what it gets beside the others."""
+"""Random sequences of operators: each thread's result alone specifies its result beside the others."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Running out of memory: the thread that asks for too much is told, and everybody else goes on.
+"""Running out of memory: the thread that asks for too much gets an error, and all others continue.
 
-No request is met that the machine could not bear: either nobody could meet it, or the device has a limit of its own.
+No request can harm the machine: either it is impossible to fulfil, or the device has its own limit.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class PressureAndRecovery(Scenario):
         return {"bytes left": memory.allocated_bytes(state["small"].device) - int(state["level"])}
 
     def reference(self, device: torch.device, inputs: Sequence[Sequence[Any]]) -> Any:
-        """Expect that each is refused once and then served: the CPU, which has no limit, cannot say so."""
+        """Expect that each is refused once and then served: the CPU, which has no limit, cannot show it."""
         right = {"refused": 1, "wrong": 0, "right afterwards": 1}
         return [[right for _ in of_thread] for of_thread in inputs], [{"bytes left": 0}]
 
@@ -109,7 +109,7 @@ def _fill(device: torch.device, value: float) -> tuple[int, int]:
         except torch.cuda.OutOfMemoryError:  # every device's; `torch.OutOfMemoryError` is new in 2.5
             refused = 1
             break
-        except RuntimeError as error:  # of a backend that has no class of its own for it
+        except RuntimeError as error:  # of a backend without a separate class for it
             if "out of memory" not in str(error):
                 raise
             refused = 1

@@ -13,7 +13,7 @@ from stress import Scenario
 
 _ORIGIN = (
     "pytorch#197805: the process dies when two threads run MPS operators on fresh shapes",
-    "test_parallel_mps_simple.py of the script suite that came before: 2 and 4 threads, values never looked at",
+    "test_parallel_mps_simple.py of the earlier script suite: 2 and 4 threads, values never checked",
 )
 
 

@@ -41,7 +41,7 @@ class DefaultGenerator(Scenario):
         return {"draws": torch.tensor(draws)}
 
     def compare(self, got: Any, expected: Any) -> bool | str:
-        """Who gets which draw depends on the schedule; which draws there are does not."""
+        """Judge the draws as a set: which thread gets which draw depends on the schedule; the set does not."""
         if isinstance(got, dict):
             return self._compare_all(got["draws"], expected["draws"])
         if got.dtype != expected.dtype or got.shape != expected.shape:
@@ -66,7 +66,7 @@ class DefaultGenerator(Scenario):
 
 
 class GeneratorPerThread(Scenario):
-    """Every thread draws from a generator of its own and must get what it gets alone, bit by bit."""
+    """Every thread draws from its own generator and must get what it gets alone, bit by bit."""
 
     origin = (
         "suite row 28: generator per thread; reproducible per thread",

@@ -1,4 +1,4 @@
-"""Tensors that are used on another stream than their own, which the allocator is told with record_stream."""
+"""Tensors that are used on a stream other than their own, which record_stream reports to the allocator."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class RecordedOnAllStreams(Scenario):
 
 
 class NothingToRecord(Scenario):
-    """Recording an empty tensor, one without storage any more, or one of the CPU changes nothing and harms nobody."""
+    """Recording an empty tensor, one whose storage is gone, or a CPU tensor changes nothing and harms no thread."""
 
     origin = (*_ORIGIN, "suite row 12: CPU tensor and freed tensor are safe no-ops")
     rows: ClassVar[tuple[int, ...]] = (12,)
@@ -155,7 +155,7 @@ def _hand_over(state: dict[str, Any], number: int, *, reads: int) -> list[torch.
 
 
 def _made(ones: torch.Tensor, value: float) -> tuple[torch.Tensor, streams.Event, float]:
-    """Overwrite what memory of this size is free, and make a tensor for the other thread."""
+    """Overwrite free memory of this size, and make a tensor for the other thread."""
     torch.neg(ones)
     tensor, event = ones * value, streams.new_event(ones.device)
     streams.record(event)

@@ -40,7 +40,7 @@ class _Round:
         self._changed = threading.Condition()
         self._threads = [threading.Thread(target=self._take) for _ in range(count)]
         self.streams: list[int] = []
-        """Of the threads that were served."""
+        """The streams of the threads that were served."""
         self.refusals: list[tuple[str, float]] = []
         """(Error, seconds that its thread had waited)."""
         self.wrong = 0
@@ -160,7 +160,7 @@ class PoolWaits(_Pool):
 
 
 class PoolTimesOut(_Pool):
-    """Forty threads want a stream at once: nine share, or wait as long as they were told to and get a clear error."""
+    """Forty threads want a stream at once: nine share, or wait for the configured time and get a clear error."""
 
     env: ClassVar[Mapping[str, str]] = {_VARIABLE: str(_TIMEOUT_MS)}
     attempts_quick: ClassVar[int | None] = 0

@@ -1,4 +1,4 @@
-"""Threads and their streams: who gets which, for how long, and what happens at the limits of a pool of them."""
+"""Threads and their streams: which thread gets which, for how long, and what happens at the limits of a pool."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _forget(owner: dict[int, threading.Thread], lock: threading.Lock, thread: th
 
 
 class _Claims:
-    """Which living thread is on which stream; counts what never happens in a pool that has enough of them."""
+    """The stream of each living thread; counts events that never happen in a pool with enough streams."""
 
     def __init__(self) -> None:
         self._owner: dict[int, threading.Thread] = {}
@@ -62,7 +62,7 @@ class _Claims:
             self._owner[stream] = me
 
     def give_up(self) -> None:
-        """Note that the calling thread is on no stream any more."""
+        """Note that the calling thread is no longer on a stream."""
         _forget(self._owner, self._lock, threading.current_thread())
 
     @property
@@ -165,7 +165,7 @@ class PoolAtCapacity(Scenario):
 
 
 class BeyondCapacity(Scenario):
-    """More threads at once than the pool has worker streams share, wait, or are refused until one ends: all are right."""
+    """More threads than the pool has worker streams share, wait, or are refused until one ends: all results are right."""
 
     origin = ("test_oversubscription.py of dropbox/dML; suite row 9: 31, 32, 33 and 64 live threads",)
     rows: ClassVar[tuple[int, ...]] = (9,)
@@ -177,7 +177,7 @@ class BeyondCapacity(Scenario):
         return shift_matrix(16).to(device)
 
     def step(self, state: torch.Tensor, x: None) -> int:
-        # Threads of its own: those of a crew wait for each other with a stream each, and 31 are all there are.
+        # It starts its own threads: those of a crew wait for each other with a stream each, and only 31 exist.
         wrong: list[int] = []
         all_live = threading.Barrier(self.live)
 
@@ -282,7 +282,7 @@ class ReleasedSlots(Scenario):
 
 
 class ThreadExitWithWork(Scenario):
-    """Threads end while their work is queued or running; all of it must be there after the device was waited for."""
+    """Threads end while their work is queued or running; all of it must be done after waiting for the device."""
 
     origin = ("suite row 8: a thread's stream and caches go when it ends, what it submitted must not",)
     rows: ClassVar[tuple[int, ...]] = (8, 9)

@@ -16,7 +16,7 @@ import torch
 from stress import Scenario
 
 _ORIGIN = (
-    "dropbox/dML: libraries patch torch.linalg.svd with Metal kernels of their own, and their users run it from threads",
+    "dropbox/dML: libraries patch torch.linalg.svd with their own Metal kernels, and their users run it from threads",
     "pytorch#195163, pytorch#90613: linear algebra wrong, or its library's loading racy, from several threads",
 )
 _ROUNDINGS = 64.0
@@ -72,7 +72,7 @@ class SvdShapes(Scenario):
 
     def compare(self, got: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> bool | str:
         if not torch.equal(got["matrix"], expected["matrix"]):
-            return "the matrix itself is another one now"
+            return "the matrix itself was changed"
         if "refused" in got:
             return bool(got["refused"])
         return _decomposes(got["matrix"], got["u"], got["s"], got["vh"])
@@ -97,7 +97,7 @@ class SvdFullMatrices(Scenario):
 
     def compare(self, got: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> bool | str:
         if not torch.equal(got["matrix"], expected["matrix"]):
-            return "the matrix itself is another one now"
+            return "the matrix itself was changed"
         told = _decomposes(got["matrix"], got["u"], got["s"], got["vh"])
         if told is not True:
             return told
@@ -141,7 +141,7 @@ class SvdBackward(Scenario):
 
     def compare(self, got: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> bool | str:
         if not torch.equal(got["matrix"], expected["matrix"]):
-            return "the matrix itself is another one now"
+            return "the matrix itself was changed"
         told = _decomposes(got["matrix"], got["u"], got["s"], got["vh"])
         if told is not True:
             return told
@@ -155,7 +155,7 @@ class SvdBackward(Scenario):
 
 
 class SvdOfBadInput(Scenario):
-    """Half of the threads decompose matrices with NaN or infinity, which must not stay hidden; all others stay right."""
+    """Half of the threads decompose matrices with NaN or infinity, which must be reported; all others stay right."""
 
     origin = (*_ORIGIN, "suite.md, row 15: NaN input gets a clear error")
     rows: ClassVar[tuple[int, ...]] = (15, 20)
@@ -176,13 +176,13 @@ class SvdOfBadInput(Scenario):
         return {"matrix": x, "u": u, "s": s, "vh": vh}
 
     def bad(self, state: None, x: torch.Tensor) -> dict[str, Any]:
-        """Be told twice, and then get a right answer."""
+        """Expect two reports, and then a right answer."""
         hidden = {value: _is_hidden(x, float(value)) for value in ("nan", "inf")}
         return {**self.good(state, x), "hidden": hidden}
 
     def compare(self, got: dict[str, Any], expected: dict[str, Any]) -> bool | str:
         if not torch.equal(got["matrix"], expected["matrix"]):
-            return "the matrix itself is another one now"
+            return "the matrix itself was changed"
         for value, is_hidden in got.get("hidden", {}).items():
             if bool(is_hidden):
                 return f"a matrix with {value} in it was decomposed into numbers, or refused without naming the cause"
@@ -190,9 +190,9 @@ class SvdOfBadInput(Scenario):
 
 
 def _is_hidden(x: torch.Tensor, value: float) -> bool:
-    """Whether nothing tells the caller that one element of the matrix is `value`.
+    """Whether nothing shows the caller that one element of the matrix is `value`.
 
-    An error that names the cause tells it, and so does any singular value that is NaN: torch's own CPU kernel answers
+    An error that names the cause shows it, and so does any singular value that is NaN: torch's own CPU kernel answers
     infinity with NaN alone (seen with 2.13), and CUDA's Jacobi kernel for up to 32 rows and columns gives no error and may
     put right-looking numbers before the NaN: 3.3, 3.2, then NaN (an H200 with 2.11, one thread, the same each time).
     """

@@ -28,7 +28,7 @@ _LONG_EVERY = 4
 
 
 class SynchronizeAllInUse(Scenario):
-    """In each pair of threads one submits work, the other waits for the device and reads it, with no other wait."""
+    """In each pair of threads one submits work, the other waits only for the device and reads it."""
 
     origin = _ORIGIN
     rows: ClassVar[tuple[int, ...]] = (10, 11)
@@ -109,7 +109,7 @@ class ShortWaits(Scenario):
 
 
 def _submitted(shift: torch.Tensor, number: int) -> tuple[torch.Tensor, float]:
-    """Submit a chain of operators; return its result, which nobody has waited for, and what it will be."""
+    """Submit a chain of operators; return its result, for which no thread has waited yet, and the expected value."""
     step = current()
     start = float(step.thread_index * 100 + step.iteration)
     steps = _STEPS_LONG if (step.thread_index // 2 + step.iteration + number) % _LONG_EVERY == 0 else _STEPS

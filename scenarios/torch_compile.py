@@ -1,4 +1,4 @@
-"""torch.compile from N threads, which torch documents as not thread-safe: what holds is shown, the rest is declared."""
+"""torch.compile from N threads, which torch documents as not thread-safe: known failures are declared acceptable."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ORIGIN = (
 
 
 class _Compiled(Scenario):
-    """A network that all threads call through one compiled function, compiled by whoever comes first."""
+    """A network that all threads call through one compiled function, compiled by the first thread to call it."""
 
     origin = _ORIGIN
     rows: ClassVar[tuple[int, ...]] = (30,)
@@ -47,7 +47,7 @@ class CompiledEager(_Compiled):
 
 
 class CompiledInductor(_Compiled):
-    """Every thread calls one function compiled by Inductor, which makes kernels of its own for the device."""
+    """Every thread calls one function compiled by Inductor, which generates its own kernels for the device."""
 
     requires = ("inductor",)
     backend = "inductor"

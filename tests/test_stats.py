@@ -143,7 +143,7 @@ class TestAttemptsToTellApart:
         (0, 1, "0 of 1 attempt failed: failure rate below 95.0 % at 95 %"),
         (5, 5, "5 of 5 attempts failed: 100.0 %, 95 % interval 56.6-100.0 %"),
         (0, 10_000, "0 of 10000 attempts failed: failure rate below 0.03 % at 95 %"),
-        (0, 0, "no attempt counts: nothing can be said about the failure rate"),
+        (0, 0, "no attempt counts, so nothing can be said about the failure rate"),
     ],
 )
 def test_sentences(failures: int, n: int, sentence: str) -> None:

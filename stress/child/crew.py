@@ -52,7 +52,7 @@ PerturbationFactory = Callable[[int, Writer], AbstractContextManager[Any]]
 
 @dataclass
 class CrewResult:
-    """What the crew left: one outcome per slot (None where its thread died before), and what went wrong."""
+    """The crew's results: one outcome per slot (None where its thread died before), and what went wrong."""
 
     outcomes: list[StepResult | None]
     findings: list[Finding] = field(default_factory=list)
@@ -266,7 +266,7 @@ class Crew:
             self.result.findings.append(finding)
 
     def _check_leaks(self, before: set[threading.Thread]) -> None:
-        """Report threads that a step started and did not end; each is given a moment to do so."""
+        """Report threads that a step started and did not end; each gets a moment to end."""
         left = [
             one for one in threading.enumerate() if one not in before and not one.name.startswith("crew-")
         ]
@@ -283,10 +283,10 @@ class Crew:
 
 
 def _await_native_ends(crew: Sequence[threading.Thread]) -> None:
-    """Wait until joined threads are gone from the kernel too, where it tells (Linux).
+    """Wait until joined threads are gone from the kernel too, where that can be seen (Linux).
 
-    What is thread-local in native code, a stream's slot for instance, goes after Python's join returned. The
-    next wave would find the pool still full.
+    Thread-local objects of native code, a stream's slot for instance, go after Python's join has returned. The
+    next wave would otherwise find the pool still full.
     """
     deadline = time.monotonic() + _NATIVE_END_S_MAX
     tasks = [f"/proc/self/task/{one.native_id}" for one in crew if not one.is_alive()]
@@ -295,7 +295,7 @@ def _await_native_ends(crew: Sequence[threading.Thread]) -> None:
 
 
 class _ThreadEnds(Exception):
-    """A step asked for the end of its thread or process."""
+    """A step asked to end its thread or process."""
 
 
 def _of_thread(error: BaseException, step: current.Step) -> Finding:

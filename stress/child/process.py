@@ -1,4 +1,4 @@
-"""What every child process does first, whether forked or spawned: files, signals, paths, orphan guard."""
+"""Set up every child process, whether forked or spawned: files, signals, paths, orphan guard."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def redirect(spec: ChildSpec) -> None:
 
 
 def arm_dumps(spec: ChildSpec) -> None:
-    """Let faulthandler write Python stacks to a file of their own, so that stderr keeps only native text.
+    """Let faulthandler write Python stacks to a separate file, so that stderr keeps only native text.
 
     On a crash only the current thread is dumped: dumping all threads without the GIL crashed in its turn
     and made a SIGSEGV of a SIGABRT (3 of 150 runs of a prototype, 0 of 150 like this). SIGUSR1 dumps all
@@ -77,7 +77,7 @@ def die_with_parent(parent_pid: int, signal_number: int = signal.SIGKILL) -> Non
 
 
 def fail(spec: ChildSpec | None, error: BaseException) -> NoReturn:
-    """End a child in which not the scenario but the framework's own work failed, and tell the parent.
+    """End a child in which the framework itself failed, not the scenario, and report it to the parent.
 
     The mark in the black box reaches the parent even where the disk is full, which loses the trace.
     """

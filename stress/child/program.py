@@ -1,4 +1,4 @@
-"""The body of a `ProcessScenario` as the main program of a fresh interpreter."""
+"""Run the body of a `ProcessScenario` as the main program of a fresh interpreter."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def state_tensors(state: Any) -> list[tuple[str, torch.Tensor]]:
     """Return (path, tensor) for every strided tensor reachable from `state`, each tensor once.
 
     Looks into modules, mappings, sequences, sets, and any object's ``__dict__`` and ``__slots__``, down to
-    a depth of six. Gradients are not state of their own.
+    a depth of six. Gradients are not separate state.
     """
     return list(_walk(state, "state", 0, set()))
 

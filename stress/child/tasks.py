@@ -1,4 +1,4 @@
-"""The child's work: load the scenario, make a reference or run a crew, write one result file.
+"""Do the child's work: load the scenario, make a reference or run a crew, write one result file.
 
 Runs in a process forked from the server, in a fresh interpreter, or (without isolation) in pytest's own.
 """
@@ -87,7 +87,7 @@ def result_of(spec: ChildSpec, *, join_deadline_s: float | None = None) -> Resul
         findings = [Finding(Verdict.OOM, "out-of-memory", f"while preparing: {error}")]
     except Exception as error:
         if isinstance(error, OSError) and error.errno in process.NO_ROOM:
-            raise  # nothing that the scenario did, and not to be written down here either
+            raise  # not the scenario's doing, and nothing that could be written here either
         out_of_memory = "out of memory" in str(error)
         trace = traceback.format_exc(limit=-12)
         findings = [
@@ -136,13 +136,13 @@ def _reference(spec: ChildSpec, result: Result) -> list[Finding]:
     result["runs"] = reference.runs
     result["slots"] = len(reference.full)
     if reference.no_exact:
-        result["notes"].append(f"no double-precision reference: {reference.no_exact}")
+        result["notes"].append(reference.no_exact)
     box.stage("done")
     return findings
 
 
 def _alone_findings(reference: Reference) -> list[Finding]:
-    """Return what the sequential runs say about themselves: they must be worth comparing with."""
+    """Return the findings about the sequential runs alone: they must be worth comparing with."""
     raised = [one.raised[0] for one in reference.full if one.raised]
     missing = [one for one in raised if one.is_of_this_torch]
     if missing:
@@ -155,7 +155,7 @@ def _alone_findings(reference: Reference) -> list[Finding]:
     if reference.not_repeatable:
         return [Finding(Verdict.INCONCLUSIVE, "device not repeatable", reference.not_repeatable)]
     if reference.wrong_alone:
-        text = f"one thread alone is wrong already: {reference.wrong_alone}. Random results need compare()"
+        text = f"already wrong on one thread: {reference.wrong_alone}. Is dropout on? Random results need compare()"
         return [Finding(Verdict.ERROR, "wrong-alone", text)]
     return []
 
@@ -192,7 +192,7 @@ def _crew(spec: ChildSpec, result: Result, join_deadline_s: float | None) -> lis
     inputs = [moved(x, device.torch_device) for x in cpu_inputs]
     if made != references[0].fingerprint:
         raise BrokenScenario(
-            "setup or make_input gave different values in two processes with the same seed: "
+            "setup or make_input gave different values in two processes with one seed: "
             "draw only from the generators that the framework seeds"
         )
     if spec.perturb_mode == "op":
@@ -308,7 +308,7 @@ def _perturbation(spec: ChildSpec) -> Callable[[int, Writer], Any]:
 
 
 def _count_compilations() -> list[int]:
-    """Count calls of `torch.compile` from here on: an item that compiles must show compiled frames."""
+    """Count calls of `torch.compile` from now on: an item that compiles must show compiled frames."""
     import torch
 
     calls = [0]
@@ -328,12 +328,12 @@ def _compile_findings(calls: list[int], torch: Any) -> list[Finding]:
     frames = torch._dynamo.utils.counters["frames"]["ok"]
     if frames:
         return []
-    text = "torch.compile was called, but no frame was compiled: what ran was eager code"
+    text = "torch.compile was called, but no frame was compiled: the code ran eagerly"
     return [Finding(Verdict.INCONCLUSIVE, "not compiled", text)]
 
 
 def _fingerprint(spec: ChildSpec) -> dict[str, object]:
-    """Return what identifies the torch build, without what the simulated device adds to it or makes it say."""
+    """Return what identifies the torch build, without what the simulated device adds or changes."""
     from stress.record.torch_build import fingerprint
 
     own = fingerprint()
@@ -341,7 +341,7 @@ def _fingerprint(spec: ChildSpec) -> dict[str, object]:
 
 
 def _probe(spec: ChildSpec, result: Result) -> list[Finding]:
-    """Look at the torch build and the device; the only child that may be asked about an absent one."""
+    """Report on the torch build and the device; the only task that may be given an absent device."""
     from stress.device.devices import open_device
     from stress.device.devices import visibility
 

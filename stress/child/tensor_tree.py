@@ -23,8 +23,8 @@ def flatten(value: Any, where: str) -> tuple[list[torch.Tensor], pytree.TreeSpec
     if inspect.iscoroutine(value):
         value.close()
         raise BrokenScenario(
-            f"{where} returned a coroutine that nobody awaits: write a plain function "
-            "(asyncio.run(...) inside it if the subject is asynchronous)"
+            f"{where} returned a coroutine, which is never awaited: write a plain function "
+            "(with asyncio.run(...) inside it if the subject is asynchronous)"
         )
     raw, spec = pytree.tree_flatten(value)
     if not [leaf for leaf in raw if leaf is not None]:

@@ -44,7 +44,7 @@ class Raised:
     """SystemExit, KeyboardInterrupt, pytest.skip, a Warning, a failed assert: never a value to be expected."""
     is_oom: bool = field(compare=False, default=False)
     lacks: str = field(compare=False, default="")
-    """The function of torch that was looked for and not there, as in "torch.accelerator.empty_cache"."""
+    """The function of torch that was called and is missing, as in "torch.accelerator.empty_cache"."""
 
     @classmethod
     def of(cls, error: BaseException) -> Raised:
@@ -56,7 +56,7 @@ class Raised:
 
     @property
     def is_of_this_torch(self) -> bool:
-        """Whether torch still lacks the function: what a thread took away for a moment is a race."""
+        """Whether torch still lacks the function: one that a thread removed for a moment is a race."""
         return bool(self.lacks) and _is_missing(self.lacks)
 
     def finding(self, where: str = "") -> Finding:
@@ -68,7 +68,7 @@ class Raised:
 
     def missing_function(self) -> Finding:
         text = (
-            f"this torch ({torch.__version__}) has no {self.lacks}: call it only where hasattr() finds it, or name "
+            f"this torch ({torch.__version__}) has no {self.lacks}: call it only where hasattr() finds it, or list "
             "the capability that it needs in requires"
         )
         return broken("missing function", text, self.trace)
@@ -78,7 +78,7 @@ class Raised:
 
 
 def function_of_torch(error: BaseException) -> str:
-    """Return the name that a module or class of torch was asked for in vain; "" for any other exception.
+    """Return the name that a module or class of torch does not have; "" for any other exception.
 
     An attribute that an object lacks is another matter: its threads may have made or deleted it.
     """
@@ -100,7 +100,7 @@ def _is_missing(path: str) -> bool:
 
 @dataclass
 class StepResult:
-    """What one step gave: leaves with their structure, or an exception."""
+    """The result of one step: leaves with their structure, or an exception."""
 
     leaves: list[torch.Tensor] = field(default_factory=list)
     spec: Any = None
@@ -153,17 +153,17 @@ class Workload:
         cpu = state_tensors(self._setup(torch.device("cpu"), 0))
         if [path for path, _ in own] != [path for path, _ in cpu]:
             raise BrokenScenario(
-                "setup builds a different state on the CPU and on the device: let it depend on nothing else"
+                "setup builds a different state on the CPU and on the device: the state must not depend on the device"
             )
         for (path, tensor), (_, expected) in zip(own, cpu, strict=True):
             if not tensor_tree.same_bits(tensor.detach().cpu(), expected.detach()):
                 raise BrokenScenario(
                     f"the initial {path} differs from the CPU's: setup must draw on the CPU and then move "
-                    "(torch.randn(...).to(device)), and draw only from torch's, random's or numpy's default generators"
+                    "(torch.randn(...).to(device)), and only from the default generators of torch, random or numpy"
                 )
 
     def make_inputs(self) -> list[Any]:
-        """Return one CPU input per slot, drawn from a generator of its own."""
+        """Return one CPU input per slot, drawn from its own generator."""
         return [self._input(index, slot) for index, slot in enumerate(self.plan.slots)]
 
     def _input(self, index: int, slot: Slot) -> Any:
@@ -173,7 +173,7 @@ class Workload:
             for left, right in zip(_tensors(made), _tensors(self._draw(seed)), strict=True):
                 if not tensor_tree.same_bits(left, right):
                     raise BrokenScenario(
-                        "make_input gave two different inputs for one seed: draw from the generator it is given, and from nothing else"
+                        "make_input gave two different inputs for one seed: draw only from the generator that it is given"
                     )
         return made
 
@@ -192,7 +192,7 @@ class Workload:
         for tensor in _tensors(made):
             if tensor.device.type != "cpu":
                 raise BrokenScenario(
-                    f"make_input returned a tensor on {tensor.device}: return CPU tensors, they are moved for you"
+                    f"make_input returned a tensor on {tensor.device}: return CPU tensors; the framework moves them"
                 )
         return made
 

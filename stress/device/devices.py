@@ -23,7 +23,7 @@ from stress.scenario import streams
 
 
 class Device(Protocol):
-    """What the framework needs of a device."""
+    """The protocol that the framework needs from a device."""
 
     type: str
     torch_device: torch.device
@@ -35,7 +35,7 @@ class Device(Protocol):
 
     def synchronize(self) -> None: ...
     def memory(self) -> dict[str, int]:
-        """Return bytes by name; empty where the device keeps no account."""
+        """Return bytes by name; empty where the device does not count them."""
         ...
 
     def capabilities(self) -> set[str]: ...
@@ -45,16 +45,16 @@ class Device(Protocol):
         ...
 
     def schedule(self, index: int, count: int) -> AbstractContextManager[object]:
-        """Take part, as crew thread `index` of `count`, in a device order that repeats; where one was asked for."""
+        """Take part, as crew thread `index` of `count`, in a repeatable device order, if one was requested."""
         ...
 
     def note_step(self, thread: int, iteration: int) -> None:
-        """Say what the calling thread is at, to a device that wants to know."""
+        """Report the calling thread's position to a device that records it."""
         ...
 
 
 class _FreelyScheduled:
-    """A device whose order is the operating system's alone."""
+    """A device whose order only the operating system decides."""
 
     is_replayable = False
 
@@ -91,7 +91,7 @@ class Cpu(_FreelyScheduled):
 
 
 class Cuda(_FreelyScheduled):
-    """One NVIDIA (or ROCm) GPU, with full float32 precision so that it can be held against the CPU."""
+    """One NVIDIA (or ROCm) GPU, with full float32 precision so that it can be compared with the CPU."""
 
     type = "cuda"
 
@@ -256,7 +256,7 @@ class Sim:
         return self._schedule != "free"
 
     def statistics(self) -> dict[str, int]:
-        """Return what the device counted, how often each fault struck among it."""
+        """Return the device's counters, among them how often each fault struck."""
         return dict(self._ops.statistics())
 
     def order(self) -> tuple[str, str]:
@@ -275,7 +275,10 @@ def open_device(name: str) -> Device:
 
 def visibility(name: str) -> str | None:
     """Return why the device cannot be used, or None when it can be seen."""
-    if name in ("cpu", "sim"):  # the simulated device was loaded before, or the child did not come here
+    if name in (
+        "cpu",
+        "sim",
+    ):  # the simulated device was loaded before; otherwise the child would not be here
         return None
     if name == "cuda":
         if torch.cuda.is_available():
@@ -286,7 +289,7 @@ def visibility(name: str) -> str | None:
             else "torch sees no CUDA device: is the driver loaded, and is CUDA_VISIBLE_DEVICES empty?"
         )
     if not torch.backends.mps.is_built():
-        return f"this torch build ({torch.__version__}, {torch.__file__}) has no MPS support: install a macOS arm64 build"
+        return f"this torch build ({torch.__version__}, {torch.__file__}) has no MPS support: real MPS needs a Mac with a macOS arm64 build; elsewhere use --mps-device=sim"
     if not torch.backends.mps.is_available():
         return (
             "no Metal device is visible: macOS 14 or newer with an Apple GPU is needed, "

@@ -1,6 +1,6 @@
 """`--mps-operator`: operators of torch replaced in the child processes, before the scenario's file is imported.
 
-Libraries replace `torch.linalg.svd` and the like by kernels of their own; with this option any scenario runs with such a
+Libraries replace `torch.linalg.svd` and the like by their own kernels; this option runs any scenario with such a
 replacement. pytest's process only reads the text: it imports neither torch nor the user's module for it.
 """
 
@@ -32,10 +32,10 @@ class OperatorError(BrokenScenario):
 
 @dataclass(frozen=True)
 class Operator:
-    """One replacement. Without a target the function is called once, without arguments, and patches what it likes."""
+    """One replacement. Without a target the function is called once, without arguments, and does its own patching."""
 
     target: str
-    """What is replaced, as in `linalg.svd` for `torch.linalg.svd`."""
+    """The operator to replace, as in `linalg.svd` for `torch.linalg.svd`."""
     module: str
     function: str
 
@@ -49,7 +49,7 @@ class Operator:
 
     @property
     def told(self) -> str:
-        """Return it as a person reads it."""
+        """Return its description for the user."""
         return (
             f"torch.{self.target} is {self.source}" if self.target else f"torch is patched by {self.source}()"
         )
@@ -61,7 +61,7 @@ def parse(text: str) -> tuple[Operator, ...]:
     targets = [one.target for one in operators if one.target]
     twice = next((name for name in targets if targets.count(name) > 1), None)
     if twice is not None:
-        raise ValueError(f"{twice} is named twice: it can have one replacement")
+        raise ValueError(f"{twice} is named twice: an operator can have only one replacement")
     return operators
 
 
@@ -76,7 +76,7 @@ def _parse_one(text: str) -> Operator:
 
 
 class _Applied:
-    """What is replaced in this process: once, although several attempts share it without isolation."""
+    """The replacements in this process: made once, although several attempts share it without isolation."""
 
     texts: set[str] = set()
 
@@ -85,7 +85,7 @@ def apply(texts: Iterable[str], device_type: str) -> None:
     """Replace in this process; raise `OperatorError`.
 
     A replaced operator that is given CPU tensors alone stays torch's own where another device is tested: the
-    replacement is made for that device, and the CPU's values are what it is held against.
+    replacement is made for that device, and the CPU's values are what it is compared with.
     """
     for text in texts:
         if text in _Applied.texts:
@@ -94,7 +94,7 @@ def apply(texts: Iterable[str], device_type: str) -> None:
         function = _attribute(_module(operator), operator.function, operator)
         if not callable(function):
             raise OperatorError(
-                f"{operator}: {operator.source} is no function, but {type(function).__name__}"
+                f"{operator}: {operator.source} is not a function: it has type {type(function).__name__}"
             )
         if operator.target:
             _replace(operator, function, device_type)
@@ -143,7 +143,7 @@ def _replace(operator: Operator, function: Callable[..., Any], device_type: str)
     original = _attribute(owner, name, operator)
     if not callable(original):
         raise OperatorError(
-            f"{operator}: torch.{operator.target} is no function, but {type(original).__name__}"
+            f"{operator}: torch.{operator.target} is not a function: it has type {type(original).__name__}"
         )
     setattr(owner, name, _chooses(function, original, device_type))
 

@@ -1,6 +1,6 @@
 """A process that a scenario's step spawns, as user code does, and that computes on the same device. Child processes only.
 
-`multiprocessing`'s own spawn: a fresh interpreter that imports torch anew. The function that it runs has to be
+`multiprocessing`'s own spawn: a fresh interpreter that imports torch again. The function that it runs has to be
 importable there, which a scenario file need not be.
 """
 
@@ -23,10 +23,10 @@ _ROUNDS = 8
 
 @dataclass(frozen=True)
 class Answer:
-    """What the spawned process said."""
+    """The spawned process's answer."""
 
     wrong: int
-    """Elements of its own computation that were wrong; -1 where it did not answer."""
+    """Wrong elements of its own computation; -1 where it did not answer."""
     status: int
     """Its exit status; negative for a signal."""
 

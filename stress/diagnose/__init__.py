@@ -1,4 +1,4 @@
-"""Name a failure: signature, meaning, and the one line of native text that a maintainer needs."""
+"""Name a failure: its signature, its meaning, and the one line of native text that a maintainer needs."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ _WARNING = re.compile(r":\d{1,9}: \w{0,80}Warning: ")
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What is known about how an attempt's process ended."""
+    """All that is known about how an attempt's process ended."""
 
     signature: str | None
     """Id of the known failure, or None: an unknown one."""
@@ -69,7 +69,7 @@ class Diagnosis:
     next: str
     """What to try; may be empty."""
     headline: str
-    """One line for a report; empty for a process that ended well and said nothing."""
+    """One line for a report; empty for a process that ended normally and printed nothing."""
     taints: bool
     """The device reported a fault: no value after it can be trusted, whatever the exit status."""
     signal_name: str | None
@@ -85,21 +85,21 @@ def diagnose(
     body_finished: bool = False,
     signatures: Sequence[Signature] | None = None,
 ) -> Diagnosis:
-    """Return what the remains of a process tell.
+    """Return the diagnosis of what a process left behind.
 
     `exit_status` is `subprocess`'s (negative: killed by that signal); `stacks` are those collected at the
     deadline of a hang, after which the supervisor killed the process itself; `body_finished` says that the
     scenario's own code had ended before the process did.
     """
     known = default_signatures() if signatures is None else signatures
-    # After a hang the signal is the supervisor's own and says nothing.
+    # After a hang the signal is the supervisor's own and means nothing.
     ended_by = None if hang else signal_name(exit_status)
     ended_by = ended_by or next((each.signal for each in reports if each.signal), None)
     text = "\n".join([stderr, *(line for report in reports for line in _report_texts(report))])
     found = find_all(text, stacks=stacks if hang else "", signatures=known)
     for report in reports:
         by_frames = find_all("", report.frames, report.signal, fault=report.exception, signatures=known)
-        # A crash's frames tell more than where other threads waited.
+        # A crash's frames say more than where other threads waited.
         found = [*(each for each in found if each.signature.pattern), *by_frames, *found]
     condition = _condition(exit_status, reports=reports, hang=hang, body_finished=body_finished)
     if not found and condition is not None:
@@ -122,7 +122,7 @@ def diagnose(
 
 
 def _tainted(stderr: str, known: Sequence[Signature]) -> bool:
-    """Search all of the text, unlike for a name: a fault amid much output makes green worthless."""
+    """Search all of the text, not only its ends as for a name: a fault amid much output makes green worthless."""
     return any(each.pattern.search(stderr) is not None for each in known if each.taints and each.pattern)
 
 
@@ -184,7 +184,7 @@ def _headline(
 
 
 def _last_words(stderr: str) -> str:
-    """Return the last line that says something: no traceback, no stack dump, nothing indented."""
+    """Return the last informative line: no traceback, no stack dump, nothing indented."""
     for line in reversed(bounded(stderr).splitlines()):
         if not line.strip() or line[0].isspace() or is_noise(line):
             continue

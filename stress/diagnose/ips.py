@@ -1,8 +1,8 @@
 """Read macOS crash reports (`.ips`): a JSON header on the first line, then a JSON body.
 
-Written from public descriptions of the format and public examples; modelled, not tried on a Mac. Every
-field may be missing or of another type in the next macOS: what is needed to name a crash is checked, the
-rest is taken if it is there.
+Written from public descriptions and examples of the format; not tried on a Mac. Every field may be missing
+or of another type in the next macOS: what is needed to name a crash is checked, the rest is taken if it is
+there.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def read_ips(path: Path) -> CrashReport:
     body = _body(path)
     exception = body.get("exception")
     if exception is None and "threads" not in body:
-        raise NotACrash(path, "a report without exception and threads is not one of a crash")
+        raise NotACrash(path, "a report without exception and threads is not a crash report")
     if not isinstance(exception, dict):
         raise IpsError(path, f"exception is {type(exception).__name__}, expected an object")
     pid = _integer(body, "pid")
@@ -145,7 +145,7 @@ def _body(path: Path) -> Mapping[str, object]:
     header, end = _decode(path, text, 0, "header")
     if not text[end:].strip():
         if "pid" in header:
-            return header  # Only the body was kept, as when somebody pastes it into an issue.
+            return header  # Only the body was kept, as in a report that is pasted into an issue.
         raise IpsError(path, "ends after its header")
     return _decode(path, text, end, "body")[0]
 

@@ -52,11 +52,11 @@ class Signature:
     signals: tuple[str, ...] = ()
     """Usual signals. Text is matched whatever the signal: a crash handler turns SIGABRT into SIGSEGV."""
     next: str = ""
-    """What to try."""
+    """What the user can try."""
     since: str = ""
     """Date of the first public report that we have read, as far as it is known: "2025-11"."""
     taints: bool = False
-    """Values computed after this text are not to be trusted, whatever the exit status."""
+    """Values computed after this text cannot be trusted, whatever the exit status."""
     pattern: re.Pattern[str] | None = None
     """Matched against stderr and the texts of crash reports."""
     frames: tuple[re.Pattern[str], ...] = ()
@@ -67,7 +67,7 @@ class Signature:
     stacks: re.Pattern[str] | None = None
     """Matched against the stacks of a hang."""
     condition: str | None = None
-    """One of `CONDITIONS`: how the process ended, which no text tells."""
+    """One of `CONDITIONS`: how the process ended, which no text shows."""
 
 
 class SignatureMatch(NamedTuple):
@@ -100,7 +100,7 @@ def default_signatures() -> tuple[Signature, ...]:
 
 
 def default_folder() -> Path:
-    """Return where the signatures are: inside an installed wheel, else in the checkout."""
+    """Return the folder of the signatures: inside an installed wheel, else in the checkout."""
     folder = shipped("results", "known")
     if not folder.is_dir():
         raise SignatureError(f"no signatures in {folder}: the installation of mps-stress is incomplete")
@@ -187,7 +187,7 @@ def _line(pattern: re.Pattern[str], text: str) -> str | None:
     start = text.rfind("\n", 0, found.start()) + 1
     lines = text[start : found.end() + 2 * (2 * LINE_CHARS_MAX)].split("\n", 2)
     if len(lines) > 1 and lines[1].lstrip().startswith("what():"):
-        return f"{lines[0].strip()} {lines[1].strip()}"  # libstdc++ puts the reason on a line of its own.
+        return f"{lines[0].strip()} {lines[1].strip()}"  # libstdc++ puts the reason on a separate line.
     return lines[0].strip()
 
 

@@ -1,4 +1,4 @@
-"""Read the stacks that faulthandler prints (CPython 3.11-3.14), and say them short.
+"""Read the stacks that faulthandler prints (CPython 3.11-3.14), and summarise them.
 
 A dump may be cut anywhere and be mixed with other threads' output: what cannot be read is left out, never
 an error.
@@ -44,7 +44,7 @@ class ThreadStack:
     """One thread of a dump; frames are innermost first."""
 
     ident: int | None
-    """The thread's `threading.get_ident()`; None in a dump that does not tell."""
+    """The thread's `threading.get_ident()`; None in a dump without it."""
     name: str | None = None
     """Printed by newer Pythons only."""
     current: bool = False
@@ -105,7 +105,7 @@ def summarise(stacks: Sequence[ThreadStack], *, frames_max: int = SUMMARY_FRAMES
 
 
 def is_noise(line: str) -> bool:
-    """Return whether a line of stderr is a part of a faulthandler dump that says nothing by itself."""
+    """Return whether a line of stderr is part of a faulthandler dump and means nothing alone."""
     line = line.rstrip()
     return bool(
         _header(line)

@@ -1,1 +1,1 @@
-"""Isolation: child processes that may die in any way, and a parent that never does."""
+"""Isolation: child processes may die in any way, and the parent survives."""

@@ -1,4 +1,4 @@
-"""An attempt: one child process and what became of it, and what its record says."""
+"""An attempt: one child process, its result, and the fields of its record."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stress.isolate.supervisor import ChildRun
 
 @dataclass
 class Attempt:
-    """One child and what became of it."""
+    """One child and its result."""
 
     role: str
     number: int
@@ -33,7 +33,7 @@ class Attempt:
     slots: int = 0
     """Of a reference: how many answers it has, one for each thread and iteration."""
     tsan: dict[str, Any] | None = None
-    """What ThreadSanitizer said, as `Outcome.to_data`; None without it."""
+    """ThreadSanitizer's reports, as `Outcome.to_data`; None without it."""
 
     @property
     def conditions(self) -> str:

@@ -1,4 +1,4 @@
-"""One attempt from its start record to its end record, for every command that runs attempts. Free of pytest."""
+"""Run one attempt from its start record to its end record, for every command that runs attempts. Free of pytest."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from stress.record.writer import serial_of
 _SCRATCH = ("spec.json", "result.json", "result.part", "blackbox")
 _EVIDENCE = ("stderr", "stdout", "stacks", "native", "tsan")
 SLEPT_S_MIN = 5.0
-"""The clock of the day ran so much longer than the one that stops while a machine sleeps."""
+"""Seconds by which wall-clock time exceeds the clock that stops while a machine sleeps."""
 
 
 Recorder = Callable[..., object]
 """(kind, **fields): writes one record."""
 
 Classifier = Callable[[Mapping[str, Any], str], "str | None"]
-"""(fields of the end record, stderr) -> the name of the failure, where somebody knows a better one."""
+"""(fields of the end record, stderr) -> the name of the failure, if a plugin knows a better one."""
 
 
 class Ended(NamedTuple):
@@ -67,8 +67,8 @@ class AttemptRunner:
     ) -> Ended:
         """Run one child.
 
-        `identity` has item, role and attempt, and whatever else both records shall carry; `start` what the
-        start record says beside that.
+        `identity` has item, role and attempt, and all other fields that both records carry; `start` has the
+        other fields of the start record.
         """
         identity = {**identity, "serial": serial_of(spec.name)}
         self._record("attempt_start", **identity, **start)
@@ -114,7 +114,7 @@ class AttemptRunner:
 
 
 def _no_child(spec: ChildSpec, error: Exception, seconds: float) -> dict[str, object]:
-    """Return the end of an attempt that had no child: without one it would read as if the machine had gone down."""
+    """Return the end of an attempt that had no child: without an end it would look as if the machine had gone down."""
     for suffix in _SCRATCH:
         spec.file(suffix).unlink(missing_ok=True)
     verdict = Verdict.BROKEN if isinstance(error, IsolationError) else Verdict.INCONCLUSIVE
@@ -122,7 +122,7 @@ def _no_child(spec: ChildSpec, error: Exception, seconds: float) -> dict[str, ob
 
 
 def _judge_sleep(judged: Judged, slept_s: float) -> None:
-    """Say that the machine slept; a hang proves nothing then, because nobody knows how a device wakes up."""
+    """Report that the machine slept; a hang then proves nothing: how a device wakes up is unknown."""
     text = f"the machine slept (or its clock was set) for {slept_s:.0f} s during the attempt"
     if judged.verdict == Verdict.HANG:
         judged.verdict, judged.headline = Verdict.INCONCLUSIVE, f"{text}: {judged.headline}"
@@ -131,7 +131,7 @@ def _judge_sleep(judged: Judged, slept_s: float) -> None:
 
 
 def keep_files(spec: ChildSpec, judged: Judged) -> dict[str, str]:
-    """Remove what only the two processes needed; keep the evidence of what is not green."""
+    """Remove the files that only the two processes needed; keep the evidence of an attempt that is not green."""
     for suffix in _SCRATCH:
         spec.file(suffix).unlink(missing_ok=True)
     kept = {}
@@ -146,7 +146,7 @@ def keep_files(spec: ChildSpec, judged: Judged) -> dict[str, str]:
 
 
 def remove_references(paths: Iterable[str]) -> None:
-    """Remove what reference children wrote, once no crew needs it any more."""
+    """Remove the files of reference children, once no crew needs them any more."""
     for path in map(Path, paths):
         for target in (path, path.with_suffix(".json")):
             target.unlink(missing_ok=True)

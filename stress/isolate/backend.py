@@ -1,4 +1,4 @@
-"""What the two ways to start a child have in common: `fork_server` and `spawner`. Parent side."""
+"""The protocol of the two ways to start a child, `fork_server` and `spawner`. Parent side."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class IsolationError(UserError):
 
 @dataclass(frozen=True)
 class Exit:
-    """How a child ended: ``code`` as in subprocess (negative: minus the signal)."""
+    """The end of a child: ``code`` as in subprocess (negative: minus the signal)."""
 
     code: int
     cpu_s: float
@@ -39,7 +39,7 @@ class Child(Protocol):
     def signal(self, number: int) -> None: ...
     def kill_group(self) -> None: ...
     def close(self) -> None:
-        """Release what belongs to the child, stragglers of its process group included."""
+        """Release the child's resources, including stragglers of its process group."""
         ...
 
 

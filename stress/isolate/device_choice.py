@@ -1,4 +1,4 @@
-"""Which device a run tests: chosen, built where it has to be, looked at in a child. Parent side, without torch."""
+"""Choose the device that a run tests, build it if need be, and probe it in a child. Parent side, without torch."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ OpenSupervisor = Callable[[str], Supervisor]
 
 
 class Wanted(Protocol):
-    """What the user asked for: the plugin's settings, or a command's options."""
+    """The user's request: the plugin's settings, or a command's options."""
 
     @property
     def device(self) -> str: ...
@@ -57,13 +57,13 @@ class SimDevice:
         return self.build.spec(self.settings)
 
     def to_data(self) -> dict[str, object]:
-        """Return what a record says about it."""
+        """Return its fields for a record."""
         return {**self.settings.to_data(), **self.build.to_data()}
 
 
 @dataclass(frozen=True)
 class DeviceInfo:
-    """What the probe child found out about the device and the torch build."""
+    """The facts that the probe child found out about the device and the torch build."""
 
     name: str
     reason: str
@@ -79,7 +79,7 @@ class DeviceInfo:
 
     @property
     def header_lines(self) -> list[str]:
-        """Return what the header says about it."""
+        """Return its lines for the header."""
         simulated = (
             f"simulated, not Metal; design {self.sim.settings.design}; " if self.sim is not None else ""
         )
@@ -116,7 +116,7 @@ _CPU_INSTEAD = "{device}=cpu runs the scenarios on the CPU"
 def default_build(say: Say, *, again: bool = False) -> SimBuild:
     """Return the build of the simulated device as scenarios use it; raise `BuildError`."""
     if sys.platform != "linux":
-        raise BuildError(f"it is for Linux only, and this is {sys.platform}")
+        raise BuildError(f"it runs on Linux only, and this is {sys.platform}")
     return default_builder().ensure(say, again=again)
 
 
@@ -189,7 +189,7 @@ def _fall_back(what: str, error: object, say: Say) -> _Choice:
 
 
 def _without_sim(settings: Wanted, choice: _Choice) -> _Choice:
-    """Refuse to go on without the simulated device where the user set something that only it has."""
+    """Refuse to continue without the simulated device if the user set an option that only it has."""
     sim = settings.sim
     if sim.faults or sim.schedule != "free":
         raise DeviceError(

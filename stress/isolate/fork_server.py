@@ -82,10 +82,10 @@ class ForkServer:
         return _ForkedChild(self, number, self.pids[number])
 
     def send_signal(self, number: int, signal_number: int, *, group: bool) -> None:
-        """Let the server send it: only the process that reaps a child knows that its pid is still its own."""
+        """Let the server send it: only the process that reaps a child knows that its pid was not reused."""
         if self._socket is None:
             return  # a lost server's children are gone already
-        with contextlib.suppress(IsolationError):  # the next wait or start tells
+        with contextlib.suppress(IsolationError):  # the next wait or start shows it
             self._send({"op": "signal", "id": number, "signal": signal_number, "group": group})
 
     def receive(self, timeout_s: float) -> None:
@@ -123,7 +123,7 @@ class ForkServer:
     def _lost(self, what: str) -> IsolationError:
         """Clean up after a server that died, so that the next child gets a new one.
 
-        Its children die with it, by their death signal, but what they started does not.
+        Its children die with it, by their death signal, but processes that they started do not.
         """
         for number, pid in self.pids.items():
             if number not in self.exits:

@@ -1,4 +1,4 @@
-"""The parent's judgement of one child: from how it ended, what it wrote, and what it left on stderr."""
+"""Judge one child in the parent: by how it ended, its result file, and its stderr."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Judged:
 
 def judge(run: ChildRun, reports: Sequence[CrashReport] = ()) -> Judged:
     """Return the verdict of a crew's, control's or process scenario's child."""
-    # Without isolation there is no process that ends, only a result.
+    # Without isolation no process ends; there is only a result.
     code = run.exit.code if run.exit is not None else -int(signal.SIGKILL) if run.hung else 0
     body_finished = run.spec.kind == "process" and run.snapshot is not None and run.snapshot.body_finished
     diagnosis = diagnose(
@@ -78,11 +78,11 @@ def judge(run: ChildRun, reports: Sequence[CrashReport] = ()) -> Judged:
         judged.headline = f"the process ended normally, but the device reported a fault: {diagnosis.headline}"
     elif reports:
         judged.verdict = Verdict.CRASH
-        judged.headline = f"exit status 0, but a crash report was written: {reports[0].path.name}"
+        judged.headline = f"exit status 0, but macOS wrote a crash report: {reports[0].path.name}"
     elif any(note.startswith(INTERESTING_NOTE) for note in judged.notes):
         judged.verdict = Verdict.INTERESTING
     if races and judged.verdict != worst((judged.verdict, Verdict.RACE)):
-        # However the process ended: what was reported before is true.
+        # However the process ended, what it reported before is true.
         judged.verdict = Verdict.RACE
         judged.headline = _headline(judged)
     if run.tsan is not None and run.tsan.problem and judged.verdict.is_green:
@@ -177,8 +177,8 @@ def judge_reference(run: ChildRun) -> Judged:
     judged = judge(run)
     if judged.verdict == Verdict.HANG:
         text = (
-            f"the sequential run did not end in {run.spec.deadline_s:g} s: where steps wait for each other, "
-            "write reference(self, device, inputs)"
+            f"the sequential run did not end in {run.spec.deadline_s:g} s: if it is slow, raise --mps-deadline; if steps "
+            "wait for each other, write reference(self, device, inputs)"
         )
         return Judged(
             Verdict.BROKEN, text, [broken("reference-blocks", text)], [], judged.diagnosis, judged.stamps

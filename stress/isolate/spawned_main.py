@@ -1,4 +1,4 @@
-"""A fresh interpreter's main program: `... SPEC PARENT`, or `... --spare LIBRARY PARENT` to wait for a spec.
+"""The main program of a fresh interpreter: `... SPEC PARENT`, or `... --spare LIBRARY PARENT` to wait for a spec.
 
 A spare has torch imported and waits on stdin for a spec's path, so that on platforms that must not fork
 an attempt after a crash starts as fast as any other.

@@ -24,7 +24,7 @@ _KILL_WAIT_S = 20.0
 class Spawner:
     """Children in fresh interpreters; a spare with torch imported serves items without an environment.
 
-    `env` is what every child's environment has beside this process's.
+    `env` is added to this process's environment for every child.
 
     Each child shares its process group with a guardian, a shell that reads a pipe whose other end only
     this process has: when this process dies, the guardian kills the group, also a child stuck in native
@@ -112,7 +112,7 @@ class _SpawnedChild:
         self._exit: Exit | None = None
 
     def hand_over(self, spec_path: Path, stderr: Path) -> None:
-        """Give a spare its work; what it wrote when it died before taking it goes to `stderr` at the end."""
+        """Give a spare its work; if it died before, its output goes to `stderr` at the end."""
         self._stderr = stderr
         assert self._process.stdin is not None
         try:

@@ -1,4 +1,4 @@
-"""See a deadlock before the deadline: every thread of the child asleep, and no sign of life for a while.
+"""Detect a deadlock before the deadline: every thread of the child asleep, and no sign of life for a while.
 
 A deadline has to be long enough for a busy machine, so that a deadlock costs its whole length. A process that
 nobody lets run is *runnable*, though; one that is stuck sleeps. What is watched, twenty times a second: the
@@ -20,7 +20,7 @@ POLL_S = 0.05
 _RUN_SHARE_MAX = 0.05
 """Threads that wait for the GIL wake up 200 times a second and use less than this."""
 _ASLEEP = frozenset("StTXZ")
-"""Zombies too: they wait for somebody who is asleep."""
+"""Zombies too: they wait for a parent that is asleep."""
 _NS = 1e-9
 
 
@@ -36,11 +36,11 @@ class StallWatch:
 
     @staticmethod
     def works() -> bool:
-        """Whether this system tells what is needed."""
+        """Whether this system provides what is needed."""
         return sys.platform == "linux" and Path("/proc/self/schedstat").exists()
 
     def is_stalled(self) -> bool:
-        """Look once; return whether nothing has moved for as long as the limit says."""
+        """Look once; return whether nothing has moved for the length of the limit."""
         now = time.monotonic()
         asleep, ran_s = _look(self._pids)
         stamps = _read(self._box)
@@ -75,7 +75,7 @@ def _look(pids: Iterable[int]) -> tuple[bool, float]:
             state = _read(task / "stat").rpartition(b") ")[2][:1].decode()
             schedstat = _read(task / "schedstat").split()
             ran_ns += int(schedstat[0]) if schedstat else 0
-            asleep = asleep and (state in _ASLEEP or not state)  # no text: it has ended meanwhile
+            asleep = asleep and (state in _ASLEEP or not state)  # no text: it has ended in the meantime
     return asleep, ran_ns * _NS
 
 

@@ -1,4 +1,4 @@
-"""The supervisor: the parent's side of one child, from its start to everything it left behind.
+"""The supervisor: watch one child from the parent, from its start to everything it leaves behind.
 
 The parent owns the deadline. At it, in this order: Python stacks of all threads (SIGUSR1, also with the GIL
 held), native stacks where the platform has a tool, the black box, then SIGKILL for the process group.
@@ -42,7 +42,7 @@ _KILL_WAIT_S = 20.0
 
 @dataclass
 class ChildRun:
-    """What is known after a child's end. ``result`` is None when it wrote none."""
+    """All that is known after a child's end. ``result`` is None when it wrote none."""
 
     spec: ChildSpec
     result: dict[str, Any] | None
@@ -61,7 +61,7 @@ class ChildRun:
     stalled: bool = False
     """No deadline was reached: every thread was asleep for `spec.stall_s`."""
     tsan: TsanResult | None = None
-    """What ThreadSanitizer said, of a child that ran under it."""
+    """ThreadSanitizer's reports, of a child that ran under it."""
     lost: str = ""
     """Why nothing is known about the child's end: the server that had started it was lost."""
 
@@ -69,8 +69,8 @@ class ChildRun:
 class Supervisor:
     """Starts children and waits for them. One at a time: attempts must not disturb each other.
 
-    They are of this interpreter, or of `python`, another one, which imports from its own environment and this package
-    alone from here. With `tsan` they run under ThreadSanitizer, whose preloaded runtime needs processes of their own.
+    They run in this interpreter, or in another one, `python`, which imports from its own environment and takes only
+    this package from here. With `tsan` they run under ThreadSanitizer, whose preloaded runtime needs separate processes.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Supervisor:
         tsan: Children | None = None,
         preload: Sequence[str] = (),
     ) -> None:
-        # A forked child would have the server's runtime, which was not told where this child's reports go.
+        # A forked child would have the server's runtime, which does not know where this child's reports go.
         self._forks = can_fork() and tsan is None
         self._tsan = tsan
         self._is_foreign = python != sys.executable
@@ -120,7 +120,7 @@ class Supervisor:
         return run
 
     def _wait(self, child: Child, run: ChildRun) -> Exit | None:
-        """Return the exit, or None at the deadline, and earlier where nothing in the child moves any more."""
+        """Return the exit, or None at the deadline, or earlier if nothing in the child moves any more."""
         spec = run.spec
         if not spec.stall_s or not StallWatch.works():
             return child.wait(spec.deadline_s)

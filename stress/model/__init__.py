@@ -1,1 +1,1 @@
-"""Words that both sides of a process boundary share: verdicts, findings, specs, seeds. No torch, no pytest."""
+"""The vocabulary that parent and child processes share: verdicts, findings, specs, seeds. No torch, no pytest."""

@@ -63,7 +63,7 @@ class Stamp:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What the parent reads."""
+    """The contents of a box, as the parent reads them."""
 
     stage: str
     body_finished: bool
@@ -155,7 +155,7 @@ class Writer:
 
 
 def read(path: Path) -> Snapshot:
-    """Read a box, also one whose writer was killed; raise ``ValueError`` for a file that is none."""
+    """Read a box, even if its writer was killed; raise ``ValueError`` for any other file."""
     data = path.read_bytes()
     if len(data) < _HEADER_WORDS * 8 or len(data) % 8:
         raise ValueError(f"{path}: not a black box (only {len(data)} bytes)")
@@ -188,7 +188,7 @@ def read(path: Path) -> Snapshot:
 
 
 def mark(path: Path, bit: int) -> None:
-    """Set a flag where no `BlackBox` is at hand. The box has its room already, also on a disk that is full."""
+    """Set a flag without a `BlackBox`. The box already has its space, so a full disk does not matter."""
     with path.open("r+b", buffering=0) as file:
         file.seek(_FLAGS_OFFSET)
         flags = int.from_bytes(file.read(8), sys.byteorder) | bit

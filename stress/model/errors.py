@@ -34,7 +34,7 @@ class BrokenScenario(Exception):
 
 
 class Inconclusive(Exception):
-    """The attempt cannot tell anything; the text says why."""
+    """The attempt is inconclusive; the text says why."""
 
 
 class LibraryError(Exception):

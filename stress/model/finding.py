@@ -1,4 +1,4 @@
-"""Findings: what is wrong with an attempt, one by one, as plain data that travels from child to parent."""
+"""Findings: everything that is wrong with an attempt, as plain data that the child sends to the parent."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Finding:
     error_max: float | None = None
     error_allowed: float | None = None
     whose: str | None = None
-    """Whose right value it is, for cross-talk and stale values."""
+    """The iteration whose right value it is, for cross-talk and stale values."""
     trace: str | None = None
 
     def to_data(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The plan of one attempt: which thread runs which iteration on which state, and the sequential orders."""
+"""The plan of one attempt: the iterations of each thread, their states, and the sequential orders."""
 
 from __future__ import annotations
 

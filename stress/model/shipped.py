@@ -1,4 +1,4 @@
-"""Where the data that comes with the package lies: in a checkout, or inside an installed wheel."""
+"""Paths of the data that comes with the package: in a checkout, or inside an installed wheel."""
 
 from __future__ import annotations
 

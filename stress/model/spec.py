@@ -1,4 +1,4 @@
-"""What the parent tells a child to do: plain JSON data, no pickles, no callables."""
+"""The orders that the parent gives to a child: plain JSON data, no pickles, no callables."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ READBACKS = ("every", "end", "digest", "every-4th")
 
 @dataclass(frozen=True)
 class ScenarioRef:
-    """Where the child finds the scenario: the file, the module's name, the class, the parameter indices."""
+    """The scenario as the child finds it: its file, module name, class and parameter indices."""
 
     path: str
     module: str
@@ -44,7 +44,7 @@ class SimSpec:
 
 @dataclass(frozen=True)
 class WindowSpec:
-    """A stretch of time in which requests are counted: see `stress.commands.throughput`."""
+    """A time window in which requests are counted: see `stress.commands.throughput`."""
 
     way: str
     """"threads", "processes" or "batching"."""
@@ -56,7 +56,7 @@ class WindowSpec:
 
 @dataclass(frozen=True)
 class ChildSpec:
-    """One child process: a reference run, a crew, a process scenario, a look at the device, or another task."""
+    """One child process: a reference run, a crew, a process scenario, a probe of the device, or another task."""
 
     kind: str
     """"reference", "crew", "process", "probe", or the "module:function" of a task that is not in `stress.child`."""

@@ -154,7 +154,7 @@ def confidence_sentence(failures: int, n: int, confidence: float = CONFIDENCE_DE
     _check(failures, n, confidence)
     level = f"{100 * confidence:g} %"
     if n == 0:
-        return "no attempt counts: nothing can be said about the failure rate"
+        return "no attempt counts, so nothing can be said about the failure rate"
     attempts = "attempt" if n == 1 else "attempts"
     if failures == 0:
         bound = percent(failure_rate_bound(n, confidence))

@@ -1,4 +1,4 @@
-"""Text out of records, made safe for a terminal: control characters could move the cursor and rewrite what stands."""
+"""Make text from records safe for a terminal: control characters could move the cursor and overwrite other text."""
 
 from __future__ import annotations
 

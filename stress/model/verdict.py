@@ -1,4 +1,4 @@
-"""What an attempt can end as, how bad that is, and how it is shown: one row for each verdict, here and nowhere else."""
+"""The verdicts of an attempt, their severity, and how each is shown: one row for each, here and nowhere else."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Counts = Literal["green", "failure", "no"]
 
 
 class Verdict(StrEnum):
-    """The parent's judgement of one attempt, the least severe first.
+    """The parent's judgement of one attempt, in order of severity.
 
-    A failure is a finding about the device, and wins over what cannot tell anything about it: that is
-    reported, never counted, never green.
+    A failure is a finding about the device. It wins over verdicts that say nothing about the device: those
+    are reported, but never counted and never green.
 
     A row is: value, word for a person, how it counts, pytest's progress letter, colour on the terminal, class on
     the page, and its meaning in one sentence.
@@ -80,7 +80,7 @@ class Verdict(StrEnum):
 
 
 WRONG_VALUE_NAMES = ("cross-talk", "stale", "unwritten", "torn", "nan", "numeric")
-"""What a wrong value is called (`stress.child.oracle.wrong_value`), the most telling name first."""
+"""Names of a wrong value (`stress.child.oracle.wrong_value`), the most specific first."""
 
 CANARY_MISSED = "CANARY MISSED"
 
@@ -91,7 +91,7 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
 
 
 def word_of(verdict: Verdict | None, *, signal: str | None = None, is_canary: bool = False) -> str:
-    """Return the word that a person reads for the worst of some attempts: PASSED, MISMATCH, CRASH SIGABRT, ...
+    """Return the word shown for the worst of some attempts: PASSED, MISMATCH, CRASH SIGABRT, ...
 
     `signal` is the name of the one that the crashes ended with. A canary's attempts must fail. None: no attempt ended.
     """

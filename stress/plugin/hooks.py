@@ -28,7 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         "mps_stress(threads=None, iterations=None): run this test from several threads at once; "
-        "without threads=N only where --mps-threads is given.",
+        "without threads=N, only if --mps-threads is given.",
     )
     from stress.plugin.ordinary.plugin import register
 

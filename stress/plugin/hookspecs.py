@@ -24,13 +24,13 @@ def pytest_mps_scenarios(config: pytest.Config) -> Iterable[Path]:  # type: igno
 
 @pytest.hookspec(firstresult=True)
 def pytest_mps_classify(attempt: Mapping[str, Any], stderr: str) -> str | None:
-    """Return the id of a known failure, or None to leave it to others and to `results/known`.
+    """Return the id of a known failure, or None to leave the naming to others and to `results/known`.
 
-    Called once for every attempt that failed, with the `attempt_end` record as far as it is known and the
-    text the process left on file descriptor 2.
+    Called once for every failed attempt, with the `attempt_end` record as far as it is known and what the
+    process wrote to file descriptor 2.
     """
 
 
 @pytest.hookspec
 def pytest_mps_record(record: Mapping[str, Any]) -> None:
-    """See every record of this process right after it was written. The mapping must not be changed."""
+    """Called with every record of this process right after it is written. Do not change the mapping."""

@@ -1,4 +1,4 @@
-"""What an item is and what came of it: plain data between runner, records and reports."""
+"""Items, their identity and their results: plain data between runner, records and reports."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ItemSpec:
-    """What identifies an item: the same fields give the same inputs in every run with one seed."""
+    """The identity of an item: equal fields give equal inputs in every run with one seed."""
 
     nodeid: str
     scenario: Any
@@ -40,11 +40,11 @@ class ItemSpec:
 
 @dataclass(frozen=True)
 class Turn:
-    """One of the times that a campaign comes back to an item: with a seed of its own, and numbers that go on."""
+    """One visit of a campaign to an item: it has its own seed, and the numbers of its attempts continue."""
 
     settings: Settings
     first: Mapping[str, int]
-    """Role -> number of its first attempt, so that (item, role, attempt) stays a name within the run."""
+    """Role -> number of its first attempt, so that (item, role, attempt) stays unique within the run."""
     share_s: float
 
 
@@ -56,7 +56,7 @@ class ItemResult(JudgedCase):
 
     @property
     def simulated(self) -> bool:
-        """Whether this says nothing about a real backend."""
+        """Whether it ran on the simulated device and so says nothing about a real backend."""
         return bool(self.spec.scenario.device_type == "sim")
 
     @property

@@ -1,4 +1,4 @@
-"""One item from its references to its verdict: the parent's side, which never touches the device."""
+"""Run one item from its references to its verdict: the parent's side, which never touches the device."""
 
 from __future__ import annotations
 

@@ -55,14 +55,14 @@ class ScenarioItem(JudgedItem):
         if self.threads < cls.threads_min:
             pytest.skip(f"needs at least {cls.threads_min} threads: --mps-threads={cls.threads_min}")
         if cls.threads_max is not None and self.threads > cls.threads_max:
-            pytest.skip(f"makes sense up to {cls.threads_max} threads only")
+            pytest.skip(f"runs with {cls.threads_max} or fewer threads: --mps-threads={cls.threads_max}")
         missing = [name for name in cls.requires if name not in run.device.capabilities]
         if missing:
             pytest.skip(f"{run.device.name} here has no {', '.join(missing)}")
         if issubclass(cls, ProcessScenario) and not run.settings.isolation:
             pytest.skip("a process scenario needs isolation: leave out --mps-no-isolation and --pdb")
         if self.environment and not run.settings.isolation:
-            pytest.skip("an environment needs a process of its own: leave out --mps-no-isolation and --pdb")
+            pytest.skip("an environment needs its own process: leave out --mps-no-isolation and --pdb")
         if run.budget.is_spent:
             pytest.skip(f"time budget spent (--mps-seconds={run.settings.seconds:g}): not run")
 

@@ -1,6 +1,6 @@
-"""Crash reports that macOS writes after the fact: up to about 6 s late, and also for a process that ended with 0.
+"""Collect crash reports that macOS writes late: up to about 6 s, and also for a process that ended with status 0.
 
-Read when the run ends and matched by process id; a report turns the attempt's verdict into a crash.
+They are read when the run ends and matched by process id; a report turns the attempt's verdict into a crash.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def wait_and_amend(run: Run) -> list[str]:
 def settle(run: Run) -> list[str]:
     """Amend the records of attempts whose reports are due by now, and forget those; return a line per change.
 
-    For a run of hours, which can neither wait for reports nor remember every child.
+    For runs of hours, which can neither wait for reports nor remember every child.
     """
     due = {pid: one for pid, one in run.pids.items() if one[0] + one[1]["seconds"] + LATE_S_MAX < time.time()}
     for pid in due:

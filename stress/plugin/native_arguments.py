@@ -1,4 +1,4 @@
-"""Which of pytest's arguments name recipes of native programs. Imported in every run, so it imports little."""
+"""Find the recipes of native programs among pytest's arguments. Imported in every run, so it imports little."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def recipes_in(config: pytest.Config) -> list[Path]:
 
 
 def only_native(config: pytest.Config) -> bool:
-    """Whether nothing but native programs is asked for, so that no torch device is needed."""
+    """Whether only native programs are asked for, so that no torch device is needed."""
     paths = _paths(config)
     return bool(paths) and all(
         path.suffix == SUFFIX or (path.is_dir() and path.name == FOLDER) for path in paths

@@ -41,11 +41,11 @@ class SuitePlugin:
         self._runners: dict[Path, NativeRunner] = {}
 
     def pytest_sessionstart(self) -> None:
-        """Open what the arguments name, so that the header and the run record can tell of it."""
+        """Open what the arguments name, so that the header and the run record can report it."""
         recipes = recipes_in(self.config)
         if recipes and self.settings.sim.faults and only_native(self.config):
             raise pytest.UsageError(
-                "--mps-sim-faults is for scenarios; a native program has faults of its own: mps-stress tsan --fault=NAME"
+                "--mps-sim-faults is for scenarios; a native program has its own faults: mps-stress tsan --fault=NAME"
             )
         for path in recipes:
             try:
@@ -109,7 +109,7 @@ class SuitePlugin:
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Say what each case is worth, below the table."""
+        """Print what each case is worth, below the table."""
         if self.config.get_verbosity() >= 0:
             for sentence in [*sorted(self.sentences), *self._not_covered]:
                 terminalreporter.write_line(sentence)
@@ -155,7 +155,7 @@ class HarnessItem(JudgedItem):
         plugin = suite_of(self.config)
         platform = plugin.harness(self.path).platform
         if platform not in self.case.platforms:
-            pytest.skip(f"for {' and '.join(self.case.platforms)} only, and this is {platform}")
+            pytest.skip(f"this case runs on {' and '.join(self.case.platforms)} only, and this is {platform}")
         if self.threads < self.case.threads_min:
             pytest.skip(
                 f"needs at least {self.case.threads_min} threads: --mps-threads={self.case.threads_min}"

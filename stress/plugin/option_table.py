@@ -1,4 +1,4 @@
-"""The plugin's options, one row each: name, values, default, help, and what the `repeat:` line says of it."""
+"""The plugin's options, one row each: name, values, default, help, and its part of the `repeat:` line."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from stress.scenario.sequences import numbers as sequences
 
 @dataclass(frozen=True)
 class NotRepeated:
-    """Stands in a row whose option the `repeat:` line does not need."""
+    """Marks an option that the `repeat:` line does not need, and says why."""
 
     reason: str
 
@@ -42,18 +42,18 @@ class Option:
     metavar: str = ""
     """Form of the value; "" makes the option a switch."""
     read: Callable[[Given], Any] | None = None
-    """Returns the value, or raises `ValueError` with what was expected. None for a switch."""
+    """Returns the value, or raises `ValueError` saying what was expected. None for a switch."""
     default: Any = None
     """Value where nothing was given; None where it follows from other options, or from the run."""
     field: str | None
-    """Which field of `Settings` the value is; None where `options.parse` combines it with others."""
+    """The field of `Settings` that holds the value; None where `options.parse` combines it with others."""
     repeat: Callable[[Settings], Any] | NotRepeated
-    """Returns the value that repeats an item of a run with these settings; None where there is nothing to say."""
+    """Returns the value that repeats an item of a run with these settings; None to leave the option out."""
     help: str
 
     @property
     def dest(self) -> str:
-        """Return the name that pytest has it under, which is the ini option's too."""
+        """Return pytest's name for it, which is also the ini option's."""
         return "mps_" + self.name.replace("-", "_")
 
     @property
@@ -78,7 +78,7 @@ def _text(value: Any) -> str:
 
 
 def _if_simulated(value: Callable[[sim_settings.SimSettings], Any]) -> Callable[[Settings], Any]:
-    """Return a `repeat` for the simulated device alone: any other one refuses the option."""
+    """Return a `repeat` for the simulated device only: other devices refuse the option."""
     return lambda settings: value(settings.sim) if settings.device == "sim" else None
 
 
@@ -89,7 +89,7 @@ OPTIONS = (
         read=values.thread_counts,
         field="threads",
         repeat=lambda settings: settings.threads,
-        help="Run each scenario from N threads at once; several counts make several items",
+        help="Run each scenario from N threads at once; each count makes a separate item",
     ),
     Option(
         name="seed",
@@ -115,9 +115,9 @@ OPTIONS = (
         default="quick",
         field="profile",
         repeat=NotRepeated(
-            "it chooses items and their attempts, and the line names the item and its attempts"
+            "it selects items and their attempts, and the line names the item and its attempts"
         ),
-        help="quick leaves out what scenarios keep for full, and attempts less often what takes long (default quick)",
+        help="quick skips items marked full-only and makes fewer attempts of slow ones (default quick)",
     ),
     Option(
         name="iterations",
@@ -125,17 +125,15 @@ OPTIONS = (
         read=values.whole_number,
         field="iterations",
         repeat=lambda settings: settings.iterations,
-        help="Steps per thread and attempt (default: what the scenario says)",
+        help="Steps per thread and attempt (default: the scenario's own)",
     ),
     Option(
         name="seconds",
         metavar="SECONDS",
         read=values.seconds,
         field="seconds",
-        repeat=NotRepeated(
-            "it is shared out among all items of the run, and the line names the attempts of one"
-        ),
-        help="Time budget of the run: attempts shrink to fit, what did not run is skipped",
+        repeat=NotRepeated("it is shared among all items of the run, and the line names the attempts of one"),
+        help="Time budget of the run: items get fewer attempts to fit, and items that do not fit are skipped",
     ),
     Option(
         name="deadline",
@@ -144,7 +142,7 @@ OPTIONS = (
         default=DEADLINE_S_DEFAULT,
         field="deadline_s",
         repeat=lambda settings: settings.deadline_s,
-        help=f"Kill an attempt after this long and call it a hang (default {DEADLINE_S_DEFAULT:.0f})",
+        help=f"Kill an attempt after this time and report a hang (default {DEADLINE_S_DEFAULT:.0f})",
     ),
     Option(
         name="device",
@@ -154,7 +152,7 @@ OPTIONS = (
         field="device",
         repeat=lambda settings: settings.device,
         help="Device to test (default auto: mps on macOS; elsewhere sim, a simulated MPS that is never real Metal, "
-        "or cpu where it cannot be built)",
+        "or cpu if that cannot be built)",
     ),
     Option(
         name="streams",
@@ -163,7 +161,7 @@ OPTIONS = (
         default="auto",
         field="streams",
         repeat=lambda settings: settings.streams,
-        help="How crew threads get a stream (default auto: as the torch build does by itself)",
+        help="How crew threads get a stream (default auto: as the torch build assigns them)",
     ),
     Option(
         name="perturb",
@@ -180,7 +178,7 @@ OPTIONS = (
         default=(),
         field="trace_modules",
         repeat=lambda settings: settings.trace_modules,
-        help="Further modules whose lines are perturbed, beside the scenario's own",
+        help="Modules whose lines are perturbed, in addition to those in the scenario's folder",
     ),
     Option(
         name="operator",
@@ -190,7 +188,7 @@ OPTIONS = (
         field="operators",
         repeat=lambda settings: settings.operators,
         help="Replace an operator of torch in the child processes, as in linalg.svd=mypkg:svd, or call a function that "
-        "patches torch",
+        "patches torch there",
     ),
     Option(
         name="sequences",
@@ -198,7 +196,7 @@ OPTIONS = (
         read=values.checked(sequences.parse),
         field="sequences",
         repeat=lambda settings: settings.sequences,
-        help="Numbers of the random operator sequences of scenarios/op_sequences.py (default "
+        help="Which random operator sequences scenarios/op_sequences.py runs, by number (default "
         f"{sequences.DEFAULT})",
     ),
     Option(
@@ -208,7 +206,7 @@ OPTIONS = (
         default=(),
         field=None,
         repeat=_if_simulated(lambda sim: sim.faults),
-        help="Switch on seeded faults of the simulated device, with another probability and window in microseconds",
+        help="Switch on seeded faults of the simulated device, optionally with probability P and a window of US microseconds",
     ),
     Option(
         name="sim-design",
@@ -216,8 +214,8 @@ OPTIONS = (
         read=values.one_of(tuple(DESIGNS)),
         field=None,
         repeat=_if_simulated(lambda sim: sim.design),
-        help=f"How the simulated device gives threads their streams (default {sim_settings.DESIGN_DEFAULT}, or the "
-        "faults' own)",
+        help=f"How the simulated device assigns streams to threads (default {sim_settings.DESIGN_DEFAULT}, or the "
+        "design that the faults belong to)",
     ),
     Option(
         name="sim-schedule",
@@ -226,28 +224,28 @@ OPTIONS = (
         default="free",
         field=None,
         repeat=_if_simulated(lambda sim: sim.schedule_text),
-        help="random and pct make the simulated device's order repeatable by seed (default free)",
+        help="Order of work on the simulated device: random and pct make it repeatable by seed (default free)",
     ),
     Option(
         name="tsan",
         default=False,
         field="tsan",
         repeat=lambda settings: settings.tsan,
-        help="Run under ThreadSanitizer, on the simulated device built for it: races are found that did no harm yet",
+        help="Run under ThreadSanitizer, on an instrumented simulated device: finds races that have not yet done harm",
     ),
     Option(
         name="no-isolation",
         default=False,
         field=None,
         repeat=lambda settings: not settings.isolation,
-        help="Run in the pytest process: a crash ends pytest, a hang is not caught (implied by --pdb)",
+        help="Run in the pytest process: a crash ends pytest, and a hang in native code is not caught (implied by --pdb)",
     ),
     Option(
         name="share-device",
         default=False,
         field="share_device",
         repeat=lambda settings: settings.share_device,
-        help="Allow pytest-xdist workers to share one accelerator, which changes the experiment",
+        help="Let pytest-xdist workers share one accelerator, which changes the experiment",
     ),
     Option(
         name="torch-source",
@@ -264,7 +262,7 @@ OPTIONS = (
         default=False,
         field="allow_torch_mismatch",
         repeat=lambda settings: settings.allow_torch_mismatch,
-        help="Run although torch is not a build of --mps-torch-source; the record says so",
+        help="Run even if torch is not a build of --mps-torch-source; the record says so",
     ),
     Option(
         name="results",
@@ -278,7 +276,7 @@ OPTIONS = (
         name="all-tests",
         default=False,
         field="all_tests",
-        repeat=NotRepeated("it is about ordinary tests, and the line names an item of a scenario"),
+        repeat=NotRepeated("it concerns ordinary tests, and the line names an item of a scenario"),
         help="Run ordinary test functions from N threads too, inside the pytest process",
     ),
 )

@@ -1,4 +1,4 @@
-"""Readers of option values: each returns what a text means, or raises `ValueError` with what was expected."""
+"""Readers of option values: each returns what a text means, or raises `ValueError` saying what was expected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads the plugin's options from the command line and the ini file, and returns `Settings`; and the way back."""
+"""Read the plugin's options from the command line and the ini file into `Settings`, and print them back."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from stress.scenario.sequences import numbers as sequences
 
 
 def is_on(config: pytest.Config) -> bool:
-    """Whether `--mps-threads` (or its ini twin) was given: without it the plugin stays silent."""
+    """Whether `--mps-threads` (or its ini twin) was given: without it the plugin does nothing."""
     return _given(config, BY_NAME["threads"]) is not None
 
 
@@ -78,8 +78,8 @@ def parse(config: pytest.Config) -> Settings:
         os.environ[sequences.VARIABLE] = settings.sequences
     if sim.schedule != "free" and not settings.isolation:
         raise pytest.UsageError(
-            f"--mps-sim-schedule={sim.schedule_text} repeats a device's order from its first operation on, for "
-            "which each attempt needs a process of its own: leave out --mps-no-isolation and --pdb"
+            f"--mps-sim-schedule={sim.schedule_text} repeats a device's order from its first operation on, so "
+            "each attempt needs its own process: leave out --mps-no-isolation and --pdb"
         )
     _check_xdist(config, settings)
     return _with_tsan(settings) if settings.tsan else settings
@@ -102,7 +102,7 @@ def repeat_arguments(settings: Settings, config: pytest.Config) -> list[str]:
 
 
 def _with_tsan(settings: Settings) -> Settings:
-    """Return the settings of a run under ThreadSanitizer, which has the simulated device; refuse what cannot be."""
+    """Return the settings of a run under ThreadSanitizer, on the simulated device; refuse what does not go with it."""
     problem = tsan_conflict(
         device=settings.device,
         isolation=settings.isolation,
@@ -131,7 +131,7 @@ def _seed(config: pytest.Config, given: int | None) -> int:
 
 
 def _sim(config: pytest.Config, read: dict[str, Any]) -> SimSettings:
-    """Return the settings of the simulated device; refuse what a device of another kind cannot have."""
+    """Return the settings of the simulated device; refuse them if another device was asked for."""
     faults, design, schedule = (
         _given(config, BY_NAME[f"sim-{name}"]) for name in ("faults", "design", "schedule")
     )
@@ -155,13 +155,13 @@ def _sim(config: pytest.Config, read: dict[str, Any]) -> SimSettings:
 
 
 def _perturb(config: pytest.Config, level: str | None, sim: SimSettings) -> str:
-    """Return the level; a repeatable schedule decides the order alone, and nothing else may."""
+    """Return the level; a repeatable schedule alone decides the order, so perturbation is refused with it."""
     if sim.schedule == "free":
         return level or "low"
     given = _given(config, BY_NAME["perturb"])
     if given is not None and given.is_on_command_line and level != "off":
         raise given.refuse(
-            f"--mps-sim-schedule={sim.schedule_text} decides the order alone: leave one of them out"
+            f"--mps-sim-schedule={sim.schedule_text} alone decides the order: leave one of the two options out"
         )
     return "off"
 
@@ -173,7 +173,7 @@ def worker_input(config: pytest.Config) -> dict[str, Any]:
 
 
 def xdist_workers(config: pytest.Config) -> int:
-    """Number of pytest-xdist workers of this run; 0 without distribution."""
+    """Return the number of pytest-xdist workers of this run; 0 without distribution."""
     if worker_input(config):
         return int(worker_input(config).get("workercount", 1))
     return len(config.getoption("tx", default=None) or ())
@@ -197,7 +197,7 @@ def tsan_conflict(*, device: str, isolation: bool, all_tests: bool, schedule: st
         return "ordinary tests run in the pytest process, which is not under ThreadSanitizer: leave out --mps-all-tests"
     if schedule != "free":
         return (
-            f"--mps-sim-schedule={schedule} lets one thing run at a time, in an order that ThreadSanitizer sees, so that "
-            "nothing could race: leave one of them out"
+            f"--mps-sim-schedule={schedule} runs one thing at a time, in an order that ThreadSanitizer sees, so "
+            "nothing could race: leave one of the two options out"
         )
     return None

@@ -1,4 +1,4 @@
-"""One pytest run: the device that was chosen, the supervisor, the records, the time budget."""
+"""One pytest run: its device, supervisor, records and time budget."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Run:
     native: dict[str, Any] | None = None
     """The native program that runs under ThreadSanitizer, if one does: `Harness.to_data`."""
     tsan: Children | None = None
-    """How children get under ThreadSanitizer, with `--mps-tsan`."""
+    """How children are put under ThreadSanitizer, with `--mps-tsan`."""
     _supervisor: Supervisor | None = None
     _writer: RecordWriter | None = None
 
@@ -74,7 +74,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Return what a command line calls the run: its folder's path where that is not the usual place."""
+        """Return the name of the run on a command line: its folder's path if that is not the usual place."""
         usual = (self.config.rootpath / RESULTS_DEFAULT).resolve()
         return self.run_id if self.settings.results == usual else shlex.quote(str(self.folder_path))
 
@@ -100,7 +100,7 @@ class Run:
         return self._writer
 
     def open_device(self) -> None:
-        """Choose the device and look at it in a child; raise `pytest.UsageError` when it cannot be used."""
+        """Choose the device and probe it in a child; raise `pytest.UsageError` when it cannot be used."""
         given = worker_input(self.config).get("mps_device")
         make = tsan.build if self.settings.tsan else default_build
         try:
@@ -128,14 +128,14 @@ class Run:
             texts = "; ".join(self.torch_mismatches)
             raise pytest.UsageError(
                 f"--mps-torch-source={source}: {texts}. Rebuild and install it into this environment, or add "
-                "--mps-allow-torch-mismatch, which is then part of the record"
+                "--mps-allow-torch-mismatch, which the record then shows"
             )
 
     def _check_sharing(self, name: str) -> None:
         if name in ("mps", "cuda") and xdist_workers(self.config) > 1 and not self.settings.share_device:
             raise pytest.UsageError(
                 f"-n {xdist_workers(self.config)} with one {name} device: several workers load it at once, which "
-                "changes the experiment; leave out -n, or add --mps-share-device if that is what you want"
+                "changes the experiment; leave out -n, or add --mps-share-device if you want that"
             )
 
     def open_records(self, *, create: bool, worker: str | None = None) -> None:
@@ -191,7 +191,7 @@ class Run:
         return "ordinary tests only: no scenario ran"
 
     def journal(self, nodeid: str) -> None:
-        """Write down which ordinary test is about to run: it runs in this process, which it may kill."""
+        """Record the ordinary test that is about to run: it runs in this process, which it may kill."""
         if self._writer is not None:
             self._write("journal", item=nodeid)
 
@@ -212,7 +212,7 @@ class Run:
         self.close_supervisor()
 
     def next_file(self) -> None:
-        """Go on in a new file of records: one that is closed can be folded when the disk fills up."""
+        """Continue in a new file of records: a closed one can be folded when the disk fills up."""
         self.first_serial = self.writer.next_serial
         self._close_records(None)
         self.open_records(create=False)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from stress.model.shipped import shipped_scenarios
+from stress.model.text import count
 from stress.plugin import tsan_run as tsan
 from stress.plugin.items import ScenarioItem
 from stress.plugin.items import make_items
@@ -84,7 +85,7 @@ class StressPlugin:
         return module
 
     def pytest_pycollect_makeitem(self, collector: Any, name: str, obj: object) -> list[pytest.Item] | None:
-        """Turn scenario classes into items. pytest's own Module has imported the file once, in its way."""
+        """Turn scenario classes into items. pytest's own Module has already imported the file."""
         if not isinstance(collector, pytest.Module) or not is_scenario_class(obj, collector.obj):
             return None
         return list(make_items(collector, name, obj, self.settings.threads))  # type: ignore[arg-type]
@@ -109,8 +110,8 @@ class StressPlugin:
         # `--collect-only -q` prints ids and nothing else, for programs; pytest's own last line counts the deselected.
         if not self.left_out or (self.dry and self.config.get_verbosity() < 0):
             return []
-        items = "item is" if self.left_out == 1 else "items are"
-        return [f"mps: {self.left_out} {items} left to --mps-profile=full"]
+        them = "it" if self.left_out == 1 else "them"
+        return [f"mps: {count(self.left_out, 'slow item')} deselected; --mps-profile=full runs {them}"]
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         items = [item for item in session.items if isinstance(item, ScenarioItem)]
@@ -153,7 +154,7 @@ class StressPlugin:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
-        """Open the records before the first item: a full disk must be known before, not after."""
+        """Open the records before the first item, so that a full disk is reported at once."""
         if not self.dry:
             worker = worker_input(self.config)["workerid"] if self.is_worker else None
             if self.run.device is None and any(isinstance(item, ScenarioItem) for item in session.items):
@@ -218,7 +219,7 @@ class StressPlugin:
 
 
 class Words:
-    """Our words in the progress and the short summary; pytest's categories stay.
+    """Put our words into the progress and the short summary; pytest's categories stay.
 
     Registered when the session starts, so that it is the outermost wrapper: pytest-run-parallel puts its own
     word on every item otherwise, in a wrapper that it registers while configuring.
@@ -237,7 +238,7 @@ class Words:
 
 
 class XdistBridge:
-    """What passes between the xdist controller and its workers."""
+    """Pass settings and results between the xdist controller and its workers."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config

@@ -1,4 +1,4 @@
-"""What the user asked for, validated, and the bounds of it."""
+"""The settings that the user asked for, validated, and their bounds."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ ATTEMPTS_DEFAULT = 5
 ATTEMPTS_FULL_DEFAULT = 20
 PROFILES = ("quick", "full")
 THREADS_MAX = 1024
-"""More is a slip of the finger: no machine has so many cores, and many cannot start so many threads."""
+"""More is a typing error: no machine has so many cores, and many cannot start so many threads."""
 COUNT_MAX = 10**9
 SECONDS_MAX = 10.0**7
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user asked for, validated. Times are in seconds."""
+    """The user's validated settings. Times are in seconds."""
 
     threads: tuple[int, ...]
     attempts: int
@@ -56,12 +56,12 @@ class Settings:
     """The user named the number of attempts, which is that of every item then."""
 
     def attempts_of(self, scenario: AnyScenario | type[AnyScenario]) -> int:
-        """Return how many attempts an item of this scenario gets: fewer than others in quick, where it says so."""
+        """Return how many attempts an item of this scenario gets; in quick, the scenario may ask for fewer."""
         own = scenario.attempts_quick
         if not own or self.profile != "quick" or self.attempts_asked:
             return self.attempts
         return min(own, self.attempts)
 
     def leaves_out(self, scenario: type[AnyScenario], indices: Sequence[int]) -> bool:
-        """Whether the profile leaves the items with these parameters out, unless they are named."""
+        """Whether the profile leaves out the items with these parameters, unless they are named."""
         return self.profile == "quick" and not is_quick(scenario, indices)

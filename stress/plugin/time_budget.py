@@ -1,7 +1,7 @@
-"""`--mps-seconds`: a first attempt for every item, and what is left over in equal shares for more of them.
+"""`--mps-seconds`: a first attempt for every item, and the remaining time in equal shares for more attempts.
 
-Equal shares of everything, as it was, let early and quick items use up what late and slow ones need for their only
-attempt: on two cores the last quarter of the quick profile did not run.
+Sharing all the time equally was tried: early and quick items used up what late and slow ones needed for their only
+attempt. On two cores the last quarter of the quick profile did not run.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable
 
 _MARGIN = 1.2
-"""Items still to come may take so much longer than those that ran, on the average."""
+"""How many times as long as the items that ran those still to come may take, on average."""
 
 
 class Budget:
-    """Seconds of one process's run; without any, everything runs as often as it is asked for."""
+    """The seconds of one process's run; without a limit, everything runs as often as requested."""
 
     def __init__(self, seconds: float | None, clock: Callable[[], float] = time.monotonic) -> None:
         self.seconds = seconds
@@ -26,12 +26,12 @@ class Budget:
         self._items = 0
 
     def begin(self) -> None:
-        """Start the clock: at the first item, because a device that is built, once, would leave later items out."""
+        """Start the clock at the first item: building the device, which happens once, would use up the items' time."""
         self._begun = self._clock()
 
     @property
     def left_s(self) -> float | None:
-        """Return the seconds left; None where there is no limit."""
+        """Return the seconds left; None without a limit."""
         if self.seconds is None or self._begun is None:
             return self.seconds
         return self.seconds - (self._clock() - self._begun)

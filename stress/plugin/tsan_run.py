@@ -1,4 +1,4 @@
-"""ThreadSanitizer in one pytest run: what is needed for it, its controls, and what the run may claim. Parent side."""
+"""ThreadSanitizer in one pytest run: its needs, its controls, and what the run may claim. Parent side."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def children_of(library: Path) -> Children:
 
 
 def control(supervisor: Supervisor, children: Children, sim: SimSpec) -> None:
-    """Run the controls, and note in `children` why silence proves nothing, if so."""
+    """Run the controls; if silence proves nothing, note why in `children`."""
     folder = Path(tempfile.mkdtemp(prefix="mps-stress-tsan-control-"))
     spec = ChildSpec(
         "stress.sanitizer.python.control:run",
@@ -85,7 +85,7 @@ def control(supervisor: Supervisor, children: Children, sim: SimSpec) -> None:
 
 
 def header_line(children: Children) -> str:
-    """Return what the header of the run says."""
+    """Return the line for the header of the run."""
     found = f"NOT USABLE ({children.problem})" if children.problem else "canaries found"
     return f"mps: ThreadSanitizer ({children.toolchain.version}): {found}; {children.units}; {LIBTORCH}"
 

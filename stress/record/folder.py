@@ -1,4 +1,4 @@
-"""Where one run's records and side files live."""
+"""The folder of one run's records and side files."""
 
 from __future__ import annotations
 
@@ -85,10 +85,10 @@ class RunFolder:
         return self.path / name
 
     def probe(self) -> None:
-        """Write, flush to the disk and remove a file; raise `RecordError` when that fails.
+        """Write, flush to disk and remove a file; raise `RecordError` when that fails.
 
         Called before the first attempt: a campaign of hours must not find out at its end that nothing
-        of it was kept.
+        was kept.
         """
         path = self.path / f".probe-{os.getpid()}"
         try:
@@ -111,7 +111,7 @@ def _write_fully(fd: int, data: bytes) -> None:
 
 
 def flush_to_disk(fd: int) -> None:
-    """Put what was written beyond the drive's cache; raise `OSError` only for a real failure.
+    """Flush what was written through the drive's cache; raise `OSError` only for a real failure.
 
     A GPU hang can take the whole machine down, and macOS' `fsync` does not flush the drive. File systems
     that know neither call (some network and overlay ones) answer EINVAL or ENOTSUP: they do what they can.

@@ -1,4 +1,4 @@
-"""Describe the machine a run happened on, without torch and without anything that is nobody's business."""
+"""Describe the machine of a run, without torch and without private data."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _ENV_SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|AUTH|COOKIE|(?:^|_)KEYS
 def host_environment(rootdir: Path | None = None) -> dict[str, object]:
     """Return what is known about host, interpreter, checkout of `rootdir` and the variables that matter.
 
-    Everything is looked for: what a system does not tell is None or absent, never an error.
+    What a system does not provide is None or absent, never an error.
     """
     memory_bytes: int = psutil.virtual_memory().total
     return {
@@ -59,7 +59,7 @@ def host_environment(rootdir: Path | None = None) -> dict[str, object]:
 
 
 def environment_variables(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that change what is tested; anything that smells of a secret stays out."""
+    """Return the variables that change what is tested; anything that looks like a secret is left out."""
     return {
         name: value[:VALUE_CHARS_MAX]
         for name, value in sorted(environ.items())

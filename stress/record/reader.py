@@ -1,4 +1,4 @@
-"""Read a run folder, whoever wrote it: tolerant of what a crash leaves, and never trusting what it reads."""
+"""Read a run folder, whoever wrote it: tolerate what a crash leaves, and trust nothing that it says."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class RunReader(Iterator[schema.Record]):
         self.unknown_kinds: Counter[str] = Counter()
         self.file = ""
         self.line = 0
-        """Where the record stands that was returned last."""
+        """The place of the record that was returned last."""
         self.unfinished: list[Unfinished] = []
         """The first `UNFINISHED_MAX` attempts without an end."""
         self._records = self._read(_record_files(folder))

@@ -1,8 +1,8 @@
-"""What a line of a record means: eight kinds of JSON objects, one per line, each with the schema version.
+"""The schema of records: eight kinds of JSON objects, one per line, each with the schema version.
 
 A reader keeps unknown keys, skips unknown kinds and refuses a version it does not know, so a new version
-is needed only when the meaning of something that exists changes. `results/README.md` tells the same to a
-stranger. Times are seconds since 1970 (UTC), durations are seconds, sizes are bytes.
+is needed only when the meaning of an existing field changes. `results/README.md` describes the same for
+other readers. Times are seconds since 1970 (UTC), durations are seconds, sizes are bytes.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class _Common(TypedDict):
     time: float
     """When the record was written."""
     lost: NotRequired[int]
-    """Records that this process could not write so far (disk full). Absent means none."""
+    """Records that this process has been unable to write (disk full). Absent means none."""
     truncated: NotRequired[list[str]]
     """What was cut from this record to keep the line small, one text per place."""
 
@@ -73,13 +73,13 @@ class RunRecord(_Common):
     environment: dict[str, object]
     """`stress.record.host_environment()`."""
     capabilities: NotRequired[list[str]]
-    """What the device was found to be able to do, by the names of `stress.scenario.capabilities`."""
+    """What the device can do, by the names of `stress.scenario.capabilities`."""
     torch: NotRequired[dict[str, object] | None]
     """`stress.record.torch_build.fingerprint()`, taken in a child; None when that child failed."""
     torch_mismatches: NotRequired[list[str]]
-    """Why this torch is not the build that was asked for, when the user overrode that error."""
+    """Why this torch is not the requested build, when the user overrode that error."""
     tsan: NotRequired[dict[str, object] | None]
-    """With `--mps-tsan`: compiler, runtime, options, and why silence proves nothing where it does not."""
+    """With `--mps-tsan`: compiler, runtime, options, and, if silence proves nothing, why."""
     harness: NotRequired[dict[str, object]]
     """The native program under ThreadSanitizer: compiler, options, platform, what is instrumented."""
     worker: NotRequired[str | None]
@@ -96,7 +96,7 @@ class AttemptStart(_Common):
     attempt: int
     """Counts from 0 within item and role."""
     serial: NotRequired[int]
-    """Counts from 1 through all children of the run, whatever they are for: RUN/17 names an attempt by it."""
+    """Counts from 1 through all children of the run, whatever their role: RUN/17 names an attempt by it."""
     scenario: str
     params: dict[str, object]
     threads: int
@@ -115,7 +115,7 @@ class AttemptStart(_Common):
 
 
 class AttemptEnd(_Common):
-    """What became of an attempt. A later one for the same attempt with `amends` replaces it."""
+    """The end of an attempt. A later one for the same attempt with `amends` replaces it."""
 
     kind: Literal["attempt_end"]
     item: str
@@ -151,9 +151,9 @@ class AttemptEnd(_Common):
     device_order: NotRequired[str]
     """Hash of all work in the order in which the simulated device ran it, where that order repeats by seed."""
     strikes: NotRequired[dict[str, int]]
-    """Seeded fault of the simulated device -> how often it struck; absent where the child did not live to tell."""
+    """Seeded fault of the simulated device -> how often it struck; absent where the child died before reporting it."""
     tsan: NotRequired[dict[str, object]]
-    """What ThreadSanitizer said: number of reports, how often each signature, which suppressions matched."""
+    """ThreadSanitizer's result: number of reports, how often each signature, which suppressions matched."""
     tsan_log: NotRequired[SideFile | None]
     """Its text, where there was a report."""
     simulated: NotRequired[bool]
@@ -176,7 +176,7 @@ class ItemRecord(_Common):
     headline: NotRequired[str]
     canary: NotRequired[bool]
     origin: NotRequired[list[str]]
-    """What the scenario says it comes from: an issue, or "known limitation: ..."."""
+    """The scenario's source, as it declares it: an issue, or "known limitation: ..."."""
     acceptable: NotRequired[dict[str, str]]
     """Verdict -> why it is fine here, as the scenario declares it."""
     notes: NotRequired[list[str]]
@@ -192,7 +192,7 @@ class JournalRecord(_Common):
 
 
 class MeasurementRecord(_Common):
-    """What one attempt of `mps-stress throughput` measured. One whose verdict is not green has no such record."""
+    """The measurements of one attempt of `mps-stress throughput`. An attempt that is not green has no such record."""
 
     kind: Literal["measurement"]
     item: str
@@ -210,14 +210,14 @@ class MeasurementRecord(_Common):
     rate_per_s: float
     latency_p50_s: float
     latency_p99_s: float | None
-    """None where fewer than 100 answers came: the slowest one is no 99th percentile."""
+    """None below 100 answers: the slowest of them is not a 99th percentile."""
     checking_share: float
     """Share of the time in which answers were compared with the sequential run's."""
     simulated: NotRequired[bool]
 
 
 class TotalsRecord(_Common):
-    """What stands in place of the attempts of a file that a campaign has folded, none of which was a finding."""
+    """Replaces the attempts of a file that a campaign has folded, none of which was a finding."""
 
     kind: Literal["totals"]
     item: str
@@ -231,7 +231,7 @@ class TotalsRecord(_Common):
 
 
 class RunEnd(_Common):
-    """The last record of a process that ended by itself; its absence says that it was killed."""
+    """The last record of a process that ended normally; its absence means that it was killed."""
 
     kind: Literal["run_end"]
     seconds: float
@@ -284,7 +284,7 @@ def check(record: Mapping[str, object]) -> str | None:
         return f"{kind} record without {missing!r}"
     for field, value in record.items():
         rule = rules.fields.get(field)
-        # Most values pass by their type alone, which is all that a reader of a million records has time for.
+        # Most values pass by their type alone: a reader of a million records has no time for more.
         if rule is not None and type(value) not in rule.types and not rule.accepts(value):
             return f"{kind} record: {field!r} is {_shown(value)}, expected {rule.expected}"
     return None
@@ -299,7 +299,7 @@ _Check = Callable[[object], bool]
 
 
 class _Rule(NamedTuple):
-    """What one field may hold."""
+    """The rule for the values of one field."""
 
     types: frozenset[type]
     """Values of exactly these types need no other check."""
@@ -308,7 +308,7 @@ class _Rule(NamedTuple):
 
 
 class _Rules(NamedTuple):
-    """What a record of one kind may hold."""
+    """The fields that a record of one kind may hold."""
 
     required: frozenset[str]
     fields: dict[str, _Rule]

@@ -1,4 +1,4 @@
-"""Say which torch this is, exactly: a suite before this one spent months testing the wrong build.
+"""Identify the torch build exactly: an earlier suite spent months testing the wrong build.
 
 `fingerprint` runs in a child: the pytest parent never imports torch. `check_source` runs anywhere.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 from stress.record.machine import git
 
-# What a fork or a newer upstream adds; looked for by name, because versions do not tell (forks call
+# What a fork or a newer upstream adds; looked up by name, because versions do not show it (forks call
 # themselves 2.9.1a0+git..., nightlies move). The first two exist only in forks with a stream pool.
 FEATURES = (
     "torch.mps.release_current_thread_slot",
@@ -80,7 +80,7 @@ def check_source(torch_fingerprint: Mapping[str, object], source: Path) -> list[
     """Return why the fingerprinted torch is not a build of the tree at `source`; empty when it is.
 
     It compares commits, so a build made before an uncommitted change passes for one made after it: a
-    dirty tree is therefore a mismatch of its own.
+    dirty tree is therefore also a mismatch.
     """
     head = git(source, "rev-parse", "HEAD")
     if head is None:

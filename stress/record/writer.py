@@ -83,8 +83,8 @@ class RecordWriter:
         """Append one record; return whether it is on file.
 
         `v`, `kind`, `run` and `time` are added. A full disk loses this record, not the run: it is counted,
-        reported once and mentioned in every later record. Raise `ValueError` for a record against the
-        schema, which is a bug of the caller, and `RecordError` in another process than the opener's.
+        reported once and mentioned in every later record. Raise `ValueError` for a record that violates the
+        schema, which is a bug in the caller, and `RecordError` in a process other than the opener's.
         """
         if os.getpid() != self._pid:
             raise RecordError(
@@ -143,7 +143,7 @@ class RecordWriter:
 
     def _append(self, line: bytes, *, flush: bool) -> OSError | None:
         if self._torn:
-            # The remains could not be cut off: end that line, so that it spoils itself alone.
+            # The remains could not be cut off: end that line, so that it spoils no other.
             line = b"\n" + line
         # Asked every time: Ctrl-C between a write and a count kept here would make the count wrong.
         size_bytes = os.fstat(self._fd).st_size
@@ -153,7 +153,7 @@ class RecordWriter:
                 # A disk that fills up takes a part first; the reason comes with the next write.
                 written += os.write(self._fd, line[written:])
             if written < len(line):
-                raise OSError("the disk took only a part of the record")
+                raise OSError("the disk took only part of the record")
         except BaseException as error:
             self._cut_back(size_bytes, size_bytes + len(line))
             if isinstance(error, OSError):
@@ -168,7 +168,7 @@ class RecordWriter:
         return None
 
     def _cut_back(self, before_bytes: int, after_bytes: int) -> None:
-        """Remove a half-written line: the next record must start on a line of its own."""
+        """Remove a half-written line: the next record must start on its own line."""
         if os.fstat(self._fd).st_size == after_bytes:
             self._torn = False
             return

@@ -1,4 +1,4 @@
-"""Count what is instrumented: a race in code that is not is never seen, and nothing else tells.
+"""Count what is instrumented: a race in code that is not is never seen, and nothing else shows it.
 
 The canary cannot: it lives in one translation unit, and a program with one instrumented unit of three finds it.
 clang puts a `tsan.module_ctor` into every unit that it instruments; the runtime's own symbols prove nothing, since a
@@ -48,7 +48,7 @@ class CountError(Exception):
 
 @dataclass(frozen=True)
 class Marks:
-    """What the symbols of an object file or a program say."""
+    """The marks of instrumentation in the symbols of an object file or a program."""
 
     constructors: int
     """How many `tsan.module_ctor` it has: one per instrumented unit."""

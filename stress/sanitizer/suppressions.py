@@ -82,7 +82,7 @@ def problems(entries: Sequence[Suppression], code_under_test: Iterable[str]) -> 
                 f"{where}: the comment above it gives no {'link' if one.reason else 'reason and no link'}"
             )
         if not one.is_anchored:
-            texts.append(f"{where}: not anchored with ^ and $, so that it matches parts of other names")
+            texts.append(f"{where}: not anchored with ^ and $, so it matches parts of other names")
         hit = [name for name in names if one.matches(name)]
         if hit:
             shown = ", ".join(hit[:_MATCHES_SHOWN])

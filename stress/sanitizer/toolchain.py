@@ -38,11 +38,11 @@ class ToolchainError(Exception):
 
 @dataclass(frozen=True)
 class Toolchain:
-    """A complete one: everything named here exists."""
+    """A complete toolchain: everything named here exists."""
 
     clangxx: Path
     version: str
-    """The line that the compiler says about itself."""
+    """The compiler's version line."""
     runtime_library: Path
     """The shared runtime, to be preloaded into a program that is not instrumented itself (Python)."""
     symbolizer: Path
@@ -119,7 +119,7 @@ def _examine(clangxx: Path) -> Toolchain | str:
         return f"{clangxx} does not run ({error})"
     version, libraries, installed = (one.search(asked) for one in (_VERSION, _LIBRARIES, _INSTALLED))
     if version is None or libraries is None:
-        return f"{clangxx} is no clang"
+        return f"{clangxx} is not a clang"
     if sys.platform != "darwin" and int(version["major"]) < VERSION_MIN:
         return f"{clangxx} is {version['line'].strip()}"
     folders = [Path(folder) for folder in libraries["folders"].split(":") if folder]
@@ -136,9 +136,9 @@ def _examine(clangxx: Path) -> Toolchain | str:
     if runtime is None:
         return f"{clangxx} has no ThreadSanitizer runtime"
     if symbolizer is None:
-        return f"{clangxx} has no symbolizer beside it, so that no report could name a function"
+        return f"{clangxx} has no symbolizer beside it, so no report could name a function"
     if nm is None:
-        return "there is no nm, which counts what is instrumented"
+        return "nm is missing, which counts what is instrumented"
     headers = _objective_c_headers(folders)
     missing = [] if sys.platform == "darwin" else _missing_libraries(folders, headers)
     if missing:

@@ -1,6 +1,6 @@
-"""What ThreadSanitizer's runtime is told, in TSAN_OPTIONS, and why.
+"""The options for ThreadSanitizer's runtime, in TSAN_OPTIONS, and their reasons.
 
-A misspelt option is ignored without a word and some of them make every race disappear, so the controls run under the
+A misspelt option is ignored silently and some options make every race disappear, so the controls run under the
 same options as the case. The user's own TSAN_OPTIONS are kept and win, except where they would take the reports away
 from the place where they are read.
 """
@@ -17,7 +17,7 @@ VARIABLE = "TSAN_OPTIONS"
 EXIT_CODE = 66
 """The runtime's own: also of a runtime that could not start, so that it proves no race."""
 HISTORY_SIZE = 64
-"""With the default, 100 000 calls between two accesses lose the race without a word; with 64, a million do not."""
+"""With the default, 100 000 calls between two accesses lose the race silently; with 64, a million do not."""
 
 _ALWAYS = {
     # The runtime waits this long at the end while other threads live, to see what they do to destroyed objects: 1000
@@ -77,7 +77,7 @@ class TsanOptions:
 
     @property
     def suppressions(self) -> Path | None:
-        """Return the file that the runtime reads, whoever named it."""
+        """Return the suppressions file that the runtime reads, ours or the user's; None without one."""
         value = self.values.get("suppressions", "")
         return Path(value) if value else None
 

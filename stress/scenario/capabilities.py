@@ -1,11 +1,11 @@
-"""What a device may be able to do, by the names that `Scenario.requires` uses. Imports no torch."""
+"""The capabilities of devices, by the names that `Scenario.requires` uses. Imports no torch."""
 
 from __future__ import annotations
 
 CAPABILITIES = {
     "streams": "explicit streams (torch.mps.Stream, torch.cuda.Stream)",
     "per_thread_streams": "a stream pool that binds a stream to each thread by itself (the fork's)",
-    "stream_ids": "the current stream can be asked for, and is another one in a thread that has its own",
+    "stream_ids": "the current stream can be queried, and a thread with its own stream gets that one",
     "events": "events that can be recorded and waited for",
     "record_stream": "Tensor.record_stream on this device",
     "batch_queue": "torch.mps.BatchQueue (the fork's)",
@@ -15,9 +15,9 @@ CAPABILITIES = {
     "inductor": "torch.compile's own code generator for this device",
     "float64": "double precision",
     "accelerator": "a device that runs asynchronously to the host",
-    "simulated": "the simulated device, on which what is luck elsewhere can be relied on",
+    "simulated": "the simulated device, where results that depend on luck elsewhere are certain",
 }
 """Names for `Scenario.requires`, with what each means."""
 
 DEVICES = ("auto", "mps", "cuda", "cpu", "sim")
-"""What a user may ask for by `--mps-device`, or by the `--device` of a command."""
+"""The values of `--mps-device`, and of the `--device` of a command."""

@@ -1,4 +1,4 @@
-"""`stress.current()`: what the running step may ask about itself."""
+"""`stress.current()`: the running step's thread, iteration and stream."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _local = threading.local()
 def current() -> Step:
     """Return the running step's context.
 
-    Raises ``RuntimeError`` outside a step: also in a thread that a step started itself, which belongs to
+    Raises ``RuntimeError`` outside a step, and also in a thread that a step started itself: it belongs to
     no iteration.
     """
     step: Step | None = getattr(_local, "step", None)
     if step is None:
         raise RuntimeError(
             "stress.current() is only defined inside a running step; "
-            "pass what a thread of your own needs to it as an argument"
+            "pass what your own thread needs as an argument"
         )
     return step
 

@@ -1,4 +1,4 @@
-"""The author's file, imported as pytest imported it, but without pytest: classes and bound scenarios."""
+"""Import the author's file as pytest imported it, but without pytest: classes and bound scenarios."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Does a series of measurements grow? A test for a trend that asks nothing of the distribution, and the slope.
+"""A test for an upward trend in measurements that assumes nothing about their distribution, and the slope.
 
-Mann (1945) and Kendall: the number of pairs that go up less those that go down, held against what shuffled values
-give. Theil and Sen: the median of the slopes of all pairs. A warning that somebody has to look at is no check; a
-threshold alone calls one outlier a leak.
+Mann (1945) and Kendall: the number of pairs that go up less those that go down, compared with that of shuffled
+values. Theil and Sen: the median of the slopes of all pairs. A warning that somebody has to look at is not a check,
+and a threshold alone calls one outlier a leak.
 """
 
 from __future__ import annotations

@@ -46,6 +46,6 @@ class Pairs:
             raise RuntimeError("the partner thread has failed")
 
     def _break(self, thread: int) -> None:
-        """Give up: whoever comes later would wait as long again."""
+        """Give up: otherwise a later thread would wait as long again."""
         self._is_broken[thread // 2] = True
         raise RuntimeError(f"the partner thread did nothing for {WAIT_S_MAX:g} s")

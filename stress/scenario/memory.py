@@ -20,7 +20,7 @@ _VICTIM = Path("/proc/self/oom_score_adj")
 def limit_memory(device: torch.device, limit_bytes: int) -> None:
     """Let no more than `limit_bytes` be allocated on the device, and make this process the kernel's first victim.
 
-    Nothing on the CPU, where torch has no limit: only references are made there.
+    Does nothing on the CPU, where torch has no limit: only references are made there.
     """
     if device.type == "cpu":
         return
@@ -35,7 +35,7 @@ def limit_memory(device: torch.device, limit_bytes: int) -> None:
 
 
 def empty_cache(device: torch.device) -> None:
-    """Give the memory that no tensor uses back to the system."""
+    """Give memory that no tensor uses back to the system."""
     if device.type != "cpu":
         function_of(device, "empty_cache")()
 

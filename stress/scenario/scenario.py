@@ -21,10 +21,10 @@ ITERATIONS_DEFAULT = 50
 
 
 class _Base:
-    """What both kinds of scenario share: parameters, environment, applicability, expectations."""
+    """The common part of both kinds of scenario: parameters, environment, applicability, expectations."""
 
     origin: ClassVar[Sequence[str]] = ()
-    """Where the subject comes from: issue links or a sentence each."""
+    """The sources of the subject: issue links, or a sentence each."""
 
     params: ClassVar[Mapping[str, Sequence[Any]]] = {}
     """Attribute name -> values. Each combination is an item; the value is an attribute of the instance."""
@@ -39,17 +39,17 @@ class _Base:
     threads_max: ClassVar[int | None] = None
 
     acceptable: ClassVar[Mapping[str, str]] = {}
-    """Verdict -> the reason why it is fine here. Anything undeclared fails."""
+    """Verdict -> the reason why it is acceptable here. Any other one fails."""
 
     rows: ClassVar[Sequence[int]] = ()
     """Rows of docs/coverage.md that the subject of a shipped scenario belongs to; others need none."""
 
     attempts_quick: ClassVar[int | None] = None
-    """Attempts in the quick profile, where the usual number would take too long; 0 leaves the items out of it."""
+    """Attempts in the quick profile, if the usual number would take too long; 0 leaves the items out of it."""
 
     params_quick: ClassVar[Mapping[str, Sequence[Any]]] = {}
-    """Parameter -> those of its values that the quick profile runs; items with other ones are left to the full one.
-    A subclass that has `params` of its own does not inherit it."""
+    """Parameter -> the values that the quick profile runs; only the full profile runs items with other values.
+    A subclass with its own `params` does not inherit it."""
 
     canary: ClassVar[bool] = False
     """A planted fault: this scenario must fail, and passing is the failure."""
@@ -78,7 +78,7 @@ class Scenario(_Base):
     """`[(threads, iterations), ...]`: crews started and joined one after another in one attempt."""
 
     fresh_process: ClassVar[bool] = False
-    """Nothing warm: no device op but `setup`'s has run in the crew's process before the barrier."""
+    """Nothing is warm: before the barrier, no device op except `setup`'s has run in the crew's process."""
 
     reference_envs: Sequence[Mapping[str, str]] = ()
     """Further environments in which the reference is taken; a value that matches any of them passes."""

@@ -1,4 +1,4 @@
-"""Streams and events of whatever device there is, for scenarios. Child processes only.
+"""Streams and events of any device, for scenarios. Child processes only.
 
 Functions are found by looking: those of `torch.cuda` and `torch.mps` where they have them, torch's generic
 `Stream`, `Event` and `torch.accelerator` elsewhere. The CPU runs each thread's work in the thread itself: there
@@ -21,7 +21,7 @@ _ANSWER_S_MAX = 30.0
 
 
 class Event(Protocol):
-    """What events of all devices have; each call acts on the calling thread's current stream."""
+    """The methods that events of all devices have; each acts on the calling thread's current stream."""
 
     def record(self) -> None: ...
     def wait(self) -> None: ...
@@ -31,7 +31,7 @@ class Event(Protocol):
 
 
 class _HostEvent:
-    """An event of the CPU: whatever was called before it has ended."""
+    """An event of the CPU: every call before it has ended."""
 
     def __init__(self) -> None:
         self._recorded_s = 0.0
@@ -105,7 +105,7 @@ def current_stream_id(device: torch.device) -> int:
 
 
 def streams_differ(device: torch.device) -> bool:
-    """Whether a second thread is told another current stream than this one. Runs no op."""
+    """Whether a second thread gets a current stream other than this thread's. Runs no op."""
     told: list[int] = []
     thread = threading.Thread(target=lambda: told.append(current_stream_id(device)), daemon=True)
     thread.start()
@@ -129,7 +129,7 @@ def record(event: Event, stream: torch.Stream | None = None) -> None:
 
 
 def wait(event: Event, stream: torch.Stream | None = None) -> None:
-    """Let `stream`, or the calling thread's current one, wait for `event`; the thread itself goes on."""
+    """Let `stream`, or the calling thread's current one, wait for `event`; the thread itself continues."""
     with use_stream(stream):
         event.wait()
 

@@ -1,4 +1,4 @@
-"""What a scenario class means as items: its variants, their names in node ids, and what is wrong with the class."""
+"""The items of a scenario class: its variants, their names in node ids, and errors in its declarations."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ACCEPTABLE = (*(one for one in Verdict if one.is_failure), Verdict.OOM)
 def is_scenario_class(obj: object, module: Any) -> bool:
     """Whether a collected object is a scenario of that module itself (imported ones belong to their own).
 
-    A helper base class opts out with a leading underscore or with `__test__ = False` of its own.
+    A helper base class opts out with a leading underscore or with its own `__test__ = False`.
     """
     return (
         inspect.isclass(obj)
@@ -64,7 +64,7 @@ def variants(cls: type[Any], name: str, threads: int) -> Iterator[Variant]:
 
 
 def class_problem(cls: type[Any]) -> str | None:
-    """Return what cannot be meant in a class's declarations, with the way out; None when all is well."""
+    """Return what is wrong with a class's declarations, with the way out; None when all is well."""
     needed = "body" if issubclass(cls, ProcessScenario) else "step"
     base: type[Any] = ProcessScenario if needed == "body" else Scenario
     if getattr(cls, needed) is getattr(base, needed) and (needed == "body" or cls.steps is Scenario.steps):
@@ -88,7 +88,7 @@ def _params_problem(cls: type[Any], base: type[Any]) -> str | None:
         if not isinstance(name, str) or not name.isidentifier():
             return f"parameter {name!r} cannot be the name of an attribute"
         if hasattr(base, name) or name in ("threads", "device_type"):
-            return f"parameter {name!r} is a name of {base.__name__}'s own; choose another"
+            return f"parameter {name!r} is an attribute of {base.__name__} itself; choose another name"
         if isinstance(values, str) or not isinstance(values, Sequence) or not values:
             return f"parameter {name!r} needs a list of values, at least one"
     return None
@@ -101,17 +101,17 @@ def _names_problem(cls: type[Any]) -> str | None:
         if name not in CAPABILITIES:
             return f"it requires {name!r}; capabilities are {', '.join(CAPABILITIES)}"
     if not isinstance(cls.acceptable, Mapping):
-        return "acceptable must be a mapping from a verdict to the reason why it is fine here"
+        return "acceptable must be a mapping from a verdict to the reason why it is acceptable here"
     for name in cls.acceptable:
         if name not in _ACCEPTABLE:
-            return f"acceptable names {name!r}; what can be acceptable is {', '.join(_ACCEPTABLE)}"
+            return f"acceptable names {name!r}; acceptable verdicts are {', '.join(_ACCEPTABLE)}"
     return None
 
 
 def _quick_problem(cls: type[Any]) -> str | None:
     quick = cls.attempts_quick
     if quick is not None and not (isinstance(quick, int) and quick >= 0):
-        return f"attempts_quick is {quick!r}: expected a number of attempts, or 0 for the full profile alone"
+        return f"attempts_quick is {quick!r}: expected a number of attempts, or 0 for the full profile only"
     kept = params_quick(cls)
     if not isinstance(kept, Mapping):
         return "params_quick must be a mapping, as in {'dtype': [torch.float32]}"
@@ -120,7 +120,7 @@ def _quick_problem(cls: type[Any]) -> str | None:
         if isinstance(values, str) or not isinstance(values, Sequence) or not values:
             return f"params_quick of {name!r} needs a list of values, at least one"
         if any(value not in known for value in values):
-            return f"params_quick names values of {name!r} that params has not: {values!r} of {known!r}"
+            return f"params_quick names values of {name!r} that params does not have: {values!r} of {known!r}"
     return None
 
 

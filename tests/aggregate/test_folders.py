@@ -240,7 +240,7 @@ class TestWhatIsRefused:
         )
         (group,) = read_folders([tmp_path / "run"]).groups
         assert group.kind == DeviceKind.UNTOLD
-        assert group.build.version == "not told"
+        assert group.build.version == "not recorded"
 
     def test_too_many_items_are_counted_and_not_kept(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -121,7 +121,7 @@ class TestAVerboseRun:
         assert whole.returncode == pytest.ExitCode.TESTS_FAILED
 
     def test_says_what_an_unfound_canary_means(self, whole: subprocess.CompletedProcess[str]) -> None:
-        assert "canary not found in 1 attempts: the planted fault went unseen" in whole.stdout
+        assert "canary not found in 1 attempts: the planted fault was not detected" in whole.stdout
 
     def test_names_reason_and_place_of_a_skip(self, whole: subprocess.CompletedProcess[str]) -> None:
         assert re.search(
@@ -237,7 +237,7 @@ class TestARunOfSkips:
         for reason in (
             "cpu here has no accelerator",
             "needs at least 100 threads: --mps-threads=100",
-            "makes sense up to 1 thread",
+            "runs with 1 or fewer threads",
         ):
             assert reason in ran.text
 
@@ -318,6 +318,6 @@ class Tuned(Fine):
             "Hangs[t4]": "hang",
         }
         assert "a process scenario needs isolation: leave out --mps-no-isolation" in ran.text
-        assert "an environment needs a process of its own: leave out --mps-no-isolation" in ran.text
+        assert "an environment needs its own process: leave out --mps-no-isolation" in ran.text
         pids = {one["pid"] for one in ran.records if one["kind"] == "attempt_end"}
         assert len(pids) == 1

@@ -197,7 +197,7 @@ WRONG = {
     "NoBody(ProcessScenario)|pass": r"it has no body\(\)",
     "Capability(Scenario)|requires = ['teleport']": "it requires 'teleport'; capabilities are .*streams",
     "Text(Scenario)|requires = 'streams'": r"requires must be a list, as in \['streams'\]",
-    "Word(Scenario)|acceptable = {'slow': 'we know'}": "acceptable names 'slow'; what can be acceptable is mismatch",
+    "Word(Scenario)|acceptable = {'slow': 'we know'}": "acceptable names 'slow'; acceptable verdicts are mismatch",
     "Unsure(Scenario)|acceptable = {'inconclusive': 'we hope'}": "acceptable names 'inconclusive'; what can be",
     "Bare(Scenario)|acceptable = ['oom']": "acceptable must be a mapping from a verdict to the reason",
     "Taken(Scenario)|params = {'setup': [1]}": "parameter 'setup' is a name of Scenario's own",

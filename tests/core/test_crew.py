@@ -392,7 +392,7 @@ class TestScenarioApi:
 
     def test_what_does_not_apply_is_skipped_with_the_reason(self, api: Ran) -> None:
         for reason in (
-            "makes sense up to 2 threads only",
+            "runs with 2 or fewer threads: --mps-threads=2",
             "needs at least 5 threads: --mps-threads=5",
             "cpu here has no streams",
         ):

@@ -97,7 +97,7 @@ def run(run_stress: RunStress, pytester: pytest.Pytester, operator: str, *more: 
         ("linalg.svd=mypkg:svdd", "mypkg has no svdd"),
         ("linalg.sdv=mypkg:svd", "torch.linalg has no sdv"),
         ("lin.svd=mypkg:svd", "torch has no lin"),
-        ("linalg.svd=mypkg:number", "mypkg:number is no function, but int"),
+        ("linalg.svd=mypkg:number", "mypkg:number is not a function: it has type int"),
         ("mypkg:failing", "mypkg:failing() raised OSError: no metallib"),
         ("linalg.svd", "expected NAME=MODULE:FUNCTION"),
     ],

@@ -69,7 +69,7 @@ class TestTheQuickProfile:
         text = run("--collect-only")
         assert "Usual[t2]" in text
         assert "Nightly[t2]" not in text
-        assert "mps: 3 items are left to --mps-profile=full" in text
+        assert "mps: 3 slow items deselected; --mps-profile=full runs them" in text
 
     def test_keeps_the_combinations_that_a_scenario_names(self, run: Callable[..., str]) -> None:
         text = run("--collect-only")
@@ -132,8 +132,8 @@ class TestParamsQuick:
     @pytest.mark.parametrize(
         ("given", "told"),
         [
-            ({"size": [3]}, "names values of 'size' that params has not: [3] of [1, 2]"),
-            ({"width": [1]}, "names values of 'width' that params has not: [1] of ()"),
+            ({"size": [3]}, "names values of 'size' that params does not have: [3] of [1, 2]"),
+            ({"width": [1]}, "names values of 'width' that params does not have: [1] of ()"),
             ({"size": []}, "params_quick of 'size' needs a list of values, at least one"),
             ([1], "params_quick must be a mapping"),
         ],

@@ -29,7 +29,7 @@ class TestHang:
         assert ran.outcome("test_next") == "PASSED"
         block = ran.block("test_hang")
         assert (
-            "HANG: not done after 1.5 s; in the body: thread 2 in iteration 1, thread 5 in iteration 1"
+            "HANG: not done after 1.5 s; threads in the body: thread 2 in iteration 1, thread 5 in iteration 1"
             in block
         )
         assert "never.wait()" in block

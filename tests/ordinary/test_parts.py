@@ -142,7 +142,7 @@ class TestThreadsThatEndEarly:
         pool = Pool()
         job = Job([lambda: None] * 4, 0)
         pool.run(job, DEADLINE_S)
-        assert judged(job) == "no call of the test's body was executed"
+        assert judged(job) == "the test's body was never called"
         pool.close()
 
 

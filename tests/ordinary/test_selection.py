@@ -202,7 +202,7 @@ class TestWithOtherPlugins:
             """
         ran = run(tmp_path, source, *ALL)
         assert ran.counts() == {"passed": 1}
-        assert "not threaded: Hypothesis drives the body itself" in ran.text
+        assert "not threaded: Hypothesis calls the body itself" in ran.text
 
     def test_a_coverage_like_trace_function_stays_and_the_report_says_so(self, tmp_path: Path) -> None:
         """Coverage sets its trace function in every new thread in this way."""

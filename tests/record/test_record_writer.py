@@ -206,7 +206,7 @@ class TestNoRoom:
     def test_a_full_disk_loses_records_and_not_the_run(self, folder: RunFolder) -> None:
         done = run_program(self.FULL, folder.path)
         assert done.returncode == 0, done.stderr
-        assert "a record is lost, the run goes on" in done.stdout
+        assert "a record is lost, the run continues" in done.stdout
         assert str(folder.path) in done.stdout
         reader = read_run(folder.path)
         records = list(reader)

@@ -33,12 +33,12 @@ def test_a_list() -> None:
         ("junk\n\x00\n", "--list names no case"),
         (
             lines(CASE),
-            "names no control canary, canary_history, guarded_twin: nothing it reports could be believed",
+            "names no control canary, canary_history, guarded_twin, without which no result can be trusted",
         ),
         (lines(CASE, *CONTROLS, {**FAULT, "detector": "luck"}), "fault unlocked has detector 'luck'"),
         (lines(CASE, *CONTROLS, {**FAULT, "case": "none"}), "and case 'none'"),
-        (lines({**CASE, "platforms": None}), "a line of --list cannot be used"),
-        (lines({"kind": "case"}), "a line of --list cannot be used"),
+        (lines({**CASE, "platforms": None}), "a line of --list cannot be read"),
+        (lines({"kind": "case"}), "a line of --list cannot be read"),
     ],
 )
 def test_a_list_that_cannot_be_used(text: str, problem: str) -> None:

@@ -169,7 +169,7 @@ class TestTheControls:
 
     def test_tell_what_is_too_much(self) -> None:
         told = problem_of(parsed(ALL_PLANTED + HOST))
-        assert told.startswith("the controls were not silent where they are right: tsan/data-race ")
+        assert told.startswith("the controls reported a race where there is none: tsan/data-race ")
 
 
 def run_with(outcome: TsanResult, findings: list[Finding] | None = None, *, code: int = 0) -> ChildRun:
@@ -266,7 +266,7 @@ def test_a_unit_that_is_not_instrumented_is_told() -> None:
         ("--mps-device=cpu", "for the simulated device alone, not for cpu"),
         ("--mps-no-isolation", "leave out --mps-no-isolation and --pdb"),
         ("--mps-all-tests", "leave out --mps-all-tests"),
-        ("--mps-sim-schedule=random", "leave one of them out"),
+        ("--mps-sim-schedule=random", "leave one of the two options out"),
     ],
 )
 def test_what_does_not_go_together_is_refused(pytester: pytest.Pytester, given: str, told: str) -> None:

@@ -54,7 +54,7 @@ def test_units_headers_and_what_a_system_adds(folder: Path) -> None:
         ("name = ", "not TOML"),
         ('root = "code"\ninstrumented = ["*.cpp"]', "name must be a plain word"),
         ('name = "../x"\nroot = "code"\ninstrumented = ["*.cpp"]', "name must be a plain word"),
-        ('name = "x"\nroot = "code"', "no instrumented source, so that no race could be seen"),
+        ('name = "x"\nroot = "code"', "no instrumented source, so no race could be seen"),
         ('name = "x"\nroot = "code"\ninstrumented = ["*.c"]', r"\*\.c matches no \.cpp or \.mm file"),
         ('name = "x"\nroot = "code"\ninstrumented = "*.cpp"', "instrumented must be a list of texts"),
         (

@@ -59,7 +59,7 @@ class TestRun:
         assert "canaries found: 4 of 4" in ran.text
         assert ("on simulated Metal, 3 of 3 translation units" in ran.text) == (sys.platform == "linux")
         assert ran.items["counter[t4]"]["sentence"] in ran.text
-        assert "not instrumented, so that races inside them are not seen: " in ran.text
+        assert "not instrumented, so races inside them are not seen: " in ran.text
         assert ran.items["canary[t4]"]["verdict"] == "pass"
         (header,) = [one for one in ran.records if one["kind"] == "run"]
         assert header["device"] == "none", "no torch device is opened for it"

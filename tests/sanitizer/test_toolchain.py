@@ -95,9 +95,9 @@ class TestIncomplete:
         [
             (
                 ("bin", "llvm-symbolizer"),
-                "has no symbolizer beside it, so that no report could name a function",
+                "has no symbolizer beside it, so no report could name a function",
             ),
-            (("bin", "llvm-nm"), "there is no nm, which counts what is instrumented"),
+            (("bin", "llvm-nm"), "nm is missing, which counts what is instrumented"),
             (
                 ("lib", "clang", "19", "lib", "linux", f"libclang_rt.tsan-{MACHINE}.so"),
                 "has no ThreadSanitizer runtime",
@@ -133,7 +133,7 @@ class TestIncomplete:
 
     def test_no_clang_at_all(self, clang: FakeClang) -> None:
         clang.answer("g++ (Debian 12.2.0-14) 12.2.0")
-        with pytest.raises(ToolchainError, match="is no clang"):
+        with pytest.raises(ToolchainError, match="is not a clang"):
             find_toolchain()
 
     def test_a_variable_that_names_nothing(self, clang: FakeClang, monkeypatch: pytest.MonkeyPatch) -> None:

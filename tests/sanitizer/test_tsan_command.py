@@ -137,7 +137,7 @@ class TestBadInput:
         ("args", "text"),
         [
             (["--case=nowhere"], "there is no case 'nowhere'; known are counter, nothing, idle"),
-            (["--case=canary"], "canary is a control, which runs before every case by itself"),
+            (["--case=canary"], "canary is a control, which runs automatically before every case"),
             (["--case=elsewhere"], "case elsewhere is for metal only, this is simulated"),
             (
                 ["--fault=nothing"],

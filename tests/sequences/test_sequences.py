@@ -68,7 +68,7 @@ class TestOps:
         ],
     )
     def test_what_names_no_operator_is_refused(self, text: object) -> None:
-        with pytest.raises(BrokenScenario, match="is no operator of a sequence"):
+        with pytest.raises(BrokenScenario, match="is not an operator of a sequence"):
             program.parse([text])
 
     def test_all_operators_are_drawn(self) -> None:

@@ -173,7 +173,7 @@ class TestTwoProcesses:
         with cache.locked(builder.cache / f"{builder.folder.name}.lock", lambda: silent("locked by nobody")):
             process = self.start(builder)
             assert process.stdout is not None
-            assert "another process builds the simulated device: waiting" in process.stdout.readline()
+            assert "another process is building the simulated device: waiting" in process.stdout.readline()
             made = cache.make_locked(builder.folder, LIBRARY, lambda work: builder._make(work, print))
         assert process.stdout.read() == f"{made['sha256']}\n"  # it built nothing
         assert process.wait(800) == 0
@@ -208,7 +208,7 @@ class TestAFailure:
         self, make_builder: MakeBuilder, tmp_path: Path
     ) -> None:
         builder = replace(make_builder(), sources=tmp_path / "nowhere")
-        with pytest.raises(BuildError, match=r"its sources are not there \(.*nowhere\)"):
+        with pytest.raises(BuildError, match=r"its sources are missing \(.*nowhere\)"):
             builder.ensure(print)
 
 
@@ -279,7 +279,7 @@ class TestTorch:
 
     @pytest.mark.parametrize("text", ["not Python(", "\0"])
     def test_with_an_unreadable_version_is_refused(self, tmp_path: Path, text: str) -> None:
-        with pytest.raises(BuildError, match="does not tell torch's version"):
+        with pytest.raises(BuildError, match="does not give torch's version"):
             toolchain.read_torch(self.fake(tmp_path, text))
 
     def test_that_is_installed_agrees_with_itself(self) -> None:

@@ -351,7 +351,7 @@ class Module(ProcessScenario):
         monkeypatch.setenv(KEY_VARIABLE, "cuda")
         ran = run_stress(SUBJECT, SIM)
         assert ran.result.ret == pytest.ExitCode.USAGE_ERROR
-        assert "MPS_STRESS_SIM_KEY=cuda: only privateuseone can be asked for" in "\n".join(
+        assert "MPS_STRESS_SIM_KEY=cuda: the only possible value is privateuseone" in "\n".join(
             ran.result.errlines
         )
 

@@ -75,11 +75,13 @@ class TestASchedule:
         assert settings.perturb == "off"
 
     def test_does_not_go_with_perturbation(self, pytester: pytest.Pytester) -> None:
-        with pytest.raises(pytest.UsageError, match="--mps-perturb=high: --mps-sim-schedule=random decides"):
+        with pytest.raises(
+            pytest.UsageError, match="--mps-perturb=high: --mps-sim-schedule=random alone decides"
+        ):
             parse(pytester, "--mps-sim-schedule=random", "--mps-perturb=high")
 
     def test_needs_processes_of_its_own(self, pytester: pytest.Pytester) -> None:
-        with pytest.raises(pytest.UsageError, match="needs a process of its own"):
+        with pytest.raises(pytest.UsageError, match="each attempt needs its own process"):
             parse(pytester, "--mps-sim-schedule=random", "--mps-no-isolation")
 
 

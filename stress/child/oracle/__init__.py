@@ -1,1 +1,1 @@
-"""The oracle: what is right, how far from it a value may be, and the name of a wrong one."""
+"""The oracle: the right values, their tolerance, and the name of a wrong one."""

@@ -1,4 +1,4 @@
-"""What is expected of every judged value, boiled down from the sequential runs."""
+"""The expectation for every judged value, derived from the sequential runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from stress.child.workload import Workload
 
 @dataclass
 class Expected:
-    """What is known about one judged value: the distinct sequential outcomes, and the exact one."""
+    """All that is known about one judged value: the distinct sequential outcomes, and the exact one."""
 
     spec: str
     variants: list[list[torch.Tensor]] = field(default_factory=list)
@@ -63,7 +63,7 @@ def same_outcome(left: StepResult, right: StepResult) -> bool:
 def expectations(
     workload: Workload, runs: list[Run], cpu: Run, exact: Run, outputs: Run | None = None
 ) -> list[Expected]:
-    """Boil the runs down; `outputs` are the whole outputs where the runs hold digests of them."""
+    """Reduce the runs to expectations; `outputs` are the whole outputs where the runs hold digests of them."""
     made = []
     for index in range(len(runs[0])):
         distinct: list[StepResult] = []
@@ -106,7 +106,7 @@ def _spread(values: Sequence[torch.Tensor]) -> float:
 
 
 def role_of(workload: Workload, index: int) -> int:
-    """Return the role of a slot; the arbiter is a role of its own."""
+    """Return the role of a slot; the arbiter is a separate role."""
     slots = workload.plan.slots
     return workload.role(slots[index]) if index < len(slots) else -1
 
@@ -119,7 +119,7 @@ def _set_allowed(workload: Workload, made: list[Expected], cpu: Run) -> None:
     """
     by_leaf: dict[tuple[int, int], list[tuple[Expected, torch.Tensor, torch.Tensor]]] = {}
     for index, one in enumerate(made):
-        # Where the device raises and the CPU does not, there is no value to allow an error for.
+        # Where the device raises and the CPU does not, no value needs a tolerance.
         for place, (exact, narrow, _) in enumerate(zip(one.exact, cpu[index].leaves, one.half, strict=False)):
             by_leaf.setdefault((role_of(workload, index), place), []).append((one, exact, narrow))
     for (_, place), members in sorted(by_leaf.items()):

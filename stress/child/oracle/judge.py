@@ -33,7 +33,7 @@ NAMED_MAX = 20
 
 @dataclass
 class Judgement:
-    """What the oracle says of one attempt."""
+    """The oracle's judgement of one attempt."""
 
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -77,7 +77,7 @@ class Judge:
         for offset, outcome in enumerate(finished):
             self.judge_one(len(self.plan.slots) + offset, outcome, None)
         if self.varies_alone:
-            self.result.note("nondeterministic alone: one thread alone does not repeat bitwise")
+            self.result.note("nondeterministic alone: repeated runs on one thread are not bitwise equal")
         return self.result
 
     def _add(self, finding: Finding, slot: Slot | None) -> None:
@@ -89,25 +89,25 @@ class Judge:
         self.result.findings.append(finding)
 
     def _counts_only(self) -> bool:
-        """Count a wrong value and return true once enough are named: naming all of hundreds took seconds."""
+        """Count a wrong value and return true once enough are named: naming hundreds took seconds."""
         full = len(self.result.findings) >= NAMED_MAX
         self.result.wrong += full
         return full
 
     def judge_one(self, index: int, outcome: StepResult, slot: Slot | None) -> None:
-        """Judge one outcome against expectation `index`; what is found is in `result`."""
+        """Judge one outcome against expectation `index`; findings go into `result`."""
         self.result.judged += 1
         expected = [path[index] for path in self.references]
         if outcome.raised is not None:
             self._judge_exception(outcome, expected, slot)
             return
         if not any(one.variants for one in expected):
-            text = f"returned a value, but the sequential run raises {expected[0].raised[0]}"
+            text = f"returned a value, where the sequential run raises {expected[0].raised[0]}"
             self._add(Finding(Verdict.RACE, "no-exception", text), slot)
             return
         usable = [one for one in expected if one.variants and one.spec == tensor_tree.describe(outcome.spec)]
         if not usable:
-            text = f"the value has the structure {tensor_tree.describe(outcome.spec)}, the sequential run's {expected[0].spec}"
+            text = f"the value has the structure {tensor_tree.describe(outcome.spec)}, the sequential run's has {expected[0].spec}"
             self._add(Finding(Verdict.MISMATCH, "structure", text), slot)
         elif self.compares:
             self._judge_by_author(index, outcome, usable, slot)
@@ -202,7 +202,7 @@ class Judge:
 
     @staticmethod
     def _forgive_overflow(gap: torch.Tensor, got: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-        """Where the narrow dtype overflows, the exact value is no measure: the sequential one is."""
+        """Return the reference value: where the narrow dtype overflows, the sequential value instead of the exact one."""
         if value.shape == got.shape and is_numeric(got.dtype):
             same = (got == value) | (torch.isnan(got) & torch.isnan(value))
             gap = torch.where(same & ~torch.isfinite(value), torch.zeros_like(gap), gap)
@@ -211,7 +211,7 @@ class Judge:
     def _note_near(self, varies: bool) -> None:
         if not varies:
             self.result.note(
-                "other kernel path: within the error budget, not bitwise equal to one thread alone"
+                "other kernel path: within the error budget, but not bitwise equal to one thread alone"
             )
         elif not self.varies_alone:
             self.result.note("order-dependent: within the spread of the sequential orders")
@@ -268,12 +268,12 @@ class Judge:
 
 @dataclass(frozen=True)
 class _Tolerance:
-    """How near a leaf that is not bitwise right has to be."""
+    """The tolerance for a leaf that is not bitwise right."""
 
     expected: Expected
     place: int
     center: torch.Tensor
-    """What the distance is measured from."""
+    """The value that distances are measured from."""
     allowed: float
 
     @property
@@ -288,7 +288,7 @@ class _Tolerance:
 
     @property
     def is_vague(self) -> bool:
-        """Whether it could not tell right from wrong."""
+        """Whether it could not separate right from wrong."""
         half = self.expected.half[self.place]
         return self.spread == float("inf") or too_wide(self.allowed, self.scale, half=half)
 
@@ -309,11 +309,11 @@ def _tolerance(one: Expected, place: int) -> _Tolerance:
 
 
 def _cannot_tell(tolerance: _Tolerance) -> Finding:
-    """Return the finding that passing would mean nothing: no wrong value would be called wrong."""
+    """Return the finding that a pass would mean nothing, because no wrong value would be recognised."""
     spread = tolerance.spread
     if spread == float("inf"):
         text = (
-            "the sequential orders give different integers or shapes here, so nothing says which is right: "
+            "the sequential orders give different integers or shapes here, so it is unknown which is right: "
             "write compare(), or return what does not depend on the order (from finish(), for instance)"
         )
         return Finding(Verdict.INCONCLUSIVE, "order-dependent", text, output=tolerance.place)
@@ -321,10 +321,10 @@ def _cannot_tell(tolerance: _Tolerance) -> Finding:
     cause = (
         f"the sequential orders lie {spread:.3g} apart"
         if spread
-        else "the CPU's own run lies that far from its double-precision run"
+        else "the CPU's own run is that far from its double-precision run"
     )
     text = (
-        f"a tolerance of {allowed:.3g} for values of size {scale:.3g} could not tell right from wrong ({cause}): "
+        f"a tolerance of {allowed:.3g} for values of size {scale:.3g} could not separate right from wrong ({cause}): "
         "random results and results that depend on the order need compare()"
     )
     return Finding(

@@ -1,6 +1,6 @@
-"""The reference of one item: what the sequential runs gave, how much they vary, how exact they are.
+"""The reference of one item: the values of the sequential runs, how much they vary, how exact they are.
 
-Made in a child process of its own. Made first in the crew's process, it would warm the caches that the
+Made in a separate child process. Made first in the crew's process, it would warm the caches that the
 crew must find cold (0 of 60 cold races found, against 49 of 60); made after the crew, it would trust a
 process that the crew may have corrupted.
 """
@@ -53,11 +53,11 @@ class Reference:
     varies_alone: bool = False
     """Two runs in the same order differed."""
     no_exact: str = ""
-    """Why there is no double-precision reference, if there is none."""
+    """Why the values were compared without a double-precision reference; empty if there is one."""
     wrong_alone: str = ""
-    """The sequential run is outside the CPU's error budget by itself: what and by how much."""
+    """Where, and by how much, the sequential run itself exceeds the CPU's error budget; empty if it does not."""
     not_repeatable: str = ""
-    """The sequential run varies by more than the CPU's error budget: nothing can be expected of it."""
+    """Where the sequential run varies by more than the CPU's error budget, so that it predicts nothing."""
     fingerprint: str = ""
     elements_max: int = 0
     operators: list[str] = field(default_factory=list)
@@ -98,7 +98,7 @@ def fingerprint(states: Sequence[Any], inputs: Sequence[Any]) -> str:
 
 
 class ReferenceMaker:
-    """Makes the runs of one item and boils them down to a `Reference`."""
+    """Makes the runs of one item and reduces them to a `Reference`."""
 
     def __init__(self, workload: Workload, device: Device, *, device_only: bool = False) -> None:
         self.workload = workload
@@ -160,9 +160,11 @@ class ReferenceMaker:
         return runs + [make(order) for order in orders], varies
 
     def _cpu_runs(self, device_run: Run, reference: Reference) -> tuple[Run, Run]:
-        """Return the runs on the CPU, in the item's dtype and in double precision; empty where there is none."""
+        """Return the runs on the CPU, in the item's dtype and in double precision; empty where one is missing."""
         if overrides(self.workload.scenario, "compare"):
-            reference.no_exact = "the scenario's own compare replaces it"
+            reference.no_exact = (
+                "no double-precision reference: the scenario's own compare() judges the values"
+            )
             return [], []
         if self.device_only:
             return [], []
@@ -173,13 +175,11 @@ class ReferenceMaker:
         try:
             exact = self._cpu_run(cpu_device, exact=True)
         except Exception as error:  # a `reference` or `finish` that cannot take double precision
-            reference.no_exact = f"the double-precision run raises {type(error).__name__}: {error}"
+            reference.no_exact = f"compared in the item's precision only: it does not run in double precision (harmless): {type(error).__name__}: {error}"
             return cpu, []
         failed = [(a, b) for a, b in zip(cpu, exact, strict=True) if (b.raised is None) != (a.raised is None)]
         if failed:
-            reference.no_exact = (
-                f"the double-precision run ends differently: {failed[0][1].raised or 'no exception'}"
-            )
+            reference.no_exact = f"compared in the item's precision only: in double precision it ends differently (harmless): {failed[0][1].raised or 'no exception'}"
             return cpu, []
         return cpu, exact
 
@@ -191,7 +191,7 @@ class ReferenceMaker:
 
 
 def _check_structures(workload: Workload, run: Run) -> None:
-    """Require one structure per role: else a thread's value has nothing of its kind to be compared with."""
+    """Require one structure per role: otherwise a thread's value has no counterpart to be compared with."""
     first: dict[int, tuple[str, str]] = {}
     for index, outcome in enumerate(run):
         if outcome.raised is None:
@@ -221,7 +221,7 @@ def digest_run(run: Run, weights: Weights) -> Run:
 
 
 def _check_alone(workload: Workload, reference: Reference) -> None:
-    """Judge the sequential runs by themselves: against the exact values, and against each other."""
+    """Judge the sequential runs alone: against the exact values, and against each other."""
     for index, one in enumerate(reference.full):
         for place, exact in enumerate(one.exact):
             if not one.variants:
@@ -230,7 +230,7 @@ def _check_alone(workload: Workload, reference: Reference) -> None:
             where = f"{_name(workload, index)}, output {place}"
             if first.shape != exact.shape:
                 reference.wrong_alone = reference.wrong_alone or (
-                    f"{where}: shape {tuple(first.shape)}, on the CPU {tuple(exact.shape)}"
+                    f"{where} has shape {tuple(first.shape)}, on the CPU {tuple(exact.shape)}"
                 )
                 continue
             error = (
@@ -238,7 +238,7 @@ def _check_alone(workload: Workload, reference: Reference) -> None:
             )
             if error > one.allowed[place]:
                 reference.wrong_alone = reference.wrong_alone or (
-                    f"{where}: {error:.3g} from the exact value, {one.allowed[place]:.3g} allowed "
+                    f"{where} is off by {error:.3g} from the exact value, {one.allowed[place]:.3g} allowed "
                     "(a stated multiple of the CPU's own error)"
                 )
             if reference.varies_alone and len(one.variants) > 1:

@@ -1,4 +1,4 @@
-"""The sequential runs: every slot of the plan on one thread, in a stated order, on fresh states."""
+"""The sequential runs: every slot of the plan on one thread, in a given order, on fresh states."""
 
 from __future__ import annotations
 

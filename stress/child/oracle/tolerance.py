@@ -1,4 +1,4 @@
-"""How far from the double-precision value a result may be: a stated factor of the CPU's own error.
+"""The tolerance around the double-precision value: a stated factor of the CPU's own error.
 
 torchbench judges a backend against the error of a same-precision run measured in float64, with factors
 of 2 to 10 (torch._dynamo.utils.same). Here the measure is the largest error relative to the largest
@@ -22,12 +22,12 @@ SPREAD_FACTOR = 4.0
 
 TOLERANCE_MAX = 0.01
 TOLERANCE_MAX_HALF = 0.5
-"""A tolerance above this share of the largest value (single and double precision; half precision) is no
-check: nearly any wrong value would pass. A value that needs it is inconclusive."""
+"""A tolerance above this share of the largest value (single and double precision; half precision) checks
+nothing: nearly any wrong value would pass. A value that needs it is inconclusive."""
 
 
 def too_wide(allowed: float, scale: float, *, half: bool) -> bool:
-    """Whether a tolerance of `allowed` around values of size `scale` could not tell right from wrong."""
+    """Whether a tolerance of `allowed` around values of size `scale` could not separate right from wrong."""
     return allowed > (TOLERANCE_MAX_HALF if half else TOLERANCE_MAX) * scale
 
 
@@ -41,7 +41,7 @@ def is_numeric(dtype: torch.dtype) -> bool:
 
 
 def magnitude(tensor: torch.Tensor) -> float:
-    """Return the largest finite absolute value; 0.0 where there is none."""
+    """Return the largest finite absolute value; 0.0 without one."""
     return _largest(tensor.to(_wide(tensor.dtype)).abs())
 
 

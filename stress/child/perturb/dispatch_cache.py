@@ -18,7 +18,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 INSTRUMENT_ERROR = "PyHandleCache.h"
-"""Part of the assertion's text, for what slips through all the same."""
+"""Part of the assertion's text, to recognise cases that slip through."""
 
 
 @functools.cache
@@ -56,7 +56,7 @@ class Recorder(TorchDispatchMode):
 
 
 class _Reached(Exception):
-    """The operator has come to Python: nothing more is wanted of it."""
+    """The operator has reached Python, which is all that is wanted."""
 
 
 class _Stop(TorchDispatchMode):
@@ -69,7 +69,7 @@ class _Stop(TorchDispatchMode):
 
 
 def fill(names: Iterable[str]) -> int:
-    """Dispatch each operator (`aten.add.Tensor`) up to Python, run none; return how many came there."""
+    """Dispatch each operator (`aten.add.Tensor`) up to Python, run none; return how many arrived."""
     reached = 0
     below_autograd: Any = torch._C._AutoDispatchBelowAutograd
     with below_autograd(), _Stop():
@@ -80,7 +80,7 @@ def fill(names: Iterable[str]) -> int:
                 operator(*positional, **named)
             except _Reached:
                 reached += 1
-            except Exception:  # an argument that cannot be made up: that operator keeps its small risk
+            except Exception:  # an argument that cannot be made up: this operator keeps its small risk
                 continue
     return reached
 

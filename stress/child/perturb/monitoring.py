@@ -3,8 +3,8 @@
 The events are the process's, not a thread's, so one `Monitor` serves all threads: a callback looks up the
 disturber of the thread it runs in. Only code in scope is instrumented (each code object is looked at once,
 at its first call, and then never again), so everything else runs at full speed. Coverage, profilers and
-debuggers have tool ids of their own and are not disturbed; only when every free id is taken is a thread
-refused.
+debuggers have their own tool ids and are not disturbed; a thread is refused only when every free id is
+taken.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TOOL_NAME = "mps-stress"
 
 
 class Monitor:
-    """The process's one user of `sys.monitoring`, installed while a thread is perturbed or somebody holds it."""
+    """The process's one user of `sys.monitoring`, installed while a thread is perturbed or it is held."""
 
     def __init__(self) -> None:
         # Re-entrant: while `acquire` holds it, the calls that it makes are events themselves.
@@ -42,12 +42,12 @@ class Monitor:
         self._child_numbers = itertools.count()
 
     def acquire(self, scope: TraceScope, mode: str) -> str | None:
-        """Install what `scope` and `mode` need and count one user; return why not, when that is so."""
+        """Install what `scope` and `mode` need and count one user; return the reason if that is impossible."""
         with self._lock:
             if self._tool is None:
                 self._tool = _free_tool()
                 if self._tool is None:
-                    return f"sys.monitoring has no free tool id (looked at {_TOOL_IDS})"
+                    return f"sys.monitoring has no free tool id (tried {_TOOL_IDS})"
                 self._install(self._tool)
             self._users += 1
             monitoring = _monitoring()
@@ -55,7 +55,7 @@ class Monitor:
             if scope not in self._scopes or not self._events_wanted & event:
                 self._scopes = (*dict.fromkeys((*self._scopes, scope)),)
                 self._events_wanted |= event
-                # Code that was looked at before and found outside is switched off: look at it again.
+                # Code that was checked before and found to be out of scope is switched off: check it again.
                 monitoring.restart_events()
             return None
 
@@ -64,13 +64,13 @@ class Monitor:
         with self._lock:
             self._users -= 1
             if self._users == 0:
-                # Threads that still run, started by those that left, are nobody's children any more.
+                # Threads that still run, started by threads that left, no longer have a parent here.
                 self._children = None
                 self._disturbers.clear()
             self._uninstall_when_unused()
 
     def hold(self) -> None:
-        """Stay installed between uses: installing anew for every small test makes the test twice as dear."""
+        """Stay installed between uses: installing again for every small test doubles the test's cost."""
         with self._lock:
             self._holders += 1
 
@@ -85,7 +85,7 @@ class Monitor:
             self._tool = None
 
     def join(self, mode: str, level: str, seed: int, disturber: Disturber) -> None:
-        """Make `disturber` the calling thread's; threads that it starts get one of their own."""
+        """Make `disturber` the calling thread's; threads that it starts get their own."""
         self._disturbers[threading.get_ident()] = (mode, disturber)
         self._children = (mode, level, seed)
 
@@ -93,7 +93,7 @@ class Monitor:
         self._disturbers.pop(threading.get_ident(), None)
 
     def silence(self, disturber: Disturber) -> None:
-        """Keep the calling thread's entry, so that it is not taken for somebody's child, without a mode."""
+        """Keep the calling thread's entry, so that it is not taken for another thread's child, without a mode."""
         self._disturbers[threading.get_ident()] = ("", disturber)
 
     def _install(self, tool: int) -> None:
@@ -122,7 +122,7 @@ class Monitor:
         monitoring = _monitoring()
         if self._is_covered(code):
             with self._lock:
-                # Not after the last user left: nobody would switch these events off again.
+                # Not after the last user left: these events would never be switched off again.
                 if self._tool is not None:
                     self._instrumented.add(code)
                     monitoring.set_local_events(self._tool, code, self._events_wanted)
@@ -154,7 +154,7 @@ class Monitor:
             entry[1].point()
 
     def _adopt(self) -> tuple[str, Disturber] | None:
-        """Give a thread that a step started a disturber of its own; the main thread is never perturbed."""
+        """Give a thread that a step started its own disturber; the main thread is never perturbed."""
         children = self._children
         if children is None or threading.get_ident() == threading.main_thread().ident:
             return None

@@ -1,4 +1,4 @@
-"""`Perturbation`: what a crew thread wraps its work in."""
+"""`Perturbation`: the context manager around a crew thread's work."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _ROTATION = ("op", "line", "none", "opcode", "op", "none", "line", "opcode", "no
 
 
 class Boundaries(Protocol):
-    """A way to see one thread's boundaries. All methods are called in that thread."""
+    """A way to observe one thread's boundaries. All methods are called in that thread."""
 
     def start(self) -> str | None:
-        """Call the disturber at each boundary from now on; return why that cannot be, or None."""
+        """Call the disturber at each boundary from now on; return why that is impossible, or None."""
 
     def stop(self) -> None:
         """Undo `start`. Not called where `start` returned a reason."""

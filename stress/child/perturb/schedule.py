@@ -1,6 +1,6 @@
-"""What a thread does at its n-th boundary: decisions drawn from a seed, and the budget that bounds them.
+"""A thread's decisions at its n-th boundary, drawn from a seed, and the budget that bounds them.
 
-Decisions and budget are apart on purpose. Decisions depend on the seed alone, so the same seed gives the
+Decisions and budget are separate on purpose. Decisions depend on the seed alone, so the same seed gives the
 same choices for the same sequence of boundaries; the budget depends on the clock and can only drop or
 shorten a choice, never change the following ones.
 """
@@ -25,7 +25,7 @@ _UNIT = 1.0 / 2**32
 
 @dataclass(frozen=True)
 class Level:
-    """How hard the schedule is disturbed.
+    """A level of disturbance of the schedule.
 
     The shape is rr's chaos mode: few victims that get long delays of log-uniform length, everybody gets
     short yields, and all of it stays below a share of the time so that a test is not slowed out of failing.
@@ -167,7 +167,7 @@ class Disturber:
             self.dropped += 1
             return
         time.sleep(sleep_s)
-        # What was measured, not what was asked for: waking up and getting the GIL back belongs to the price.
+        # The measured time, not the requested one: waking up and getting the GIL back is part of the cost.
         took_s = time.perf_counter() - now_s
         self.delayed_s += took_s
         self.longest_s = max(self.longest_s, took_s)

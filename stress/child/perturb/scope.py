@@ -1,4 +1,4 @@
-"""Which code is perturbed at its line and opcode boundaries."""
+"""Select the code that is perturbed at its line and opcode boundaries."""
 
 from __future__ import annotations
 

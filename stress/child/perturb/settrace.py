@@ -71,7 +71,7 @@ class TracedThread:
         CHILDREN.release()
 
     def pause(self) -> None:
-        # Unless somebody (a debugger that the body started) has taken over meanwhile.
+        # Unless a debugger that the body started has taken over in the meantime.
         if _is_ours(sys.gettrace()):
             sys.settrace(None)
 
@@ -109,7 +109,7 @@ class SpawnedThreads:
                     threading.settrace(None)
 
     def on_first_call(self, frame: FrameType, event: str, arg: Any) -> TraceFunction | None:
-        """Replace this function by a tracer of the new thread's own. `threading` installed it there."""
+        """Replace this function, which `threading` installed, by the new thread's own tracer."""
         make = self._make
         if make is None:
             sys.settrace(None)

@@ -149,7 +149,7 @@ def _replay(one: Failure) -> Markup:
         "p",
         "Again: ",
         tag("code", replay_line(one)),
-        tag("small", " (the same seeds; the same schedule is not promised)"),
+        tag("small", " (same inputs and perturbation; thread scheduling may differ)"),
         tag("br"),
         tag("small", f"record: {one.folder.name}/{one.file}:{one.line}"),
     )

@@ -1,1 +1,1 @@
-"""The simulated device: its faults, its build at first use, and what torch lacks to use it. Never real Metal."""
+"""The simulated device: its faults, its build at first use, and the parts that torch lacks. Never real Metal."""

@@ -1,6 +1,6 @@
 """`BatchQueue` of the simulated fork: worker threads that run requests, so that callers need no stream at all.
 
-Each worker has a stream of its own. Work goes from stream to stream three times, and each is ordered: the
+Each worker has its own stream. Work goes from stream to stream three times, and each is ordered: the
 worker's stream waits for what the submitting thread had queued, a result is complete on the device before its
 future is, and its memory is not reused before the submitting thread's stream is done with it.
 """
@@ -49,7 +49,7 @@ class BatchQueue:
         """Start the workers; raise `RuntimeError` when they run already."""
         with self._lock:
             if self._accepts:
-                raise RuntimeError("BatchQueue: started already")
+                raise RuntimeError("BatchQueue: it is already started")
             self._accepts = True
             self._workers = [
                 threading.Thread(target=self._work, name=f"batch-queue-{number}", daemon=True)
@@ -70,7 +70,7 @@ class BatchQueue:
                 self._requests.put(request)
         if not accepted:
             ops.event_release(ready)
-            raise RuntimeError("BatchQueue: it does not run, so it takes no request: start() it")
+            raise RuntimeError("BatchQueue: it is not running and takes no requests: call start() first")
         return request.future
 
     def stop(self) -> None:

@@ -40,7 +40,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class SimBuild:
-    """A library that is there, and what it was built for."""
+    """A built library, and what it was built for."""
 
     library: Path
     sha256: str
@@ -48,7 +48,7 @@ class SimBuild:
     """"mps" or "privateuseone": the dispatch key that the device is registered on."""
 
     def spec(self, settings: SimSettings) -> SimSpec:
-        """Return what a child must know of the device to simulate."""
+        """Return what a child must know about the device to simulate."""
         return SimSpec(
             str(self.library), self.key, settings.design, settings.configure_text(), settings.schedule
         )
@@ -67,7 +67,7 @@ class SimBuilder:
     cache: Path
     flags: tuple[str, ...] = FLAGS
     about: str = "about 20 s, once"
-    """What to expect, as the first use says it."""
+    """How long a build takes, as printed at first use."""
 
     @cached_property
     def groups(self) -> list[list[Path]]:
@@ -107,11 +107,11 @@ class SimBuilder:
             if path.suffix in (".cpp", ".h", ".inc")
         ]
         if not self.groups:
-            raise BuildError(f"its sources are not there ({self.sources}): reinstall mps-stress")
+            raise BuildError(f"its sources are missing ({self.sources}): reinstall mps-stress")
         return [f"{path.relative_to(self.sources)} {cache.file_hash(path)}" for path in paths]
 
     def find(self) -> SimBuild | None:
-        """Return the cached build if it is there and undamaged."""
+        """Return the cached build if it exists and is undamaged."""
         manifest = cache.read_valid(self.folder, LIBRARY)
         if manifest is None:
             return None
@@ -124,7 +124,7 @@ class SimBuilder:
             self.folder,
             LIBRARY,
             lambda work: self._make(work, say),
-            waiting=lambda: say("another process builds the simulated device: waiting for it"),
+            waiting=lambda: say("another process is building the simulated device: waiting for it"),
             again=again,
         )
         return SimBuild(self.folder / LIBRARY, manifest["sha256"], self.torch.key)

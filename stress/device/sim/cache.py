@@ -1,4 +1,4 @@
-"""The folder that keeps builds: where it is, one builder at a time, nothing half-written, nothing damaged."""
+"""The folder that keeps builds: its place, one builder at a time, nothing half-written, nothing damaged."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from stress.device.sim.toolchain import BuildError
 CACHE_VARIABLE = "MPS_STRESS_CACHE"
 MANIFEST = "manifest.json"
 BUILDS_KEPT = 8
-"""Older builds are removed, once nobody has used them for `_UNUSED_S`: each takes some megabytes."""
+"""Older builds are removed once they are unused for `_UNUSED_S`: each takes some megabytes."""
 _UNUSED_S = 24 * 3600.0
 LOG_LINES_SHOWN = 12
 
@@ -37,7 +37,9 @@ def cache_folder() -> Path:
     try:
         home = Path.home()
     except RuntimeError as error:
-        raise BuildError(f"no home folder to keep the build in ({error}): set {CACHE_VARIABLE}") from error
+        raise BuildError(
+            f"no home folder for the build ({error}): set {CACHE_VARIABLE} to a folder for it"
+        ) from error
     if sys.platform == "darwin":
         return home / "Library" / "Caches" / "mps-stress"
     xdg = Path(os.environ.get("XDG_CACHE_HOME", ""))
@@ -47,7 +49,7 @@ def cache_folder() -> Path:
 def unwritable(folder: Path, error: OSError) -> BuildError:
     return BuildError(
         f"the cache folder {folder} cannot be written ({error.strerror or error}): "
-        f"set {CACHE_VARIABLE} to a folder that can"
+        f"set {CACHE_VARIABLE} to a folder that can be written"
     )
 
 
@@ -75,7 +77,7 @@ def ensure(
 ) -> dict[str, Any]:
     """Return the manifest of the build in `folder`, made now if need be, or with `again` in any case.
 
-    `make(work)` puts `file_name` into the folder `work` and returns what the manifest shall say beside its hash.
+    `make(work)` puts `file_name` into the folder `work` and returns the manifest's fields beside its hash.
     Raise `BuildError` where nothing can be written. One process builds at a time, the others wait for it.
     """
     found = None if again else read_valid(folder, file_name)
@@ -87,7 +89,7 @@ def ensure(
         cache.mkdir(parents=True, exist_ok=True, mode=0o700)
         before = _identity(folder / file_name)
         with locked(cache / f"{folder.name}.lock", waiting):
-            # Whoever held the lock has made it; also when it was to be made again, which once is enough.
+            # The previous holder of the lock has made it; that also suffices if it was to be made again.
             if not again or _identity(folder / file_name) != before:
                 found = read_valid(folder, file_name)
             return found or make_locked(folder, file_name, make)
@@ -144,13 +146,13 @@ def run_compiler(command: Sequence[str], log: Path, version: str) -> None:
     log.write_text(f"{shlex.join(command)}\n\n{text}\n", encoding="utf-8")
     shown = "\n".join(text.splitlines()[-LOG_LINES_SHOWN:]) or f"exit status {done.returncode}"
     raise BuildError(
-        f"the C++ compiler failed (all of its text: {log}); is {version} old, or the disk full?\n{shown}"
+        f"the C++ compiler failed (its whole output: {log}); is {version} too old, or the disk full?\n{shown}"
     )
 
 
 @contextmanager
 def locked(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold an exclusive lock between processes; a process that dies gives it back. Call `waiting` if it is held."""
+    """Hold an exclusive lock between processes; it is released if the process dies. Call `waiting` if it is taken."""
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -173,7 +175,7 @@ def note_use(folder: Path) -> None:
 
 
 def remove_old(cache: Path, keep: Path) -> None:
-    """Remove builds that many newer ones have replaced and nobody has used for a day."""
+    """Remove builds that many newer ones have replaced and that were not used for a day."""
     with suppress(OSError):
         builds = [one for one in cache.iterdir() if one != keep and (one / MANIFEST).is_file()]
         builds.sort(key=lambda one: one.stat().st_mtime, reverse=True)

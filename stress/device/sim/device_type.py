@@ -1,4 +1,4 @@
-"""Which key of torch the simulated device is registered on, and that key's number."""
+"""The dispatch key of torch that the simulated device is registered on, and its number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The child's side of the simulated device: load the library, name the device, configure it. Imports torch."""
+"""Load the simulated device's library in a child, name the device and configure it. Imports torch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ POOL_WAIT_VARIABLE = "MPS_STREAM_POOL_WAIT_TIMEOUT_MS"
 
 
 class _Prepared:
-    """What this process's device was configured as; a process configures it once, before its first operation."""
+    """The configuration of this process's device; a process configures it once, before its first operation."""
 
     sim: SimSpec | None = None
 
@@ -53,7 +53,7 @@ def prepare(spec: ChildSpec) -> None:
 
 
 def _pool_wait() -> str:
-    """Return how long a thread waits for a free stream, as the fork's environment variable says it."""
+    """Return how long a thread waits for a free stream, as the fork's environment variable sets it."""
     given = os.environ.get(POOL_WAIT_VARIABLE)
     return f";pool_wait_ms={given}" if given else ""
 
@@ -64,7 +64,7 @@ def is_prepared() -> bool:
 
 
 def prepared() -> SimSpec:
-    """Return what `prepare` was told."""
+    """Return the settings that `prepare` was given."""
     if _Prepared.sim is None:
         raise RuntimeError("the simulated device is not loaded in this process: --mps-device=sim loads it")
     return _Prepared.sim
@@ -84,7 +84,7 @@ def torch_device() -> torch.device:
 def _name_device(key: str) -> Any:
     """Make torch's Python side see the device; return the module that holds its functions."""
     if key == "mps":
-        # Read off the library's hooks when torch was imported, which was before it was loaded.
+        # Read from the library's hooks when torch was imported, before the library was loaded.
         torch._C._has_mps = True
         return torch.mps
     backend_registration.rename_privateuse1_backend(DEVICE_NAME)

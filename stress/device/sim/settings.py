@@ -1,4 +1,4 @@
-"""What the user may set of the simulated device: design, faults, schedule. Imports no torch and no pytest."""
+"""The user's settings of the simulated device: design, faults, schedule. Imports no torch and no pytest."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FAULT_FORM = "expected NAME[/twin][:PROBABILITY[:WINDOW_US]], as in allocator_f
 
 @dataclass(frozen=True)
 class ArmedFault:
-    """One fault that is switched on, or its twin, which draws the same lots and takes the safe path."""
+    """One fault that is switched on, or its twin, which makes the same random draws but takes the safe path."""
 
     name: str
     twin: bool
@@ -38,7 +38,7 @@ class ArmedFault:
 
     @property
     def told(self) -> str:
-        """Return it as a person reads it."""
+        """Return its description for the user."""
         window = f", window {self.window_us} us" if self.window_us else ""
         kind = " (the twin: it takes the safe path; " if self.twin else " ("
         return f"{self.name}{kind}probability {self.probability:g}{window})"
@@ -46,7 +46,7 @@ class ArmedFault:
 
 @dataclass(frozen=True)
 class SimSettings:
-    """How the simulated device of a run behaves."""
+    """The behaviour of a run's simulated device."""
 
     design: str = DESIGN_DEFAULT
     faults: tuple[ArmedFault, ...] = ()
@@ -90,7 +90,7 @@ def parse_faults(text: str) -> tuple[ArmedFault, ...]:
     names = [one.name for one in faults]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise ValueError(f"{twice} is named twice: a fault is on, or its twin is, once")
+        raise ValueError(f"{twice} is named twice: name a fault or its twin, once")
     return faults
 
 
@@ -119,23 +119,23 @@ def _number(text: str, what: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"{text!r} is no {what}: {_FAULT_FORM}") from None
+        raise ValueError(f"{text!r} is not a {what}: {_FAULT_FORM}") from None
 
 
 def choose_design(faults: Sequence[ArmedFault], wanted: str | None) -> str:
-    """Return the design to simulate: the one asked for, else the faults' own, else the default.
+    """Return the design to simulate: the requested one, else the faults' own, else the default.
 
     A fault is a bug of one design's code: on another one it could never strike, and its green result would
-    be worth nothing. Raise `ValueError` where that, or two faults of different designs, is asked for.
+    be worth nothing. Raise `ValueError` if that, or two faults of different designs, is requested.
     """
     if wanted is not None and wanted not in DESIGNS:
         raise ValueError(f"choose one of {', '.join(DESIGNS)}")
     of_faults = {one.name: BY_NAME[one.name].design for one in faults}
     told = ", ".join(f"{name} is a bug of design {design}" for name, design in of_faults.items())
     if len(set(of_faults.values())) > 1:
-        raise ValueError(f"faults of different designs do not go together: {told}; run them apart")
+        raise ValueError(f"faults of different designs do not go together: {told}; run them separately")
     if wanted is not None and of_faults and wanted not in of_faults.values():
-        raise ValueError(f"{told}, which has to be the design then: leave --mps-sim-design out")
+        raise ValueError(f"{told}, and needs that design: leave --mps-sim-design out")
     return wanted or next(iter(of_faults.values()), DESIGN_DEFAULT)
 
 

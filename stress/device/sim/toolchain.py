@@ -1,4 +1,4 @@
-"""What the build of the simulated device needs: torch's headers and libraries, and a C++ compiler.
+"""The needs of the simulated device's build: torch's headers and libraries, and a C++ compiler.
 
 The pytest process must not import torch, so everything about it is read from its files.
 """
@@ -28,7 +28,7 @@ class BuildError(Exception):
 
 @dataclass(frozen=True)
 class TorchInstall:
-    """A torch on the disk, as far as a C++ extension of it must know."""
+    """A torch on the disk, with what a C++ extension of it must know."""
 
     root: Path
     version: str
@@ -79,7 +79,7 @@ def find_torch() -> TorchInstall:
 
 
 def read_torch(root: Path) -> TorchInstall:
-    """Return what the files of the torch at `root` say."""
+    """Return the description of the torch at `root`, read from its files."""
     needed = root / "include" / "torch" / "library.h"
     if not needed.is_file():
         raise BuildError(
@@ -108,7 +108,7 @@ def _version_facts(path: Path) -> dict[str, object]:
     try:
         module = ast.parse(path.read_text(encoding="utf-8"))
     except (OSError, SyntaxError, ValueError) as error:
-        raise BuildError(f"{path} does not tell torch's version ({error}): reinstall torch") from error
+        raise BuildError(f"{path} does not give torch's version ({error}): reinstall torch") from error
     facts: dict[str, object] = {}
     for one in module.body:
         targets = (
@@ -127,7 +127,7 @@ def _version_facts(path: Path) -> dict[str, object]:
 def _wants_spare_key() -> bool:
     given = os.environ.get(KEY_VARIABLE, "")
     if given not in ("", "privateuseone"):
-        raise BuildError(f"{KEY_VARIABLE}={given}: only privateuseone can be asked for; unset it")
+        raise BuildError(f"{KEY_VARIABLE}={given}: the only possible value is privateuseone; unset it")
     return bool(given)
 
 

@@ -1,4 +1,4 @@
-"""What `torch.mps` offers on the simulated designs and this torch lacks. Never overwrites a name that torch has.
+"""The parts of `torch.mps` that the simulated designs offer and this torch lacks. Never overwrites torch's own names.
 
 The fork's names are `release_current_thread_slot` and `BatchQueue`; upstream's, new in torch 2.15, are `Stream`,
 `StreamContext`, `stream`, `current_stream`, `default_stream` and `set_stream`. With a library that is registered
@@ -50,7 +50,7 @@ class Stream(torch.Stream):
             event.wait()
 
     def wait_stream(self, stream: torch.Stream) -> None:
-        """Make later work of this stream wait for what `stream` holds now."""
+        """Make later work of this stream wait for the work that `stream` holds now."""
         event = ops().event_acquire(False)
         try:
             ops().event_record(event, stream.stream_id)
@@ -101,7 +101,7 @@ def set_stream(stream: torch.Stream | None) -> None:
 
 
 def release_current_thread_slot() -> None:
-    """Give the calling thread's stream back to the pool; it gets one anew at its next use of the device."""
+    """Give the calling thread's stream back to the pool; it gets one again at its next use of the device."""
     ops().release_current_thread_slot()
 
 

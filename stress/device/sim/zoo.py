@@ -3,7 +3,7 @@
 Each fault is a switch in `harness/runtime`; here stands what it models, what a user would see, and which
 verdict the detector must give. A fault's probability (the chance that one pass through the place takes the
 unsafe path) and window (the longest pause inside it) were fixed when it was written, before any tuning:
-0.01 and no pause, unless `why` gives a reason. A *twin* draws the same lots and then takes the safe path.
+0.01 and no pause, unless `why` gives a reason. A *twin* makes the same random draws but takes the safe path.
 
 A fault strikes only while at least two threads use the device: one that a single thread can see needs no
 framework like this to be found.
@@ -409,7 +409,7 @@ FAULTS: tuple[Fault, ...] = (
         "fork",
         "race",
         ("exception",),
-        "An error is kept per device instead of per stream: whoever synchronises first gets it.",
+        "An error is kept per device instead of per stream: the thread that synchronises first gets it.",
         "A thread sees the out-of-range index of another thread.",
         (_PYTORCH + "166615", _PYTORCH + "178079"),
         probability=0.1,
@@ -484,7 +484,7 @@ FAULTS: tuple[Fault, ...] = (
         "mismatch",
         (*WRONG_VALUE, "missing-exception"),
         "A forked child is not refused: it inherits streams whose threads do not exist in it.",
-        "The child waits for ever instead of being told to use spawn.",
+        "The child waits for ever instead of getting an error that says to use spawn.",
         (_PYTORCH + "178037",),
         probability=1.0,
         why=_ONCE_PER_PROCESS,

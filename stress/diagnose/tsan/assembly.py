@@ -21,7 +21,7 @@ from stress.diagnose.tsan.report import Thread
 FRAMES_MAX = 300
 """Per stack; the runtime keeps at most 255, and inlining adds to them."""
 SECTIONS_MAX = 200
-"""Per report: beyond is somebody's joke, and memory has to stay flat."""
+"""Per report: more cannot be genuine, and memory has to stay flat."""
 
 _THREAD = r"(?:main thread|thread T-?\d{1,9})"
 _SECTION_START = re.compile(r"  (?=[A-Z]|and:)")
@@ -111,9 +111,9 @@ class ReportAssembly:
     def frame(self, frame: Frame, number: int) -> None:
         if self.ended:
             return
-        # A stack begins with frame 0. What follows an empty line otherwise goes on: somebody else printed that line.
+        # A stack begins with frame 0. Other frames after an empty line continue the stack: something else printed that line.
         if self._store is None or (number == 0 and self._frames):
-            self._begin(Stack("event"))  # Misuse of a mutex has no header of its own.
+            self._begin(Stack("event"))  # Misuse of a mutex has no separate header.
         if len(self._frames) < FRAMES_MAX:
             self._frames.append(frame)
 

@@ -30,7 +30,7 @@ _NO_FILE = re.compile(r"(?:^| )(?:<null>|\?\?)(?::[\d?]{1,9}){0,2}$")
 
 @lru_cache(maxsize=8192)
 def parse_frame(text: str) -> Frame:
-    """Return the frame in `text`, which begins after "#N ". What cannot be told apart is all function."""
+    """Return the frame in `text`, which begins after "#N ". What cannot be separated counts as function."""
     body, build = _without_build(text.rstrip())
     body, module, offset = _without_module(body)
     function, place = _split(body.strip())

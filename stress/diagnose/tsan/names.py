@@ -1,4 +1,4 @@
-"""Tell our own frames from the others, and say a function's name in a form that every compiler shares.
+"""Distinguish our own frames from others, and give a function's name in a form that every compiler shares.
 
 Interceptors (malloc, pthread_mutex_lock), the C++ library's templates and the system's libraries are where a report
 begins, never what it is about.
@@ -17,7 +17,7 @@ UNKNOWN = "?"
 
 
 class Origin(IntEnum):
-    """Whose code a frame is, the best name for a report first."""
+    """The owner of a frame's code, the best name for a report first."""
 
     OURS = 0
     """Compiled with source lines, and not a library's header."""

@@ -100,7 +100,7 @@ class Parser:
             self._outside(line)
 
     def result(self) -> Parsed:
-        """Return what was read; a report that is still open counts, marked as cut off."""
+        """Return the result; a report that is still open counts, marked as cut off."""
         cut_off = self._report is not None and not (self._report.ended or self._report.closing)
         self._close_report(ended=not cut_off)
         self._close_deadly()
@@ -185,14 +185,14 @@ class Parser:
             self._stray(report, line)
 
     def _stray(self, report: ReportAssembly, line: str) -> None:
-        """Take a line of somebody else, or one that began in the middle of somebody else's."""
+        """Take a line that is not the runtime's, or one that began in the middle of such a line."""
         frame = FRAME_START.search(line)
         if frame is not None:
             self._foreign_lines += 1
             report.frame(parse_frame(line[frame.end() :]), int(frame["number"]))
         elif line.startswith("  ") and not report.ended:
             self._not_understood(line)
-        elif line.strip() != ":":  # What is left of a header that somebody wrote into.
+        elif line.strip() != ":":  # The rest of a header with other output inside.
             self._foreign_lines += 1
 
     def _inside_deadly(self, deadly: DeadlyAssembly, line: str) -> None:

@@ -1,4 +1,4 @@
-"""What a ThreadSanitizer report says, as data.
+"""The contents of a ThreadSanitizer report, as data.
 
 Two routes fill it: the text that the runtime prints (`parser.py`) and the JSON lines that the harness's own
 `__tsan_on_report` writes (`json_lines.py`). What a route cannot know is None. Numbers of threads are TSan's own
@@ -72,12 +72,12 @@ class Access:
     object_type: str | None = None
     """Name of the tag that the program gave the object."""
     mutexes: tuple[str, ...] | None = None
-    """Locks held, such as "write M0"; None: this route does not tell (JSON)."""
+    """Locks held, such as "write M0"; None: this route does not provide them (JSON)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Where something was done, innermost frame first."""
+    """The place where something was done, innermost frame first."""
 
     kind: str
     """"access", "lock" (of a cycle), "held" (the lock held meanwhile), "event" (misuse of a mutex or in a
@@ -156,7 +156,7 @@ class Report:
     cut_off: bool = False
     """The text ended, or another report began, before this one's end."""
     count: int = 1
-    """How many reports of this signature there were; all else is told of the first one."""
+    """How many reports of this signature there were; all other fields describe the first one."""
 
     @property
     def kind(self) -> str:
@@ -180,7 +180,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Deadly:
-    """A signal that ended the process: TSan prints it, but it is no report of a race."""
+    """A signal that ended the process: TSan prints it, but it is not a report of a race."""
 
     kind: str
     """"SEGV", "BUS", "FPE", "ILL", "stack-overflow", ..."""
@@ -189,7 +189,7 @@ class Deadly:
     tid: int | None = None
     """The system's number of the thread."""
     access: str | None = None
-    """"READ" or "WRITE"; None where the runtime could not tell."""
+    """"READ" or "WRITE"; None where the runtime did not know."""
     hints: tuple[str, ...] = ()
     frames: tuple[Frame, ...] = ()
     summary: str | None = None
@@ -197,7 +197,7 @@ class Deadly:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """What a text (or a file of JSON lines) holds. `total` counts reports, `reports` are the distinct ones."""
+    """The contents of a text (or a file of JSON lines). `total` counts reports, `reports` are the distinct ones."""
 
     reports: tuple[Report, ...] = ()
     """The first of each signature, with its count, in order of appearance; `REPORTS_MAX` of them at most."""
@@ -205,16 +205,16 @@ class Parsed:
     """Of `reports`, in the same order."""
     total: int = 0
     left_out: int = 0
-    """Reports of signatures beyond the first `REPORTS_MAX`: counted in `total`, not told."""
+    """Reports of signatures beyond the first `REPORTS_MAX`: counted in `total`, not kept."""
     announced: int | None = None
     """The runtime's own "reported N warnings" (the sum, where several processes wrote)."""
     fatal: tuple[str, ...] = ()
-    """Lines with which the runtime says that it did not work, or not fully: a run with one proves nothing."""
+    """Lines in which the runtime reports that it did not work, or not fully: a run with one proves nothing."""
     deadly: tuple[Deadly, ...] = ()
     suppressions: Mapping[str, int] = field(default_factory=dict)
     """Suppression, such as "race:foo" -> how often it matched (with `print_suppressions=1`)."""
     unparsed_lines: int = 0
-    """Lines inside a report, or with TSan's name, that mean nothing to this parser."""
+    """Lines inside a report, or with TSan's name, that this parser does not understand."""
     unparsed: tuple[str, ...] = ()
     """The first few of them."""
     foreign_lines: int = 0

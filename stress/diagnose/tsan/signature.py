@@ -2,7 +2,7 @@
 
 The name holds the kind, for each side the innermost function of our own code, and the global variable where it is one:
 no addresses, lines, template arguments or lambda numbers, and the sides in alphabetical order, because either thread
-may come first. clang 14 and 19 give equal names; GCC tells no classes, so its names are shorter.
+may come first. clang 14 and 19 give equal names; GCC prints no classes, so its names are shorter.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def deadly_signature(deadly: Deadly) -> str:
 
 
 def _variable(report: Report) -> str:
-    """Tell races of one function on different variables apart: to know one must not hide the other."""
+    """Distinguish races of one function on different variables: knowing one must not hide the other."""
     location = report.location
     if location is None or location.kind != "global" or location.name is None:
         return ""

@@ -1,7 +1,7 @@
 """A barrier on raw locks: a quarter of the cost of `threading.Barrier`, and threads may leave for good.
 
 `threading.Barrier` is a condition variable in Python; at 8 threads x 8 iterations it made up more than half
-of the time of a trivial test. Here each thread sleeps on a lock of its own. The last to arrive wakes one,
+of the time of a trivial test. Here each thread sleeps on its own lock. The last to arrive wakes one,
 which wakes the next before it goes on: waking all seven at once (tried) makes them fight for the GIL, 31
 against 25 us per call with tracing on.
 """
@@ -27,14 +27,14 @@ class Barrier:
         self._aborted = False
 
     def wait(self, index: int) -> bool:
-        """Wait for all others; return whether to go on (false: the run was given up)."""
+        """Wait for all others; return whether to continue (false: the run was given up)."""
         gate = self._gates[index]
         with self._mutex:
             if self._aborted:
                 return False
             is_last = len(self._waiting) + 1 >= self._parties
             if is_last:
-                # Reversed: in the order of arrival, so that nobody stays last.
+                # Reversed: in the order of arrival, so that no thread stays last.
                 self._waiting.reverse()
                 self._to_open, self._waiting = self._waiting, []
             else:
@@ -50,14 +50,14 @@ class Barrier:
                 self._to_open.pop().release()
 
     def leave(self) -> None:
-        """Expect one thread less from now on: it has finished or died, and nobody may wait for it."""
+        """Expect one thread less from now on: it has finished or died, and no thread may wait for it."""
         with self._mutex:
             self._parties -= 1
             if len(self._waiting) >= self._parties:
                 self._open_all()
 
     def abort(self) -> None:
-        """Send everybody on who waits now or later, with the word to stop."""
+        """Release every thread that waits now or later, and tell it to stop."""
         with self._mutex:
             self._aborted = True
             self._open_all()

@@ -43,7 +43,7 @@ PROCESS_GLOBAL = frozenset(
         "testdir",
     }
 )
-"""Fixtures that change something of the whole process (or of pytest) for the length of one test."""
+"""Fixtures that change the whole process (or pytest) for the duration of one test."""
 
 
 class PerThread:

@@ -1,4 +1,4 @@
-"""One test's run from N threads: what the threads do, and everything they leave behind."""
+"""Run one test from N threads, and keep everything the threads leave behind."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FINISHED = "finished"
 
 @dataclass(frozen=True, slots=True)
 class CallError:
-    """What one call of the body raised."""
+    """The exception of one call of the body."""
 
     thread: int
     iteration: int

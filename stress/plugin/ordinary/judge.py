@@ -1,11 +1,11 @@
-"""From what the threads left behind to one outcome of one test: strict, so that green means something.
+"""Turn what the threads left behind into one outcome of one test: strict, so that green means something.
 
-The rules, against what a look at other plugins showed (a thread's failure hidden by another's skip, a raised
+The rules, given what other plugins were seen to do (a thread's failure hidden by another's skip, a raised
 Warning or SystemExit that passed, an un-awaited coroutine that passed):
 
 - any failure wins over any number of skips and passes;
 - the test is skipped only when every call was skipped; some skipped and some not is a failure;
-- no call at all, a thread that ended early, a thread left behind: failures with a sentence of their own.
+- no call at all, a thread that ended early, a thread left behind: failures, each with its own sentence.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class ThreadedOutcome:
 
 @dataclass
 class Leftovers:
-    """What threads that the body started itself left behind."""
+    """The remains of threads that the body itself started."""
 
     errors: Sequence[threading.ExceptHookArgs] = ()
     running: Sequence[str] = ()
@@ -125,11 +125,10 @@ def _sentences_beyond_calls(job: Job, leftovers: Leftovers) -> list[str]:
         elif done < job.iterations:
             sentences.append(f"thread {lane.index} ended after {done} of {job.iterations} calls")
     if not job.calls:
-        sentences.append("no call of the test's body was executed")
+        sentences.append("the test's body was never called")
     sentences += _sentences_of_threads(leftovers.errors)
     sentences += [
-        f"a thread that the body started was left running: {name}; join it in the test"
-        for name in leftovers.running
+        f"the body left a thread running: {name}; join it in the test" for name in leftovers.running
     ]
     return sentences
 
@@ -149,7 +148,7 @@ def _sentences_of_threads(errors: Sequence[threading.ExceptHookArgs]) -> list[st
 def _mixed(skips: Sequence[CallError], calls: int) -> str:
     return (
         f"{len(skips)} of {calls} calls skipped ({_threads(skips)}: {_one_line(skips[0].error)}) and the "
-        "others did not: a test is skipped by all of its calls or by none"
+        "others did not: either all calls of a test skip or none does"
     )
 
 
@@ -178,10 +177,10 @@ def _details(
             f"({_threads(group)}; first: thread {first.thread}, iteration {first.iteration})"
         )
     if len(groups) > GROUPS_LISTED_MAX:
-        text.append(f"and {len(groups) - GROUPS_LISTED_MAX} more kinds of failure")
+        text.append(f"and {len(groups) - GROUPS_LISTED_MAX} other kinds of failure")
     if skips:
         text.append(
-            f"beside these, {len(skips)} calls skipped ({_threads(skips)}): {_one_line(skips[0].error)}"
+            f"in addition, {len(skips)} calls skipped ({_threads(skips)}): {_one_line(skips[0].error)}"
         )
     # The headline is the first line already.
     text += [sentence for sentence in extra if sentence != lines[0]]
@@ -209,7 +208,7 @@ def _one_line(error: BaseException) -> str:
     try:
         message = str(error).strip()
     except Exception as broken:
-        message = f"(its text cannot be made: {type(broken).__name__})"
+        message = f"(its text cannot be shown: str() raised {type(broken).__name__})"
     first = message.splitlines()[0] if message else ""
     if len(first) > MESSAGE_CHARACTERS_MAX:
         first = first[:MESSAGE_CHARACTERS_MAX] + "..."
@@ -245,13 +244,9 @@ def _presentable(call: CallError) -> BaseException:
     if isinstance(error, (Exception, pytest.fail.Exception)):
         return error
     if isinstance(error, KeyboardInterrupt):
-        sentence = (
-            f"the body raised KeyboardInterrupt {where}: there it interrupts nobody, so it is a failure"
-        )
+        sentence = f"the body raised KeyboardInterrupt {where}: in a thread it interrupts nothing, so it is a failure"
     elif isinstance(error, SystemExit):
-        sentence = (
-            f"the body raised SystemExit({error.code!r}) {where}: there it ends the thread and nothing else"
-        )
+        sentence = f"the body raised SystemExit({error.code!r}) {where}: in a thread it ends only the thread"
     else:
         sentence = f"the body raised {_one_line(error)} {where}"
     return pytest.fail.Exception(sentence, pytrace=False)

@@ -41,8 +41,8 @@ def add_ini(parser: pytest.Parser) -> None:
     """Declare the ini option of this part; called from `pytest_addoption`."""
     parser.addini(
         INI_SHARED,
-        "Function-scoped fixtures that the threads of one test share: set up once, also where they change "
-        "something of the whole process (monkeypatch, caplog, ...)",
+        "Function-scoped fixtures that the threads of one test share: set up once, even if they change "
+        "the whole process (monkeypatch, caplog, ...)",
         type="args",
         default=[],
     )
@@ -119,7 +119,7 @@ class OrdinaryPlugin:
         unseen = " and not under ThreadSanitizer" if self._settings and self._settings.tsan else ""
         return (
             f"mps-stress: {tests} from threads inside this process, not isolated{unseen}: "
-            "a crash ends pytest (-n1 contains it)"
+            "a native crash would end pytest; -n 1 protects it"
         )
 
     @pytest.hookimpl(tryfirst=True)
@@ -132,7 +132,7 @@ class OrdinaryPlugin:
             names = ", ".join(clashing)
             pytest.fail(
                 f"{item.nodeid} runs from {state.plan.threads} threads and uses {names}, which changes the "
-                "whole process: mark the test mps_stress(threads=1), or, where sharing it is fine, set "
+                "whole process: mark the test mps_stress(threads=1), or, if sharing is fine, set "
                 f"{INI_SHARED} = {' '.join(clashing)} in the ini file",
                 pytrace=False,
             )

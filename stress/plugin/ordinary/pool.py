@@ -59,9 +59,9 @@ class Pool:
         return [worker.thread for worker in self._workers]
 
     def run(self, job: Job, deadline_s: float) -> None:
-        """Run `job` to its end with a lowered switch interval.
+        """Run `job` to its end with a shorter switch interval.
 
-        Raises `Hang` when it takes longer than `deadline_s`; the threads are then left to themselves and
+        Raises `Hang` when it takes longer than `deadline_s`; the threads are then abandoned and
         the next job gets new ones. A thread that is stuck in native code with the GIL held stops this
         wait too: nothing inside the process can end that.
         """
@@ -83,7 +83,7 @@ class Pool:
             sys.setswitchinterval(interval_s)
 
     def close(self) -> None:
-        """Let the threads end once they are through with what they do; do not wait for them."""
+        """Let the threads end once they have finished their work; do not wait for them."""
         workers, self._workers = self._workers, []
         for worker in workers:
             worker.is_closing = True
@@ -98,7 +98,7 @@ class Pool:
 def _describe_hang(job: Job, workers: list[Worker], deadline_s: float) -> str:
     stuck = [lane for lane in job.lanes if lane.phase == IN_BODY]
     names = ", ".join(f"thread {lane.index} in iteration {lane.iteration}" for lane in stuck) or "no thread"
-    lines = [f"HANG: not done after {deadline_s:g} s; in the body: {names}", ""]
+    lines = [f"HANG: not done after {deadline_s:g} s; threads in the body: {names}", ""]
     frames = sys._current_frames()
     crew = {worker.thread.ident: worker.index for worker in workers}
     for thread in threading.enumerate():

@@ -1,4 +1,4 @@
-"""Which ordinary tests run from threads, from how many, and why the others do not."""
+"""Select the ordinary tests that run from threads, and say why the others do not."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _USAGE = "@pytest.mark.mps_stress(threads=8, iterations=10), both optional whole
 
 @dataclass(frozen=True)
 class ThreadedPlan:
-    """How one test runs."""
+    """The number of threads and iterations of one test."""
 
     threads: int
     iterations: int
 
 
 def plan(item: pytest.Function, settings: Settings | None) -> ThreadedPlan | None:
-    """Return how `item` is to run; None: not from threads, nobody asked for it.
+    """Return how `item` is to run; None if it was not asked to run from threads.
 
     A marker with `threads` always counts. One without takes the largest of `--mps-threads` (a test runs
     once, not once per count), and means nothing without that option.
@@ -63,7 +63,7 @@ def why_not(item: pytest.Function) -> str | None:
     """Return why a test that should run from threads cannot; None when it can."""
     function = item.obj
     if getattr(function, "is_hypothesis_test", False):
-        return "Hypothesis drives the body itself"
+        return "Hypothesis calls the body itself"
     if isinstance(item.instance, unittest.IsolatedAsyncioTestCase):
         return "an asyncio test case runs its own event loop"
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
@@ -75,11 +75,11 @@ def why_not(item: pytest.Function) -> str | None:
     if any(getattr(thing, "__unittest_expecting_failure__", False) for thing in (function, item.cls)):
         return "unittest.expectedFailure"
     if not _has_known_runtest(item):
-        return f"{type(item).__name__} runs tests in its own way"
+        return f"{type(item).__name__} runs its tests itself"
     if _is_marked_unsafe(item):
         return "marked thread_unsafe"
     if item.config.getoption("trace", False):
-        return "--trace steps through one thread"
+        return "--trace follows one thread only"
     return None
 
 
@@ -95,7 +95,7 @@ _RUN_PARALLEL_COUNTS = ("parallel_threads", "force_parallel_threads", "parallel_
 
 
 def _is_marked_unsafe(item: pytest.Item) -> bool:
-    """Whether the suite says so already, in pytest-run-parallel's words."""
+    """Whether the suite already marks the test as thread-unsafe, in pytest-run-parallel's terms."""
     return any(
         marker.name == "thread_unsafe"
         or (marker.name in _RUN_PARALLEL_COUNTS[:3] and marker.args[:1] == (1,))
@@ -115,7 +115,7 @@ def check_run_parallel(item: pytest.Item) -> None:
     if reasons:
         raise pytest.UsageError(
             f"{item.nodeid}: both mps-stress and pytest-run-parallel ({', '.join(reasons)}) would run this "
-            "test from threads: leave one of them out, or give -p no:run-parallel"
+            "test from threads: leave one of them out, or add -p no:run-parallel"
         )
 
 

@@ -37,16 +37,16 @@ from stress.plugin.ordinary.selection import ThreadedPlan
 from stress.scenario import current
 
 LINGER_S_MAX = 1.0
-"""How long threads that the body started may take to end after the last call, all together."""
+"""How long threads that the body started may take to end after the last call, in total."""
 
 PROPERTY_CALLS = "mps_calls"
 PROPERTY_OVERLAP = "mps_overlap"
-"""User properties of each threaded test: calls of its body, and the share during which another's ran."""
+"""User properties of each threaded test: calls of its body, and the share that overlapped with another thread's."""
 
 PERTURB_MODE = "line"
 
 PERTURBED_EVERY = 8
-"""One in so many of the iterations after the first is perturbed, at least one.
+"""Every how many of the iterations after the first one is perturbed; at least one is.
 
 Perturbation hides races too, and a perturbed iteration of a small body costs as much as four others: with
 every iteration perturbed a call cost 1.2 times pytest-run-parallel's.
@@ -55,7 +55,7 @@ every iteration perturbed a call cost 1.2 times pytest-run-parallel's.
 
 @dataclass
 class Threaded:
-    """What the plugin keeps about one item that runs from threads."""
+    """The plugin's state of one item that runs from threads."""
 
     plan: ThreadedPlan
     instances: list[object] = field(default_factory=list)
@@ -64,7 +64,7 @@ class Threaded:
 
 @dataclass(frozen=True)
 class Conditions:
-    """What is the same for every test of the session."""
+    """The conditions that are the same for every test of the session."""
 
     deadline_s: float
     seed: int
@@ -189,13 +189,13 @@ def _conditions_line(job: Job, conditions: Conditions, overlap: float) -> str:
         perturbation = f"{conditions.perturb}, at {PERTURB_MODE} boundaries"
     return (
         f"{job.threads} threads x {job.iterations} iterations, seed {conditions.seed:#x}, perturbation: "
-        f"{perturbation}; another thread's body was running during {overlap:.0%} of the calls"
+        f"{perturbation}; {overlap:.0%} of the calls overlapped with another thread's"
     )
 
 
 @contextmanager
 def _thread_errors(before: set[threading.Thread]) -> Iterator[list[threading.ExceptHookArgs]]:
-    """Collect what ends threads that start meanwhile; errors of older threads go where they always went."""
+    """Collect errors that end threads started in the meantime; errors of older threads are handled as before."""
     errors: list[threading.ExceptHookArgs] = []
     previous = threading.excepthook
 
@@ -222,5 +222,5 @@ def _lingering(known: set[threading.Thread]) -> list[str]:
 
 
 def _is_foreign(thread: threading.Thread) -> bool:
-    """Whether Python did not start it: native libraries keep threads of their own, which never end."""
+    """Whether Python did not start it: native libraries keep their own threads, which never end."""
     return isinstance(thread, threading._DummyThread)

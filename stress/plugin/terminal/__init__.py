@@ -1,1 +1,1 @@
-"""What a person reads: the words of the progress, the failure block, the closing table."""
+"""The terminal report: the words of the progress, the failure block, the closing table."""

@@ -53,7 +53,7 @@ def _code(result: ItemResult) -> list[str]:
 
 
 def _simulated(run: Run) -> list[str]:
-    """Say that this is no Metal, and which faults are planted in it."""
+    """Say that this is not Metal, and which faults are planted in it."""
     sim = run.device.sim if run.device is not None else None
     if sim is None:
         return []
@@ -72,12 +72,12 @@ def _replay_command(first: Attempt, run: Run) -> str:
 
 
 def _promise(first: Attempt | None, run: Run) -> str:
-    """Return what a repetition has in common with this run."""
+    """Return what a repetition shares with this run."""
     sim = run.device.sim if run.device is not None else None
     if sim is None or sim.settings.schedule == "free":
-        return "the same seeds; the same schedule is not promised"
+        return "same inputs and perturbation; thread scheduling may differ"
     order = f" {first.device_order}" if first is not None and first.device_order else ""
-    return f"the same seeds and the same device order{order}, unless a note says 'not replayable'"
+    return f"same inputs, perturbation and device order{order}, unless a note says 'not replayable'"
 
 
 def _headline(result: ItemResult) -> str:
@@ -85,7 +85,7 @@ def _headline(result: ItemResult) -> str:
     if not result.attempts:
         return f"{name}: {word_of_item(result)} before the first attempt"
     if not result.failures:
-        return f"{name}: {word_of_item(result)} ({len(result.attempts)} attempts, {result.counted} of them count)"
+        return f"{name}: {word_of_item(result)} ({len(result.attempts)} attempts, {result.counted} of them counted)"
     low, high = stats.wilson(result.failures, result.counted)
     return (
         f"{name}: {word_of_item(result)} in {result.failures} of {result.counted} attempts "

@@ -16,6 +16,7 @@ from stress.plugin.terminal.render import render
 SIMULATED_SENTENCE = (
     "simulated device: this proves the detector, and says nothing about Metal or a real MPS backend"
 )
+NO_CANARY = "no planted fault was run, so nothing shows that one would have been found: add the shipped scenarios/canary.py"
 _WIDTH_MIN = 80
 _WIDTH_MIN_PLAIN = 110
 _RATE_WIDTH_MIN = 14
@@ -26,7 +27,7 @@ _OTHER_WIDTH = _VERDICT_WIDTH + _FAILED_WIDTH + 4 * 2  # and the padding of all 
 
 def closing_table(rows: Sequence[ItemRow], *, width: int, color: bool) -> str:
     """Return the table of all items that ran, grouped by file, as text of at most `width` columns."""
-    # Into a file or a pipe there is no reason to fold: a log is read with a scroll bar.
+    # A file or a pipe needs no folding: a log is read with a scroll bar.
     width = max(width, _WIDTH_MIN if color else _WIDTH_MIN_PLAIN)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     names = [row.item.partition("::") for row in rows]
@@ -72,7 +73,7 @@ def note_lines(rows: Sequence[ItemRow]) -> list[str]:
 
 
 def _kind_of(note: str) -> str:
-    return "time budget: fewer attempts than asked for" if note.startswith("time budget") else note
+    return "time budget: fewer attempts than requested" if note.startswith("time budget") else note
 
 
 def sentences(rows: Sequence[ItemRow]) -> list[str]:

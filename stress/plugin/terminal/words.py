@@ -1,4 +1,4 @@
-"""Our words for pytest's progress, short summary and table. The categories stay pytest's own."""
+"""Words for pytest's progress, short summary and table. The categories remain pytest's own."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def row_of(result: ItemResult) -> ItemRow:
 
 
 def _tsan(result: ItemResult) -> dict[str, Any] | None:
-    """Return what ThreadSanitizer said in all attempts of an item; None without it."""
+    """Return what ThreadSanitizer reported in all attempts of an item; None without it."""
     told = [one.tsan for one in (*result.attempts, *result.controls) if one.tsan is not None]
     if not told:
         return None

@@ -1,8 +1,8 @@
 """Any number of record folders as one set of counts, read in one pass with flat memory.
 
-What is never added together stands in groups of its own: simulated, virtual and real devices, unlike machines,
-unlike builds of torch, unlike settings. The unit of every count is an attempt. Every table of `compare`, `report`
-and `evidence` is made from this and from nothing else.
+Attempts that must never be added together are in separate groups: simulated, virtual and real devices, and different
+machines, builds of torch and settings. The unit of every count is an attempt. Every table of `compare`, `report`
+and `evidence` is made from these counts alone.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class Failure:
     """One failed attempt, with what is needed to show and to repeat it."""
 
     name: str
-    """Signature, or what the failure is called where nobody has described it yet."""
+    """Signature, or a name made from the findings or headline of a failure without one."""
     is_known: bool
     """Whether the name is a signature of `results/known`."""
     group: Group
@@ -104,7 +104,7 @@ class Cell:
 
     @property
     def is_accepted(self) -> bool:
-        """Whether every verdict that is not green was declared acceptable by the scenario."""
+        """Whether the scenario declared every verdict that is not green acceptable."""
         return all(Verdict(one).is_green or one in self.acceptable for one in self.verdicts)
 
 
@@ -131,10 +131,10 @@ def scenario_of(item: str) -> str:
 
 
 def failure_name(end: Mapping[str, Any]) -> tuple[str, bool]:
-    """Return (what a failed attempt is called, whether that is a known signature).
+    """Return (the name of a failed attempt's failure, whether it is a known signature).
 
-    Without a signature: the most telling name of its findings, else the headline with its numbers taken out, so that
-    the same failure has the same name in every attempt. One name alone: which others come along with it is chance.
+    Without a signature: the most specific name of its findings, else the headline without its numbers, so that
+    the same failure has the same name in every attempt. Only one name, because the others beside it vary by chance.
     """
     signature = end.get("signature")
     if isinstance(signature, str) and signature:
@@ -153,7 +153,7 @@ def failure_name(end: Mapping[str, Any]) -> tuple[str, bool]:
 
 
 def _told_before(name: str) -> tuple[int, str]:
-    """Sort names of findings: those of a scenario's or a harness' own first, then those of wrong values."""
+    """Sort names of findings: a scenario's or a harness's own names first, then those of wrong values."""
     return (WRONG_VALUE_NAMES.index(name) if name in WRONG_VALUE_NAMES else -1, name)
 
 

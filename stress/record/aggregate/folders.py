@@ -1,7 +1,7 @@
-"""Read record folders into an `Aggregate`: one pass, flat memory, and nothing believed that a record cannot show.
+"""Read record folders into an `Aggregate`: one pass, flat memory, and nothing taken on trust that a record cannot show.
 
 An attempt counts when it has a start and an end in the same file, after that run's own `run` record. An end that
-amends a counted one replaces it. What breaks these rules is told with its file and line.
+amends a counted one replaces it. Records that break these rules are reported with file and line.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ ENDED_MAX = 2_000_000
 
 Collect = Callable[[Mapping[str, Any], RunInfo], None]
 Collectors = Mapping[str, Collect]
-"""Command (`power`, `throughput`, ...) -> who takes the records of its runs. They enter no rate of a scenario."""
+"""Command (`power`, `throughput`, ...) -> the collector of its runs' records. They enter no rate of a scenario."""
 
 
 class AggregateError(UserError):
@@ -54,7 +54,7 @@ class AggregateError(UserError):
 
 
 class _Counted(NamedTuple):
-    """What an attempt has added, so that an amendment can take it back."""
+    """The counts that an attempt added, so that an amendment can take them back."""
 
     verdict: str
     name: str
@@ -69,7 +69,7 @@ class _File:
     """Runs whose `run` record this file has had: concatenated files have several."""
     started: dict[tuple[str, str, str, int], Mapping[str, Any]] = field(default_factory=dict)
     ended: dict[int, _Counted] = field(default_factory=dict)
-    """Hash of (run, item, role, attempt) -> what it has added."""
+    """Hash of (run, item, role, attempt) -> the counts that it added."""
 
 
 def read_folders(paths: Sequence[Path], collectors: Collectors | None = None) -> Aggregate:
@@ -118,7 +118,7 @@ class _Reader:
         self._file = _File("")
         self._skipped: set[tuple[str, str]] = set()
         self._names: dict[_Counted, _Counted] = {}
-        """Every name once: a file may have as many attempts as it has lines."""
+        """Each name stored once: a file may have as many attempts as it has lines."""
 
     def read(self) -> None:
         try:
@@ -300,7 +300,7 @@ class _Reader:
         cell = self._all.cells.get((group, record["item"]))
         if cell is None:
             return
-        # Records of version 0.1.0's first days do not tell; a green item with failures had them wanted or accepted.
+        # Early records of version 0.1.0 do not say; in a green item, failures were wanted or accepted.
         untold = "canary" not in record and Verdict(record["verdict"]).is_green and record["failures"] > 0
         cell.is_canary = cell.is_canary or record.get("canary") is True or untold
         cell.origin = cell.origin or tuple(

@@ -1,7 +1,7 @@
-"""What may be added together: attempts of one kind of device, machine class, torch build and configuration.
+"""Groups of attempts that may be added: one kind of device, machine class, torch build and configuration each.
 
 Everything here comes from a `run` record that a stranger may have written: texts are cut, types are checked, and
-what is missing is told as not known.
+missing values are reported as not recorded.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import NamedTuple
 TEXT_CHARS_MAX = 120
 SWITCHES_MAX = 30
 
-# A build out of somebody's tree: its commit does not tell what was changed since. A wheel from an index has a
+# A build from somebody's tree: its commit does not show what was changed since. A wheel from an index has a
 # plain version, one with the date of a nightly, or a local label such as +cpu.
 _LOCAL_BUILD = re.compile(r"\+git|a0\+|(?:^|[^.\d])a0$|\.post\d+\+g")
 UNDER_TSAN = "under ThreadSanitizer"
@@ -25,11 +25,11 @@ _DEFAULTS = {"streams": "auto", "perturb": "low", "iterations": None}
 
 
 class DeviceKind(StrEnum):
-    """Which device was behind it: numbers of two kinds are never added."""
+    """The kind of device: numbers of two kinds are never added."""
 
     REAL = "real"
     VIRTUAL = "virtual"
-    UNTOLD = "virtual or not: not told"
+    UNTOLD = "virtual or not: not recorded"
     CUDA = "cuda"
     CPU = "cpu"
     SIMULATED = "simulated"
@@ -44,7 +44,7 @@ class DeviceKind(StrEnum):
 KIND_TEXTS = {
     DeviceKind.REAL: "real Apple GPU",
     DeviceKind.VIRTUAL: "virtual Apple GPU: a smoke test, no evidence",
-    DeviceKind.UNTOLD: "Apple GPU, but the record does not tell whether a virtual one",
+    DeviceKind.UNTOLD: "Apple GPU, but the record does not say whether it is a virtual one",
     DeviceKind.CUDA: "CUDA: says nothing about MPS",
     DeviceKind.CPU: "CPU: says nothing about MPS",
     DeviceKind.SIMULATED: "simulated device: proves the detector, and says nothing about Metal or a real MPS backend",
@@ -55,7 +55,7 @@ KIND_TEXTS = {
 KIND_NAMES = {
     DeviceKind.REAL: "real Apple GPU",
     DeviceKind.VIRTUAL: "virtual Apple GPU (no evidence)",
-    DeviceKind.UNTOLD: "Apple GPU, virtual or not is not told",
+    DeviceKind.UNTOLD: "Apple GPU (virtual or not: not recorded)",
     DeviceKind.CUDA: "CUDA (not MPS)",
     DeviceKind.CPU: "CPU (not MPS)",
     DeviceKind.SIMULATED: "simulated device (not Metal)",
@@ -64,7 +64,7 @@ KIND_NAMES = {
 
 
 class TorchBuild(NamedTuple):
-    """A torch build, told apart from every other one as far as a record allows."""
+    """A torch build, distinguished from every other one as far as a record allows."""
 
     version: str
     commit: str
@@ -73,7 +73,7 @@ class TorchBuild(NamedTuple):
 
     @property
     def label(self) -> str:
-        commit = f" ({self.commit[:10]})" if self.commit else " (commit not told)"
+        commit = f" ({self.commit[:10]})" if self.commit else " (commit not recorded)"
         return f"torch {self.version}{commit}" + (f" built {self.file_key}" if self.file_key else "")
 
 
@@ -113,7 +113,7 @@ def group_of(record: Mapping[str, object]) -> Group:
 
 
 def kind_of(record: Mapping[str, object]) -> DeviceKind:
-    """Return the kind of device; whatever smells of simulation is simulated."""
+    """Return the kind of device; any sign of simulation makes it simulated."""
     device = record.get("device")
     if record.get("simulated") is True or device == "sim":
         return DeviceKind.SIMULATED
@@ -135,7 +135,7 @@ def machine_of(environment: Mapping[str, object]) -> str:
     system = f"macOS {text(macos.get('version')) or '?'}" if macos else text(environment.get("system")) or "?"
     cores = environment.get("cpu_count_usable") or environment.get("cpu_count")
     told = f", {cores} cores" if isinstance(cores, int) and not isinstance(cores, bool) else ""
-    return f"{text(environment.get('chip')) or 'chip not told'}, {system}{told}"
+    return f"{text(environment.get('chip')) or 'chip not recorded'}, {system}{told}"
 
 
 def build_of(torch: object) -> TorchBuild:
@@ -143,7 +143,7 @@ def build_of(torch: object) -> TorchBuild:
     fingerprint = _mapping(torch)
     version, commit = text(fingerprint.get("version")), text(fingerprint.get("git"))
     if not version:
-        return TorchBuild("not told", "", "")
+        return TorchBuild("not recorded", "", "")
     file_key = ""
     if _LOCAL_BUILD.search(version) or not commit or commit == "Unknown":
         extension = _mapping(fingerprint.get("extension"))
@@ -170,7 +170,7 @@ def _configuration(record: Mapping[str, object], env: Mapping[str, object]) -> I
         problem = text(tsan.get("problem"))
         yield f"{UNDER_TSAN}, where silence proves nothing: {problem}" if problem else UNDER_TSAN
     if record.get("torch_mismatches"):
-        yield "torch is not a build of the tree that was asked for"
+        yield "torch is not a build of the requested tree"
     switches = [
         (text(name), text(value)) for name, value in env.items() if not name.startswith("MPS_STRESS_")
     ]
@@ -178,9 +178,9 @@ def _configuration(record: Mapping[str, object], env: Mapping[str, object]) -> I
 
 
 def _date(time_s: object) -> str:
-    """Return a file's time to the millisecond: a build is told apart from the next one by it."""
+    """Return a file's time to the millisecond, which distinguishes one build from the next."""
     if not isinstance(time_s, int | float):
-        return "time not told"
+        return "time not recorded"
     try:
         return f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3]
     except (OverflowError, OSError, ValueError):

@@ -27,7 +27,7 @@ FAILURES_MAX = 2_000
 PROBLEMS_MAX = 200
 SENTENCES_MAX = 2_000
 SEEDED = "+"
-"""Stands in the name of a native case that runs with a seeded fault, which must fail: it is no finding."""
+"""Marks the name of a native case that runs with a seeded fault: it must fail, so it is not a finding."""
 COUNTED_COMMANDS = ("", "campaign")
 """Commands whose attempts are a sample of their scenarios; "" is pytest."""
 
@@ -48,7 +48,7 @@ class RunInfo:
     exit_status: int | None = None
     seconds: float = 0.0
     attempts: int = 0
-    """Of the crew, whatever became of them."""
+    """Attempts of the crew, however they ended."""
     unfinished: int = 0
     lost: int = 0
 
@@ -60,7 +60,7 @@ class RunInfo:
 
     @property
     def is_apart(self) -> bool:
-        """Whether its attempts are no sample of the scenarios: a seeded fault, a timing, a repetition of a failure."""
+        """Whether its attempts are not a sample of the scenarios: a seeded fault, a timing, a repetition of a failure."""
         return self.command not in COUNTED_COMMANDS
 
     @property
@@ -69,7 +69,7 @@ class RunInfo:
 
 
 class Sentence(NamedTuple):
-    """An item that says in one line what was found and what that is worth."""
+    """An item whose result is one sentence: what was found and what that is worth."""
 
     run: str
     item: str
@@ -79,7 +79,7 @@ class Sentence(NamedTuple):
 
 @dataclass
 class Aggregate:
-    """What any number of folders say."""
+    """The counts of any number of folders."""
 
     cells: dict[tuple[Group, str], Cell] = field(default_factory=dict)
     runs: dict[str, RunInfo] = field(default_factory=dict)
@@ -94,7 +94,7 @@ class Aggregate:
     unknown_kinds: Counter[str] = field(default_factory=Counter)
     records: int = 0
     omitted: Counter[str] = field(default_factory=Counter)
-    """What was too much to keep -> how much of it."""
+    """What was too much to keep -> how much of it was left out."""
     kept_by_name: Counter[tuple[Group, str, str]] = field(default_factory=Counter)
 
     def problem(self, text: str) -> None:
@@ -158,7 +158,7 @@ class Aggregate:
                 seen = (
                     f"{sum(cell.failures > 0 for cell in canaries)} of {len(canaries)} canaries found"
                     if canaries
-                    else "no canary ran"
+                    else "no planted fault was run"
                 )
                 is_sound = (
                     UNDER_TSAN in group.configuration

@@ -1,4 +1,4 @@
-"""Throughput out of the records of `mps-stress throughput`: medians over rounds, as that command tells them."""
+"""Throughput from the records of `mps-stress throughput`: medians over rounds, as that command reports them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Throughput:
                 if self.is_void(run, build, workload, way, count):
                     continue
                 rates = list(rounds.values())
-                # With too few rounds for an interval of the median, all that was seen.
+                # With too few rounds for an interval of the median: the whole range.
                 low, high = stats.median_interval(rates) or (min(rates), max(rates))
                 median = statistics.median(rates)
                 yield Figure(workload, way, build, count, median, low, high, len(rates)), self.runs[run]

@@ -1,4 +1,4 @@
-"""What both the page and the evidence say of the same counts, in the same words."""
+"""The sentences about counts that the page and the evidence share."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def canary_sentence(cells: Iterable[Cell]) -> str:
     canaries = [cell for cell in cells if cell.is_canary]
     found = sum(cell.failures > 0 for cell in canaries)
     if not canaries:
-        return "No canary ran, so nothing shows that a fault would have been seen."
+        return "No planted fault was run, so nothing shows that one would have been found: add the shipped scenarios/canary.py."
     if found < len(canaries):
         return (
             f"Only {found} of {len(canaries)} canaries were found: the green results here are worth nothing."
@@ -54,11 +54,11 @@ def replay_line(one: Failure) -> str:
     serial = one.start.get("serial")
     if isinstance(serial, int):
         return f"mps-stress replay {shlex.quote(f'{one.folder.name}/{serial}')}"
-    return str(one.start.get("command") or "the record does not tell")
+    return str(one.start.get("command") or "not in the record")
 
 
 def not_shown(whole: Aggregate) -> Iterator[str]:
-    """Yield a sentence for each thing that a reader might believe and that the records do not show."""
+    """Yield a sentence for each claim that a reader might assume and that the records do not support."""
     kinds = {group.kind for group in whole.groups}
     if DeviceKind.REAL not in kinds:
         yield "anything about a real Apple GPU: no attempt here ran on one"
@@ -66,13 +66,14 @@ def not_shown(whole: Aggregate) -> Iterator[str]:
         cells = whole.of(group)
         name = f"{group.kind}, {group.machine}, {group.build.label}, {group.configuration_text}"
         if not any(cell.is_canary for cell in cells):
-            yield f"that planted faults are found on {name}: no canary ran"
+            yield f"that planted faults are found on {name}: no planted fault was run"
         nothing = sum(not cell.counted for cell in cells)
         if nothing:
-            yield f"anything about {count(nothing, 'item')} on {name}: no attempt of theirs counts"
+            yield f"anything about {count(nothing, 'item')} on {name}: none of their attempts counts"
         uncontrolled = sum(cell.failures > 0 and not cell.controls and not cell.is_canary for cell in cells)
         if uncontrolled:
-            yield f"that {count(uncontrolled, 'failing item')} on {name} would pass on one thread: no control ran"
+            have = "has" if uncontrolled == 1 else "have"
+            yield f"{count(uncontrolled, 'failing item')} on {name} {have} no one-thread control"
     killed = [one for one in whole.runs.values() if one.was_killed]
     if killed:
         yield f"how {count(len(killed), 'run')} ended: killed, or still running ({', '.join(one.run for one in killed[:4])})"

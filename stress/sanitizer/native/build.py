@@ -36,14 +36,14 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Program:
-    """A program that is there, and what is instrumented in it."""
+    """A built program, and what is instrumented in it."""
 
     path: Path
     recipe: Recipe
     tsan: bool
-    """Whether it was built to be instrumented; whether it is, `marks` and `units` say."""
+    """Whether it was built to be instrumented; `marks` and `units` show whether it is."""
     units: Mapping[str, Marks]
-    """Name of each translation unit that is to be instrumented -> what its object file says."""
+    """Name of each translation unit to instrument -> the marks in its object file."""
     constructors: int
     """How many `tsan.module_ctor` the linked program has."""
     opted_out: tuple[str, ...]
@@ -91,7 +91,7 @@ class NativeBuilder:
                 self.folder,
                 name,
                 lambda work: self._make(work, say),
-                waiting=lambda: say(f"another process builds {name}: waiting for it"),
+                waiting=lambda: say(f"another process is building {name}: waiting for it"),
                 again=again,
             )
         except instrumentation.CountError as error:

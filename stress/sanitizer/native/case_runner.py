@@ -1,4 +1,4 @@
-"""Runs of one harness, recorded: the controls once for each number of threads and iterations, then the cases."""
+"""Run one harness and record it: the controls once for each number of threads and iterations, then the cases."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class NativeRunner:
     """Takes a kind of record and its fields."""
     side_stem: Callable[[], str]
     folder: Path
-    """For the files of the runs."""
+    """The folder for the files of the runs."""
     prefix: str
     """What the name of a record's item begins with, such as "tsan/harness.toml"."""
     root_seed: int

@@ -1,4 +1,4 @@
-"""What must hold before "0 races" means anything: the same program, options and threads find what was planted.
+"""The controls without which "0 races" means nothing: the same program, options and threads find what was planted.
 
 Two parts. The audit looks at the program and its suppressions, once. The controls run: a canary that must give exactly
 one report, at the planted variable; the same with many calls between the two accesses, which a short history loses; and
@@ -36,7 +36,7 @@ _LIBTORCH = re.compile(r"lib(?:torch|c10)")
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found out about a program without running a case."""
+    """The facts about a program that are known without running a case."""
 
     instrumented: int
     """Translation units that are instrumented."""
@@ -47,7 +47,7 @@ class Audit:
     libraries: tuple[Library, ...] = ()
     suppressions: tuple[Suppression, ...] = ()
     reasons: tuple[str, ...] = ()
-    """Why no result of this program can be believed; empty when all is well."""
+    """Why no result of this program can be trusted; empty when all is well."""
 
     @property
     def units_text(self) -> str:
@@ -57,7 +57,7 @@ class Audit:
 
     @property
     def libtorch_text(self) -> str:
-        """Return what is known of libtorch, whose code no harness instruments."""
+        """Return what is known about libtorch, whose code no harness instruments."""
         found = [one for one in self.libraries if _LIBTORCH.match(one.name)]
         if not found:
             return "libtorch not linked"
@@ -69,7 +69,7 @@ class Audit:
     def not_covered_text(self) -> str:
         """Return the sentence about libraries whose races cannot be seen; empty where there are none."""
         names = ", ".join(sorted(one.name for one in self.libraries if not one.instrumented))
-        return f"not instrumented, so that races inside them are not seen: {names}" if names else ""
+        return f"not instrumented, so races inside them are not seen: {names}" if names else ""
 
     def to_data(self) -> dict[str, object]:
         return {
@@ -126,16 +126,16 @@ def _instrumentation_reasons(program: Program) -> list[str]:
         )
     if program.opted_out:
         places = ", ".join(program.opted_out[:_PLACES_SHOWN])
-        reasons.append(f"code under test asks not to be instrumented: {places}")
+        reasons.append(f"code under test disables its own instrumentation: {places}")
     return reasons
 
 
 @dataclass(frozen=True)
 class Controls:
-    """What the control runs showed, for one number of threads and iterations."""
+    """The result of the control runs, for one number of threads and iterations."""
 
     canary: str = ""
-    """Empty: found. Else what happened instead; likewise the others."""
+    """Empty if found, else what happened instead; likewise the others."""
     history: str = ""
     twin: str = ""
     runs: tuple[JudgedRun, ...] = field(default=(), repr=False)

@@ -40,7 +40,7 @@ class HarnessError(UserError):
 
 
 class NoToolchainError(HarnessError):
-    """There is no compiler for it: a reason to skip, not a mistake."""
+    """No compiler for the harness was found: a reason to skip, not a mistake."""
 
 
 def default_recipe() -> Path:
@@ -50,7 +50,7 @@ def default_recipe() -> Path:
 
 @dataclass(frozen=True)
 class Harness:
-    """All that is the same for every run of one program."""
+    """Everything that is the same for every run of one program."""
 
     program: Program
     toolchain: Toolchain
@@ -61,7 +61,7 @@ class Harness:
 
     @classmethod
     def open(cls, recipe_path: Path, say: Say) -> Harness:
-        """Build the recipe's program if need be and look at it; raise `HarnessError`."""
+        """Build the recipe's program if need be and inspect it; raise `HarnessError`."""
         try:
             recipe = Recipe.load(recipe_path)
             toolchain = find_toolchain()
@@ -77,7 +77,7 @@ class Harness:
 
     @classmethod
     def of(cls, program: Program, toolchain: Toolchain, options: TsanOptions) -> Harness:
-        """Look at a program that is there; raise `ListingError` where it cannot say what it offers."""
+        """Inspect a built program; raise `ListingError` where it cannot list its cases."""
         env = controls.clean_environment()
         listing = read_listing(_list(program.path, env))
         return cls(

@@ -1,7 +1,7 @@
-"""The verdict of one run, from everything that is left of it. An exit status alone proves nothing.
+"""The verdict of one run, from everything that it left. An exit status alone proves nothing.
 
 ThreadSanitizer's status (66) is also that of a runtime that could not start; 0 is also that of a run whose races were
-lost. So a finding is what was parsed, and a pass is a run in which nothing is missing that a finding would need.
+lost. So only a parsed report is a finding, and a pass is a run with everything that a finding would need.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ EXIT_UNAVAILABLE = 4
 _SENT_BY_OTHERS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 _FINDINGS_MAX = 20
 _ASSERTION = re.compile(r"failed assertion|BUG IN CLIENT OF LIBDISPATCH")
-"""What Apple's frameworks say when they are misused: Metal, and libdispatch below it."""
+"""Messages of Apple's frameworks when they are misused: Metal, and libdispatch below it."""
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What a run was asked to do."""
+    """The request for a run."""
 
     case: str
     threads: int
@@ -67,7 +67,7 @@ class JudgedRun:
     headline: str
     findings: list[Finding] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
-    """What is amiss with the run itself: with one of them, no race proves nothing."""
+    """Problems of the run itself: with one of them, the absence of races proves nothing."""
     diagnosis: Diagnosis | None = None
     signature: str | None = None
 
@@ -85,7 +85,7 @@ class JudgedRun:
 
     @property
     def unavailable(self) -> str:
-        """Return what the backend lacks for this case, where that is all there is to say of the run; else nothing."""
+        """Return what the backend lacks for this case, if that is the run's only result; else nothing."""
         return self.told.unavailable if self.ran.code == EXIT_UNAVAILABLE and not self.findings else ""
 
     @property
@@ -154,7 +154,7 @@ def _violations(told: Told) -> list[Finding]:
 
 
 def _headline(judged: JudgedRun) -> str:
-    """Return the most severe finding, and how many races and violations there are beside it."""
+    """Return the most severe finding, and the number of races and violations beside it."""
     first = max(judged.findings, key=lambda one: one.verdict == judged.verdict)
     counts = []
     if judged.races and first.verdict != Verdict.RACE:
@@ -167,7 +167,7 @@ def _headline(judged: JudgedRun) -> str:
 
 
 def _signature(judged: JudgedRun) -> str | None:
-    """Return the name of the worst that was found, where it has one."""
+    """Return the name of the worst finding, if it has one."""
     if judged.diagnosis is not None and judged.diagnosis.signature:
         return judged.diagnosis.signature
     if judged.ran.parsed.deadly:
@@ -197,26 +197,26 @@ def _amiss(judged: JudgedRun) -> list[str]:
         reasons.append("exit status 1, but no invariant was named")
     reasons += _told_amiss(told, asked, ended_badly=ended_badly or bool(reasons))
     if ran.stdout_too_long:
-        reasons.append("its output is too long to be read")
+        reasons.append("its output is too long to read")
     parsed = ran.parsed
     if not parsed.complete and not ended_badly:
-        reasons.append(f"{parsed.total} reports were read, the runtime announced {parsed.announced}")
+        reasons.append(f"{parsed.total} reports were read, but the runtime announced {parsed.announced}")
     if parsed.unparsed_lines:
         reasons.append(
-            f"{parsed.unparsed_lines} lines of the runtime mean nothing to us: {parsed.unparsed[0]}"
+            f"{parsed.unparsed_lines} lines of the runtime were not understood: {parsed.unparsed[0]}"
         )
     if ran.json_reports is not None and ran.json_reports != parsed.total and not ended_badly:
         reasons.append(
-            f"the runtime's text has {parsed.total} reports, its __tsan_on_report had {ran.json_reports}"
+            f"the runtime's text has {parsed.total} reports, but its __tsan_on_report had {ran.json_reports}"
         )
     return reasons
 
 
 def _told_amiss(told: Told, asked: RunRequest, *, ended_badly: bool) -> list[str]:
-    """Return what is wrong with what the program says it did."""
+    """Return what is wrong with the program's own account of its run."""
     start, end = told.start, told.end
     if start is None:
-        return [] if ended_badly else ["it printed no start line: whether it ran at all is unknown"]
+        return [] if ended_badly else ["it printed no start line, so it is unknown whether it ran at all"]
     reasons = []
     for name, wanted in (
         ("case", asked.case),
@@ -225,16 +225,16 @@ def _told_amiss(told: Told, asked: RunRequest, *, ended_badly: bool) -> list[str
         ("tsan", True),
     ):
         if start.get(name) != wanted:
-            reasons.append(f"it says {name} {start.get(name)!r}, asked for was {wanted!r}")
+            reasons.append(f"it reports {name} {start.get(name)!r}, but {wanted!r} was requested")
     if bool(start.get("fault")) != bool(asked.fault):
-        reasons.append(f"it says fault {start.get('fault')!r}, asked for was {asked.fault!r}")
+        reasons.append(f"it reports fault {start.get('fault')!r}, but {asked.fault!r} was requested")
     if not told.platform:
         reasons.append("it does not say whether Metal was real")
     if asked.threads < 2:
         reasons.append("one thread cannot race")
     if end is None:
         if not ended_badly:
-            reasons.append("it printed no end line: it did not get to its end")
+            reasons.append("it printed no end line: it did not finish")
     elif not told.operations:
         reasons.append("the case did nothing (0 operations)")
     return reasons

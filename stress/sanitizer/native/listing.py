@@ -1,4 +1,4 @@
-"""What a harness says of itself (`--list`) and of a run: JSON lines on stdout, read as data of a program that may be broken."""
+"""Read a harness's `--list` and its account of a run: JSON lines on stdout, from a program that may be broken."""
 
 from __future__ import annotations
 
@@ -63,7 +63,9 @@ class Listing:
     def require_case(self, name: str) -> Case:
         """Return the case; raise `ListingError` with the known names."""
         if name in self.controls:
-            raise ListingError(f"{name} is a control, which runs before every case by itself: name a case")
+            raise ListingError(
+                f"{name} is a control, which runs automatically before every case: name a case"
+            )
         if name not in self.cases:
             raise ListingError(f"there is no case {name!r}; known are {', '.join(self.cases)}")
         return self.cases[name]
@@ -92,13 +94,13 @@ def read_listing(text: str) -> Listing:
             elif data["kind"] == "fault":
                 faults[name] = NativeFault(name, str(data["case"]), str(data["detector"]), about)
         except (KeyError, TypeError, ValueError) as error:
-            raise ListingError(f"a line of --list cannot be used ({error!r}): {str(data)[:200]}") from None
+            raise ListingError(f"a line of --list cannot be read ({error!r}): {str(data)[:200]}") from None
     if not cases:
         raise ListingError("--list names no case")
     missing = [name for name in CONTROLS if name not in controls]
     if missing:
         raise ListingError(
-            f"--list names no control {', '.join(missing)}: nothing it reports could be believed"
+            f"--list names no control {', '.join(missing)}, without which no result can be trusted"
         )
     for fault in faults.values():
         if fault.detector not in DETECTORS or fault.case not in cases:
@@ -110,7 +112,7 @@ def read_listing(text: str) -> Listing:
 
 @dataclass(frozen=True)
 class Told:
-    """What a run printed."""
+    """The output of a run."""
 
     start: Mapping[str, Any] | None = None
     end: Mapping[str, Any] | None = None
@@ -119,7 +121,7 @@ class Told:
     unavailable: str = ""
     """What the backend of this build lacks, so that the case could not be run; empty where nothing is missing."""
     others: int = 0
-    """Lines that are no JSON object of a known kind."""
+    """Lines that are not a JSON object of a known kind."""
 
     @property
     def violations_total(self) -> int:
@@ -142,7 +144,7 @@ class Told:
 
 
 def read_told(text: str) -> Told:
-    """Return what a run's stdout says; never raises, since it may end anywhere."""
+    """Return what a run printed on stdout; never raises, since it may end anywhere."""
     start: dict[str, Any] | None = None
     end: dict[str, Any] | None = None
     violations: list[str] = []
@@ -164,7 +166,7 @@ def read_told(text: str) -> Told:
 
 
 def objects(text: str) -> Iterator[dict[str, Any]]:
-    """Yield the JSON objects among the lines; a line that is none counts as an object without a kind."""
+    """Yield the JSON objects among the lines; any other line counts as an object without a kind."""
     for line in filter(str.strip, text.splitlines()):
         try:
             data = json.loads(line)

@@ -1,4 +1,4 @@
-"""What a native program is made of: a small TOML file, so that the harness and the tests' programs are built alike.
+"""Recipes of native programs: a small TOML file each, so that the harness and the tests' programs are built alike.
 
 name = "mps-harness"
 root = "../harness"                       # relative to this file, as are all other paths
@@ -98,7 +98,7 @@ class Recipe:
         if twice:
             raise RecipeError(f"{path}: {twice[0]} is both instrumented and uninstrumented")
         if not any(one.instrumented for one in units):
-            raise RecipeError(f"{path}: no instrumented source, so that no race could be seen")
+            raise RecipeError(f"{path}: no instrumented source, so no race could be seen")
         return cls(
             path.resolve(),
             texts["name"],
@@ -117,7 +117,7 @@ class Recipe:
 
 
 def _filled(argument: str, root: Path, torch: Path | None, path: Path) -> str:
-    """Put in what only this machine knows: {root} and {torch}."""
+    """Fill in what only this machine knows: {root} and {torch}."""
     if "{torch}" in argument:
         if torch is None:
             found = importlib.util.find_spec("torch")

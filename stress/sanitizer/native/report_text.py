@@ -1,4 +1,4 @@
-"""What a person reads of a case: the block of one that is not green, the list, and the same as data."""
+"""The report of a case: the block of one that is not green, the list, and the same as data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STDERR_LINES_SHOWN = 8
 
 
 def block(result: CaseResult, folder: Path) -> str:
-    """Return what was found and where it lies, so that it can be pasted into an issue."""
+    """Return what was found and where, so that it can be pasted into an issue."""
     lines = [f"{result.name}: {result.word} in {_often(result)}"]
     if result.harness.simulated:
         lines.append("  on the simulated Metal, not on Metal")
@@ -43,7 +43,7 @@ def _often(result: CaseResult) -> str:
 
 
 def repeat_command(result: CaseResult) -> str:
-    """Return the command that repeats the case; threads promise no schedule, so no more than the seeds."""
+    """Return the command that repeats the case with the same seeds; thread scheduling may differ."""
     fault = f" --fault={result.fault}" if result.fault else ""
     return (
         f"mps-stress tsan --case={result.case} --threads={result.threads} --iterations={result.iterations} "

@@ -1,4 +1,4 @@
-"""A case over all its runs, and the sentence that tells it."""
+"""A case over all its runs, and the sentence that reports it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class CaseResult:
 
     @property
     def unavailable(self) -> str:
-        """Return what the backend of this build lacks for the case: it is skipped. Empty where it could be run."""
+        """Return what this build's backend lacks for the case, which is then skipped; empty where it could run."""
         return self.runs[-1].unavailable if self.runs and not any(one.findings for one in self.runs) else ""
 
     @property
@@ -96,7 +96,7 @@ class CaseResult:
 
     @property
     def sentence(self) -> str:
-        """Return one line that claims no more than was seen."""
+        """Return one line that claims only what was seen."""
         audit = self.harness.audit
         parts = [
             f"{self.name}: {self._found}",

@@ -36,7 +36,7 @@ class StartError(Exception):
 
 @dataclass(frozen=True)
 class Place:
-    """Where the files of one run go: `folder/stem.stdout`, ..."""
+    """The place of one run's files: `folder/stem.stdout`, ..."""
 
     folder: Path
     stem: str
@@ -47,11 +47,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Ran:
-    """What is left of one process."""
+    """Everything that one process left."""
 
     arguments: tuple[str, ...]
     code: int
-    """As `subprocess` has it: negative is a signal's number. Of a hang it says only that we killed it."""
+    """As in `subprocess`: negative is a signal's number. For a hang it only says that we killed it."""
     hung: bool
     seconds: float
     cpu_s: float

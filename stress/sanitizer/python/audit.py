@@ -1,4 +1,4 @@
-"""Look at build and suppressions before anything runs: what no control could notice.
+"""Check build and suppressions before anything runs, for problems that no control could notice.
 
 Every call of a scenario passes through torch and Python, and `race:` matches any frame of either stack, also of those
 that say where a thread was created: a suppression that names one of them hides everything.
@@ -28,7 +28,7 @@ _NM_TIMEOUT_S = 60.0
 
 
 def audit(options: TsanOptions, build: TsanBuild) -> list[str]:
-    """Return why silence would prove nothing; raise `SuppressionsError` or `CountError` where it cannot be told."""
+    """Return why silence would prove nothing; raise `SuppressionsError` or `CountError` where that cannot be determined."""
     reasons = []
     if build.instrumented != build.units:
         reasons.append(f"only {build.units_text}")

@@ -40,7 +40,7 @@ class TsanBuild(SimBuild):
     units: int = 0
     """How many translation units it has."""
     instrumented: int = 0
-    """How many of them say so in the library's symbols."""
+    """How many of them the library's symbols show as instrumented."""
 
     @classmethod
     def read(cls, library: Path) -> TsanBuild:

@@ -27,7 +27,7 @@ LOG_BYTES_MAX = 20_000_000
 """Of the runtime's text of one child that is kept as evidence; all of it is read."""
 
 _PYTHON = {
-    # The child's own status and signals tell how it ended, as in any other run: the runtime's status would hide the
+    # The child's own status and signals show how it ended, as in any other run: the runtime's status would hide the
     # first, and its handlers, which print and then exit, the second.
     "exitcode": "0",
     "handle_segv": "0",
@@ -57,7 +57,7 @@ def _short_lived_folder() -> Path:
 
 @dataclass(frozen=True)
 class TsanResult:
-    """What ThreadSanitizer said about one child."""
+    """ThreadSanitizer's result for one child."""
 
     parsed: Parsed
     findings: tuple[Finding, ...]
@@ -72,7 +72,7 @@ class TsanResult:
             return f"ThreadSanitizer did not work: {self.parsed.fatal[0]}"
         if self.parsed.unparsed_lines:
             first = self.parsed.unparsed[0]
-            return f"{self.parsed.unparsed_lines} lines of ThreadSanitizer's mean nothing to us: {first}"
+            return f"{self.parsed.unparsed_lines} lines of ThreadSanitizer were not understood: {first}"
         return ""
 
     @property
@@ -84,7 +84,7 @@ class TsanResult:
         return self.parsed.signatures[0] if self.parsed.signatures else None
 
     def to_data(self) -> dict[str, object]:
-        """Return what a record and the closing line say about it."""
+        """Return its fields for a record and the closing line."""
         parsed = self.parsed
         return {
             "reports": parsed.total,
@@ -99,7 +99,7 @@ class TsanResult:
 
 @dataclass
 class Children:
-    """How a supervisor's children get under ThreadSanitizer."""
+    """The means to put a supervisor's children under ThreadSanitizer."""
 
     toolchain: Toolchain
     preloaded: Path
@@ -156,7 +156,7 @@ class Children:
         return TsanResult(parsed, tuple(findings), self.reasons, self.units)
 
     def to_data(self) -> dict[str, object]:
-        """Return what the run's record says about it."""
+        """Return its fields for the run's record."""
         return {
             "compiler": self.toolchain.version,
             "runtime": str(self.toolchain.runtime_library),

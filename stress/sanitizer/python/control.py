@@ -43,7 +43,7 @@ def problem_of(parsed: Parsed) -> str:
     if missing:
         return f"{', '.join(missing)} not found"
     if others:
-        return f"the controls were not silent where they are right: {others[0]}"
+        return f"the controls reported a race where there is none: {others[0]}"
     return ""
 
 
@@ -87,7 +87,7 @@ def _both(step: Callable[[bool], object]) -> None:
 
 
 def _hand_over(memory: torch.Tensor, ops: Any) -> None:
-    """Use one tensor on two streams, in the order of an event: what it says must be seen."""
+    """Use one tensor on two streams, ordered by an event, which ThreadSanitizer must see."""
     event = ops.event_acquire(False)
     recorded = threading.Event()
 

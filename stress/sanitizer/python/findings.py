@@ -67,7 +67,7 @@ def _side(stack: Stack, doing: Doing) -> str:
 
 
 def _lines(stack: Stack) -> list[str]:
-    """Return the header and the innermost frames that say something, our own first of all."""
+    """Return the header and the innermost informative frames, our own first."""
     frames = [
         one for one in stack.frames if origin(one) in (Origin.OURS, Origin.OTHER) and not _announces(one)
     ]
@@ -76,7 +76,7 @@ def _lines(stack: Stack) -> list[str]:
 
 
 def _announces(frame: Frame) -> bool:
-    """Whether a frame is only the way by which a kernel's access was told."""
+    """Whether a frame belongs only to the call that announced a kernel's access."""
     return frame.function == ANNOUNCING or (frame.source or "").rpartition("/")[2].startswith("announce.")
 
 

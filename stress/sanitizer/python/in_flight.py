@@ -1,4 +1,4 @@
-"""What the threads of a report were doing, as the preloaded library wrote it: one JSON line per printed report."""
+"""The work of a report's threads, as the preloaded library wrote it: one JSON line per printed report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LINES_MAX = 10_000
 
 @dataclass(frozen=True)
 class Doing:
-    """What the thread of one access was at."""
+    """The work of the thread behind one access."""
 
     address: int = 0
     kernel: bool = False
@@ -42,7 +42,7 @@ class InFlight:
 
     @classmethod
     def read(cls, path: Path) -> InFlight:
-        """Return what the file says; nothing where there is none. A line that is cut is left out."""
+        """Return the file's contents, empty without a file. A line that is cut is left out."""
         found = []
         try:
             with path.open(encoding="utf-8", errors="replace") as file:
@@ -53,7 +53,7 @@ class InFlight:
         return cls(tuple(filter(None, found)))
 
     def of(self, report: Report) -> Sequence[Doing]:
-        """Return what the report's threads were at, one for each access; empty where that is not known.
+        """Return the work of the report's threads, one for each access; empty where that is not known.
 
         Reports of one signature are counted, and the first is kept: so is the first line with its addresses.
         """

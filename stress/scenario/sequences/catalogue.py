@@ -21,7 +21,7 @@ class Template:
     code: tuple[str, ...]
     numbers: tuple[int, ...] = ()
     weight: int = 1
-    """How often it is drawn: readers and copies that had bugs of their own more often than others."""
+    """How often it is drawn: readers and copies that had known bugs more often than others."""
 
 
 def _one(code: str, *numbers: int, weight: int = 1) -> Template:
@@ -112,7 +112,7 @@ class Op:
             number = int(parts[2]) if template.numbers and parts[2].isdigit() else None
             if not template.numbers or number in template.numbers:
                 return cls(parts[0], parts[1], number)
-        raise ValueError(f"{text!r:.80} is no operator of a sequence: expected one as in 'a linear 24'")
+        raise ValueError(f"{text!r:.80} is not an operator of a sequence: expected one as in 'a linear 24'")
 
 
 LANES = ("a", "b")

@@ -1,4 +1,4 @@
-"""Which sequences a run has: `--mps-sequences`, carried to the scenario file by the environment. Imports no torch."""
+"""The sequences of a run: `--mps-sequences`, passed to the scenario file through the environment. Imports no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sequence as a program: the same lines are printed for a person and compiled for the threads."""
+"""A sequence as a program: the same lines are printed for the user and compiled for the threads."""
 
 from __future__ import annotations
 
