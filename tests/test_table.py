@@ -9,6 +9,7 @@ import pytest
 
 from stress.model.verdict import Verdict
 from stress.plugin.terminal.item_row import ItemRow
+from stress.plugin.terminal.table import NO_CANARY
 from stress.plugin.terminal.table import closing_table
 from stress.plugin.terminal.table import note_lines
 from stress.plugin.terminal.table import sentences

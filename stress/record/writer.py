@@ -109,7 +109,9 @@ class RecordWriter:
             first_loss = error is not None and self.lost == 1
         if first_loss and self._on_lost is not None:
             lost = cannot_write(self.folder.path, error or OSError())
-            self._on_lost(f"a record is lost, the run goes on: records in {self.folder.path}: {lost.reason}")
+            self._on_lost(
+                f"a record is lost, the run continues: records in {self.folder.path}: {lost.reason}"
+            )
         return error is None
 
     @property

@@ -208,7 +208,7 @@ class OrdinaryPlugin:
             tests = len(self._overlaps)
             terminalreporter.write_line(
                 f"mps-stress: {count(tests, 'ordinary test')}, {calls} calls from threads; "
-                f"another thread's body was running during {share:.0%} of them"
+                f"{share:.0%} of the calls overlapped with another thread's"
             )
         if self._reasons:
             terminalreporter.write_line(f"mps-stress: not threaded: {selection.tally(self._reasons)}")

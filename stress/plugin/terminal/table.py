@@ -81,7 +81,8 @@ def sentences(rows: Sequence[ItemRow]) -> list[str]:
     real = [row for row in rows if not row.canary]
     clean = Counter(row.counted for row in real if row.is_clean)
     lines = [
-        f"{stats.confidence_sentence(0, counted)} ({'each of ' if items > 1 else ''}{count(items, 'item')})"
+        f"{count(items, 'item')}: 0 of {count(counted, 'attempt')} failed{' in each' if items > 1 else ''}; a failure "
+        f"rate below {stats.percent(stats.failure_rate_bound(counted))} % cannot be excluded (95 %)"
         for counted, items in sorted(clean.items(), reverse=True)
         if items
     ]
@@ -94,11 +95,9 @@ def sentences(rows: Sequence[ItemRow]) -> list[str]:
     found += sum(one["found"] for one in native.values())
     planted = len(canaries) + sum(one["planted"] for one in native.values())
     simulated = [SIMULATED_SENTENCE] if any(row.simulated for row in rows) else []
-    told = f"canaries found: {found} of {planted}" if planted else "no canary ran"
     if len(real) > 1:
         lines.append(
-            f"all {count(len(real), 'item')} together: {stats.confidence_sentence(failures, counted)}; {told}"
+            f"all {count(len(real), 'item')} together: {stats.confidence_sentence(failures, counted)}"
         )
-    else:
-        lines.append(told)
+    lines.append(f"canaries found: {found} of {planted}" if planted else NO_CANARY)
     return lines + simulated

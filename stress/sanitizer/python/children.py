@@ -110,7 +110,7 @@ class Children:
     folder: Path = field(default_factory=_short_lived_folder)
 
     def env(self) -> dict[str, str]:
-        """Return what the environment of a child needs beside its own."""
+        """Return the variables that a child's environment needs in addition."""
         libraries = [self._loadable(one) for one in (self.preloaded, self.toolchain.runtime_library)]
         given = os.environ.get(PRELOAD_VARIABLE, "")
         return {
