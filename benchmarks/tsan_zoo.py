@@ -1,4 +1,4 @@
-"""Which seeded faults `--mps-tsan` reports as races: `python -m benchmarks.tsan_zoo [--faults=A,B] [--attempts=N]`.
+"""The seeded faults that `--mps-tsan` reports as races: `python -m benchmarks.tsan_zoo [--faults=A,B] [--attempts=N]`.
 
 Each fault runs in the scenario that `mps-stress power` knows to show it, at its declared probability and at 1, and then its
 twin at 1, which must stay silent. References come from the ordinary build. About 25 minutes for all on two idle cores,

@@ -49,7 +49,7 @@ class CampaignPlugin:
     """Given to `pytest.main` by the command."""
 
     def __init__(self, options: CampaignOptions, killed: Killed | None, lock: DeviceLock | None) -> None:
-        """`lock` is that of the killed campaign's device, where there is one to go on with."""
+        """`lock` is that of the killed campaign's device, where there is one to resume."""
         self.options, self.killed = options, killed
         self.status: int | None = None
         """Exit status of the command, once the campaign has ended."""
@@ -177,9 +177,9 @@ class CampaignPlugin:
 
     def _say_resumed(self, tally: CampaignTally) -> None:
         assert self.killed is not None
-        down = "the machine was started anew since" if self.killed.machine_went_down else "it was killed"
+        down = "the machine was restarted since" if self.killed.machine_went_down else "it was killed"
         say(
-            f"campaign {self.killed.folder.name} goes on: {down}; {tally.attempts} attempts counted, "
+            f"campaign {self.killed.folder.name} resumed: {down}; {tally.attempts} attempts counted, "
             f"{len(tally.unfinished)} without an end"
         )
 

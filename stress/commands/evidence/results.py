@@ -1,4 +1,4 @@
-"""The sections that say what ran and what came of it."""
+"""The sections on what ran and what came of it."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def failures(whole: Aggregate, subjects: Sequence[TestedGroup]) -> str:
             if failure.end["headline"]:
                 lines.append(block(failure.end["headline"], 4))
             lines.append(
-                f"Again: {code(replay_line(failure))} (the same seeds; the same schedule is not promised)"
+                f"Again: {code(replay_line(failure))} (same seeds; thread scheduling may differ)"
             )
             parts.append("\n\n".join(lines))
     if left_out:

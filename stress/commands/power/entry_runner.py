@@ -121,7 +121,7 @@ class Bench:
         return max(least_s, DEADLINE_FACTOR * median_s)
 
     def reference(self, subject: Subject, what: Runnable) -> Reference:
-        """Make the reference of an entry in a child of its own, with the subject armed."""
+        """Make the reference of an entry in a separate child, with the subject armed."""
         item = self._item(subject, what)
         spec = replace(self._spec("reference", subject, what, 0), deadline_s=REFERENCE_DEADLINE_S)
         run, end, seconds = self._run(spec, subject, what, item, "reference", 0)

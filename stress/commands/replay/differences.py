@@ -1,4 +1,4 @@
-"""What differs between the machine that recorded an attempt and this one."""
+"""Differences between the machine that recorded an attempt and this one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stress.isolate.device_choice import DeviceInfo
 
 
 def differences(recorded: Recorded, now: DeviceInfo, environment: Mapping[str, Any]) -> Sequence[str]:
-    """Return what is another thing than it was: a different torch build makes the comparison worth nothing."""
+    """Return what has changed: a different torch build makes the comparison worth nothing."""
     told = []
     was, build = recorded.torch, now.torch
     for name, what in (("version", "version"), ("git", "commit")):

@@ -1,4 +1,4 @@
-"""What an attempt was, taken from its records: every field checked, since a record may come from anybody."""
+"""A recorded attempt, taken from its records: every field checked, since a record may come from anybody."""
 
 from __future__ import annotations
 

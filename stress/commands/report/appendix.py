@@ -1,4 +1,4 @@
-"""What the records do not show, and what of them could not be used: as much a part of the page as the rest."""
+"""The appendix: what the records do not show, and what of them could not be used: as much a part of the page as the rest."""
 
 from __future__ import annotations
 

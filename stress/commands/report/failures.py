@@ -140,7 +140,7 @@ def _files(one: Failure) -> list[Markup]:
         if one.end.get(name) and text is None
     ]
     if missing:
-        parts.append(tag("p", f"Not beside the record: {', '.join(missing)}", class_="dim"))
+        parts.append(tag("p", f"Missing beside the record: {', '.join(missing)}", class_="dim"))
     return parts
 
 
@@ -149,7 +149,7 @@ def _replay(one: Failure) -> Markup:
         "p",
         "Again: ",
         tag("code", replay_line(one)),
-        tag("small", " (the same seeds; the same schedule is not promised)"),
+        tag("small", " (same seeds; thread scheduling may differ)"),
         tag("br"),
         tag("small", f"record: {one.folder.name}/{one.file}:{one.line}"),
     )

@@ -59,7 +59,7 @@ def _group_line(group: Group, cells: Sequence[Cell]) -> Markup:
 
 
 def hardware_matrix(whole: Aggregate) -> Markup:
-    """Return builds by machines: attempts are added within a square, and never between two."""
+    """Return builds by machines: each cell is one build, machine and configuration; cells are never pooled."""
     machines = list(dict.fromkeys(f"{group.kind}: {group.machine}" for group in whole.groups))
     builds: dict[str, dict[str, list[Group]]] = defaultdict(lambda: defaultdict(list))
     for group in whole.groups:

@@ -1,6 +1,6 @@
 """Failure rates of each item over the runs of one class of machine, with a mark where the torch build changes.
 
-Builds stand side by side here and are never added: each point is one run.
+Builds stand side by side here and are never pooled: each point is one run.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def trends(whole: Aggregate) -> Markup:
     rows, left_out = within(_rows(by_key, runs), BYTES_MAX)
     if not rows:
         return tag(
-            "p", "No item failed and ran in more than one run of a machine: there is no trend to show."
+            "p", "No failing item ran more than once on one machine: there is no trend to show."
         )
     heading = (
         "item",

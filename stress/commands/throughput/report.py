@@ -58,7 +58,7 @@ def text(measured: Measured, setting: Setting, *, width: int, color: bool) -> st
     if setting.simulated:
         parts.append(SIMULATED_SENTENCE)
     if measured.interrupted:
-        parts.append("interrupted: this is what was measured until then")
+        parts.append("interrupted: results measured until then")
     parts.append(f"records: {setting.folder}")
     return "\n".join(parts)
 

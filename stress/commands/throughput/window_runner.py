@@ -73,7 +73,7 @@ class Bench:
         return "" if attempt.judged.verdict.is_green else f"{attempt.judged.word}: {attempt.judged.headline}"
 
     def window(self, cell: Cell, round_: int) -> Outcome:
-        """Measure one cell for one window, in a process (or several) of its own."""
+        """Measure one cell for one window, in one or more separate processes."""
         started = time.monotonic()
         spec = replace(
             self._spec("stress.commands.throughput.window:run", cell.workload),
