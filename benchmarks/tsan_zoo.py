@@ -154,7 +154,7 @@ def measure(names: list[str], attempts: int) -> None:
             found["twins"] += bool(twin.reported)
             found["faults"] += 1
             names_seen = declared.signatures + certain.signatures
-            told = [
+            columns = [
                 fault.name,
                 what.name,
                 str(declared),
@@ -164,7 +164,7 @@ def measure(names: list[str], attempts: int) -> None:
                 "; ".join(name for name, _ in names_seen.most_common(SIGNATURES_SHOWN)) or "-",
                 *([f"TWIN: {'; '.join(twin.signatures)}"] if twin.reported else []),
             ]
-            print(" | ".join(told), flush=True)
+            print(" | ".join(columns), flush=True)
     finally:
         bench.close()
         shutil.rmtree(folder, ignore_errors=True)

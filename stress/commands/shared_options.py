@@ -62,9 +62,7 @@ def sim(args: argparse.Namespace) -> SimSettings:
     if faults is None:
         return SimSettings()
     if args.device not in ("auto", "sim"):
-        raise ValueError(
-            f"--sim-faults={faults}: only for the simulated device, not for {args.device}"
-        )
+        raise ValueError(f"--sim-faults={faults}: only for the simulated device, not for {args.device}")
     try:
         armed = parse_faults(faults)
         return SimSettings(choose_design(armed, None), armed)
@@ -104,7 +102,9 @@ _OPTIONS = (
         help="device to test (default auto: mps on macOS, elsewhere the simulated one)",
     ),
     SharedOption(
-        "--sim-faults", metavar="FAULTS", help="faults of the simulated device, written as for --mps-sim-faults"
+        "--sim-faults",
+        metavar="FAULTS",
+        help="faults of the simulated device, written as for --mps-sim-faults",
     ),
     SharedOption(
         "--threads",
@@ -157,7 +157,11 @@ _OPTIONS = (
     ),
     SharedOption("--json", action="store_true", help="print JSON instead of the table"),
     SharedOption(
-        "-o", "--output", check=lambda text, _: Path(text), metavar="FILE", help="output file (default: stdout)"
+        "-o",
+        "--output",
+        check=lambda text, _: Path(text),
+        metavar="FILE",
+        help="output file (default: stdout)",
     ),
 )
 OPTIONS = {row.name: row for row in _OPTIONS}

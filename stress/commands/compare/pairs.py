@@ -55,7 +55,7 @@ def left_out(base: Aggregate, new: Aggregate, sections: list[Section]) -> Iterat
     ):
         for group in side.groups:
             if group not in used:
-                yield f"only in {name}, not compared: {_told(group)}, {group.build.label}"
+                yield f"only in {name}, not compared: {_described(group)}, {group.build.label}"
 
 
 def _by_key(side: Aggregate, name: str, any_settings: bool) -> dict[Key, Group]:
@@ -70,7 +70,7 @@ def _by_key(side: Aggregate, name: str, any_settings: bool) -> dict[Key, Group]:
         if len(builds) > 1:
             labels = "; ".join(one.label for one in builds[:4])
             raise CompareError(
-                f"{name} has attempts of {len(builds)} builds on {_told(found[0])} ({labels}), which are never pooled: "
+                f"{name} has attempts of {len(builds)} builds on {_described(found[0])} ({labels}), which are never pooled: "
                 f"give the runs of one build"
             )
         if len(found) > 1:
@@ -83,13 +83,15 @@ def _by_key(side: Aggregate, name: str, any_settings: bool) -> dict[Key, Group]:
 
 
 def _nothing_shared(base: dict[Key, Group], new: dict[Key, Group]) -> str:
-    told = ["; ".join(list(dict.fromkeys(_told(one) for one in side.values()))[:4]) for side in (base, new)]
+    found = [
+        "; ".join(list(dict.fromkeys(_described(one) for one in side.values()))[:4]) for side in (base, new)
+    ]
     alike = {key[:2] for key in base} & {key[:2] for key in new}
     way_out = ". --any-settings compares runs of different settings and switches" if alike else ""
-    return f"nothing can be compared. BASE: {told[0]}. NEW: {told[1]}{way_out}"
+    return f"nothing can be compared. BASE: {found[0]}. NEW: {found[1]}{way_out}"
 
 
-def _told(group: Group) -> str:
+def _described(group: Group) -> str:
     return f"{group.kind} on {group.machine} ({group.configuration_text})"
 
 

@@ -174,17 +174,15 @@ def _some(items: Sequence[str]) -> str:
 def closing(compared: Compared) -> str:
     """Return the sentence at the end; it never says "no difference"."""
     found = Counter(row.answer for rows in compared.rows for row in rows)
-    told = (
+    answers = (
         ", ".join(f"{found[one]} {text}" for one, text in _CLOSING if found[one]) or "no item on both sides"
     )
     unknown = (
         f"; {len(compared.unknown)} new failure(s) that nobody has described" if compared.unknown else ""
     )
     if not compared.exit_status:
-        unknown = (
-            f". No regression detected ({100 * (1 - ALPHA):.0f} %). That does not prove there is none."
-        )
-    return f"{told}{unknown}"
+        unknown = f". No regression detected ({100 * (1 - ALPHA):.0f} %). That does not prove there is none."
+    return f"{answers}{unknown}"
 
 
 _CLOSING = (

@@ -68,8 +68,8 @@ def _patch_points(given: Inputs) -> Iterator[Point]:
         yield Point("identity of the patch", NOT_SHOWN, "no --patch was given")
     else:
         tests = [one for one in patch.paths if one.startswith("test/")]
-        told = ", ".join(tests[:3]) or "the patch changes nothing below test/"
-        yield Point("the patch has tests", SHOWN if tests else FAILED, told)
+        listed = ", ".join(tests[:3]) or "the patch changes nothing below test/"
+        yield Point("the patch has tests", SHOWN if tests else FAILED, listed)
         docs = [one for one in patch.paths if one.startswith("docs/")]
         yield Point(
             "the patch has documentation",
@@ -175,8 +175,8 @@ def _hardware(real: Sequence[TestedGroup]) -> Iterator[Point]:
         have = [one for one in wanted if any(pair[index] == one for pair in seen)]
         lacks = [one for one in wanted if one not in have]
         state = SHOWN if not lacks else NOT_SHOWN
-        told = f"ran on {', '.join(have) or 'none'}" + (f"; not on {', '.join(lacks)}" if lacks else "")
-        yield Point(f"{name} {', '.join(wanted)}", state, told)
+        listed = f"ran on {', '.join(have) or 'none'}" + (f"; not on {', '.join(lacks)}" if lacks else "")
+        yield Point(f"{name} {', '.join(wanted)}", state, listed)
 
 
 def _lint_points(linted: Sequence[Linted] | None) -> Iterator[Point]:

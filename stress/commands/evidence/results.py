@@ -176,9 +176,7 @@ def failures(whole: Aggregate, subjects: Sequence[TestedGroup]) -> str:
                 lines.append("Nobody has described this failure yet.")
             if failure.end["headline"]:
                 lines.append(block(failure.end["headline"], 4))
-            lines.append(
-                f"Again: {code(replay_line(failure))} (same seeds; thread scheduling may differ)"
-            )
+            lines.append(f"Again: {code(replay_line(failure))} (same seeds; thread scheduling may differ)")
             parts.append("\n\n".join(lines))
     if left_out:
         parts.append(f"{left_out} more kinds of failures are in the records.")

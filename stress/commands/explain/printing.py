@@ -158,9 +158,7 @@ def _plain(explanation: Explanation, console: Console) -> None:
         console.print(facts(rows))
     _known(explanation.known, console)
     if not explanation.known and explanation.kind in ("text", "crash-report"):
-        _line(
-            console, "  It matches nothing in results/known and holds no report of ThreadSanitizer."
-        )
+        _line(console, "  It matches nothing in results/known and holds no report of ThreadSanitizer.")
 
 
 def _records(explanation: Explanation, summary: RecordSummary, console: Console) -> None:

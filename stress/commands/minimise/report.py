@@ -61,16 +61,18 @@ def others(search: Search) -> str:
     """Return other failures that came up; they count for nothing here, and may be worth a look."""
     if not search.others:
         return ""
-    told = ", ".join(f"{shown(kind, 60)} {count}" for kind, count in sorted(search.others.items()))
-    return f"other outcomes on the way, not counted as this failure: {told}"
+    listed = ", ".join(f"{shown(kind, 60)} {count}" for kind, count in sorted(search.others.items()))
+    return f"other outcomes on the way, not counted as this failure: {listed}"
 
 
 def script_sentence(measured: ScriptRate, parent: Trial, wanted: str) -> str:
     """Return how often the script failed by itself, beside the recorded configuration."""
     sentence = rate_sentence(measured.failures, measured.n, "the script, by itself, fails")
     ends = {kind: count for kind, count in measured.kinds.items() if kind not in (wanted, Verdict.PASS)}
-    told = f"; other outcomes: {', '.join(f'{kind} {count}' for kind, count in ends.items())}" if ends else ""
-    return f"{sentence}; recorded configuration: {parent.failures} of {parent.n}{told}"
+    listed = (
+        f"; other outcomes: {', '.join(f'{kind} {count}' for kind, count in ends.items())}" if ends else ""
+    )
+    return f"{sentence}; recorded configuration: {parent.failures} of {parent.n}{listed}"
 
 
 def heading(case: Case, bench: Bench, measured: ScriptRate | None, parent: Trial) -> list[str]:

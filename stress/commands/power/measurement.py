@@ -166,7 +166,11 @@ def described(tally: Tally) -> str:
     total, rate = tally.total, tally.rate
     word = "KILLED" if rate.is_killed() else "not killed" if rate.is_excluded() else "undecided"
     wrong = f", {total.wrong_verdicts} wrong verdicts" if total.wrong_verdicts else ""
-    struck = f", struck {total.strikes} times in {total.reported} attempts that reported it" if total.reported else ""
+    struck = (
+        f", struck {total.strikes} times in {total.reported} attempts that reported it"
+        if total.reported
+        else ""
+    )
     return (
         f"{tally.subject.label}: {word}, {rate.per_s:.3g}/s ({total.kills} kills{wrong} in {total.attempts} attempts, "
         f"{total.seconds:.1f} s){struck}"

@@ -80,28 +80,26 @@ def _names(attempts: Sequence[Attempted], kind: Kind) -> str:
 def fidelity(recorded: Recorded, attempts: Sequence[Attempted]) -> list[str]:
     """Return what the repetitions had in common with the record, as far as it was measured."""
     if recorded.sim is None or recorded.sim.schedule == "free":
-        return [
-            "fidelity: same inputs and perturbation; thread scheduling may differ"
-        ]
+        return ["fidelity: same inputs and perturbation; thread scheduling may differ"]
     orders = [str(one.end.get("device_order", "")) for one in attempts]
-    told = Counter(order for order in orders if order)
+    counts = Counter(order for order in orders if order)
     wanted = str((recorded.end or {}).get("device_order", ""))
     notes = sorted(
         {note for one in attempts for note in one.end.get("notes", []) if "not replayable" in note}
     )
     lines = []
-    if wanted and told[wanted] == len(orders):
+    if wanted and counts[wanted] == len(orders):
         lines.append(f"fidelity: exact: device order {shown(wanted, 20)} in all {len(orders)}, as recorded")
     elif wanted:
-        others = ", ".join(f"{order} {count}" for order, count in told.most_common(3) if order != wanted)
+        others = ", ".join(f"{order} {count}" for order, count in counts.most_common(3) if order != wanted)
         silent = orders.count("")
         lines.append(
-            f"fidelity: NOT EXACT: device order {shown(wanted, 20)} in {told[wanted]} of {len(orders)}"
+            f"fidelity: NOT EXACT: device order {shown(wanted, 20)} in {counts[wanted]} of {len(orders)}"
             + (f"; others: {others}" if others else "")
             + (f"; {silent} died before reporting one" if silent else "")
         )
     else:
-        same = told.most_common(1)[0] if told else ("", 0)
+        same = counts.most_common(1)[0] if counts else ("", 0)
         lines.append(
             "fidelity: exact by schedule, but no order was recorded to compare with (the attempt died before); "
             f"{same[1]} of {len(orders)} have the order {same[0] or 'unknown'}"

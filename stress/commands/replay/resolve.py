@@ -98,14 +98,11 @@ def _inside(file: str, rootdir: Path, place: str) -> Path:
             if path.suffix == ".py" and path.is_file():
                 return path
             raise CommandError(
-                f"{place}: no {shown(file, 200)} in {root}: go to pytest's rootdir, or "
-                "give --rootdir=DIR"
+                f"{place}: no {shown(file, 200)} in {root}: go to pytest's rootdir, or give --rootdir=DIR"
             )
     except (OSError, ValueError) as error:
         raise CommandError(f"{place}: {shown(file, 200)} cannot be a file: {error}") from None
-    raise CommandError(
-        f"{place}: {shown(file, 200)} leads out of {root}: only scenarios inside it are run"
-    )
+    raise CommandError(f"{place}: {shown(file, 200)} leads out of {root}: only scenarios inside it are run")
 
 
 def _load(path: Path, name: str, rootdir: Path) -> tuple[type[Any], str]:

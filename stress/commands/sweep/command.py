@@ -62,7 +62,7 @@ def _chosen(options: SweepOptions) -> list[object]:
         if not found:
             raise CommandError(
                 f"--ops: torch {torch.__version__} has no operator {pattern!r} in its database; "
-            "patterns work too, as in --ops='linalg.*'"
+                "patterns work too, as in --ops='linalg.*'"
             )
         names += found
     return [known[name] for name in dict.fromkeys(names)]

@@ -98,8 +98,8 @@ class OperatorFromThreads(Scenario):
             try:
                 torch.testing.assert_close(one, right, equal_nan=True)
             except AssertionError as error:
-                told = " ".join(line.strip() for line in str(error).splitlines() if line.strip())
-                return f"sample {index}, output {place}: {told}"
+                reason = " ".join(line.strip() for line in str(error).splitlines() if line.strip())
+                return f"sample {index}, output {place}: {reason}"
         return True
 
 

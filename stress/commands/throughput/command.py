@@ -55,12 +55,12 @@ def run(options: ThroughputOptions) -> int:
         opened.status = EXIT_INTERRUPTED if measured.interrupted else int(bool(measured.void))
     setting = _setting(builds, str(writer.folder.path))
     columns = shutil.get_terminal_size().columns
-    told = (
+    result = (
         json_text(measured, setting)
         if options.json
         else text(measured, setting, width=columns, color=sys.stdout.isatty())
     )
-    print(told)
+    print(result)
     return opened.status
 
 
