@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def main() -> int:
-    """Run each benchmark in an interpreter of its own; return the number of those that failed."""
+    """Run each benchmark in a separate interpreter; return the number of those that failed."""
     failed = 0
     for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
         if module.ispkg:

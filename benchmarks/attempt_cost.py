@@ -1,4 +1,4 @@
-"""What isolation costs: a fresh attempt beyond its own work, the attempt after a crash, the black-box stamp.
+"""Cost of isolation: a fresh attempt beyond its own work, the attempt after a crash, the black-box stamp.
 
     python -m benchmarks.attempt_cost
 

@@ -53,7 +53,7 @@ class Soak:
     statuses: list[int] = field(default_factory=list)
 
     def run(self) -> None:
-        """Shoot until the time is up; each time that the campaign is dead, go on with it."""
+        """Shoot until the time is up; each time that the campaign is dead, resume it."""
         until = time.monotonic() + self.seconds
         process = self._start(resume=False)
         next_shot = self._next_shot()
@@ -150,7 +150,7 @@ def _tell(soak: Soak, seed: int) -> int:
     runs = sorted((soak.folder / "runs").glob("*"))
     if len(runs) != 1:
         print(
-            f"{output}\nFAILED: {len(runs)} runs where one campaign was to go on; exit statuses {soak.statuses}"
+            f"{output}\nFAILED: {len(runs)} runs where one campaign was to be resumed; exit statuses {soak.statuses}"
         )
         return 1
     (run,) = runs

@@ -96,8 +96,8 @@ def measure(fault: str, results: Path) -> Row:
     if found is None:
         return Row(fault, (0, 0), (0, 0), seconds, "no script")
     a, b, c, d = map(int, found.groups())
-    told = ("smallest", "  (of ")  # the second where the script is not that of the smallest
-    smallest = " ".join(line.strip() for line in done.stdout.splitlines() if line.startswith(told))
+    starts = ("smallest", "  (of ")  # the second where the script is not that of the smallest
+    smallest = " ".join(line.strip() for line in done.stdout.splitlines() if line.startswith(starts))
     return Row(fault, (a, b), (c, d), seconds, smallest)
 
 

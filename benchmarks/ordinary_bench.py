@@ -1,4 +1,4 @@
-"""What both benchmarks of ordinary tests share: running pytest in a process of its own with one plugin."""
+"""Shared code of both benchmarks of ordinary tests: running pytest in a separate process with one plugin."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class Comparison(Measurement):
             self.measured.notes += [
                 f"{self.peer.name}, design {design}, {note}" for note in self.peer.calibrate(design, entries)
             ]
-        # What the other tool can run is no part of the measurement.
+        # What the other tool can run is not part of the measurement.
         self.shares = Shares(self.options.seconds, weight_of_both(self.options))
         super().run()
 
@@ -68,7 +68,7 @@ class Comparison(Measurement):
         rule = StopRule.for_share(share_s, 0.0)
         tally = self.peer.watch(subject, rule, self.until(share_s), self.entries(subject))
         self.tallies[subject.label] = tally
-        say(f"{self.left()} {self.peer.name}: {subject.label}: {tally.told}")
+        say(f"{self.left()} {self.peer.name}: {subject.label}: {tally.text}")
 
 
 def weight_of_both(options: PowerOptions) -> float:
@@ -95,7 +95,7 @@ def text(comparison: Comparison) -> str:
     lines = [report.text(comparison.measured), "", name]
     for subject in _subjects(comparison.measured):
         tally = _tally(comparison, subject)
-        lines.append(f" {subject.label}: {'not measured' if tally is None else tally.told}")
+        lines.append(f" {subject.label}: {'not measured' if tally is None else tally.text}")
     lines.append(f"{name}: {score(comparison)}")
     lines.append(f"{name} at 95 %: {score(comparison, estimate.REPRODUCIBILITY_WEAK)}")
     return "\n".join(lines)

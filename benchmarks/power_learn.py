@@ -22,7 +22,7 @@ from stress.commands.power.command import conduct
 from stress.commands.power.command import entries_of
 from stress.commands.power.command import open_runner
 from stress.commands.power.measurement import Measurement
-from stress.commands.power.measurement import told
+from stress.commands.power.measurement import described
 from stress.commands.power.measurement import weight_of
 from stress.commands.power.options import PowerOptions
 from stress.commands.power.runnable import Runnable
@@ -51,7 +51,7 @@ class Exploration(Measurement):
                     if fault.design == design:
                         subject = Subject(design, fault, probability=probability)
                         tally = every(self.watcher(subject), subject, self.attempts, shared)
-                        say(f"{self.left()} {told(tally)}")
+                        say(f"{self.left()} {described(tally)}")
 
     def entries(self, subject: Subject) -> tuple[Runnable, ...]:
         return self.measured.entries[subject.design]

@@ -1,4 +1,4 @@
-"""What a page costs: 1,000,000 records (about 500 MB) read and rendered, and a page of 100 runs.
+"""Cost of a page: 1,000,000 records (about 500 MB) read and rendered, and a page of 100 runs.
 
 Run with `python -m benchmarks.report_cost`. It writes the records into a temporary folder first (about 600 MB of
 disk). The goals: reading and rendering under 60 s and 500 MB of memory, the page under 2 MB.

@@ -1,8 +1,8 @@
-"""What the simulated device can do: modules, torch's operators and tests against the CPU, and what an operation costs.
+"""Abilities of the simulated device: modules, torch's operators and tests against the CPU, and the cost of an operation.
 
     python -m benchmarks.sim_coverage [modules] [ops] [torch-tests] [overhead] [--names=TEXT] [--json=FILE]
 
-Builds the device if need be. Each part runs in an interpreter of its own; operators and tests each in a forked child.
+Builds the device if need be. Each part runs in a separate interpreter; operators and tests each in a forked child.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ PARTS: Mapping[str, Callable[[str, str], dict[str, Any]]] = {
 
 
 def run_part(part: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Run one part in an interpreter of its own and return its figures."""
+    """Run one part in a separate interpreter and return its figures."""
     build = default_builder().ensure(print)
     command = [sys.executable, "-m", "benchmarks.sim_coverage", part, f"--names={options.names}"]
     command += [f"--child={build.library}", f"--key={build.key}"]

@@ -1,4 +1,4 @@
-"""What one operation costs on the simulated device, beside the CPU and beside what the prototype of `sim.md` cost."""
+"""Cost of one operation on the simulated device, beside the CPU and beside the prototype of `sim.md`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""How fast ThreadSanitizer's text is read, and whether memory stays flat: the recorded reports of clang-19, repeated.
+"""Speed of reading ThreadSanitizer's text, and whether memory stays flat: the recorded reports of clang-19, repeated.
 
-Each text is written to a scratch folder and read by `mps-stress explain`'s parser in a process of its own. "alike" are
+Each text is written to a scratch folder and read by `mps-stress explain`'s parser in a separate process. "alike" are
 reports of few signatures with ever new addresses and process ids; "distinct" has a new function name in each report;
 "foreign" is a log without any report. Memory is the peak of the reading process, beside that of one that reads 1 MB.
 """

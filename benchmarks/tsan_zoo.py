@@ -1,4 +1,4 @@
-"""Which seeded faults `--mps-tsan` reports as races: `python -m benchmarks.tsan_zoo [--faults=A,B] [--attempts=N]`.
+"""The seeded faults that `--mps-tsan` reports as races: `python -m benchmarks.tsan_zoo [--faults=A,B] [--attempts=N]`.
 
 Each fault runs in the scenario that `mps-stress power` knows to show it, at its declared probability and at 1, and then its
 twin at 1, which must stay silent. References come from the ordinary build. About 25 minutes for all on two idle cores,
@@ -154,7 +154,7 @@ def measure(names: list[str], attempts: int) -> None:
             found["twins"] += bool(twin.reported)
             found["faults"] += 1
             names_seen = declared.signatures + certain.signatures
-            told = [
+            columns = [
                 fault.name,
                 what.name,
                 str(declared),
@@ -164,7 +164,7 @@ def measure(names: list[str], attempts: int) -> None:
                 "; ".join(name for name, _ in names_seen.most_common(SIGNATURES_SHOWN)) or "-",
                 *([f"TWIN: {'; '.join(twin.signatures)}"] if twin.reported else []),
             ]
-            print(" | ".join(told), flush=True)
+            print(" | ".join(columns), flush=True)
     finally:
         runner.close()
         shutil.rmtree(folder, ignore_errors=True)

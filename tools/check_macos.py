@@ -184,7 +184,7 @@ class Check:
 
     def _builder(self, torch: Path) -> NativeBuilder:
         recipe = Recipe.load(default_recipe(), "darwin", torch)
-        # As Apple's clang is told, with this compiler in its place.
+        # As Apple's clang gets it, with this compiler in its place.
         nowhere = Path(os.devnull)
         return NativeBuilder(
             recipe, Toolchain(Path("clang++"), self.compiler.version, nowhere, nowhere, self.nm, None)

@@ -97,7 +97,7 @@ def covered(folder: Path = SCENARIOS, faults: Path = SEEDED_FAULTS) -> list[Cove
                     raise ValueError(f"{faults.name}: {key}: the zoo has no fault {', '.join(unknown)}")
                 found.append(Covered(key, cls, tuple(fault for fault in BY_NAME if fault in own)))
     if seen:
-        raise ValueError(f"{faults.name}: there is no scenario {', '.join(seen)}")
+        raise ValueError(f"{faults.name}: no such scenario: {', '.join(seen)}")
     return found
 
 

@@ -57,7 +57,7 @@ def newest_version() -> str:
     """Return the newest release of torch that has a wheel for macOS on the index."""
     found = _VERSION.match(pip("index", "versions", *for_macos(), "torch"))
     if found is None:
-        raise WheelError("pip did not tell torch's versions: name them on the command line")
+        raise WheelError("pip did not list torch's versions: name them on the command line")
     return found[1]
 
 
@@ -80,7 +80,7 @@ def exports(version: str, nm: Path) -> frozenset[str]:
         for name in LIBRARIES:
             library = Path(wheel.extract(f"torch/lib/{name}", work))
             with (work / f"{name}.txt").open("wb") as target:
-                # "no symbols" of some members is said on stderr.
+                # "no symbols" of some members is printed on stderr.
                 subprocess.run(
                     [nm, "--defined-only", "--extern-only", "--format=just-symbols", library],
                     stdout=target,

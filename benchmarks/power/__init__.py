@@ -1,1 +1,1 @@
-"""What we run of `mps-stress power` before a release, and no user needs: learning the allocation, and another tool."""
+"""Work on `mps-stress power` before a release, which no user needs: learning the allocation, and another tool."""

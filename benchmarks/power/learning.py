@@ -73,7 +73,7 @@ class Evidence:
     reference_s: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
     def read(self, folder: Path) -> None:
-        """Add one run; raise `CommandError` where it is no power run."""
+        """Add one run; raise `CommandError` where it is not a power run."""
         try:
             for entry in load(folder / ALLOCATION_FILE):
                 self.entries.setdefault(entry.name, entry)

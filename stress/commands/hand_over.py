@@ -1,4 +1,4 @@
-"""A command that pytest carries out: a plugin of its own takes the place of pytest's loop over items."""
+"""A command that pytest carries out: its plugin takes the place of pytest's loop over items."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _STATUS: dict[int, int] = {
 }
 # pytest-run-parallel, where it is installed, says that it has collected nothing.
 # The ini file's addopts are for tests: -n, -v or --lf among them would change what a command is. Twice quiet, because
-# "no tests ran" would be said otherwise.
+# "no tests ran" would be printed otherwise.
 _QUIET = ("-qq", "-o", "addopts=", "-p", "no:cacheprovider", "-p", "no:run-parallel", "--disable-warnings")
 
 

@@ -1,4 +1,4 @@
-"""What a command has open: devices, the records of its run, and a last record whatever ends it. No pytest here."""
+"""A command's session: devices, the records of its run, and a last record whatever ends it. No pytest here."""
 
 from __future__ import annotations
 

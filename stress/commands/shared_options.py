@@ -62,9 +62,7 @@ def sim(args: argparse.Namespace) -> SimSettings:
     if faults is None:
         return SimSettings()
     if args.device not in ("auto", "sim"):
-        raise ValueError(
-            f"--sim-faults={faults}: this is for the simulated device alone, not for {args.device}"
-        )
+        raise ValueError(f"--sim-faults={faults}: only for the simulated device, not for {args.device}")
     try:
         armed = parse_faults(faults)
         return SimSettings(choose_design(armed, None), armed)
@@ -74,7 +72,7 @@ def sim(args: argparse.Namespace) -> SimSettings:
 
 def _folder(text: str, option: str) -> Path:
     if not Path(text).is_dir():
-        raise ValueError(f"{option}={text}: there is no such folder")
+        raise ValueError(f"{option}={text}: no such folder")
     return Path(text)
 
 
@@ -104,7 +102,9 @@ _OPTIONS = (
         help="device to test (default auto: mps on macOS, elsewhere the simulated one)",
     ),
     SharedOption(
-        "--sim-faults", metavar="FAULTS", help="faults of the simulated device, as --mps-sim-faults has them"
+        "--sim-faults",
+        metavar="FAULTS",
+        help="faults of the simulated device, written as for --mps-sim-faults",
     ),
     SharedOption(
         "--threads",
@@ -119,7 +119,7 @@ _OPTIONS = (
         "--attempts",
         check=lambda text, option: count(text, option, ATTEMPTS_MAX),
         metavar="N",
-        help="how often (default %(default)s)",
+        help="number of attempts (default %(default)s)",
     ),
     SharedOption("--seconds", check=seconds, metavar="SECONDS", help="wall time (default %(default)s)"),
     SharedOption(
@@ -147,17 +147,21 @@ _OPTIONS = (
         check=_folder,
         metavar="DIR",
         default=".",
-        help="what pytest called rootdir (default: this folder)",
+        help="pytest's rootdir (default: this folder)",
     ),
     SharedOption(
         "--torch-source",
         check=lambda text, option: _folder(text, option).resolve(),
         metavar="DIR",
-        help="tree that torch was built from",
+        help="source tree that torch was built from",
     ),
     SharedOption("--json", action="store_true", help="print JSON instead of the table"),
     SharedOption(
-        "-o", "--output", check=lambda text, _: Path(text), metavar="FILE", help="where to (default: stdout)"
+        "-o",
+        "--output",
+        check=lambda text, _: Path(text),
+        metavar="FILE",
+        help="output file (default: stdout)",
     ),
 )
 OPTIONS = {row.name: row for row in _OPTIONS}

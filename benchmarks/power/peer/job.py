@@ -1,4 +1,4 @@
-"""What a peer session is told and what it reports: plain data in two files. Imports no torch."""
+"""A peer session's job and its report: plain data in two files. Imports no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the other tool's sessions found of one fault."""
+"""Findings of the other tool's sessions with one fault."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stress.model.verdict import Verdict
 
 @dataclass(frozen=True)
 class SessionResult:
-    """One pytest process, as its report file and its end tell."""
+    """One pytest process, as its report file and its end say."""
 
     failures: tuple[Verdict, ...]
     """One per failing test, plus one for a process that died or timed out."""
@@ -51,7 +51,7 @@ class PeerTally:
         return KillRate(self.kills, self.seconds, 0.0)
 
     @property
-    def told(self) -> str:
+    def text(self) -> str:
         rate = self.rate
         word = "KILLED" if rate.is_killed() else "not killed" if rate.is_excluded() else "undecided"
         return f"{word}, {rate.per_s:.3g}/s ({self.kills} kills in {self.sessions} sessions, {self.seconds:.1f} s)"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 FLOOR = 0.5
 """Share of the time that all items get alike: what has not failed yet may do so in its next attempt."""
 SETTLED_FAILURES = 50
-"""So many failures tell a rate within about 30 %; a further one teaches less than a first one elsewhere."""
+"""This many failures fix a rate within about 30 %; another one teaches less than a first one elsewhere."""
 _SECONDS_MIN = 1.0
 
 

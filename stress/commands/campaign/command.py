@@ -1,4 +1,4 @@
-"""`mps-stress campaign`: find what is to be gone on with, hand over to pytest, translate its exit status."""
+"""`mps-stress campaign`: find the campaign to resume, hand over to pytest, translate its exit status."""
 
 from __future__ import annotations
 

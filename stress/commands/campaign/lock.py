@@ -62,5 +62,5 @@ def _open(path: Path) -> int:
             return fd
     except OSError as error:
         raise LockError(
-            f"{path}: cannot open the lock: {error.strerror}; another folder can be given as {FOLDER_VARIABLE}"
+            f"{path}: cannot open the lock: {error.strerror}; name another folder with {FOLDER_VARIABLE}"
         ) from None

@@ -136,8 +136,8 @@ class Campaign:
         size = bytes_in(results)
         if size > self._disk_bytes_max:
             self.stopped = (
-                f"disk limit: {size / 1e6:.0f} MB in {results}, allowed are {self._disk_bytes_max / 1e6:.0f}, and nothing "
-                "without a finding is left to fold; move old runs away, or give more with --disk-mb"
+                f"disk limit: {size / 1e6:.0f} MB in {results}, allowed: {self._disk_bytes_max / 1e6:.0f}, and no file "
+                "without a finding is left to fold; move old runs away, or raise --disk-mb"
             )
 
 

@@ -1,10 +1,10 @@
 """Attempt all scenarios for hours: seeds from the OS, time where it finds most, canaries throughout.
 
-Half of the time is shared by all items alike; the other half goes to those that fail most per second. Canaries run at
-the beginning, throughout and at the end. It outlives what it provokes: with --resume a campaign goes on that was killed,
-or whose machine went down or was restarted, with all that it had recorded. One campaign runs on a device at a time. Exit status 0:
-nothing new; 1: a failure that neither results/known nor --baseline has a name for, a canary that was missed, or nothing
-that counts; 2: bad input; 128 and its number: a signal.
+Half of the time is shared equally by all items; the other half goes to those that fail most per second. Canaries run at
+the beginning, throughout and at the end. `--resume` continues a campaign that was killed, or whose machine crashed or
+rebooted, and keeps what it had recorded. One campaign runs on a device at a time. Exit status 0: nothing new; 1: a
+failure that neither results/known nor --baseline names, a missed canary, or nothing that counts; 2: bad input; 128 plus
+the signal's number: a signal.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "arguments",
         metavar="PATH|NODEID",
         nargs="*",
-        help="scenarios (default: those of this folder, else the ones that come with the package); after --, further "
-        "options of pytest, as in -- -k Shared --mps-perturb=high",
+        help="scenarios (default: those of this folder, else the shipped ones); after --, more options "
+        "of pytest, as in -- -k Shared --mps-perturb=high",
     )
     shared_options.add(
         parser,
         "seconds",
         default="3600",
-        help="time by the clock of the day, sleep included (default %(default)s)",
+        help="wall-clock time, including sleep (default %(default)s)",
     )
     shared_options.add(
         parser, "threads", metavar="N[,N...]", default="8", help="threads of each item (default %(default)s)"
@@ -42,19 +42,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--disk-mb",
         metavar="MB",
         default="2048",
-        help="limit of that folder: clean files of records become totals, oldest first (default %(default)s)",
+        help="size limit of --results: clean files of records become totals, oldest first (default %(default)s)",
     )
     parser.add_argument(
         "--baseline",
         metavar="RUN",
         action="append",
         default=[],
-        help="run folder, or folder of them, whose failures are not new; may be given several times",
+        help="run folder, or folder of run folders, whose failures are not new; may be repeated",
     )
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="go on with the campaign in --results that was killed; where there is none, say so and exit with 0",
+        help="resume the killed campaign in --results; where there is none, say so and exit with 0",
     )
 
 

@@ -49,7 +49,7 @@ class CampaignPlugin:
     """Given to `pytest.main` by the command."""
 
     def __init__(self, options: CampaignOptions, killed: Killed | None, lock: DeviceLock | None) -> None:
-        """`lock` is that of the killed campaign's device, where there is one to go on with."""
+        """`lock` is that of the killed campaign's device, where there is one to resume."""
         self.options, self.killed = options, killed
         self.status: int | None = None
         """Exit status of the command, once the campaign has ended."""
@@ -95,15 +95,15 @@ class CampaignPlugin:
     def _check_same(self, run: Run) -> None:
         assert self.killed is not None
         was = self.killed.record
-        told = difference(was["settings"], asdict(run.settings))
-        if not told and run.device is not None and run.device.name != was["device"]:
-            told = f"the device was {was['device']} and is {run.device.name}"
+        changed = difference(was["settings"], asdict(run.settings))
+        if not changed and run.device is not None and run.device.name != was["device"]:
+            changed = f"the device was {was['device']} and is {run.device.name}"
         then, now = was.get("torch") or {}, run.device.torch if run.device is not None else {}
-        if not told and any(then.get(name) != now.get(name) for name in ("version", "git")):
-            told = f"torch was {then.get('version')} and is {now.get('version')}"
-        if told:
+        if not changed and any(then.get(name) != now.get(name) for name in ("version", "git")):
+            changed = f"torch was {then.get('version')} and is {now.get('version')}"
+        if changed:
             raise pytest.UsageError(
-                f"--resume: {self.killed.folder.name} ran with other options ({told}): give the same ones, or leave "
+                f"--resume: {self.killed.folder.name} ran with other options ({changed}): give the same ones, or leave "
                 "out --resume to begin a new campaign"
             )
 
@@ -145,11 +145,11 @@ class CampaignPlugin:
         )
         began, here = self.until - self.seconds, time.monotonic()
 
-        def told() -> str:
+        def progress_text() -> str:
             spent_s = min(time.time() - began, self.seconds)
             return rate_line(tally, spent_s=spent_s, seconds=self.seconds, here_s=time.monotonic() - here)
 
-        with RateLine(told) as line:
+        with RateLine(progress_text) as line:
             campaign = Campaign(
                 run,
                 items,
@@ -177,9 +177,9 @@ class CampaignPlugin:
 
     def _say_resumed(self, tally: CampaignTally) -> None:
         assert self.killed is not None
-        down = "the machine was started anew since" if self.killed.machine_went_down else "it was killed"
+        down = "the machine was restarted since" if self.killed.machine_went_down else "it was killed"
         say(
-            f"campaign {self.killed.folder.name} goes on: {down}; {tally.attempts} attempts counted, "
+            f"campaign {self.killed.folder.name} resumed: {down}; {tally.attempts} attempts counted, "
             f"{len(tally.unfinished)} without an end"
         )
 
@@ -245,13 +245,13 @@ def _signals(handler: Any) -> Iterator[None]:
             signal.signal(number, previous)
 
 
-def _append_summary(told: str) -> None:
+def _append_summary(summary: str) -> None:
     path = os.environ.get(SUMMARY_VARIABLE)
     if not path:
         return
     try:
         with open(path, "a", encoding="utf-8") as file:
-            file.write(told)
+            file.write(summary)
     except OSError as error:
         say(f"{SUMMARY_VARIABLE}={path}: cannot write the summary: {error.strerror}")
 

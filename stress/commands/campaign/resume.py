@@ -1,4 +1,4 @@
-"""A campaign that was killed, or ended because the machine went down: found by its records, and counted anew from them."""
+"""A campaign that was killed, or ended because the machine went down: found by its records, and counted again from them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LEFT_OVER = ("*.json", "*.result.part", "*.blackbox", "*.reference", "*.jsonl.p
 
 
 _ENDED_FROM_OUTSIDE = (signal.SIGTERM, signal.SIGHUP)
-"""What a machine that goes down sends, and also somebody who wants the end. Ctrl-C is always the latter."""
+"""Sent by a machine that goes down, and also by somebody who wants the end. Ctrl-C is always the latter."""
 
 
 def status_of(number: signal.Signals) -> int:
@@ -32,7 +32,7 @@ def status_of(number: signal.Signals) -> int:
 
 @dataclass(frozen=True)
 class Killed:
-    """A campaign without an end of its own."""
+    """A campaign that recorded no end."""
 
     folder: Path
     record: Mapping[str, Any]
@@ -45,7 +45,7 @@ class Killed:
 
     @property
     def machine_went_down(self) -> bool:
-        """Whether the machine was started anew since: the attempt that was running may have taken it down."""
+        """Whether the machine was restarted since: the attempt that was running may have taken it down."""
         return psutil.boot_time() > self.last_time
 
 
@@ -73,7 +73,7 @@ def find_killed(results: Path, now: float) -> Killed | None:
 
 
 def _is_to_go_on(killed: Killed, exit_status: int | None) -> bool:
-    """Return whether nobody wanted the end: none was written, or the signal came before the machine was started anew."""
+    """Return whether nobody wanted the end: none was written, or the signal came before the machine was restarted."""
     if exit_status is None:
         return True
     return exit_status in map(status_of, _ENDED_FROM_OUTSIDE) and killed.machine_went_down

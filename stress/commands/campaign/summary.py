@@ -1,4 +1,4 @@
-"""What a campaign says at its end: on the terminal, and as Markdown for `$GITHUB_STEP_SUMMARY`."""
+"""The summary at a campaign's end: on the terminal, and as Markdown for `$GITHUB_STEP_SUMMARY`."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def _sentences(ending: Ending) -> Iterator[str]:
     if len(tally.news) > NEWS_SHOWN:
         yield f"NEW: {len(tally.news) - NEWS_SHOWN} more: mps-stress report {ending.folder} -o page.html"
     if tally.known_failures:
-        yield f"{count(tally.known_failures, 'failure')} had names that are known (results/known, --baseline)"
+        yield f"{count(tally.known_failures, 'failure')} already known (results/known, --baseline)"
     if tally.foreign_kills:
         yield f"not counted: {count(tally.foreign_kills, 'attempt')} killed by a signal that the framework did not send"
     if tally.unfinished:
@@ -148,7 +148,7 @@ def _sentences(ending: Ending) -> Iterator[str]:
         )
     aside = [one for one in tally.arms.values() if one.is_set_aside]
     for one in aside[:5]:
-        yield f"set aside, nothing of it counts: {one_line(one.item)}: {one_line(one.headline)}"
+        yield f"set aside, no attempt of it counts: {one_line(one.item)}: {one_line(one.headline)}"
     for reason, items in ending.not_run.items():
         yield f"not run: {count(len(items), 'item')}: {one_line(reason)}"
     yield from (f"late crash report: {one_line(one)}" for one in ending.late[:5])
@@ -164,7 +164,7 @@ def _canary_sentence(ending: Ending) -> str:
     cut = ending.tally.canary_rounds_cut
     more = f"; {count(cut, 'round')} cut short by what does not count" if cut else ""
     if not rounds:
-        return f"no canary ran{more}: nothing shows that a fault would have been seen"
+        return f"no canary ran{more}: nothing shows that a fault would have been found"
     if found == rounds:
         return f"canaries: found in {'the only round' if rounds == 1 else f'all {rounds} rounds'}{more}"
     return (

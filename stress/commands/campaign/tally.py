@@ -1,4 +1,4 @@
-"""What a campaign has seen so far, counted from its records: those that are written now, and those of a killed process."""
+"""Counts of a campaign so far, from its records: those being written now, and those of a killed process."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Arm:
 
     @property
     def standing(self) -> Standing:
-        # What is declared to be fine is no reason to come more often.
+        # An acceptable verdict earns no extra turns.
         wanted = sum(self.verdicts[one] for one in self.acceptable)
         return Standing(self.seconds, self.turns, max(0, self.failures - wanted))
 

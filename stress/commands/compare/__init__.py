@@ -1,1 +1,1 @@
-"""Did NEW get worse than BASE, better, or can it not be told? Per scenario, thread count and class of machine."""
+"""Comparison of NEW with BASE, per scenario, thread count and class of machine: worse, better, or undecided."""

@@ -1,9 +1,9 @@
-"""What can be said of each pair: one-sided Fisher tests, corrected for how many there are.
+"""Judgement of each pair: one-sided Fisher tests, corrected for how many there are.
 
 Two families of tests, "NEW fails more often" and "NEW fails less often", each over all pairs of all sections with
 Holm's correction: the probability of one wrong "worse" among all rows is below `ALPHA`, and so is that of one
 wrong "better". A pair without a failure on either side can never be rejected, so it takes no share of the level
-(Tarone 1990); it is told as what it is, and which rate it would have missed.
+(Tarone 1990); it is reported as such, with the rate that it would have missed.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class Named:
         return stats.fisher_one_sided(self.new, self.new_counted, self.base, self.base_counted)
 
     @property
-    def is_told(self) -> bool:
+    def is_significant(self) -> bool:
         """Whether more than chance stands behind "new" or "gone"."""
         return self.chance < ALPHA
 

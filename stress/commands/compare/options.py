@@ -1,8 +1,8 @@
 """Compare two sets of runs: what got worse, better, or cannot be told apart?
 
 BASE and NEW are run folders, or folders of run folders. Items are paired by scenario, thread count, kind of device,
-class of machine and settings; one-sided Fisher tests with Holm's correction decide. Attempts of unlike builds are
-never added. Exit status 1 where NEW is worse, or fails in a way that BASE did not and nobody has described.
+class of machine and settings; one-sided Fisher tests with Holm's correction decide. Attempts of different builds are
+never pooled. Exit status 1 where NEW is worse, or has a new failure that nobody has described.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--any-settings",
         action="store_true",
-        help="pair items although settings or environment switches differ: for trying what a switch does",
+        help="pair items even if settings or environment switches differ: to see what a switch does",
     )
-    parser.add_argument("--all", action="store_true", help="show items without a failure on either side, too")
+    parser.add_argument("--all", action="store_true", help="also show items without a failure on either side")
     shared_options.add(parser, "json", help="print JSON instead of text")
 
 

@@ -22,7 +22,7 @@ class CompareError(UserError):
 
 @dataclass
 class Section:
-    """Two groups that differ in nothing but the build."""
+    """Two groups that differ only in the build."""
 
     base: Group
     new: Group
@@ -55,7 +55,7 @@ def left_out(base: Aggregate, new: Aggregate, sections: list[Section]) -> Iterat
     ):
         for group in side.groups:
             if group not in used:
-                yield f"only in {name}, not compared: {_told(group)}, {group.build.label}"
+                yield f"only in {name}, not compared: {_described(group)}, {group.build.label}"
 
 
 def _by_key(side: Aggregate, name: str, any_settings: bool) -> dict[Key, Group]:
@@ -70,26 +70,28 @@ def _by_key(side: Aggregate, name: str, any_settings: bool) -> dict[Key, Group]:
         if len(builds) > 1:
             labels = "; ".join(one.label for one in builds[:4])
             raise CompareError(
-                f"{name} has attempts of {len(builds)} builds on {_told(found[0])} ({labels}), which are never added: "
+                f"{name} has attempts of {len(builds)} builds on {_described(found[0])} ({labels}), which are never pooled: "
                 f"give the runs of one build"
             )
         if len(found) > 1:
             texts = "; ".join(one.configuration_text for one in found[:4])
             raise CompareError(
-                f"{name} has attempts under {len(found)} settings on one machine ({texts}), which are never added: "
+                f"{name} has attempts under {len(found)} settings on one machine ({texts}), which are never pooled: "
                 "give the runs of one, or leave out --any-settings"
             )
     return {key: found[0] for key, found in groups.items()}
 
 
 def _nothing_shared(base: dict[Key, Group], new: dict[Key, Group]) -> str:
-    told = ["; ".join(list(dict.fromkeys(_told(one) for one in side.values()))[:4]) for side in (base, new)]
+    found = [
+        "; ".join(list(dict.fromkeys(_described(one) for one in side.values()))[:4]) for side in (base, new)
+    ]
     alike = {key[:2] for key in base} & {key[:2] for key in new}
-    way_out = ". --any-settings compares runs of unlike settings and switches" if alike else ""
-    return f"nothing can be compared. BASE: {told[0]}. NEW: {told[1]}{way_out}"
+    way_out = ". --any-settings compares runs of different settings and switches" if alike else ""
+    return f"nothing can be compared. BASE: {found[0]}. NEW: {found[1]}{way_out}"
 
 
-def _told(group: Group) -> str:
+def _described(group: Group) -> str:
     return f"{group.kind} on {group.machine} ({group.configuration_text})"
 
 

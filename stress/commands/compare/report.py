@@ -57,7 +57,7 @@ class Compared:
 
     @property
     def exit_status(self) -> int:
-        """Return 1 where NEW is worse, or fails in a way that BASE did not and nobody knows."""
+        """Return 1 where NEW is worse, or fails in a way that BASE did not and nobody has described."""
         return 1 if self.worse or self.unknown else 0
 
 
@@ -69,7 +69,7 @@ def text_of(compared: Compared, *, width: int, show_all: bool) -> str:
     parts += [one_line(str(one)) for one in compared.speeds]
     if compared.not_interleaved:
         parts.append(
-            f"throughput: {count(len(compared.not_interleaved), 'run')} measured one build, which is compared with nothing "
+            f"throughput: {count(len(compared.not_interleaved), 'run')} measured one build only, so nothing is compared "
             "(mps-stress throughput --against=PYTHON measures two in turn)"
         )
     parts += [*compared.left_out, *compared.problems, closing(compared)]
@@ -114,7 +114,7 @@ def answer_text(row: Row) -> str:
         return f"BETTER (p {probability(row.p_better)})"
     if row.answer == PairResult.UNTOLD:
         if row.needed is None:
-            return "cannot be told apart: the rates seen are equal"
+            return "cannot be told apart: equal rates"
         about = f"{row.needed:,}" if row.needed < 1000 else f"{round(row.needed, -2):,}"
         return f"cannot be told apart, needs about {about} more attempts on each side"
     return str(row.answer)
@@ -136,7 +136,7 @@ def _clean(rows: Sequence[Row]) -> list[str]:
 
 def _canaries(section: Section) -> list[str]:
     if not section.canaries:
-        return ["no canary ran on both sides: that planted faults are found is not shown"]
+        return ["no canary ran on both sides: nothing shows that planted faults are found"]
     base = sum(one.failures > 0 for one, _ in section.canaries)
     new = sum(one.failures > 0 for _, one in section.canaries)
     return [f"canaries found: BASE {base} of {len(section.canaries)}, NEW {new} of {len(section.canaries)}"]
@@ -146,14 +146,14 @@ def _names(names: Sequence[Named]) -> list[str]:
     lines = []
     for one in names[:NAMES_SHOWN]:
         what = "new" if one.is_new else "gone" if one.is_gone else "in both"
-        surely = "" if not (one.is_new or one.is_gone) or one.is_told else " (may be chance)"
+        surely = "" if not (one.is_new or one.is_gone) or one.is_significant else " (may be chance)"
         known = "known" if one.is_known else "not in results/known"
         lines.append(
             f"{what}{surely}: {one_line(one.name)} ({known}): BASE {one.base}/{one.base_counted}, "
             f"NEW {one.new}/{one.new_counted} in {count(len(one.items), 'item')}"
         )
     if len(names) > NAMES_SHOWN:
-        lines.append(f"... and {len(names) - NAMES_SHOWN} more names of failures (--json has all)")
+        lines.append(f"... and {len(names) - NAMES_SHOWN} more failure names (--json has all)")
     return lines
 
 
@@ -174,17 +174,15 @@ def _some(items: Sequence[str]) -> str:
 def closing(compared: Compared) -> str:
     """Return the sentence at the end; it never says "no difference"."""
     found = Counter(row.answer for rows in compared.rows for row in rows)
-    told = (
+    answers = (
         ", ".join(f"{found[one]} {text}" for one, text in _CLOSING if found[one]) or "no item on both sides"
     )
     unknown = (
         f"; {len(compared.unknown)} new failure(s) that nobody has described" if compared.unknown else ""
     )
     if not compared.exit_status:
-        unknown = (
-            f"; nothing shown to be worse at {100 * (1 - ALPHA):.0f} %, which is no proof that nothing is"
-        )
-    return f"{told}{unknown}"
+        unknown = f". No regression detected ({100 * (1 - ALPHA):.0f} %). That does not prove there is none."
+    return f"{answers}{unknown}"
 
 
 _CLOSING = (

@@ -75,6 +75,6 @@ def _paired(collected: Throughput) -> Iterator[tuple[tuple[str, str, str, int], 
 
 
 def alone(collected: Throughput) -> list[str]:
-    """Return the throughput runs that measured one build: they are compared with nothing."""
+    """Return the throughput runs that measured one build: there is nothing to compare them with."""
     with_other = {run for run, build, _, _ in collected.rates if build == OTHER_BUILD}
     return sorted({run for run, *_ in collected.rates} - with_other)

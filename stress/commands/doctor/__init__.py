@@ -1,5 +1,5 @@
-"""What `mps-stress doctor` looks at: can this machine run the framework, and would its results mean anything?
+"""Checks of `mps-stress doctor`: can this machine run the framework, and would its results mean anything?
 
-Every line is found by looking, and says what to do about it. What could not be looked at is not `ok`. On macOS
-nothing of this has been tried yet: the Mac lines follow Apple's documents and public examples of the tools' text.
+Every line comes from a check and names the way out. What could not be checked is never `ok`. Nothing of this has
+been tried on macOS yet: the Mac lines follow Apple's documents and public examples of the tools' text.
 """

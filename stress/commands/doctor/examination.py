@@ -1,4 +1,4 @@
-"""Look at everything, in the order in which it is told."""
+"""Look at everything, in the order of the report."""
 
 from __future__ import annotations
 

@@ -35,10 +35,10 @@ PLUGINS = {
     "pytest-isolate": ("forks every test and sets variables when it is imported", "-p no:isolate"),
     "pytest-rerunfailures": ("with --reruns it repeats a failure until it is green", "-p no:rerunfailures"),
     "flaky": ("repeats a failure until it is green", "-p no:flaky"),
-    "pytest-parallel": ("runs tests from threads and processes of its own", "-p no:parallel"),
+    "pytest-parallel": ("runs tests from its own threads and processes", "-p no:parallel"),
     "pytest-asyncio-cooperative": ("runs tests at the same time in one loop", "-p no:asyncio-cooperative"),
-    "pytest-freethreaded": ("runs tests from threads of its own", "-p no:freethreaded"),
-    "pytest-mp": ("runs tests from processes of its own", "-p no:mp"),
+    "pytest-freethreaded": ("runs tests from its own threads", "-p no:freethreaded"),
+    "pytest-mp": ("runs tests from its own processes", "-p no:mp"),
 }
 
 
@@ -77,8 +77,8 @@ def crash_report_line(system: str) -> CheckResult:
     try:
         count = sum(one.endswith(".ips") for one in os.listdir(folder))
     except FileNotFoundError:
-        return CheckResult(SECTION, name, Status.WARNING, f"{folder} is not there: no program of this user has crashed yet",
-                    "nothing to do, unless crashes leave no report: look at the folder after one")  # fmt: skip
+        return CheckResult(SECTION, name, Status.WARNING, f"{folder} does not exist: no program of this user has crashed yet",
+                    "nothing to do; after a crash, check that it left a report there")  # fmt: skip
     except OSError as error:
         return CheckResult(
             SECTION, name, Status.MISSING, f"{folder} cannot be read ({error.strerror}): crashes would have no frames",
@@ -89,7 +89,7 @@ def crash_report_line(system: str) -> CheckResult:
 
 def disk_lines(results: Path) -> list[CheckResult]:
     """Return the room where records and builds go."""
-    lines = [_disk("disk for records", results, "give another folder with --mps-results=DIR")]
+    lines = [_disk("disk for records", results, "choose another folder with --mps-results=DIR")]
     try:
         cache = cache_folder()
     except BuildError as error:
@@ -129,7 +129,7 @@ def power_line(text: str | None) -> CheckResult:
     """Return the line for what `pmset -g batt` prints."""
     found = re.search(r"Now drawing from '([^']{1,40})'", text or "")
     if found is None:
-        return CheckResult(SECTION, "power", Status.NOT_KNOWN, "pmset -g batt does not tell")
+        return CheckResult(SECTION, "power", Status.NOT_KNOWN, "pmset -g batt does not say")
     if found[1] != "AC Power":
         return CheckResult(SECTION, "power", Status.WARNING, f"on {found[1]}: macOS slows the GPU down",
                     "plug it in before a campaign")  # fmt: skip
@@ -141,7 +141,7 @@ def sleep_line(text: str | None) -> CheckResult:
     sleep = re.search(r"^\s*sleep\s+(\d+)", text or "", re.MULTILINE)
     low = re.search(r"^\s*(?:lowpowermode|powermode)\s+1\b", text or "", re.MULTILINE)
     if sleep is None:
-        return CheckResult(SECTION, "sleep", Status.NOT_KNOWN, "pmset -g does not tell")
+        return CheckResult(SECTION, "sleep", Status.NOT_KNOWN, "pmset -g does not say")
     if low is not None:
         return CheckResult(SECTION, "sleep", Status.WARNING, "low power mode is on: the GPU is slowed down",
                     "switch it off: System Settings, Battery")  # fmt: skip

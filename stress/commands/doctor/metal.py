@@ -104,22 +104,22 @@ def explain(facts: MetalFacts) -> CheckResult:
         (
             facts.is_virtual is True and not facts.gpus,
             "this is a virtual machine without a GPU",
-            "run on the Mac itself, or give the virtual machine a GPU; it is then a smoke test, no evidence",
+            "run on the Mac itself, or give the virtual machine a GPU; it is then a smoke test, not evidence",
         ),
         (
             facts.gpus == (),
             "the system shows no GPU with Metal",
-            "look at it: system_profiler SPDisplaysDataType",
+            "check it: system_profiler SPDisplaysDataType",
         ),
         (
             facts.session is not None and facts.session != "Aqua",
-            f"this session ({facts.session}) is not a graphical one, as over ssh or from a launch daemon",
+            f"this session ({facts.session}) is not graphical (ssh, launch daemon)",
             "log in at the screen once and run it from there, or as a LaunchAgent",
         ),
     ]
     found = [(reason, way_out) for holds, reason, way_out in reasons if holds]
     if not found:
-        return CheckResult(SECTION, "Metal", Status.MISSING, f"{facts.unavailable} (no cause was found)",
+        return CheckResult(SECTION, "Metal", Status.MISSING, f"{facts.unavailable} (cause unknown)",
                     "report this with the output of mps-stress doctor --json")  # fmt: skip
     others = "".join(f"; also: {reason}" for reason, _ in found[1:])
     return CheckResult(
@@ -133,7 +133,7 @@ def _visible(facts: MetalFacts) -> CheckResult:
         why = "a virtual GPU" if facts.is_virtual else "perhaps a virtual GPU: the system does not say"
         return CheckResult(
             SECTION, "Metal", Status.WARNING, f"{gpus}: {why}; an operation ran on it",
-            "a smoke test only: records from here are kept apart and enter no rate of a real GPU",
+            "a smoke test only: its records are kept apart and never count for a real GPU",
         )  # fmt: skip
     return CheckResult(
         SECTION, "Metal", Status.OK, f"{gpus}: an operation ran on it and gave the right value"
@@ -142,7 +142,7 @@ def _visible(facts: MetalFacts) -> CheckResult:
 
 def _macos(facts: MetalFacts) -> CheckResult:
     if facts.macos is None:
-        return CheckResult(SECTION, "macOS", Status.NOT_KNOWN, "sw_vers does not tell")
+        return CheckResult(SECTION, "macOS", Status.NOT_KNOWN, "sw_vers does not say")
     detail = f"{facts.macos} ({facts.build or 'build unknown'})"
     major = _major(facts.macos)
     if major is not None and major < MACOS_MIN:
@@ -152,7 +152,7 @@ def _macos(facts: MetalFacts) -> CheckResult:
 
 def _chip(facts: MetalFacts) -> CheckResult:
     if facts.chip is None:
-        return CheckResult(SECTION, "chip", Status.NOT_KNOWN, "sysctl does not tell")
+        return CheckResult(SECTION, "chip", Status.NOT_KNOWN, "sysctl does not say")
     if not facts.chip.startswith("Apple"):
         return CheckResult(
             SECTION,

@@ -1,7 +1,7 @@
 """Say what this machine can run, and what would spoil the results: one line each, with the way out.
 
 Looks at the device, torch, the environment, the tools and the machine. Exit status 1 where something is missing;
-what could not be looked at is told and is never called ok.
+what could not be checked is reported as such, never as ok.
 """
 
 from __future__ import annotations

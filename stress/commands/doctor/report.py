@@ -55,10 +55,10 @@ def closing(lines: Sequence[CheckResult]) -> str:
     """Return the sentence at the end."""
     counts = Counter(line.status for line in lines)
     missing = [line.name for line in lines if line.status == Status.MISSING]
-    told = ", ".join(f"{counts[one]} {one}" for one in Status if counts[one])
+    counted = ", ".join(f"{counts[one]} {one}" for one in Status if counts[one])
     if missing:
-        return f"{told}. Not ready: {', '.join(missing)}"
-    return f"{told}. Ready" + (", with warnings" if counts[Status.WARNING] else "")
+        return f"{counted}. Not ready: {', '.join(missing)}"
+    return f"{counted}. Ready" + (", with warnings" if counts[Status.WARNING] else "")
 
 
 def json_of(lines: Sequence[CheckResult]) -> str:

@@ -103,4 +103,4 @@ def _said(done: subprocess.CompletedProcess[bytes] | str) -> str:
     if isinstance(done, str):
         return done
     lines = (done.stderr or done.stdout).decode("utf-8", "replace").strip().splitlines()
-    return lines[0][:300] if lines else f"it ended with status {done.returncode} and said nothing"
+    return lines[0][:300] if lines else f"it ended with status {done.returncode} and no output"

@@ -45,21 +45,21 @@ SWITCHES = (
     _switch(r"METAL_(DEBUG_)?ERROR_MODE", "older spelling of MTL_DEBUG_LAYER_ERROR_MODE"),
     _switch(r"PYTORCH_ENABLE_MPS_FALLBACK", "ops that MPS lacks run on the CPU, with a wait and copies", "races between ops"),
     _switch(r"PYTORCH_MPS_HIGH_WATERMARK_RATIO", "memory limit of MPS; 0.0 is none, and can take the machine down"),
-    _switch(r"PYTORCH_MPS_LOW_WATERMARK_RATIO", "from when on MPS commits early and collects garbage"),
+    _switch(r"PYTORCH_MPS_LOW_WATERMARK_RATIO", "above it MPS commits early and collects garbage"),
     _switch(r"PYTORCH_MPS_FAST_MATH", "fast math in Metal kernels: other values"),
     _switch(r"PYTORCH_MPS_PREFER_METAL", "Metal kernels instead of MPSGraph for matmul"),
     _switch(r"PYTORCH_MPS_(TRACE_SIGNPOSTS|LOG_PROFILE_INFO)", "profiles every op", "races: the profiler changes timing"),
     _switch(r"PYTORCH_DEBUG_MPS_ALLOCATOR", "logs every allocation; changes timing"),
     _switch(r"PYTORCH_NO_MPS_MEMORY_CACHING", "no memory is reused", "everything that needs a reused buffer"),
     _switch(r"PYTORCH_TESTING_DEVICE_.*", "chooses devices for PyTorch's own tests"),
-    _switch(r"PYTORCH_.*", "read by PyTorch; its meaning is not known here"),
+    _switch(r"PYTORCH_.*", "read by PyTorch; meaning unknown"),
     _switch(r"MPS_FORCE_GRAPH_PATH", "Linear and LayerNorm through MPSGraph (fork)"),
     _switch(r"MPS_ENABLE_COMMIT_AND_CONTINUE", "commits without a new command buffer (fork: stream 0 alone)"),
     _switch(r"MPS_STREAM_POOL_WAIT_TIMEOUT_MS", "a worker without a free stream: 0 raises, -1 waits (fork)"),
-    _switch(r"MPS_DISABLE_ENCODING_MUTEX", "takes the encoding lock away: crashes are expected (fork)"),
-    _switch(r"MPS_(USE_AGX_SWIZZLE_FIX|TESTS_.*|TEST_.*)", "of the scripts that came before; not read here"),
+    _switch(r"MPS_DISABLE_ENCODING_MUTEX", "removes the encoding lock: expect crashes (fork)"),
+    _switch(r"MPS_(USE_AGX_SWIZZLE_FIX|TESTS_.*|TEST_.*)", "of earlier scripts; not read here"),
     _switch(r"MPS_STRESS_.*", "of this framework: where builds are kept, how the simulated device is registered"),
-    _switch(r"MPS_.*", "read by an MPS backend; its meaning is not known here"),
+    _switch(r"MPS_.*", "read by an MPS backend; meaning unknown"),
     _switch(r"MallocScribble", "freed memory is overwritten with 0x55: use after free shows"),
     _switch(r"MallocPreScribble", "new memory is filled with 0xAA: reading it unwritten shows"),
     _switch(r"MallocGuardEdges", "guard pages around large blocks"),
@@ -103,7 +103,7 @@ def _line(name: str, value: str) -> CheckResult:
     shown = repr(value)[1:-1]
     shown = shown if len(shown) <= VALUE_CHARS_MAX else f"{shown[: VALUE_CHARS_MAX - 3]}..."
     switch = next((one for one in SWITCHES if one.pattern.fullmatch(name)), None)
-    meaning = switch.meaning if switch is not None else "its meaning is not known here"
+    meaning = switch.meaning if switch is not None else "meaning unknown"
     if switch is None or not switch.hides:
         return CheckResult(SECTION, f"{name}={shown}", Status.OK, meaning)
     return CheckResult(

@@ -56,7 +56,7 @@ def _build(fingerprint: Mapping[str, Any]) -> CheckResult:
             "build it inside a git checkout: evidence must name a commit",
         )  # fmt: skip
     if fingerprint["debug"]:
-        return CheckResult(SECTION, "build", Status.WARNING, f"{detail}; a debug build: its timing is another one",
+        return CheckResult(SECTION, "build", Status.WARNING, f"{detail}; a debug build: its timing differs",
                     "measure rates with a release build")  # fmt: skip
     return CheckResult(SECTION, "build", Status.OK, detail)
 
@@ -64,7 +64,7 @@ def _build(fingerprint: Mapping[str, Any]) -> CheckResult:
 def _source(fingerprint: Mapping[str, Any], source: Path | None) -> CheckResult:
     if source is None:
         return CheckResult(
-            SECTION, "source tree", Status.NOT_KNOWN, "not compared: a stale build would go unseen",
+            SECTION, "source tree", Status.NOT_KNOWN, "not compared, so a stale build would go unnoticed",
             "mps-stress doctor --torch-source=../pytorch",
         )  # fmt: skip
     mismatches = check_source(fingerprint, source)
@@ -82,7 +82,7 @@ def _features(fingerprint: Mapping[str, Any]) -> list[CheckResult]:
     """Return which of the fork's and of upstream's functions exist: found by name, never by version."""
     found: Mapping[str, bool] = fingerprint["features"]
     lines = []
-    for name, wanted in (("fork's functions", FORK_FEATURES), ("upstream's streams", UPSTREAM_FEATURES)):
+    for name, wanted in (("fork-only functions", FORK_FEATURES), ("upstream's streams", UPSTREAM_FEATURES)):
         there = [one.removeprefix("torch.mps.") for one in wanted if found.get(one)]
         if len(there) == len(wanted):
             lines.append(CheckResult(SECTION, name, Status.OK, f"torch.mps has {', '.join(there)}"))
@@ -92,19 +92,19 @@ def _features(fingerprint: Mapping[str, Any]) -> list[CheckResult]:
                      "scenarios that need the others are skipped; is this build complete?")
             )  # fmt: skip
         else:
-            lines.append(CheckResult(SECTION, name, Status.NOT_APPLICABLE, "this build has none of them"))
+            lines.append(CheckResult(SECTION, name, Status.NOT_APPLICABLE, "not in this build"))
     return lines
 
 
 def _capabilities(mps: Mapping[str, Any] | None, system: str) -> CheckResult:
     if mps is None:
-        return mac_only(SECTION, "device can", system)
+        return mac_only(SECTION, "capabilities", system)
     if mps.get("unavailable"):
-        return CheckResult(SECTION, "device can", Status.NOT_KNOWN, "no usable device to ask")
+        return CheckResult(SECTION, "capabilities", Status.NOT_KNOWN, "no usable device to ask")
     able = set(mps["capabilities"])
     lacks = [name for name in CAPABILITIES if name not in able and name != "float64"]
     detail = ", ".join(sorted(able)) + (f"; not: {', '.join(lacks)}" if lacks else "")
-    return CheckResult(SECTION, "device can", Status.OK, detail)
+    return CheckResult(SECTION, "capabilities", Status.OK, detail)
 
 
 def openmp_line(loaded: Sequence[str], installed: Sequence[str]) -> CheckResult:
@@ -118,7 +118,7 @@ def openmp_line(loaded: Sequence[str], installed: Sequence[str]) -> CheckResult:
     here = f"torch loads {Path(loaded[0]).name}" if loaded else "torch loads none"
     if loaded and others:
         return CheckResult(
-            SECTION, "OpenMP", Status.WARNING, f"{here}; another one would come with {', '.join(others)}",
+            SECTION, "OpenMP", Status.WARNING, f"{here}; {', '.join(others)} would load another one",
             "do not import that package in a scenario (pytorch#193520), or use builds that share one runtime",
         )  # fmt: skip
     return CheckResult(SECTION, "OpenMP", Status.OK, here)

@@ -1,4 +1,4 @@
-"""What a submission needs: what the records show, what was run here, and what only a person can do."""
+"""Requirements of a submission: what the records show, what was run here, and what only a person can do."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def _patch_points(given: Inputs) -> Iterator[Point]:
         yield Point("identity of the patch", NOT_SHOWN, "no --patch was given")
     else:
         tests = [one for one in patch.paths if one.startswith("test/")]
-        told = ", ".join(tests[:3]) or "the patch changes nothing below test/"
-        yield Point("the patch has tests", SHOWN if tests else FAILED, told)
+        listed = ", ".join(tests[:3]) or "the patch changes nothing below test/"
+        yield Point("the patch has tests", SHOWN if tests else FAILED, listed)
         docs = [one for one in patch.paths if one.startswith("docs/")]
         yield Point(
             "the patch has documentation",
@@ -126,7 +126,7 @@ def _record_points(given: Inputs) -> Iterator[Point]:
     worse = given.compared.worse if given.compared is not None else []
     yield Point("nothing is worse than before", NOT_SHOWN if given.compared is None else FAILED if worse else SHOWN,
                 "no --base was given, or nothing could be compared" if given.compared is None
-                else f"{count(len(worse), 'item')} worse" if worse else "no item was shown to be worse; the table says what cannot be told")  # fmt: skip
+                else f"{count(len(worse), 'item')} worse" if worse else "no item was shown to be worse; the table shows what is undecided")  # fmt: skip
     yield _upstream_point(given.upstream)
     yield Point(
         "power of the detector",
@@ -160,7 +160,7 @@ def _upstream_point(upstream: UpstreamTests) -> Point:
     if not upstream.is_complete:
         return Point(name, NOT_SHOWN, "run with --upstream-tests and --stock-python")
     if upstream.lost:
-        return Point(name, FAILED, f"{count(len(upstream.lost), 'test')} pass on stock torch alone")
+        return Point(name, FAILED, f"{count(len(upstream.lost), 'test')} pass on stock torch only")
     return Point(name, SHOWN, f"{len(upstream.of(PATCHED))} tests ran on both builds, once each")
 
 
@@ -175,8 +175,8 @@ def _hardware(real: Sequence[TestedGroup]) -> Iterator[Point]:
         have = [one for one in wanted if any(pair[index] == one for pair in seen)]
         lacks = [one for one in wanted if one not in have]
         state = SHOWN if not lacks else NOT_SHOWN
-        told = f"ran on {', '.join(have) or 'none'}" + (f"; not on {', '.join(lacks)}" if lacks else "")
-        yield Point(f"{name} {', '.join(wanted)}", state, told)
+        listed = f"ran on {', '.join(have) or 'none'}" + (f"; not on {', '.join(lacks)}" if lacks else "")
+        yield Point(f"{name} {', '.join(wanted)}", state, listed)
 
 
 def _lint_points(linted: Sequence[Linted] | None) -> Iterator[Point]:

@@ -144,7 +144,7 @@ def _sections(given: Inputs, collected: Throughput, why_not: str, made: str) -> 
     )
     yield (
         bullets(plain(one) for one in [*not_shown(given.whole), *missing, *unusable])
-        or "Nothing that is looked for is missing."
+        or "Nothing that this document checks for is missing."
     )
 
 
@@ -164,7 +164,7 @@ def _patch(patch: Patch | None, tree: Tree | None) -> str:
             ["SHA-256", code(patch.sha256)],
             [
                 "base",
-                f"{code(base)} ({where})" if base else "not shown: neither the patch nor the tree tells it",
+                f"{code(base)} ({where})" if base else "not shown: neither the patch nor the tree says",
             ],
             [
                 "changes",

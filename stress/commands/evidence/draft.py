@@ -37,11 +37,11 @@ def issue(given: Inputs) -> str:
     parts.append(_table(given.whole, subjects))
     for one in subjects:
         for failure in _first(given.whole, one)[:FAILURES_SHOWN]:
-            told = [f"{code(failure.start['item'])} on {one.heading}: {code(failure.name)}"]
+            lines = [f"{code(failure.start['item'])} on {one.heading}: {code(failure.name)}"]
             if failure.end["headline"]:
-                told.append(block(failure.end["headline"], 4))
-            told.append(f"Again: {code(replay_line(failure))}")
-            parts.append("\n\n".join(told))
+                lines.append(block(failure.end["headline"], 4))
+            lines.append(f"Again: {code(replay_line(failure))}")
+            parts.append("\n\n".join(lines))
     parts.append(f"### Versions\n\n{_versions(subjects)}")
     parts.append("Found with mps-stress; tables are computed from its records.")
     return "\n\n".join(parts) + "\n"
@@ -55,9 +55,9 @@ def pull_request(given: Inputs) -> str:
         f"{_GAP}: what was wrong, and why this change is right.",
     ]
     if given.patch is not None:
-        told = ", ".join(code(one.path) for one in given.patch.files[:ROWS_SHOWN])
+        lines = ", ".join(code(one.path) for one in given.patch.files[:ROWS_SHOWN])
         parts.append(
-            f"Changes {len(given.patch.files)} files (+{given.patch.added} -{given.patch.removed}): {told}"
+            f"Changes {len(given.patch.files)} files (+{given.patch.added} -{given.patch.removed}): {lines}"
         )
     parts += ["### Test plan", summary(given.subjects)]
     if given.compared is not None:

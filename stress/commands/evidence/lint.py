@@ -1,6 +1,6 @@
 """Run the linters that a submission has to pass, on the files that the patch changes. Only with `--lint`.
 
-A tool that is not there is told as not run; it is never taken for a pass. These tools read the tree's own
+A missing tool is reported as not run, never as a pass. These tools read the tree's own
 configuration, and lintrunner runs what that names: the tree is the user's own, and `--lint` is their word for it.
 """
 
@@ -64,7 +64,7 @@ def _tool(folder: Path, name: str, command: Sequence[str], files: Sequence[str],
         return Linted(name, None, f"not run: {error}")
     said = (done.stdout + done.stderr).decode("utf-8", "replace").strip().splitlines()
     if done.returncode == 0:
-        return Linted(name, True, f"nothing to say about {len(files)} files")
+        return Linted(name, True, f"no complaint about {len(files)} files")
     return Linted(name, False, f"exit status {done.returncode}: {said[0][:200] if said else 'no text'}")
 
 

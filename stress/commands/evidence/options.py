@@ -1,7 +1,7 @@
 """Write Markdown for a pull request from records: results, confidence, patch identity, checklist, what is not shown.
 
 RUN is a run folder, or a folder of run folders: of scenarios, and of the commands power, throughput and tsan. Home,
-user, host and device identifiers are taken out, and the values of variables that are not listed.
+user, host and device identifiers are removed, and so are values of variables not on the allow-list.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a patch is: base, files, lines, hashes, and whether it applies to a tree. Nothing of it is executed."""
+"""A patch's identity: base, files, lines, hashes, and whether it applies to a tree. Nothing of it is executed."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class Changed:
 
 @dataclass(frozen=True)
 class Patch:
-    """A patch file, as far as it tells."""
+    """A patch file, with what it says of itself."""
 
     name: str
     bytes: int
     md5: str
     sha256: str
     base: str | None
-    """From git format-patch --base; most patches do not tell."""
+    """From git format-patch --base; most patches do not say."""
     commits: int
     files: tuple[Changed, ...]
 
@@ -77,7 +77,7 @@ class Tree:
 
 
 def read_patch(path: Path) -> Patch:
-    """Return what the file says; raise `PatchError` where it is no patch."""
+    """Return what the file says; raise `PatchError` where it is not a patch."""
     try:
         with path.open("rb") as file:
             data = file.read(PATCH_BYTES_MAX + 1)
@@ -114,7 +114,7 @@ def _changed(line: bytes, new: set[bytes]) -> Changed:
 
 
 def read_tree(path: Path, patch_path: Path | None, patch: Patch | None) -> Tree:
-    """Return the tree's state; raise `PatchError` where it is no git checkout."""
+    """Return the tree's state; raise `PatchError` where it is not a git checkout."""
     head = git(path, "rev-parse", "HEAD")
     if head is None:
         raise PatchError(f"--torch-source={path}: not a git checkout with a commit, or git is missing")

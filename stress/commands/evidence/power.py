@@ -1,4 +1,4 @@
-"""Which share of the seeded faults a configuration kills, computed again from the records of `mps-stress power`."""
+"""Share of the seeded faults that a configuration kills, computed again from the records of `mps-stress power`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Watched:
 
 @dataclass
 class Power:
-    """Collects the records of power runs; the newest run with faults is the one that is told."""
+    """Collects the records of power runs; the newest run with faults is the one that is reported."""
 
     faults: dict[str, dict[str, Watched]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(Watched))
@@ -87,7 +87,7 @@ class Power:
         total = max(len(watched), len(asked) if isinstance(asked, list) else 0)
         unwatched = f"; {total - len(watched)} of them not measured" if total > len(watched) else ""
         how = (
-            "with the same scenarios for every fault, as if nothing were known of it"
+            "with the same scenarios for every fault, as if it were unknown"
             if info.record["settings"].get("blind") is True
             else "with each fault's seconds spent on the scenarios that earlier records name for it"
         )
@@ -102,5 +102,5 @@ class Power:
     def _twin_sentence(self, run: str) -> str:
         clean, alarms = self.twins[run]
         if not clean:
-            return "no fault-free twin ran: how often the detector raises a false alarm is not shown"
+            return "no fault-free twin ran: the rate of false alarms is not shown"
         return f"on their fault-free twins {alarms} of {clean} attempts failed (false alarms)"

@@ -1,4 +1,4 @@
-"""Take out of a text what is nobody's business: who, on which machine, with which secrets.
+"""Remove from a text what is nobody's business: who, on which machine, with which secrets.
 
 Works on the finished document, so that no part of it can be forgotten. What it knows are the names that stand in the
 records (hosts, users by their home folders) and the shapes of identifiers.
@@ -47,7 +47,7 @@ _COMMON = frozenset(
 
 @dataclass
 class Redactor:
-    """Replaces names that it was told, and identifiers by their shape."""
+    """Replaces the names that it was given, and identifiers by their shape."""
 
     users: set[str] = field(default_factory=set)
     hosts: set[str] = field(default_factory=set)
@@ -57,7 +57,7 @@ class Redactor:
         """Return one that knows the names in these records, and those of this machine."""
         known = cls()
         known.hosts |= _hosts(socket.gethostname())
-        # A user without an entry has no name that could be told.
+        # A user without an entry has no name that could leak.
         with contextlib.suppress(OSError, KeyError, RuntimeError):
             known.users |= {getpass.getuser(), Path.home().name}
         for whole in aggregates:
@@ -100,7 +100,7 @@ def _texts(value: object, depth: int = 6) -> Iterable[str]:
 
 
 def _variable(found: re.Match[str]) -> str:
-    """Keep the value of a variable that is listed, and of what is no variable at all (an option in a command line)."""
+    """Keep the value of a variable that is listed, and of what is not a variable at all (an option in a command line)."""
     name = found[1]
     if found.string[max(0, found.start() - 1)] in "-." or _is_listed(name) or not name.isupper():
         if name.startswith("Malloc") and not _is_listed(name):
@@ -110,6 +110,6 @@ def _variable(found: re.Match[str]) -> str:
 
 
 def _is_listed(name: str) -> bool:
-    """Whether the variable has an entry of its own: a family's pattern (`PYTORCH_.*`) lists nothing."""
+    """Whether the variable has its own entry: a family's pattern (`PYTORCH_.*`) lists nothing."""
     return any(one.pattern.fullmatch(name) for one in SWITCHES if not one.pattern.pattern.endswith("_.*")
                and one.pattern.pattern not in ("Malloc.*",))  # fmt: skip

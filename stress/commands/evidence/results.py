@@ -1,4 +1,4 @@
-"""The sections that say what ran and what came of it."""
+"""The sections on what ran and what came of it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Run upstream's own `test/test_mps.py` with one interpreter, test by test as far as crashes are concerned.
 
-One pytest process runs all tests until one kills it or hangs; a journal says which, and the next process goes on after
-it. So a suite of ten thousand tests costs one start, and one more per crash. What came of each test is a record.
+One pytest process runs all tests until one kills it or hangs; a journal says which, and the next process continues
+after it. So a suite of ten thousand tests costs one start, and one more per crash. What came of each test is a record.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ RESTARTS_MAX = 200
 _PLUGIN = "mps_stress_upstream_plugin"
 _POLL_S = 0.05
 VERDICTS = {"passed": Verdict.PASS, "failed": Verdict.ERROR, "crash": Verdict.CRASH, "hang": Verdict.HANG}
-"""A test that fails on one thread alone is an error, and no finding about threads."""
+"""A test that fails on one thread alone is an error, not a finding about threads."""
 
 
 class UpstreamError(UserError):

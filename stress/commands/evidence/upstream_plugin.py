@@ -1,6 +1,6 @@
 """A pytest plugin that journals which test runs, so that a crash names its test. Runs in any interpreter with pytest.
 
-It is copied into a folder of its own and imports nothing of this project: the stock torch's environment has no
+It is copied into a separate folder and imports nothing of this project: the stock torch's environment has no
 mps-stress, and must not be given ours, whose site-packages hold another torch.
 """
 

@@ -1,4 +1,4 @@
-"""What upstream's tests said under stock and under patched torch, out of the records of both."""
+"""Results of upstream's tests under stock and under patched torch, from the records of both."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class UpstreamTests:
             if stock.get(test, (_NONE, ""))[0] != patched.get(test, (_NONE, ""))[0]
         ]  # fmt: skip
         parts.append(
-            f"{count(len(differ), 'test')} with another outcome; {count(len(self.lost), 'test')} pass on stock torch alone. One run of each: a test that fails now and then differs by chance."
+            f"{count(len(differ), 'test')} with a different outcome; {count(len(self.lost), 'test')} pass on stock torch only. One run of each: a flaky test differs by chance."
         )
         if differ:
             rows = [[code(test), *self._outcomes(test)] for test in differ[:ROWS_SHOWN]]

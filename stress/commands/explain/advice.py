@@ -1,4 +1,4 @@
-"""What to look at next, told from a report alone: who holds which lock, whose memory it is, what is missing."""
+"""Advice on what to look at next, from a report alone: who holds which lock, whose memory it is, what is missing."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _kind(report: Report) -> Iterator[str]:
 
 def _shortcomings(report: Report) -> Iterator[str]:
     if report.cut_off:
-        yield "The report is cut off: what stands here is what was printed."
+        yield "The report is cut off: this is all that was printed."
     if any(one.lost for one in report.stacks):
         yield "A stack was lost: TSAN_OPTIONS=history_size=64 keeps more of them."
     frames = [frame for stack in report.stacks for frame in stack.frames]
@@ -109,7 +109,7 @@ def _object(report: Report) -> Iterator[str]:
     if location is not None and location.kind == "tls":
         yield "It is thread-local: its address left its thread."
     if location is not None and location.kind == "fd":
-        yield "It is a file descriptor that is closed or opened anew while another thread uses it."
+        yield "It is a file descriptor that is closed or reopened while another thread uses it."
     if any(one.kind == "sleep" for one in report.stacks):
         yield "Only a sleep keeps the two apart: that orders nothing."
     workers = [one.id for one in report.threads if one.worker]

@@ -1,4 +1,4 @@
-"""What was found out about one file."""
+"""The explanation of one file."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 """Say what a crash, a report or a record is: its class, since when it is known, and what to look at next.
 
 Takes ThreadSanitizer's text (or the harness's JSON lines), macOS crash reports (.ips), the stderr of a process that
-died, stacks of a hang, and the records of a run (its folder, or one .jsonl file in it); `-` is standard input. What
-nobody has described yet gets an entry for results/known, to be completed.
+died, stacks of a hang, and the records of a run (its folder, or one .jsonl file in it); `-` is standard input. A
+failure that nobody has described yet gets an entry for results/known, to be completed.
 
-Exit status 0: everything there has a name; 1: something has not, or there is nothing to explain; 2: a file cannot be
-read. No report of ThreadSanitizer is not the same as no race, and is never told as such.
+Exit status 0: everything there has a name; 1: something has none, or there is nothing to explain; 2: a file cannot be
+read. Silence from ThreadSanitizer is not proof of no race, and is never presented as one.
 """
 
 from __future__ import annotations

@@ -26,8 +26,8 @@ REPORTS_SHOWN = 20
 FRAMES_SHOWN = 8
 CLASSES_SHOWN = 20
 NO_VERDICT = (
-    'That is no verdict of "no races": without reports a text can tell neither that ThreadSanitizer worked nor that it '
-    "looked. `mps-stress tsan` runs the controls that can."
+    "No report does not mean no race: this text cannot show that ThreadSanitizer was working. `mps-stress tsan` runs the "
+    "controls that can."
 )
 
 
@@ -104,7 +104,7 @@ def _troubles(parsed: Parsed) -> Iterator[str]:
     if parsed.cut_off:
         yield "The text ends in the middle of a report."
     if parsed.announced is not None and parsed.announced != parsed.total:
-        yield f"The runtime says that it reported {parsed.announced}, the text has {parsed.total}."
+        yield f"The runtime reported {parsed.announced}, the text has {parsed.total}."
     if parsed.left_out:
         yield f"{parsed.left_out} reports have signatures beyond the first {len(parsed.reports)}: only counted."
     if parsed.unparsed_lines:
@@ -136,7 +136,7 @@ def _known(known: Sequence[SignatureMatch], console: Console) -> None:
         rows += [("seen in", one.line)] if one.line else []
         rows += [("next", one.signature.next)] if one.signature.next else []
         if one.signature.taints:
-            rows.append(("careful", "Values computed after this are not to be trusted."))
+            rows.append(("careful", "Do not trust values computed after this."))
         rows += [("links", link) for link in one.signature.links]
         console.print(facts(rows))
 
@@ -158,9 +158,7 @@ def _plain(explanation: Explanation, console: Console) -> None:
         console.print(facts(rows))
     _known(explanation.known, console)
     if not explanation.known and explanation.kind in ("text", "crash-report"):
-        _line(
-            console, "  Nothing in it is known to results/known, and it holds no report of ThreadSanitizer."
-        )
+        _line(console, "  It matches nothing in results/known and holds no report of ThreadSanitizer.")
 
 
 def _records(explanation: Explanation, summary: RecordSummary, console: Console) -> None:
@@ -205,10 +203,10 @@ def _proposals(proposals: Sequence[str], console: Console) -> None:
     if not proposals:
         return
     console.print()
-    entry = "an entry" if len(proposals) == 1 else "entries"
+    entry = "this entry" if len(proposals) == 1 else "these entries"
     _line(
         console,
-        f"Not known yet. If it is to be recognised from now on, complete {entry} for results/known/*.toml:",
+        f"Unknown. To recognise it next time, complete {entry} for results/known/*.toml:",
         "dim",
     )
     for one in proposals:

@@ -117,13 +117,13 @@ def explain_text(name: str, file: BinaryIO, head: bytes = b"") -> Explanation:
         return _tsan(name, "tsan", parsed, text)
     if not text.strip():
         return Explanation(
-            name, "empty", headline="nothing in it: neither that something was found nor that nothing was"
+            name, "empty", headline="empty: it shows neither a finding nor that there was none"
         )
     hang = name.endswith(".stacks") or _HANG.search(text) is not None
     stacks = text if hang else ""
     found = find_all(text, stacks=stacks)
     if not found and _is_binary(head):
-        return Explanation(name, "binary", headline="not a text, and nothing that is known was found in it")
+        return Explanation(name, "binary", headline="not a text, and nothing in it is known")
     diagnosis = diagnose(stderr=text, exit_status=1, stacks=stacks, hang=hang)
     known = _first(found, diagnosis.signature)
     # A hang's headline is a sentence of ours, which no file will ever hold.

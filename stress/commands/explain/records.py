@@ -55,7 +55,7 @@ def explain_records(name: str, path: Path) -> Explanation:
         return Explanation(name, "unreadable", headline=error.reason)
     if run is None and not verdicts and not classes:
         said = f"; {reader.problems[0]}" if reader.problems else ""
-        return Explanation(name, "unreadable", headline=f"there are no records in it{said}")
+        return Explanation(name, "unreadable", headline=f"no records in it{said}")
     folder = RunFolder(path if path.is_dir() else path.parent)
     explained = tuple(_explained(key, one, folder) for key, one in classes.items())
     unknown = [one for one in explained if one.signature is None and one.headline]
@@ -121,7 +121,7 @@ def _count(end: Mapping[str, Any], classes: dict[_Key, _Class]) -> _Key | None:
     if Verdict(end["verdict"]).is_green:
         return None
     signature = end.get("signature")
-    # What has a name is one class, whatever its text says; what has none is told apart by its text's beginning.
+    # What has a name is one class, whatever its text says; what has none is distinguished by its text's beginning.
     key = _Key(signature, end["verdict"], "" if signature else _shape(end["headline"]))
     if key not in classes and len(classes) >= CLASSES_MAX:
         key = _Key(None, end["verdict"], "(others)")

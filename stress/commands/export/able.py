@@ -1,4 +1,4 @@
-"""Whether the simulated device can run what is exported for it. A file for another device is for another machine."""
+"""Check that the simulated device can run what is exported for it. A file for another device is for another machine."""
 
 from __future__ import annotations
 
@@ -30,5 +30,5 @@ def check_able(what: Resolved, settings: SimSettings | None) -> None:
         needs = ", ".join(f"{name} ({_WHY.get(name, CAPABILITIES[name])})" for name in missing)
         raise CommandError(
             f"{shown(what.nodeid)} needs {needs}; the simulated device (design {settings.design}) has none: leave --device=sim "
-            "out for a file that is run on a Mac, or give --device=cpu or cuda"
+            "out for a file that runs on a Mac, or give --device=cpu or cuda"
         )

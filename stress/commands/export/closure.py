@@ -1,4 +1,4 @@
-"""What a scenario's code needs of its own module and of this package, copied; everything else stays an import."""
+"""Copies of what a scenario's code needs from its module and from this package; everything else stays an import."""
 
 from __future__ import annotations
 

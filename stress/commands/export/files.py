@@ -25,7 +25,7 @@ def script(subject: ExportSpec, heading: Sequence[str] = (), deadline_s: int = D
     glue = _glue(subject)
     doc = [*_title(subject), "", *heading, *([""] if heading else [])]
     doc.append(
-        "Run it a few times: python THIS_FILE. Status 0 says that this run was clean; else it says what was wrong, or dies."
+        "Run it a few times: python THIS_FILE. Status 0: this run was clean; else it says what was wrong, or dies."
     )
     main = _process_main(subject, deadline_s) if subject.is_process else _script_main(glue, deadline_s)
     return _file(glue, doc, main, {"faulthandler", "sys"})
@@ -165,7 +165,7 @@ def _script_main(glue: Glue, deadline_s: int) -> str:
         lines += [
             f"problem = {call}got, finished)",
             "if problem:",
-            '    problems.append(f"{problem} (what the state comes to)")',
+            '    problems.append(f"{problem} (final state)")',
         ]
     lines += [
         'print("\\n".join(problems[:5]))',
@@ -218,7 +218,7 @@ def _thread_test(glue: Glue) -> str:
         f"                {check}output, expected[thread][iteration])",
     ]
     if subject.has("finish"):
-        lines += ['    with self.subTest("what the state comes to"):', f"        {check}got, finished)"]
+        lines += ['    with self.subTest("final state"):', f"        {check}got, finished)"]
     text = "\n".join([*_class_line(subject), *_in([*lines, "", *_check(subject)])])
     end = 'if __name__ == "__main__":\n    unittest.main()'
     return "\n\n\n".join(glue.fit(one) for one in (text, end))
@@ -246,7 +246,7 @@ def _check(subject: ExportSpec) -> list[str]:
 def _process_test(subject: ExportSpec) -> str:
     lines = [
         "def test_its_process_ends_well(self):",
-        "    # The subject is how the interpreter ends, so it is a process of its own.",
+        "    # The subject is how the interpreter ends, so it runs in a separate process.",
         '    done = subprocess.run([sys.executable, __file__, "body"], capture_output=True, text=True, timeout=300)',
         "    self.assertEqual(done.returncode, 0, done.stdout + done.stderr)",
     ]

@@ -308,7 +308,7 @@ class Glue:
         """Return the sequential run: its values are what every thread should get."""
         subject = self.subject
         lines = ["def run_alone(scenario, inputs, device):"]
-        finished = ", and what the state comes to" if subject.has("finish") else ""
+        finished = ", and the final state" if subject.has("finish") else ""
         lines.append(f'    """Return what one thread alone gets{finished}: outputs[thread][iteration]."""')
         if subject.has("reference"):
             lines += ["    inputs = moved(inputs, device)", "    torch.manual_seed(SEED)"]

@@ -1,4 +1,4 @@
-"""Which parts of a scenario's class a run needs, and how the class reads without the framework."""
+"""The parts of a scenario's class that a run needs, and how the class reads without the framework."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def parts_of(chain: Sequence[tuple[Source, str]]) -> list[ClassPart]:
 def keep_needed(parts: Sequence[ClassPart], bound: Mapping[str, str], plain: Mapping[str, str]) -> None:
     """Mark the members that a run needs: what is called, and whatever that mentions as an attribute.
 
-    `bound` are the attributes that get a value of their own in the exported class, `plain` members with a source of
-    their own. Where `super()` is used,
+    `bound` are the attributes that get their own value in the exported class, `plain` members with their own
+    source. Where `super()` is used,
     members that are overridden are needed too.
     """
     uses_super = any(

@@ -23,7 +23,7 @@ class Imported:
 
     @property
     def text(self) -> str:
-        """Return the import as a line of its own."""
+        """Return the import as a separate line."""
         if self.name is None:
             return f"import {self.module}" + (f" as {self.local}" if self.local != self._own else "")
         return f"from {self.module} import {self.name}" + (

@@ -1,4 +1,4 @@
-"""What is exported: a scenario with its values, thread counts and device, free of anything recorded."""
+"""The subject of an export: a scenario with its values, thread counts and device, free of anything recorded."""
 
 from __future__ import annotations
 
@@ -105,4 +105,4 @@ def expression(value: Any, name: str) -> str:
         return text
     if isinstance(value, list | tuple | dict):
         return repr(value)
-    raise CommandError(f"parameter {name} is {text[:60]}, for which there is no short Python text to export")
+    raise CommandError(f"parameter {name} is {text[:60]}, which has no short Python text to export")

@@ -85,7 +85,7 @@ class Axes:
         """Try the ways that plain code would have: keep all outputs, or read each at once."""
         for readback in PLAIN_READBACKS:
             if self.case.readback in PLAIN_READBACKS or self._try(
-                f"outputs read back {_TOLD_READBACK[readback]}", readback=readback
+                f"outputs read back {_READBACK_TEXTS[readback]}", readback=readback
             ):
                 return
 
@@ -163,7 +163,7 @@ class Axes:
             size //= 2
 
 
-_TOLD_READBACK = {"end": "at the end", "every": "after every step"}
+_READBACK_TEXTS = {"end": "at the end", "every": "after every step"}
 
 
 def simpler(values: Sequence[Any], present: int, name: str) -> Iterator[int]:

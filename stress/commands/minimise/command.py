@@ -62,7 +62,7 @@ def run(options: MinimiseOptions) -> int:
 def _wanted(recorded: Recorded) -> Kind:
     if recorded.end is None:
         raise CommandError(
-            f"{recorded.name} has no end: what it failed as is not known; mps-stress replay {recorded.name} "
+            f"{recorded.name} has no end record, so its failure is unknown; mps-stress replay {recorded.name} "
             "runs it again"
         )
     wanted = Kind.of(recorded.end)
@@ -116,7 +116,7 @@ def _write_script(search: Search, repetition: Repetition, until: float, runs: in
     print(f"script: {path}")
     print(report.script_sentence(measured, search.parent, search.wanted.verdict))
     if trial is not search.kept[-1]:
-        print(f"  (of '{trial.text}': the scripts of smaller ones failed too seldom)")
+        print(f"  (of '{trial.text}': the scripts of smaller ones failed too rarely)")
     if not measured.decision:
         word = "was not shown" if measured.decision is None else "does not seem"
         print(f"  it {word} to fail at least {search.share:g} times as often as the recorded configuration")

@@ -1,7 +1,7 @@
 """Make a recorded failure smaller: threads, iterations, perturbation, ... and write a script that shows it.
 
 A smaller configuration is kept only when a sequential test has shown that it fails at least half as often as the
-recorded one. Prints what was tried, then writes a script that needs torch alone, runs it, and says how often it
+recorded one. Prints what was tried, then writes a script that needs only torch, runs it, and says how often it
 fails. The exit status is 0 with such a script, 1 without one, 2 for an attempt that cannot be run here.
 """
 
@@ -28,19 +28,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser,
         "seconds",
         default=str(SECONDS_DEFAULT),
-        help="wall time of all of it, the script's runs included (default %(default)s)",
+        help="total wall time, including the script's runs (default %(default)s)",
     )
     parser.add_argument(
         "--share",
         metavar="SHARE",
         default=SHARE_DEFAULT,
-        help="share of the recorded failure rate that has to be left (default %(default)s)",
+        help="share of the recorded failure rate that must remain (default %(default)s)",
     )
     parser.add_argument(
         "--script-runs",
         metavar="N",
         default=str(SCRIPT_RUNS_DEFAULT),
-        help="run a script that is kept at least so often (default %(default)s)",
+        help="run a kept script at least this often (default %(default)s)",
     )
     shared_options.add(parser, "output", help="where the script goes (default: into the new run's folder)")
     shared_options.add_places(parser)

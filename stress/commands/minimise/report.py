@@ -1,4 +1,4 @@
-"""What minimise says: the table of what was tried, the smallest configuration, and the script's own rate."""
+"""The report of minimise: the table of what was tried, the smallest configuration, and the script's own rate."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def rules(search: Search) -> str:
     """Return what "kept" means, with the probabilities of error."""
     rates = search.rates
     return (
-        f"kept: shown to fail at least {search.share:g} times as often as recorded, whose rate is taken as measured. A rate "
-        f"of {100 * rates.low:.1f} % or less is kept with a probability of {100 * ALPHA:g} % at most, one of "
-        f"{100 * rates.high:.1f} % or more dropped with {100 * BETA:g} % at most, each time something is tried."
+        f"kept: a sequential test shows at least {search.share:g} times the recorded failure rate (taken as measured). Each "
+        f"test keeps a rate of {100 * rates.low:.1f} % or less in at most {100 * ALPHA:g} % of cases, and drops one of "
+        f"{100 * rates.high:.1f} % or more in at most {100 * BETA:g} %."
     )
 
 
@@ -61,16 +61,18 @@ def others(search: Search) -> str:
     """Return other failures that came up; they count for nothing here, and may be worth a look."""
     if not search.others:
         return ""
-    told = ", ".join(f"{shown(kind, 60)} {count}" for kind, count in sorted(search.others.items()))
-    return f"other ends on the way, not counted as this failure: {told}"
+    listed = ", ".join(f"{shown(kind, 60)} {count}" for kind, count in sorted(search.others.items()))
+    return f"other outcomes on the way, not counted as this failure: {listed}"
 
 
 def script_sentence(measured: ScriptRate, parent: Trial, wanted: str) -> str:
     """Return how often the script failed by itself, beside the recorded configuration."""
     sentence = rate_sentence(measured.failures, measured.n, "the script, by itself, fails")
     ends = {kind: count for kind, count in measured.kinds.items() if kind not in (wanted, Verdict.PASS)}
-    told = f"; other ends: {', '.join(f'{kind} {count}' for kind, count in ends.items())}" if ends else ""
-    return f"{sentence}; recorded configuration: {parent.failures} of {parent.n}{told}"
+    listed = (
+        f"; other outcomes: {', '.join(f'{kind} {count}' for kind, count in ends.items())}" if ends else ""
+    )
+    return f"{sentence}; recorded configuration: {parent.failures} of {parent.n}{listed}"
 
 
 def heading(

@@ -57,7 +57,7 @@ def measure(
 
 
 def run_once(path: Path) -> str:
-    """Run a script in a process of its own, away from this package; return its verdict."""
+    """Run a script in a separate process, away from this package; return its verdict."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     try:
         done = subprocess.run(

@@ -74,7 +74,7 @@ class Search:
         return [one for one in self.trials if one.kept]
 
     def measure_parent(self) -> Trial:
-        """Measure how often the recorded configuration fails, with seeds of its own for each attempt."""
+        """Measure how often the recorded configuration fails, with separate seeds for each attempt."""
         end = time.monotonic() + PARENT_SHARE * max(0.0, self.until - time.monotonic())
         failures = n = 0
         while n < PARENT_ATTEMPTS_MAX and time.monotonic() < end:

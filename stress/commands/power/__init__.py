@@ -11,7 +11,7 @@ right name
 kill rate L
     Kills per second of wall time, from one attempt's start record to its end record: starting the child,
     preparing, the crew, readback, judging and the deadline of a hang are all in it. References are made once
-    per entry in a child of its own, with the fault armed. In a budget b they would be made once, so what is
+    per entry in a separate child, with the fault armed. In a budget b they would be made once, so what is
     measured for less than b is charged in proportion: L = kills / attempt seconds * (b - reference seconds) / b.
 killed at reproducibility r in budget b
     1 - exp(-L b) >= r, with L the exact lower 95 % bound of a Poisson rate. Attempts are Bernoulli trials,

@@ -113,7 +113,7 @@ def load(path: Path = DEFAULT_PATH) -> tuple[Entry, ...]:
     names = [one.name for one in entries]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise AllocationError(f"{path}: {twice} is there twice: add up its shares")
+        raise AllocationError(f"{path}: {twice} appears twice: add up its shares")
     return tuple(entries)
 
 
@@ -130,7 +130,7 @@ def _entry(row: Any) -> Entry:
     faults = tuple(row.get("faults", ()))
     strange = [one for one in faults if one not in BY_NAME]
     if strange:
-        raise ValueError(f"faults names {strange[0]!r}, which the zoo does not have")
+        raise ValueError(f"faults names {strange[0]!r}, which is not in the zoo")
     pairs = tuple((str(key), str(value)) for key, value in params.items())
     entry = Entry(**{**row, "params": pairs, "faults": faults})
     file, separator, qualname = str(entry.scenario).partition("::")

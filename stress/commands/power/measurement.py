@@ -93,7 +93,7 @@ class Measurement:
         reference_s = sum(one.entry.reference_seconds for one in watcher.entries if not one.is_process)
         rule = StopRule.for_share(share_s, reference_s)
         tally = watcher.watch(subject, rule)
-        say(f"{self.left()} {told(tally)}")
+        say(f"{self.left()} {described(tally)}")
 
     def share(self, weight: float) -> float:
         """Return the seconds of the next measurement, with those of all that has to stay silent kept back."""
@@ -161,12 +161,16 @@ class Measurement:
         return f"[{self.shares.left_s:5.0f} s left]"
 
 
-def told(tally: Tally) -> str:
+def described(tally: Tally) -> str:
     """Return one line on a fault, for whoever waits."""
     total, rate = tally.total, tally.rate
     word = "KILLED" if rate.is_killed() else "not killed" if rate.is_excluded() else "undecided"
     wrong = f", {total.wrong_verdicts} wrong verdicts" if total.wrong_verdicts else ""
-    struck = f", struck {total.strikes} times in {total.told} attempts that could tell" if total.told else ""
+    struck = (
+        f", struck {total.strikes} times in {total.reported} attempts that reported it"
+        if total.reported
+        else ""
+    )
     return (
         f"{tally.subject.label}: {word}, {rate.per_s:.3g}/s ({total.kills} kills{wrong} in {total.attempts} attempts, "
         f"{total.seconds:.1f} s){struck}"

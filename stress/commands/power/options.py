@@ -1,7 +1,7 @@
 """Measure the detector: which of the seeded faults of the simulated device does it kill, and how fast?
 
 Runs a fixed allocation of scenarios against every fault of the bug zoo and against its fault-free twin, each
-attempt in a process of its own, and prints kill rates, verdicts, names and the score. Everything is simulated:
+attempt in a separate process, and prints kill rates, verdicts, names and the score. Everything is simulated:
 it measures the detector, never a real backend. A twin that fails makes the exit status 1.
 """
 
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--blind",
         action="store_true",
-        help="spread each fault's seconds over the whole allocation, as if nothing were known of the fault",
+        help="spread each fault's seconds over the whole allocation, as if the fault were unknown",
     )
     shared_options.add(parser, "results", "json")
     parser.add_argument(
@@ -99,7 +99,7 @@ def _faults(text: str | None) -> tuple[Fault, ...]:
     names = [one.strip() for one in text.split(",")]
     for name in names:
         if name not in BY_NAME:
-            raise ValueError(f"--faults={text}: there is no fault {name!r}; known are {', '.join(BY_NAME)}")
+            raise ValueError(f"--faults={text}: unknown fault {name!r}; known are {', '.join(BY_NAME)}")
     return tuple(BY_NAME[name] for name in dict.fromkeys(names))
 
 

@@ -1,4 +1,4 @@
-"""What one attempt says about its fault: a kill, a wrong verdict, nothing, or nothing that counts."""
+"""The outcome of one attempt for its fault: a kill, a wrong verdict, nothing, or nothing that counts."""
 
 from __future__ import annotations
 

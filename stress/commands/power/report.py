@@ -166,7 +166,7 @@ def _tally_data(tally: Tally | None) -> dict[str, object]:
         "right_name_share": total.right_names / total.kills if total.kills else None,
         "names": dict(total.names.most_common()),
         "strikes_per_s": total.strikes / total.seconds if total.seconds else 0.0,
-        "attempts_that_told_strikes": total.told,
+        "attempts_that_told_strikes": total.reported,
         "struck_unseen": total.struck_unseen,
         "best_entry": tally.best_entry,
         "undecided": not (tally.rate.is_killed() or tally.rate.is_excluded()),
@@ -192,7 +192,7 @@ def text(measured: Measured) -> str:
     ]
     parts += [f"note: {one}" for one in (*measured.notes, *_tally_notes(measured))]
     if measured.interrupted:
-        parts.append("INTERRUPTED: this is what had been measured by then")
+        parts.append("INTERRUPTED: results measured until then")
     parts.append(
         f"simulated device, torch {measured.torch}, seed {measured.options.seed:#x}, {measured.seconds:.0f} s"
     )
@@ -258,7 +258,7 @@ def _score_lines(measured: Measured) -> list[str]:
     first, *others = measured.options.probabilities
     weak = score(measured, first, estimate.REPRODUCIBILITY_WEAK)
     how = (
-        "the same allocation for every fault, as if nothing were known of it"
+        "the same allocation for every fault, as if it were unknown"
         if measured.options.blind
         else "each fault's seconds spent where earlier records say"
     )
@@ -277,7 +277,7 @@ def _score_lines(measured: Measured) -> list[str]:
 
 
 def _decision_lines(measured: Measured) -> list[str]:
-    """Say where the seconds were too few: "undecided" is no property of a fault."""
+    """Say where the seconds were too few: "undecided" is not a property of a fault."""
     main = score(measured, measured.options.probabilities[0])
     needed_s = estimate.seconds_to_decide(estimate.KILLS_MIN, 0.0)
     lines = [
@@ -287,7 +287,7 @@ def _decision_lines(measured: Measured) -> list[str]:
     if main.undecided:
         lines.append(
             f"--seconds={measured.options.seconds:g} was too little to decide {main.undecided} of {main.faults} faults: "
-            f"a fault near the limit needs {needed_s:.0f} s and more of its own"
+            f"a fault near the limit needs at least {needed_s:.0f} s for itself"
         )
     return lines
 

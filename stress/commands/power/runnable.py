@@ -48,14 +48,14 @@ def resolve(entry: Entry, folder: Path | None = None) -> Runnable:
     file, _, qualname = entry.scenario.partition("::")
     path = (folder or shipped_scenarios()) / file
     if not path.is_file():
-        raise AllocationError(f"{entry.name}: there is no {path}")
+        raise AllocationError(f"{entry.name}: {path} does not exist")
     try:
         cls = load_class(ScenarioRef(str(path), path.stem, qualname, ()))
     except BrokenScenario as error:
         raise AllocationError(f"{entry.name}: {error}") from None
     if not (isinstance(cls, type) and issubclass(cls, Scenario | ProcessScenario)) or cls.canary:
         raise AllocationError(
-            f"{entry.name}: {qualname} is no scenario, or a canary, which fails without any fault"
+            f"{entry.name}: {qualname} is not a scenario, or is a canary, which fails without any fault"
         )
     ref = ScenarioRef(str(path), path.stem, qualname, _indices(entry, cls.params))
     scenario = bind(cls, ref.indices, threads=entry.threads, device_type="sim")

@@ -1,4 +1,4 @@
-"""What is watched: a fault, its twin, or the device without any fault."""
+"""The subject of a measurement: a fault, its twin, or the device without any fault."""
 
 from __future__ import annotations
 

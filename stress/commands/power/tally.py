@@ -1,4 +1,4 @@
-"""What was counted while a subject was watched: per entry, and together as a kill rate."""
+"""Counts made while a subject was watched: per entry, and together as a kill rate."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Count:
     right_names: int = 0
     strikes: int = 0
     """How often the fault's unsafe path was taken, as far as children lived to tell."""
-    told: int = 0
+    reported: int = 0
     """Attempts that lived to tell."""
     struck_unseen: int = 0
     """Clean attempts in which the fault had struck."""
@@ -40,7 +40,7 @@ class Count:
         if outcome.kind != Kind.CLEAN:
             self.names[f"{outcome.verdict} {outcome.name}" if outcome.name else outcome.verdict] += 1
         if strikes is not None:
-            self.told += 1
+            self.reported += 1
             self.strikes += strikes
             self.struck_unseen += bool(strikes) and outcome.kind == Kind.CLEAN
 
@@ -71,7 +71,7 @@ class Count:
             total.names += one.names
             total.right_names += one.right_names
             total.strikes += one.strikes
-            total.told += one.told
+            total.reported += one.reported
             total.struck_unseen += one.struck_unseen
         return total
 
@@ -111,7 +111,7 @@ class Tally:
 
     @property
     def best_entry(self) -> str | None:
-        """Return the entry that killed most per second of its own."""
+        """Return the entry that killed most per second of its attempts."""
         killers = {name: one.kills / one.seconds for name, one in self.entries.items() if one.kills}
         return max(killers, key=killers.__getitem__, default=None)
 

@@ -1,4 +1,4 @@
-"""`mps-stress replay`: find, check, run again, tell."""
+"""`mps-stress replay`: find, check, run again, report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What differs between the machine that recorded an attempt and this one."""
+"""Differences between the machine that recorded an attempt and this one."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from stress.isolate.device_choice import DeviceInfo
 
 
 def differences(recorded: Recorded, now: DeviceInfo, environment: Mapping[str, Any]) -> Sequence[str]:
-    """Return what is another thing than it was: a different torch build makes the comparison worth nothing."""
-    told = []
+    """Return what has changed: a different torch build makes the comparison worth nothing."""
+    lines = []
     was, build = recorded.torch, now.torch
     for name, what in (("version", "version"), ("git", "commit")):
         if was.get(name) != build.get(name):
-            told.append(
+            lines.append(
                 f"ANOTHER TORCH BUILD: {what} {was.get(name)} was recorded, this is {build.get(name)}"
             )
     sizes = [(one.get("extension") or {}).get("bytes") for one in (was, build)]
     times = [(one.get("extension") or {}).get("modified") for one in (was, build)]
-    if not told and (sizes[0] != sizes[1] or times[0] != times[1]):
-        told.append(
+    if not lines and (sizes[0] != sizes[1] or times[0] != times[1]):
+        lines.append(
             "PERHAPS ANOTHER TORCH BUILD: the same version and commit, but another file (rebuilt since?)"
         )
     commit = str((environment.get("git") or {}).get("commit", ""))
     if recorded.commit and commit and commit != recorded.commit:
-        told.append(f"the checkout was at {recorded.commit[:10]}, and is at {commit[:10]} now")
-    return told
+        lines.append(f"the checkout was at {recorded.commit[:10]}, and is at {commit[:10]} now")
+    return lines

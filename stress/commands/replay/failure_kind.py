@@ -1,4 +1,4 @@
-"""Which failure an attempt is: what has to be equal for two attempts to have failed in the same way."""
+"""The kind of an attempt's failure: what must be equal for two attempts to have failed in the same way."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Kind:
     """A verdict, and the name of what happened where it has one that does not change from run to run.
 
     The name is the signature of a known failure, else the signal of a crash, else the type of an exception. How a
-    wrong number is wrong (stale, torn, ...) is chance: it is no part of the kind.
+    wrong number is wrong (stale, torn, ...) is chance: it is not part of the kind.
     """
 
     verdict: str

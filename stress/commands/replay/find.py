@@ -66,14 +66,14 @@ def _folder(name: str, base: Path) -> Path:
         if folder.is_dir():
             return folder.resolve()
     raise CommandError(
-        f"there is no run {shown(name)} in {base}; --results=DIR says where the runs are, and RUN may be a path"
+        f"no run {shown(name)} in {base}; --results=DIR says where the runs are, and RUN may be a path"
     )
 
 
 def _latest(base: Path) -> Path:
     """Return the newest run whose attempts are its own."""
     if not base.is_dir():
-        raise CommandError(f"there are no runs in {base}: --results=DIR says where they are")
+        raise CommandError(f"no runs in {base}: --results=DIR says where they are")
     # A run's name begins with its minute; within it the file system knows better.
     folders = sorted(
         (one for one in base.iterdir() if one.is_dir()), key=lambda one: (one.name[:16], one.stat().st_mtime)
@@ -82,7 +82,7 @@ def _latest(base: Path) -> Path:
         first = next((one for one in _records(folder) if one["kind"] == "run"), None)
         if first is not None and first.get("command") not in OWN_COMMANDS:
             return folder
-    raise CommandError(f"there are no runs in {base}: --results=DIR says where they are")
+    raise CommandError(f"no runs in {base}: --results=DIR says where they are")
 
 
 def _records(folder: Path) -> Iterator[Any]:

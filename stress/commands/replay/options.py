@@ -1,7 +1,7 @@
 """Run a recorded attempt again: RUN/17 is attempt 17 of that run.
 
-The same scenario, seeds, perturbation and readback on the same kind of device, each time in a process of its
-own. Prints how often it fails and as what. The exit status is 0 when the recorded result came again at least
+The same scenario, seeds, perturbation and readback on the same kind of device, each time in a separate process.
+Prints how often it fails and how. The exit status is 0 when the recorded result came again at least
 once, 1 when it did not, 2 for an attempt that cannot be run here. RUN is a folder of results/runs, a path, or
 `latest`; a bare number is an attempt of the newest run.
 """

@@ -1,4 +1,4 @@
-"""What an attempt was, taken from its records: every field checked, since a record may come from anybody."""
+"""A recorded attempt, taken from its records: every field checked, since a record may come from anybody."""
 
 from __future__ import annotations
 
@@ -215,11 +215,11 @@ def _sim(run: _Reader) -> SimSettings:
     sim = _mapping(run, "sim")
 
     def parse() -> SimSettings:
-        told = [
+        faults_text = [
             f"{one['name']}{'/twin' if one['twin'] else ''}:{float(one['probability'])!r}:{int(one['window_us'])}"
             for one in sim.get("faults") or ()
         ]
-        faults = parse_faults(",".join(told)) if told else ()
+        faults = parse_faults(",".join(faults_text)) if faults_text else ()
         schedule, depth = parse_schedule(str(sim.get("schedule", "free")))
         return SimSettings(choose_design(faults, str(sim.get("design"))), faults, schedule, depth)
 

@@ -1,4 +1,4 @@
-"""Attempts of one recorded item, as it was or made smaller, each in a child of its own and with a record."""
+"""Attempts of one recorded item, as it was or made smaller, each in a separate child and with a record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a replay says."""
+"""The report of a replay."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def heading(recorded: Recorded, device_lines: Sequence[str], notes: Sequence[str
 
 def _recorded_end(recorded: Recorded) -> str:
     if recorded.end is None:
-        return "no end: the machine went down or pytest was killed before it (or it runs still)"
+        return "no end record: the machine went down or pytest was killed (or it still runs)"
     headline = shown(recorded.end["headline"], 200)
     return f"{shown(Kind.of(recorded.end), 100)}{': ' if headline else ''}{headline}"
 
@@ -51,7 +51,7 @@ def result(recorded: Recorded, attempts: Sequence[Repeated]) -> str:
         lines.append(f"     0  {shown(wanted, 80)}   as recorded")
     uncounted = len(attempts) - len(counted)
     if uncounted:
-        lines.append(f"  {uncounted} attempts do not count for a rate: they tell nothing about the device")
+        lines.append(f"  {uncounted} attempts do not count for a rate: they say nothing about the device")
     return "\n".join([*lines, *fidelity(recorded, attempts)])
 
 
@@ -80,31 +80,28 @@ def _names(attempts: Sequence[Repeated], kind: Kind) -> str:
 def fidelity(recorded: Recorded, attempts: Sequence[Repeated]) -> list[str]:
     """Return what the repetitions had in common with the record, as far as it was measured."""
     if recorded.sim is None or recorded.sim.schedule == "free":
-        return [
-            "fidelity: the same seeds, so the same inputs and the same decisions of the perturbation; the schedule "
-            "is the system's, and is not promised"
-        ]
+        return ["fidelity: same inputs and perturbation; thread scheduling may differ"]
     orders = [str(one.end.get("device_order", "")) for one in attempts]
-    told = Counter(order for order in orders if order)
+    counts = Counter(order for order in orders if order)
     wanted = str((recorded.end or {}).get("device_order", ""))
     notes = sorted(
         {note for one in attempts for note in one.end.get("notes", []) if "not replayable" in note}
     )
     lines = []
-    if wanted and told[wanted] == len(orders):
+    if wanted and counts[wanted] == len(orders):
         lines.append(f"fidelity: exact: device order {shown(wanted, 20)} in all {len(orders)}, as recorded")
     elif wanted:
-        others = ", ".join(f"{order} {count}" for order, count in told.most_common(3) if order != wanted)
+        others = ", ".join(f"{order} {count}" for order, count in counts.most_common(3) if order != wanted)
         silent = orders.count("")
         lines.append(
-            f"fidelity: NOT EXACT: device order {shown(wanted, 20)} in {told[wanted]} of {len(orders)}"
+            f"fidelity: NOT EXACT: device order {shown(wanted, 20)} in {counts[wanted]} of {len(orders)}"
             + (f"; others: {others}" if others else "")
-            + (f"; {silent} did not live to tell" if silent else "")
+            + (f"; {silent} died before reporting one" if silent else "")
         )
     else:
-        same = told.most_common(1)[0] if told else ("", 0)
+        same = counts.most_common(1)[0] if counts else ("", 0)
         lines.append(
-            "fidelity: exact by schedule, but there is no recorded order to compare with (the attempt did not live "
-            f"to tell); {same[1]} of {len(orders)} have the order {same[0] or 'unknown'}"
+            "fidelity: exact by schedule, but no order was recorded to compare with (the attempt died before); "
+            f"{same[1]} of {len(orders)} have the order {same[0] or 'unknown'}"
         )
     return lines + [f"  {shown(note)}" for note in notes]

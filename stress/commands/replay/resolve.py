@@ -58,7 +58,7 @@ def resolve_item(item: str, rootdir: Path, *, env: Mapping[str, str], threads: i
             return Resolved(item, ref, cls, variant.params, variant.environment, threads)
     raise CommandError(
         f"{place}: {path.name} has no {shown(name, 80)} with these variables any more: the scenario was changed "
-        "since (go back to the commit of the record, or run it anew)"
+        "since (check out the record's commit, or run it again)"
     )
 
 
@@ -98,14 +98,11 @@ def _inside(file: str, rootdir: Path, place: str) -> Path:
             if path.suffix == ".py" and path.is_file():
                 return path
             raise CommandError(
-                f"{place}: there is no {shown(file, 200)} in {root}: go to the folder that pytest called rootdir, or "
-                "give --rootdir=DIR"
+                f"{place}: no {shown(file, 200)} in {root}: go to pytest's rootdir, or give --rootdir=DIR"
             )
     except (OSError, ValueError) as error:
         raise CommandError(f"{place}: {shown(file, 200)} cannot be a file: {error}") from None
-    raise CommandError(
-        f"{place}: {shown(file, 200)} leads out of {root}: scenarios are run from inside it alone"
-    )
+    raise CommandError(f"{place}: {shown(file, 200)} leads out of {root}: only scenarios inside it are run")
 
 
 def _load(path: Path, name: str, rootdir: Path) -> tuple[type[Any], str]:
@@ -115,13 +112,13 @@ def _load(path: Path, name: str, rootdir: Path) -> tuple[type[Any], str]:
         if folder not in sys.path:
             sys.path.insert(0, folder)
     if not name.isidentifier():
-        raise CommandError(f"{path.name}: {shown(name, 80)} is no name of a class")
+        raise CommandError(f"{path.name}: {shown(name, 80)} is not the name of a class")
     try:
         cls = load_class(ScenarioRef(str(path), module, name, ()))
     except BrokenScenario as error:
         raise CommandError(shown(error)) from None
     if not (isinstance(cls, type) and issubclass(cls, Scenario | ProcessScenario)):
-        raise CommandError(f"{path}: {name} is no scenario")
+        raise CommandError(f"{path}: {name} is not a scenario")
     problem = class_problem(cls)
     if problem is not None:
         raise CommandError(f"{path}: {name}: {problem}")

@@ -1,4 +1,4 @@
-"""Which environment variables of a record are set again: those on a list, with harmless values, and no others."""
+"""The environment variables of a record that are set again: those on a list, with harmless values, and no others."""
 
 from __future__ import annotations
 
@@ -70,17 +70,17 @@ class Changes:
     @property
     def sentences(self) -> list[str]:
         """Return what a person should know."""
-        told = []
+        lines = []
         if self.set:
-            told.append(
+            lines.append(
                 "set as recorded: " + ", ".join(f"{name}={value}" for name, value in self.set.items())
             )
         if self.remove:
-            told.append("taken away, since the record has none: " + ", ".join(self.remove))
+            lines.append("removed, since the record has none: " + ", ".join(self.remove))
         if self.refused:
             names = ", ".join(shown(name, 60) for name in self.refused[:10])
-            told.append(f"NOT set again (not on the list of variables that a record may set): {names}")
-        return told
+            lines.append(f"NOT set again (not on the allow-list for records): {names}")
+        return lines
 
 
 def plan(recorded: Mapping[str, str], environ: Mapping[str, str]) -> Changes:

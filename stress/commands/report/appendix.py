@@ -1,4 +1,4 @@
-"""What the records do not show, and what of them could not be used: as much a part of the page as the rest."""
+"""The appendix: what the records do not show, and what of them could not be used: as much a part of the page as the rest."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def environments(whole: Aggregate) -> Markup:
     blocks, left_out = within(
         (
             tag("details", tag("summary", f"{runs[-1].run}" + (f" and {len(runs) - 1} more runs" if len(runs) > 1 else "")),
-                preformatted(told, 200))
-            for told, runs in seen.items()
+                preformatted(shown, 200))
+            for shown, runs in seen.items()
         ),
         ENVIRONMENT_BYTES_MAX,
     )  # fmt: skip
@@ -49,9 +49,9 @@ def environments(whole: Aggregate) -> Markup:
 
 def _text(one: RunInfo) -> str:
     names = ("device", "device_reason", "sim", "settings", "environment", "torch", "torch_mismatches")
-    told = {name: one.record.get(name) for name in names}
-    if isinstance(told["settings"], dict):
-        told["settings"] = {
-            key: value for key, value in told["settings"].items() if key not in ("seed", "results")
+    shown = {name: one.record.get(name) for name in names}
+    if isinstance(shown["settings"], dict):
+        shown["settings"] = {
+            key: value for key, value in shown["settings"].items() if key not in ("seed", "results")
         }
-    return json.dumps(told, indent=1, ensure_ascii=False, sort_keys=True)
+    return json.dumps(shown, indent=1, ensure_ascii=False, sort_keys=True)

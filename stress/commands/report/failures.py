@@ -121,8 +121,10 @@ def _stamps(end: Mapping[str, Any]) -> Markup | None:
 def _stamp(one: Mapping[str, Any]) -> str:
     worker = one.get("worker", one.get("thread"))
     who = "main thread" if worker is None else f"thread {worker}"
-    told = [f"{name} {one[name]}" for name in ("iteration", "phase", "op") if one.get(name) not in (None, "")]
-    return f"{who}: {one.get('status', '')} {', '.join(told)}"
+    in_words = [
+        f"{name} {one[name]}" for name in ("iteration", "phase", "op") if one.get(name) not in (None, "")
+    ]
+    return f"{who}: {one.get('status', '')} {', '.join(in_words)}"
 
 
 def _files(one: Failure) -> list[Markup]:
@@ -132,15 +134,15 @@ def _files(one: Failure) -> list[Markup]:
         parts += [tag("p", "Last lines on stderr:"), preformatted(stderr, STDERR_LINES_MAX)]
     stacks = side_text(one.folder, one.end.get("stacks"))
     if stacks and stacks.strip():
-        told = "\n".join(summarise(parse_stacks(stacks)).splitlines()[:STACK_LINES_MAX]) or stacks
-        parts += [tag("p", "Stacks of the threads:"), preformatted(told, STACK_LINES_MAX)]
+        in_words = "\n".join(summarise(parse_stacks(stacks)).splitlines()[:STACK_LINES_MAX]) or stacks
+        parts += [tag("p", "Stacks of the threads:"), preformatted(in_words, STACK_LINES_MAX)]
     missing = [
         str(one.end[name])
         for name, text in (("stderr", stderr), ("stacks", stacks))
         if one.end.get(name) and text is None
     ]
     if missing:
-        parts.append(tag("p", f"Not beside the record: {', '.join(missing)}", class_="dim"))
+        parts.append(tag("p", f"Missing beside the record: {', '.join(missing)}", class_="dim"))
     return parts
 
 

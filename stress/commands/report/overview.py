@@ -59,7 +59,7 @@ def _group_line(group: Group, cells: Sequence[Cell]) -> Markup:
 
 
 def hardware_matrix(whole: Aggregate) -> Markup:
-    """Return builds by machines: attempts are added within a square, and never between two."""
+    """Return builds by machines: each cell is one build, machine and configuration; cells are never pooled."""
     machines = list(dict.fromkeys(f"{group.kind}: {group.machine}" for group in whole.groups))
     builds: dict[str, dict[str, list[Group]]] = defaultdict(lambda: defaultdict(list))
     for group in whole.groups:
@@ -80,7 +80,7 @@ def _square(whole: Aggregate, groups: Sequence[Group]) -> Markup:
     runs = len({run for cell in cells for run in cell.by_run})
     bound = f"below {percent(stats.failure_rate_bound(counted))}" if counted and not failures else ""
     low, high = stats.wilson(failures, counted)
-    told = bound or (f"{percent(low)} to {percent(high)}" if counted else "nothing counts")
+    interval = bound or (f"{percent(low)} to {percent(high)}" if counted else "nothing counts")
     hosts = {text(whole.runs[run].record["environment"].get("host")) for cell in cells for run in cell.by_run}
     return join(
         [
@@ -88,7 +88,7 @@ def _square(whole: Aggregate, groups: Sequence[Group]) -> Markup:
             tag("br"),
             tag(
                 "small",
-                f"{told}; {count(len(cells), 'item')}, {count(runs, 'run')}, {count(len(hosts), 'machine')}",
+                f"{interval}; {count(len(cells), 'item')}, {count(runs, 'run')}, {count(len(hosts), 'machine')}",
             ),
         ]
     )

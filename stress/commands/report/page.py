@@ -97,8 +97,8 @@ def _where(kind: DeviceKind) -> str:
 
 def _machines(whole: Aggregate) -> Markup:
     return join([
-        tag("p", "Attempts are added within a square and never between two: unlike builds, machines, settings and kinds "
-            "of devices stay apart. Canaries are left out."),
+        tag("p", "Each cell is one build, machine and configuration; cells are never pooled. Kinds of devices stay apart. "
+            "Canaries are left out."),
         overview.hardware_matrix(whole),
     ])  # fmt: skip
 

@@ -1,6 +1,6 @@
 """Failure rates of each item over the runs of one class of machine, with a mark where the torch build changes.
 
-Builds stand side by side here and are never added: each point is one run.
+Builds stand side by side here and are never pooled: each point is one run.
 """
 
 from __future__ import annotations
@@ -36,9 +36,7 @@ def trends(whole: Aggregate) -> Markup:
     runs = sorted(whole.runs.values(), key=lambda one: (one.time, one.run))
     rows, left_out = within(_rows(by_key, runs), BYTES_MAX)
     if not rows:
-        return tag(
-            "p", "No item failed and ran in more than one run of a machine: there is no trend to show."
-        )
+        return tag("p", "No failing item ran more than once on one machine: there is no trend to show.")
     heading = (
         "item",
         "rate in each run, oldest first, with its 95 % interval; a dashed line is another build",

@@ -30,7 +30,7 @@ _SAY_EVERY_S = 20.0
 
 
 def run(options: SweepOptions) -> int:
-    """Run and print; 1 where something failed or cannot be told, 130 after Ctrl-C."""
+    """Run and print; 1 where something failed or is undecided, 130 after Ctrl-C."""
     chosen = _chosen(options)
     with session() as opened:
         device, supervisor = opened.open_device(options, preload=[op_db.MODULE])
@@ -62,7 +62,7 @@ def _chosen(options: SweepOptions) -> list[object]:
         if not found:
             raise CommandError(
                 f"--ops: torch {torch.__version__} has no operator {pattern!r} in its database; "
-                "patterns such as --ops='linalg.*' are possible"
+                "patterns work too, as in --ops='linalg.*'"
             )
         names += found
     return [known[name] for name in dict.fromkeys(names)]
@@ -89,13 +89,13 @@ def _run_cases(
     results: list[OperatorResult],
     verdicts: Counter[str],
 ) -> None:
-    started = told_s = time.monotonic()
+    started = said_s = time.monotonic()
     for case in planned:
         now = time.monotonic()
         if now - started > options.seconds:
             return
-        if now - told_s > _SAY_EVERY_S:
-            told_s = now
+        if now - said_s > _SAY_EVERY_S:
+            said_s = now
             say(f"[{options.seconds - (now - started):5.0f} s left] {len(results)} of {len(planned)} cases")
         result = runner.run(case)
         results.append(result)

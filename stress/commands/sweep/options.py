@@ -1,9 +1,9 @@
 """Run every operator of torch's own test database from N threads at once, and print a table per operator.
 
 All float32 samples of each operator first, then some of every other dtype that it claims for the device. Each case runs in
-processes of its own: the sequential run that says what is right, and the crew. What one thread alone is refused counts
-as refused; random and uninitialised operators run, but are not compared, and the table says so. It takes long: it is no
-part of `pytest --mps-threads`, and stops when `--seconds` are up.
+separate processes: the sequential run that says what is right, and the crew. A case that a single thread cannot run either
+counts as refused; random and uninitialised operators run, but are not compared, and the table says so. It takes long: it is
+not part of `pytest --mps-threads`, and stops when `--seconds` are up.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser,
         "seconds",
         default="1200",
-        help="wall time: cases that do not fit are not run, and the table says so (default %(default)s)",
+        help="wall time: cases that do not fit are skipped, and the table says so (default %(default)s)",
     )
     shared_options.add(parser, "seed", "sim-faults", "results", "json")
 
@@ -71,7 +71,7 @@ class SweepOptions:
 def parse(args: argparse.Namespace) -> SweepOptions:
     if shared_options.value(args, "threads") < 2:
         raise ValueError(
-            f"--threads={args.threads}: one thread alone is what others are held against: at least 2"
+            f"--threads={args.threads}: expected at least 2, as results are compared with one thread's"
         )
     return SweepOptions(
         **shared_options.values(args, "device", "threads", "seconds", "seed", "results", "json"),
@@ -87,5 +87,5 @@ def _dtypes(text: str | None) -> tuple[str, ...]:
     names = [one.strip().removeprefix("torch.") for one in text.split(",")]
     for name in names:
         if name not in DTYPES:
-            raise ValueError(f"--dtypes={text}: there is no {name!r}; known are {', '.join(DTYPES)}")
+            raise ValueError(f"--dtypes={text}: unknown {name!r}; known are {', '.join(DTYPES)}")
     return tuple(one for one in DTYPES if one in names)

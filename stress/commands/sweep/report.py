@@ -104,8 +104,8 @@ def _sentences(swept: Swept) -> list[str]:
     )
     lines += [f"run, but not compared: {count} operators: {reason}" for reason, count in reasons.items()]
     clean = [one for one in swept.results if one.counted]
-    told = stats.confidence_sentence(len(swept.failed), len(clean))
-    lines.append(f"first attempts of the cases that can fail: {told}")
+    sentence = stats.confidence_sentence(len(swept.failed), len(clean))
+    lines.append(f"first attempts of the cases that can fail: {sentence}")
     if swept.simulated:
         lines.append(SIMULATED_SENTENCE)
     return [*lines, f"records: {swept.folder}"]

@@ -85,7 +85,7 @@ class OperatorFromThreads(Scenario):
     def compare(self, got: list[torch.Tensor], expected: list[torch.Tensor]) -> bool | str:
         index = int(expected[0])
         if int(got[0]) != index:
-            return f"sample {index}: what came is of sample {int(got[0])}"
+            return f"sample {index}: the result is that of sample {int(got[0])}"
         why_not = op_db.why_not_comparable(self._entry, op_db.NOT_COMPARABLE_FROM_THREADS)
         for place, (one, right) in enumerate(zip(got[1:], expected[1:], strict=True)):
             if (one.shape, one.dtype) != (right.shape, right.dtype):
@@ -98,8 +98,8 @@ class OperatorFromThreads(Scenario):
             try:
                 torch.testing.assert_close(one, right, equal_nan=True)
             except AssertionError as error:
-                told = " ".join(line.strip() for line in str(error).splitlines() if line.strip())
-                return f"sample {index}, output {place}: {told}"
+                reason = " ".join(line.strip() for line in str(error).splitlines() if line.strip())
+                return f"sample {index}, output {place}: {reason}"
         return True
 
 
@@ -112,7 +112,7 @@ def _on_device(sample: list[Any], device: torch.device) -> Any:
 
 
 def _leaf(value: Any) -> Leaf:
-    """Return what can be judged of an output: sparse tensors as dense ones, and nothing of what is no number."""
+    """Return what can be judged of an output: sparse tensors as dense ones, and nothing that is not a number."""
     if isinstance(value, torch.Tensor):
         return value if value.layout == torch.strided else value.to_dense()
     return value if isinstance(value, bool | int | float | complex) else 0

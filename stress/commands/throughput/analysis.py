@@ -1,4 +1,4 @@
-"""What the windows allow to say: medians with rank intervals, and comparisons that the noise separates. Pure.
+"""Conclusions from the windows: medians with rank intervals, and comparisons that the noise separates. Pure.
 
 Windows of one round are paired: they ran within seconds of each other, so that what slows the whole machine slows
 both sides. A comparison is the median over the rounds of the ratio of the two rates, with its exact rank interval.
@@ -132,7 +132,7 @@ def _line(measured: Measured, cell: Cell) -> Line:
 
 
 def _values(data: CellData, name: str) -> list[float]:
-    """Return one figure of every round; none at all where a window was too short to tell it."""
+    """Return one figure of every round; none at all where a window was too short for it."""
     values = [one[name] for one in data.figures.values()]
     return [] if None in values else values
 

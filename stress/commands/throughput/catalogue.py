@@ -1,4 +1,4 @@
-"""What is measured: the workloads by name, and the ways in which N requests are served at once. Imports no torch."""
+"""The subjects of a measurement: workloads by name, and the ways in which N requests are served at once. Imports no torch."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class WorkloadName:
         return ScenarioRef(str(path), "stress.commands.throughput.workloads", self.qualname, ())
 
     def counts(self, asked: Sequence[int]) -> tuple[int, ...]:
-        """Return how many requests at once are measured; 1 always is, because all else is held against it.
+        """Return how many requests at once are measured; 1 always is, because all else is compared with it.
 
         The large workload answers one question, the efficiency at 2.
         """

@@ -55,12 +55,12 @@ def run(options: ThroughputOptions) -> int:
         opened.status = EXIT_INTERRUPTED if measured.interrupted else int(bool(measured.void))
     setting = _setting(builds, str(writer.folder.path))
     columns = shutil.get_terminal_size().columns
-    told = (
+    result = (
         json_text(measured, setting)
         if options.json
         else text(measured, setting, width=columns, color=sys.stdout.isatty())
     )
-    print(told)
+    print(result)
     return opened.status
 
 
@@ -71,7 +71,7 @@ def _open_builds(options: ThroughputOptions, opened: Session) -> dict[str, Build
         return builds
     if device.sim is not None:
         raise CommandError(
-            f"--against={options.against}: the simulated device is no part of a torch build, so two builds cannot be "
+            f"--against={options.against}: the simulated device is not part of a torch build, so two builds cannot be "
             "compared on it: choose another device, as in --device=cpu"
         )
     _check_version(options.against)
@@ -90,7 +90,7 @@ def _check_version(python: Path) -> None:
         )
         version = tuple(map(int, done.stdout.split()))
     except (OSError, ValueError, subprocess.SubprocessError):
-        raise CommandError(f"--against={python}: this is no Python interpreter") from None
+        raise CommandError(f"--against={python}: not a Python interpreter") from None
     if version < _PYTHON_MIN:
         raise CommandError(
             f"--against={python}: Python {'.'.join(map(str, version))}; the other build needs "

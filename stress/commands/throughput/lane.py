@@ -27,7 +27,7 @@ from stress.model.finding import Finding
 from stress.model.spec import ChildSpec
 
 FINDINGS_MAX = 3
-"""Wrong answers told per lane; the others are counted."""
+"""Wrong answers reported per lane; the others are counted."""
 
 
 class Model:

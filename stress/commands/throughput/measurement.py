@@ -1,4 +1,4 @@
-"""The rounds: every cell once per round, in an order that is shuffled anew, until the time is up."""
+"""The rounds: every cell once per round, in an order that is shuffled each time, until the time is up."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Measure requests per second and latencies: threads, processes and batching, and two torch builds.
 
-Each window runs in a process (or several) of its own; windows of everything that is measured are interleaved, and
+Each window runs in one or more separate processes; windows of everything that is measured are interleaved, and
 medians come with rank intervals over the rounds. Every answer is compared with the sequential run's: a wrong one, or a
 crash, makes the number void, and the exit status 1. What the noise does not separate is not ranked.
 """
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shared_options.add(
         parser,
         "sim-faults",
-        help="faults of the simulated device, as --mps-sim-faults has them: shows that a wrong answer voids a number",
+        help="faults of the simulated device, written as for --mps-sim-faults: shows that a wrong answer voids a number",
     )
     shared_options.add(parser, "results", "json")
 
@@ -120,7 +120,7 @@ def _names(text: str | None, option: str, known: Sequence[str]) -> tuple[str, ..
     names = [one.strip() for one in text.split(",")]
     for name in names:
         if name not in known:
-            raise ValueError(f"{option}={text}: there is no {name!r}; known are {', '.join(known)}")
+            raise ValueError(f"{option}={text}: unknown {name!r}; known are {', '.join(known)}")
     return tuple(one for one in known if one in names)
 
 

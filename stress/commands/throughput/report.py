@@ -58,7 +58,7 @@ def text(measured: Measured, setting: Setting, *, width: int, color: bool) -> st
     if setting.simulated:
         parts.append(SIMULATED_SENTENCE)
     if measured.interrupted:
-        parts.append("interrupted: this is what was measured until then")
+        parts.append("interrupted: results measured until then")
     parts.append(f"records: {setting.folder}")
     return "\n".join(parts)
 
@@ -137,10 +137,10 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _interval(estimate: Estimate | None, told: Callable[[float], str]) -> str:
+def _interval(estimate: Estimate | None, in_words: Callable[[float], str]) -> str:
     if estimate is None or estimate.interval is None:
         return ""
-    return "-".join(told(value) for value in estimate.interval)
+    return "-".join(in_words(value) for value in estimate.interval)
 
 
 def _ms(estimate: Estimate | None) -> str:
@@ -168,17 +168,19 @@ def _efficiency_sentence(efficiency: Estimate | None) -> str:
     target = f"{100 * analysis.EFFICIENCY_TARGET:.0f} %"
     if efficiency is None:
         return f"efficiency at 2 threads: not measured (target {target})"
-    told = _interval(efficiency, lambda value: f"{100 * value:.0f}") or "too few rounds for an interval"
-    return f"efficiency at 2 threads: {100 * efficiency.median:.0f} % ({told}), target {target}: {verdict}"
+    in_words = _interval(efficiency, lambda value: f"{100 * value:.0f}") or "too few rounds for an interval"
+    return (
+        f"efficiency at 2 threads: {100 * efficiency.median:.0f} % ({in_words}), target {target}: {verdict}"
+    )
 
 
 def _comparison_sentence(one: Comparison) -> str:
     assert one.ratio is not None
     left, right = (_side(cell, one) for cell in (one.left, one.right))
-    told = f"{one.ratio.median:.3f} times, {_interval(one.ratio, lambda value: f'{value:.3f}')}"
+    in_words = f"{one.ratio.median:.3f} times, {_interval(one.ratio, lambda value: f'{value:.3f}')}"
     if one.order == 0:
-        return f"{left} and {right} cannot be told apart ({left} {told})"
-    return f"{left} is {'faster' if one.order > 0 else 'slower'} than {right} ({told})"
+        return f"{left} and {right} cannot be told apart ({left} {in_words})"
+    return f"{left} is {'faster' if one.order > 0 else 'slower'} than {right} ({in_words})"
 
 
 def _side(cell: Cell, one: Comparison) -> str:

@@ -1,4 +1,4 @@
-"""A window: lanes start together, serve for a fixed time, and tell what they did. Child side, one process per window.
+"""A window: lanes start together, serve for a fixed time, and report what they did. Child side, one process per window.
 
 With processes, this process is the first of them and starts the others before its first operation: forked where that is
 safe, else fresh interpreters. They share its process group, so that the parent's deadline ends them all.
@@ -161,7 +161,7 @@ class Helper:
     def _ending(self) -> str:
         code = os.waitstatus_to_exitcode(self._status or 0)
         how = f"by signal {-code}" if code < 0 else f"with exit status {code}"
-        return f"process {self._number} of the window ended {how} before it could tell what it did"
+        return f"process {self._number} of the window ended {how} before it could report what it did"
 
 
 def _start(spec: ChildSpec, gate: Gate, number: int) -> Helper:

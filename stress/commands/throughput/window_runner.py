@@ -72,7 +72,7 @@ class WindowRunner:
         return "" if made.is_usable or made.shown is None else _told(made.shown)
 
     def window(self, cell: Cell, round_: int) -> Outcome:
-        """Measure one cell for one window, in a process (or several) of its own."""
+        """Measure one cell for one window, in one or more separate processes."""
         started = time.monotonic()
         case = self._case(cell.workload, cell)
         attempt, run, _ = self._runner.attempt(case, round_, self._references[cell.workload])

@@ -23,7 +23,7 @@ class _Module(Scenario):
         return torch.randn(*self.shape, generator=generator)
 
     def step(self, state: nn.Module, x: torch.Tensor) -> torch.Tensor:
-        with torch.no_grad():  # each thread has a mode of its own
+        with torch.no_grad():  # each thread has its own mode
             y: torch.Tensor = state(x)
         return y
 

@@ -1,4 +1,4 @@
-"""How good the harness is at what it is for: every seeded fault, its twin, and every clean case, some runs each.
+"""Quality of the harness: every seeded fault, its twin, and every clean case, some runs each.
 
 A fault declares its detector before any run: ThreadSanitizer, an assertion of Metal's, or an invariant of the harness.
 Only that one counts; what the others saw stands beside it. Twins and clean cases must be silent in every run.

@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--list", action="store_true", help="name the cases, controls and faults, and run nothing"
     )
     parser.add_argument(
-        "--recipe", metavar="FILE", help="build and run another program that speaks the harness's language"
+        "--recipe", metavar="FILE", help="build and run another program that follows the harness's protocol"
     )
     shared_options.add(parser, "results")
     shared_options.add(parser, "json", help="print JSON instead of text")
@@ -109,7 +109,7 @@ def parse(args: argparse.Namespace) -> TsanCommandOptions:
         raise ValueError("--faults runs all of them: leave out --fault and --case")
     recipe = Path(args.recipe).resolve() if args.recipe else None
     if recipe is not None and not recipe.is_file():
-        raise ValueError(f"--recipe={args.recipe}: there is no such file")
+        raise ValueError(f"--recipe={args.recipe}: no such file")
     if recipe is not None and recipe.suffix != ".toml":
         raise ValueError(f"--recipe={args.recipe}: expected a *.toml file, as pytest collects them")
     return TsanCommandOptions(
