@@ -104,7 +104,7 @@ class TestCounts:
         count.add(Outcome(Kind.CLEAN, "pass", ""), 0.5, 0)
         count.add(Outcome(Kind.KILL, "mismatch", "torn", True), 0.5, 2)
         count.add(Outcome(Kind.KILL, "crash", "SIGSEGV", True), 0.5, None)
-        assert (count.attempts, count.told, count.strikes, count.struck_unseen) == (4, 3, 5, 1)
+        assert (count.attempts, count.reported, count.strikes, count.struck_unseen) == (4, 3, 5, 1)
         assert count.seconds == pytest.approx(2.0)
 
     def test_sums_add_everything(self) -> None:
