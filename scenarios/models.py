@@ -160,6 +160,10 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "gru": (lambda: Recurrent(nn.GRU), (2, 6, 12)),
     "attention": (SelfAttention, (2, 8, 32)),
     "encoder_layer": (
+        lambda: nn.TransformerEncoderLayer(32, 4, 64, dropout=0.0, batch_first=True),
+        (2, 8, 32),
+    ),
+    "gelu_encoder_layer": (
         lambda: nn.TransformerEncoderLayer(32, 4, 64, dropout=0.0, batch_first=True, activation="gelu"),
         (2, 8, 32),
     ),
@@ -241,7 +245,9 @@ def _loss(y: torch.Tensor) -> torch.Tensor:
 class SharedTraining(_Model):
     """Every thread runs one shared model forward and backward and keeps the gradients to itself."""
 
-    params = {"model": [name for name in MODELS if name not in ("gru", "embedding", "reranker")]}
+    params = {
+        "model": [name for name in MODELS if name not in ("gru", "embedding", "reranker", "gelu_encoder_layer")]
+    }
     params_quick = {"model": ["mlp", "conv2d_batchnorm", "gpt"]}
     iterations = 6
 
@@ -268,7 +274,7 @@ class HalfTraining(SharedTraining):
     """Every thread runs one shared model forward and backward in half precision."""
 
     params = {
-        "model": ["conv1d", "lstm", "attention", "encoder_layer"],
+        "model": ["conv1d", "lstm", "attention", "gelu_encoder_layer"],
         "dtype": [torch.float16, torch.bfloat16],
     }
     attempts_quick: ClassVar[int | None] = 0
