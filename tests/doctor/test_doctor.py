@@ -107,7 +107,7 @@ class TestCommand:
     def test_a_folder_that_is_not_there_is_status_2(self) -> None:
         done = doctor("--torch-source=/nothing/there")
         assert done.returncode == 2
-        assert done.stderr == "mps-stress doctor: --torch-source=/nothing/there: there is no such folder\n"
+        assert done.stderr == "mps-stress doctor: --torch-source=/nothing/there: no such folder\n"
 
     def test_a_torch_that_cannot_be_imported_is_told(self, tmp_path: Path) -> None:
         (tmp_path / "torch.py").write_text("raise ImportError('libomp.dylib is missing')\n")
@@ -129,7 +129,7 @@ class TestMetal:
             (replace(HIDDEN, is_virtual=True, gpus=()), "virtual machine without a GPU"),
             (replace(HIDDEN, gpus=()), "no GPU with Metal"),
             (replace(HIDDEN, session="Background"), "not a graphical one"),
-            (HIDDEN, "no cause was found"),
+            (HIDDEN, "cause unknown"),
         ],
     )
     def test_a_hidden_device_has_a_reason_and_a_way_out(self, facts: MetalFacts, reason: str) -> None:
