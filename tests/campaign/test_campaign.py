@@ -247,7 +247,7 @@ class TestWhatEndsIt:
         before = place.ends()
         done = place.run("--resume", turns="Fine=1")
         assert done.returncode == 0
-        assert f"campaign {place.runs[0].name} goes on: it was killed; " in done.stderr
+        assert f"campaign {place.runs[0].name} resumed: it was killed; " in done.stderr
         assert len(place.runs) == 1
         whole = read_folders(place.runs)
         assert not whole.problems

@@ -170,13 +170,13 @@ class TestTorch:
     def test_features_are_found_by_name(self) -> None:
         lines = self.lines({"fingerprint": FINGERPRINT, "openmp": [], "mps": {"unavailable": "x"}})
         assert lines["upstream's streams"].status == Status.OK
-        assert lines["fork's functions"].status == Status.NOT_APPLICABLE
+        assert lines["fork-only functions"].status == Status.NOT_APPLICABLE
         assert lines["device can"].status == Status.NOT_KNOWN
 
     def test_half_of_a_patch_is_a_warning(self) -> None:
         features = {torch_lines.FORK_FEATURES[0]: True}
         lines = self.lines({"fingerprint": {**FINGERPRINT, "features": features}, "openmp": []})
-        assert lines["fork's functions"].status == Status.WARNING
+        assert lines["fork-only functions"].status == Status.WARNING
 
     def test_a_build_without_a_commit_is_a_warning(self) -> None:
         lines = self.lines({"fingerprint": {**FINGERPRINT, "git": "Unknown"}, "openmp": []})

@@ -74,7 +74,7 @@ class TestFile:
             load(written(tmp_path, text))
 
     def test_an_entry_stands_there_once(self, tmp_path: Path) -> None:
-        with pytest.raises(AllocationError, match="is there twice"):
+        with pytest.raises(AllocationError, match="appears twice"):
             load(written(tmp_path, dump([LINEAR, LINEAR], "")))
 
     def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
