@@ -143,7 +143,7 @@ class TestWhatCannotBeCompared:
         run_of(tmp_path / "base" / "a", {LINEAR: {"pass": 1}})
         run_of(tmp_path / "base" / "b", {LINEAR: {"pass": 1}}, torch=FORK)
         run_of(tmp_path / "new", {LINEAR: {"pass": 1}})
-        with pytest.raises(CompareError, match=r"BASE has attempts of 2 builds .* never added"):
+        with pytest.raises(CompareError, match=r"BASE has attempts of 2 builds .* never pooled"):
             compare(tmp_path / "base", tmp_path / "new", any_settings=False)
 
     def test_simulated_and_real(self, tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def named(here: Mapping[str, Any], name: str) -> dict[str, str]:
 @pytest.mark.skipif(sys.platform != "linux", reason="says what Linux has")
 class TestOnThisMachine:
     def test_a_macs_lines_are_not_applicable_and_never_ok(self, here: dict[str, Any]) -> None:
-        for name in ("Metal", "macOS", "chip", "crash reports", "power", "sleep", "device can"):
+        for name in ("Metal", "macOS", "chip", "crash reports", "power", "sleep", "capabilities"):
             assert (named(here, name)["status"], named(here, name)["detail"]) == ("n/a", "Linux")
 
     def test_torch_is_the_one_that_is_installed(self, here: dict[str, Any]) -> None:
@@ -128,7 +128,7 @@ class TestMetal:
             (replace(HIDDEN, is_sandboxed=True), "sandbox"),
             (replace(HIDDEN, is_virtual=True, gpus=()), "virtual machine without a GPU"),
             (replace(HIDDEN, gpus=()), "no GPU with Metal"),
-            (replace(HIDDEN, session="Background"), "not a graphical one"),
+            (replace(HIDDEN, session="Background"), "not graphical"),
             (HIDDEN, "cause unknown"),
         ],
     )
@@ -171,7 +171,7 @@ class TestTorch:
         lines = self.lines({"fingerprint": FINGERPRINT, "openmp": [], "mps": {"unavailable": "x"}})
         assert lines["upstream's streams"].status == Status.OK
         assert lines["fork-only functions"].status == Status.NOT_APPLICABLE
-        assert lines["device can"].status == Status.NOT_KNOWN
+        assert lines["capabilities"].status == Status.NOT_KNOWN
 
     def test_half_of_a_patch_is_a_warning(self) -> None:
         features = {torch_lines.FORK_FEATURES[0]: True}
@@ -188,7 +188,7 @@ class TestTorch:
             "openmp": [],
             "mps": {"unavailable": None, "capabilities": ["events"]},
         }
-        assert "not: streams" in self.lines(probe)["device can"].detail
+        assert "not: streams" in self.lines(probe)["capabilities"].detail
 
     def test_two_openmp_runtimes_are_a_warning(self) -> None:
         paths = ["/a/torch/lib/libomp.dylib", "/a/sklearn/.dylibs/libomp.dylib", "/usr/lib/libcompiler.so"]

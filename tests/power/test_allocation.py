@@ -141,7 +141,7 @@ class TestEntriesOfTheRepository:
                 Entry("linear.py::SharedLinear", (("dtype", "int8"),)),
                 "dtype is one of float32, float16, bfloat16",
             ),
-            (Entry("canary.py::LostUpdate"), "or a canary"),
+            (Entry("canary.py::LostUpdate"), "or is a canary"),
             (
                 Entry("error_attribution.py::OneOffender", (("error", "index"),), 1),
                 "needs at least 2 threads",
