@@ -189,7 +189,7 @@ class TestACampaign:
     ) -> None:
         again = place.run(f"--baseline={place.runs[0]}", turns="Aborts=1")
         assert again.returncode == 0
-        assert "had names that are known (results/known, --baseline)" in again.stdout
+        assert "already known (results/known, --baseline)" in again.stdout
 
 
 class TestTheDiskLimit:
@@ -225,7 +225,7 @@ sys.exit(main(["campaign", "--device=cpu", "--threads=2", "--disk-mb=1", "--seco
         assert done.returncode == 1
         assert "NEW: crash: " in done.stdout
         assert "ended early: disk limit: 0 MB in " in done.stdout
-        assert "move old runs away, or give more with --disk-mb" in done.stdout
+        assert "move old runs away, or raise --disk-mb" in done.stdout
 
 
 class TestWhatEndsIt:
@@ -247,7 +247,7 @@ class TestWhatEndsIt:
         before = place.ends()
         done = place.run("--resume", turns="Fine=1")
         assert done.returncode == 0
-        assert f"campaign {place.runs[0].name} goes on: it was killed; " in done.stderr
+        assert f"campaign {place.runs[0].name} resumed: it was killed; " in done.stderr
         assert len(place.runs) == 1
         whole = read_folders(place.runs)
         assert not whole.problems
@@ -302,7 +302,7 @@ class TestWhatEndsIt:
         done = Place(tmp_path / "nothing", KILLED).run("--seconds=9000")
         assert done.returncode == 1
         assert "ended early: no item has an attempt that counts" in done.stdout
-        assert "set aside, nothing of it counts: scenarios/subject.py::KillsItself[t2]: " in done.stdout
+        assert "set aside, no attempt of it counts: scenarios/subject.py::KillsItself[t2]: " in done.stdout
         assert "no canary ran" in done.stdout
 
 
@@ -353,7 +353,7 @@ class TestTheLock:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "none"))
-        with pytest.raises(Exception, match=f"another folder can be given as {FOLDER_VARIABLE}"):
+        with pytest.raises(Exception, match=f"name another folder with {FOLDER_VARIABLE}"):
             DeviceLock("cpu")
 
 

@@ -65,7 +65,7 @@ def test_every_scenario_finds_a_seeded_fault_or_is_a_canary(scenarios: list[cove
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('"linear.py::Gone" = ["copy_torn"]', r"there is no scenario linear\.py::Gone"),
+        ('"linear.py::Gone" = ["copy_torn"]', r"no such scenario: linear\.py::Gone"),
         ('"linear.py::SharedLinear" = ["copy_tron"]', "SharedLinear: the zoo has no fault copy_tron"),
     ],
 )

@@ -79,7 +79,7 @@ def named(here: Mapping[str, Any], name: str) -> dict[str, str]:
 @pytest.mark.skipif(sys.platform != "linux", reason="says what Linux has")
 class TestOnThisMachine:
     def test_a_macs_lines_are_not_applicable_and_never_ok(self, here: dict[str, Any]) -> None:
-        for name in ("Metal", "macOS", "chip", "crash reports", "power", "sleep", "device can"):
+        for name in ("Metal", "macOS", "chip", "crash reports", "power", "sleep", "capabilities"):
             assert (named(here, name)["status"], named(here, name)["detail"]) == ("n/a", "Linux")
 
     def test_torch_is_the_one_that_is_installed(self, here: dict[str, Any]) -> None:
@@ -107,7 +107,7 @@ class TestCommand:
     def test_a_folder_that_is_not_there_is_status_2(self) -> None:
         done = doctor("--torch-source=/nothing/there")
         assert done.returncode == 2
-        assert done.stderr == "mps-stress doctor: --torch-source=/nothing/there: there is no such folder\n"
+        assert done.stderr == "mps-stress doctor: --torch-source=/nothing/there: no such folder\n"
 
     def test_a_torch_that_cannot_be_imported_is_told(self, tmp_path: Path) -> None:
         (tmp_path / "torch.py").write_text("raise ImportError('libomp.dylib is missing')\n")
@@ -128,8 +128,8 @@ class TestMetal:
             (replace(HIDDEN, is_sandboxed=True), "sandbox"),
             (replace(HIDDEN, is_virtual=True, gpus=()), "virtual machine without a GPU"),
             (replace(HIDDEN, gpus=()), "no GPU with Metal"),
-            (replace(HIDDEN, session="Background"), "not a graphical one"),
-            (HIDDEN, "no cause was found"),
+            (replace(HIDDEN, session="Background"), "not graphical"),
+            (HIDDEN, "cause unknown"),
         ],
     )
     def test_a_hidden_device_has_a_reason_and_a_way_out(self, facts: MetalFacts, reason: str) -> None:
@@ -170,13 +170,13 @@ class TestTorch:
     def test_features_are_found_by_name(self) -> None:
         lines = self.lines({"fingerprint": FINGERPRINT, "openmp": [], "mps": {"unavailable": "x"}})
         assert lines["upstream's streams"].status == Status.OK
-        assert lines["fork's functions"].status == Status.NOT_APPLICABLE
-        assert lines["device can"].status == Status.NOT_KNOWN
+        assert lines["fork-only functions"].status == Status.NOT_APPLICABLE
+        assert lines["capabilities"].status == Status.NOT_KNOWN
 
     def test_half_of_a_patch_is_a_warning(self) -> None:
         features = {torch_lines.FORK_FEATURES[0]: True}
         lines = self.lines({"fingerprint": {**FINGERPRINT, "features": features}, "openmp": []})
-        assert lines["fork's functions"].status == Status.WARNING
+        assert lines["fork-only functions"].status == Status.WARNING
 
     def test_a_build_without_a_commit_is_a_warning(self) -> None:
         lines = self.lines({"fingerprint": {**FINGERPRINT, "git": "Unknown"}, "openmp": []})
@@ -188,7 +188,7 @@ class TestTorch:
             "openmp": [],
             "mps": {"unavailable": None, "capabilities": ["events"]},
         }
-        assert "not: streams" in self.lines(probe)["device can"].detail
+        assert "not: streams" in self.lines(probe)["capabilities"].detail
 
     def test_two_openmp_runtimes_are_a_warning(self) -> None:
         paths = ["/a/torch/lib/libomp.dylib", "/a/sklearn/.dylibs/libomp.dylib", "/usr/lib/libcompiler.so"]

@@ -102,11 +102,11 @@ def test_differences_stand_in_the_document(tree: Path, stock: str, tmp_path: Pat
         results=tmp_path / "results",
     )
     text = document_of(asked, "made now")
-    assert "1 test with another outcome; 1 test pass on stock torch alone." in text
+    assert "1 test with a different outcome; 1 test pass on stock torch only." in text
     assert (
         "| `upstream::test_mps.py::TestMPS::test_b_crashes` | pass | crash | `the process ended: SIGABRT` |"
         in text
     )
-    assert "| upstream's own tests pass as before | not met | 1 test pass on stock torch alone |" in text
+    assert "| upstream's own tests pass as before | not met | 1 test pass on stock torch only |" in text
     again = document_of(EvidenceOptions((run, tmp_path / "results")), "made later")
-    assert "1 test with another outcome" in again
+    assert "1 test with a different outcome" in again

@@ -238,7 +238,7 @@ class TestHostileRecords:
         os.mkfifo(made.folder / "a.stacks")
         page = page_of([made.end().folder], "")[0]
         assert "none of the page" not in page
-        assert "Not beside the record: a.stderr, a.stacks" in page
+        assert "Missing beside the record: a.stderr, a.stacks" in page
 
     def test_long_texts_are_cut(self, tmp_path: Path) -> None:
         made = Made(tmp_path / "run", device_reason="x" * 60_000)

@@ -46,7 +46,7 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["--faults=nothing"], "there is no fault 'nothing'; known are pool_counter_unlocked, "),
+            (["--faults=nothing"], "unknown fault 'nothing'; known are pool_counter_unlocked, "),
             (["--seconds=0"], "--seconds=0: expected a positive number"),
             (["--seconds=nan"], "--seconds=nan"),
             (["--threads=0"], "--threads=0: expected a whole number of at least 1"),
@@ -86,7 +86,7 @@ class TestBadInput:
         assert power_learn.run(["explore", "--attempts=x"]) == 2
         assert "--attempts=x: expected a whole number" in capsys.readouterr().err
         assert power_learn.run(["explore", "--faults=nothing"]) == 2
-        assert "there is no fault 'nothing'" in capsys.readouterr().err
+        assert "unknown fault 'nothing'" in capsys.readouterr().err
 
     def test_an_unusable_allocation_is_told_before_anything_is_built(
         self, capsys: pytest.CaptureFixture[str], tmp_path: Path

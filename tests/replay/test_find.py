@@ -61,7 +61,7 @@ class TestNames:
             find(text, tmp_path, tmp_path)
 
     def test_no_such_run(self, tmp_path: Path) -> None:
-        with pytest.raises(CommandError, match=r"there is no run nothing in .*--results=DIR"):
+        with pytest.raises(CommandError, match=r"no run nothing in .*--results=DIR"):
             find("nothing/1", tmp_path, tmp_path)
 
     def test_no_such_attempt_names_those_that_are_there(self, tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ class TestReplay:
         assert "fails 4 of 4 (100.0 %, 95 % interval 51.0-100.0 %)" in done.stdout
         assert "4  MISMATCH" in done.stdout
         assert "as recorded" in done.stdout
-        assert "the schedule is the system's, and is not promised" in done.stdout
+        assert "fidelity: same inputs and perturbation; thread scheduling may differ" in done.stdout
 
     def test_a_pass_comes_again(self, ran: Ran) -> None:
         assert ran.folder is not None

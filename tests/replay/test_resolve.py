@@ -61,7 +61,7 @@ class TestItems:
             resolve(f"{file_of(root)}::Numbers[4-plain-t8]", root, {"PYTHONPATH": "/evil"})
 
     def test_a_class_that_is_no_scenario(self, root: Path) -> None:
-        with pytest.raises(CommandError, match="NoScenario is no scenario"):
+        with pytest.raises(CommandError, match="NoScenario is not a scenario"):
             resolve(f"{file_of(root)}::NoScenario[t8]", root)
 
     @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ class TestItems:
     @pytest.mark.parametrize("item", ["scenarios/none.py::A[t8]", "scenarios::A[t8]"])
     def test_files_that_are_not_there(self, root: Path, item: str) -> None:
         with pytest.raises(
-            CommandError, match="go to the folder that pytest called rootdir, or give --rootdir"
+            CommandError, match="go to pytest's rootdir, or give --rootdir"
         ):
             resolve(item, root)
 

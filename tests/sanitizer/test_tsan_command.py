@@ -148,7 +148,7 @@ class TestBadInput:
             (["--threads=1"], "--threads=1: counter needs at least 2"),
             (["--deadline=-1"], "--deadline=-1: expected a positive number"),
             (["--faults", "--case=counter"], "--faults runs all of them: leave out --fault and --case"),
-            (["--recipe=none.toml"], "--recipe=none.toml: there is no such file"),
+            (["--recipe=none.toml"], "--recipe=none.toml: no such file"),
             ([f"--recipe={__file__}"], "expected a *.toml file"),
         ],
     )

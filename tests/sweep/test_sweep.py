@@ -78,7 +78,7 @@ class TestComparison:
     @pytest.mark.parametrize(
         ("place", "value", "text"),
         [
-            (0, torch.tensor(4), "sample 3: what came is of sample 4"),
+            (0, torch.tensor(4), "sample 3: the result is that of sample 4"),
             (1, torch.linspace(0, 1, 7) + 0.01, "sample 3, output 0: Tensor-likes are not close!"),
             (
                 1,
@@ -120,8 +120,8 @@ class TestComparison:
 @pytest.mark.parametrize(
     ("argument", "text"),
     [
-        ("--threads=1", "one thread alone is what others are held against: at least 2"),
-        ("--dtypes=float31", "there is no 'float31'; known are float32, float16"),
+        ("--threads=1", "expected at least 2, as results are compared with one thread's"),
+        ("--dtypes=float31", "unknown 'float31'; known are float32, float16"),
         ("--device=gpu", "choose one of auto, mps, cuda, cpu, sim"),
         ("--seconds=x", "--seconds=x: expected a positive number"),
         ("--sim-faults=x", "--sim-faults=x: there is no fault 'x'"),

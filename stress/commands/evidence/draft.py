@@ -55,9 +55,9 @@ def pull_request(given: Inputs) -> str:
         f"{_GAP}: what was wrong, and why this change is right.",
     ]
     if given.patch is not None:
-        lines = ", ".join(code(one.path) for one in given.patch.files[:ROWS_SHOWN])
+        files = ", ".join(code(one.path) for one in given.patch.files[:ROWS_SHOWN])
         parts.append(
-            f"Changes {len(given.patch.files)} files (+{given.patch.added} -{given.patch.removed}): {lines}"
+            f"Changes {len(given.patch.files)} files (+{given.patch.added} -{given.patch.removed}): {files}"
         )
     parts += ["### Test plan", summary(given.subjects)]
     if given.compared is not None:

@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--list", action="store_true", help="name the cases, controls and faults, and run nothing"
     )
     parser.add_argument(
-        "--recipe", metavar="FILE", help="build and run another program that follows the harness's protocol"
+        "--recipe", metavar="FILE", help="build and run another program with the harness's protocol"
     )
     shared_options.add(parser, "results")
     shared_options.add(parser, "json", help="print JSON instead of text")
