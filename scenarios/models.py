@@ -246,7 +246,9 @@ class SharedTraining(_Model):
     """Every thread runs one shared model forward and backward and keeps the gradients to itself."""
 
     params = {
-        "model": [name for name in MODELS if name not in ("gru", "embedding", "reranker", "gelu_encoder_layer")]
+        "model": [
+            name for name in MODELS if name not in ("gru", "embedding", "reranker", "gelu_encoder_layer")
+        ]
     }
     params_quick = {"model": ["mlp", "conv2d_batchnorm", "gpt"]}
     iterations = 6

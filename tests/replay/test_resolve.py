@@ -83,9 +83,7 @@ class TestItems:
 
     @pytest.mark.parametrize("item", ["scenarios/none.py::A[t8]", "scenarios::A[t8]"])
     def test_files_that_are_not_there(self, root: Path, item: str) -> None:
-        with pytest.raises(
-            CommandError, match="go to pytest's rootdir, or give --rootdir"
-        ):
+        with pytest.raises(CommandError, match="go to pytest's rootdir, or give --rootdir"):
             resolve(item, root)
 
     @pytest.mark.parametrize("item", ["scenarios/x.py", "x::y::z[t8]", "power::fault::entry", "x.py::A"])
