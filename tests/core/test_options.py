@@ -55,7 +55,7 @@ BAD_VALUES = [
     ("sim-faults", "copy_torn,", "as in allocator_free_list:0.01:50"),
     ("sim-faults", "copy_torn/triplet", "NAME[/twin][:PROBABILITY[:WINDOW_US]]"),
     ("sim-faults", "copy_torn:0.1:5:7", "NAME[/twin][:PROBABILITY[:WINDOW_US]]"),
-    ("sim-faults", "copy_torn:often", "'often' is no probability"),
+    ("sim-faults", "copy_torn:often", "'often' is not a probability"),
     ("sim-faults", "copy_torn:0", "expected above 0 and at most 1"),
     ("sim-faults", "copy_torn:1.01", "expected above 0 and at most 1"),
     ("sim-faults", "copy_torn:nan", "expected above 0 and at most 1"),
