@@ -300,7 +300,9 @@ class TestOneThreadAlone:
         _check_alone(workload, reference)
         (finding,) = _alone_findings(reference)
         assert (finding.verdict, finding.name) == ("error", "wrong-alone")
-        assert "thread 0 iteration 0, output 0 is off by 0.5 from the exact value, 1e-06 allowed" in finding.text
+        assert (
+            "thread 0 iteration 0, output 0 is off by 0.5 from the exact value, 1e-06 allowed" in finding.text
+        )
 
     def test_no_crew_threads_are_needed_for_a_reference(self) -> None:
         before = threading.active_count()
