@@ -42,7 +42,7 @@ def records(folder: Path) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("argument", "text"),
     [
-        ("--workloads=linaer", "there is no 'linaer'; known are linear, layer-norm, mlp, transformer, large"),
+        ("--workloads=linaer", "unknown 'linaer'; known are linear, layer-norm, mlp, transformer, large"),
         ("--ways=fibres", "unknown 'fibres'; known are threads, processes, batching"),
         ("--threads=2,x", "expected whole numbers from 1 to 256, as in --threads=1,2,4,8,16"),
         ("--seconds=0", "--seconds=0: expected a positive number"),

@@ -92,7 +92,7 @@ class EntryRunner:
         return Attempted(outcome, seconds, strikes_of(end, subject), end)
 
     def references(self, subject: Subject, what: Runnable) -> References:
-        """Make what an entry's crews are compared with, in a child of its own, with the subject armed."""
+        """Make the reference of an entry's crews in a separate child, with the subject armed."""
         return self._runner.references(self._case(subject, what), lots=self._lots(subject, 0))
 
     def _pace(self, what: Runnable) -> Pace:
@@ -132,7 +132,7 @@ class EntryRunner:
 
 
 def strikes_of(end: Mapping[str, Any], subject: Subject) -> int | None:
-    """Return how often the fault struck; None where the child did not live to tell, or there is no fault."""
+    """Return how often the fault struck; None where the child died before it could report, or there is no fault."""
     if "strikes" not in end or subject.fault is None:
         return None
     return int(end["strikes"].get(subject.fault.name, 0))

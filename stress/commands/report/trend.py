@@ -36,7 +36,7 @@ def trends(whole: Aggregate) -> Markup:
     runs = sorted(whole.runs.values(), key=lambda one: (one.time, one.run))
     rows, left_out = within(_rows(by_key, runs), BYTES_MAX)
     if not rows:
-        return tag("p", "No failing item ran more than once on one machine: there is no trend to show.")
+        return tag("p", "No failing item has more than one run on a machine: there is no trend to show.")
     heading = (
         "item",
         "rate in each run, oldest first, with its 95 % interval; a dashed line is another build",

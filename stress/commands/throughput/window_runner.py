@@ -69,7 +69,7 @@ class WindowRunner:
         """Make the expected answers of a workload; return why there are none, or ""."""
         made = self._runner.references(self._case(workload))
         self._references[workload] = made
-        return "" if made.is_usable or made.shown is None else _told(made.shown)
+        return "" if made.is_usable or made.shown is None else _problem_text(made.shown)
 
     def window(self, cell: Cell, round_: int) -> Outcome:
         """Measure one cell for one window, in one or more separate processes."""
@@ -91,7 +91,7 @@ class WindowRunner:
                 **figures,
             )
         signature = f" [{attempt.signature}]" if attempt.signature else ""
-        problem = "" if figures is not None else f"{_told(attempt)}{signature}"
+        problem = "" if figures is not None else f"{_problem_text(attempt)}{signature}"
         return Outcome(verdict, problem, figures, time.monotonic() - started)
 
     def close(self) -> None:
@@ -127,7 +127,7 @@ class WindowRunner:
         )
 
 
-def _told(attempt: Attempt) -> str:
+def _problem_text(attempt: Attempt) -> str:
     return f"{attempt.judged.word}: {attempt.judged.headline}"
 
 
