@@ -27,8 +27,8 @@ from stress.commands.power.command import open_runner
 from stress.commands.power.entry_runner import Simulator
 from stress.commands.power.estimate import StopRule
 from stress.commands.power.measurement import WEIGHTS
-from stress.commands.power.measurement import Measured
 from stress.commands.power.measurement import Measurement
+from stress.commands.power.measurement import PowerMeasurement
 from stress.commands.power.measurement import weight_of
 from stress.commands.power.options import PowerOptions
 from stress.commands.power.report import Score
@@ -81,7 +81,7 @@ def score(comparison: Comparison, reproducibility: float = estimate.REPRODUCIBIL
     return Score.of([None if one is None else one.rate for one in tallies], reproducibility)
 
 
-def _subjects(measured: Measured) -> list[Subject]:
+def _subjects(measured: PowerMeasurement) -> list[Subject]:
     return [report.subject(measured, fault) for fault in measured.options.faults]
 
 

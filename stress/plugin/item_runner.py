@@ -135,7 +135,7 @@ class ItemRunner:
 
     def _command_of(self, serial: int) -> str:
         """Return what repeats the attempt: its item's command would begin with the item's first attempt."""
-        return self.command if self.turn is None else f"mps-stress replay {self.run.name}/{serial}"
+        return self.command if self.turn is None else self.run.replay_command(serial)
 
     def _classify(self, end: Mapping[str, Any], stderr: str) -> str | None:
         named = self.run.config.hook.pytest_mps_classify(attempt=end, stderr=stderr)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import functools
-import shlex
 import time
 from collections import Counter
 from dataclasses import asdict
@@ -21,7 +20,6 @@ from stress.isolate.device_choice import DeviceInfo
 from stress.isolate.device_choice import default_build
 from stress.isolate.device_choice import open_device
 from stress.isolate.supervisor import Supervisor
-from stress.model.spec import RESULTS_DEFAULT
 from stress.plugin import tsan_run as tsan
 from stress.plugin.options import worker_input
 from stress.plugin.options import xdist_workers
@@ -32,6 +30,7 @@ from stress.record import RecordWriter
 from stress.record import RunFolder
 from stress.record import host_environment
 from stress.record import run_id
+from stress.record.folder import replay_command
 from stress.record.torch_build import check_source
 from stress.sanitizer.python.children import Children
 
@@ -72,11 +71,9 @@ class Run:
     def folder_path(self) -> Path:
         return self.settings.results / self.run_id
 
-    @property
-    def name(self) -> str:
-        """Return the name of the run on a command line: its folder's path if that is not the usual place."""
-        usual = (self.config.rootpath / RESULTS_DEFAULT).resolve()
-        return self.run_id if self.settings.results == usual else shlex.quote(str(self.folder_path))
+    def replay_command(self, serial: int) -> str:
+        """Return the command that runs an attempt of this run again."""
+        return replay_command(self.folder_path, serial, self.config.rootpath)
 
     @property
     def supervisor(self) -> Supervisor:

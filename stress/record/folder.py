@@ -7,6 +7,7 @@ import fcntl
 import os
 import re
 import secrets
+import shlex
 import socket
 from dataclasses import dataclass
 from datetime import UTC
@@ -14,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from stress.model.errors import OptionError
+from stress.model.spec import RESULTS_DEFAULT
 from stress.record.schema import side_name_error
 
 PROBE_BYTES = 64 * 1024  # As much as the longest record: a disk with less room cannot take one attempt.
@@ -31,6 +33,18 @@ class RecordError(OptionError):
 
     def told(self, prefix: str) -> str:
         return f"records in {self.path}: {super().told(prefix)}"
+
+
+def replay_command(folder: Path, serial: int, rootdir: Path) -> str:
+    """Return the command line, for the current folder, that runs an attempt again.
+
+    `folder` is the run's. Its path is named only where replay would not look for it.
+    """
+    name = folder.name if folder.parent == (rootdir / RESULTS_DEFAULT).resolve() else str(folder)
+    parts = ["mps-stress", "replay", f"{name}/{serial}"]
+    if rootdir.resolve() != Path.cwd():
+        parts.append(f"--rootdir={rootdir}")
+    return shlex.join(parts)
 
 
 def cannot_write(path: Path, error: OSError) -> RecordError:

@@ -175,7 +175,9 @@ class TestTheEnd:
         tally.see(_end(0, "pass"))
         for verdict, attempts, counted in rounds:
             tally.see({**_item(verdict, counted, "a.py::Planted[t2]"), "attempts": attempts})
-        ending = Ending(tally, "run", "runs/run", "cpu", False, 9.0, 9.0, {}, "", 0, [])
+        ending = Ending(
+            tally, "run", "replay run/{}".format, "runs/run", "cpu", False, 9.0, 9.0, {}, "", 0, []
+        )
         assert told in text(ending, 200, color=False).splitlines()
         assert ending.is_bad is is_bad
 
@@ -184,7 +186,9 @@ class TestTheEnd:
         for number in range(50):
             tally.see(_start(number))
             tally.see(_end(number, "crash"))
-        ending = Ending(tally, "run", "runs/run", "cpu", False, 9.0, 9.0, {}, "", 0, [])
+        ending = Ending(
+            tally, "run", "replay run/{}".format, "runs/run", "cpu", False, 9.0, 9.0, {}, "", 0, []
+        )
         assert " 50  50  92.9-100.0 % " in text(ending, 200, color=False)
 
 

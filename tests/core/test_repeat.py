@@ -176,16 +176,27 @@ def test_of_an_item_has_its_own_thread_count_and_attempts(pytester: pytest.Pytes
     assert {"--mps-threads=5", "--mps-attempts=2"} <= set(words)
 
 
-def test_names_the_folder_of_a_run_that_is_not_in_the_usual_place(pytester: pytest.Pytester) -> None:
-    """Otherwise `mps-stress replay RUN/17`, as a campaign prints it, finds no such run."""
-    config, settings = parse(pytester, "--mps-threads=3")
-    run = Run(settings, config)
-    assert run.name == run.run_id
-    config, settings = parse(pytester, "--mps-threads=3", "--mps-results=else where")
-    run = Run(settings, config)
-    assert (
-        shlex.split(f"mps-stress replay {run.name}/17")[-1] == f"{pytester.path}/else where/{run.run_id}/17"
-    )
+class TestTheReplayCommand:
+    """Otherwise `mps-stress replay RUN/17`, as blocks and campaigns print it, finds no such run."""
+
+    def test_is_short_for_a_run_in_the_usual_place(self, pytester: pytest.Pytester) -> None:
+        config, settings = parse(pytester, "--mps-threads=3")
+        run = Run(settings, config)
+        assert run.replay_command(17) == f"mps-stress replay {run.run_id}/17"
+
+    def test_names_the_folder_of_a_run_elsewhere(self, pytester: pytest.Pytester) -> None:
+        config, settings = parse(pytester, "--mps-threads=3", "--mps-results=else where")
+        run = Run(settings, config)
+        words = shlex.split(run.replay_command(17))
+        assert words == ["mps-stress", "replay", f"{pytester.path}/else where/{run.run_id}/17"]
+
+    def test_names_a_rootdir_that_is_not_the_current_folder(
+        self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        config, settings = parse(pytester, "--mps-threads=3")
+        monkeypatch.chdir(pytester.mkdir("below"))
+        words = shlex.split(Run(settings, config).replay_command(17))
+        assert words[3:] == [f"--rootdir={pytester.path}"]
 
 
 def test_every_setting_comes_from_an_option() -> None:

@@ -20,8 +20,8 @@ from stress.commands.power.entry_runner import EntryRunner
 from stress.commands.power.estimate import StopRule
 from stress.commands.power.measurement import TWIN_ATTEMPTS
 from stress.commands.power.measurement import TWIN_ATTEMPTS_EACH
-from stress.commands.power.measurement import Measured
 from stress.commands.power.measurement import Measurement
+from stress.commands.power.measurement import PowerMeasurement
 from stress.commands.power.measurement import weight_of
 from stress.commands.power.options import PowerOptions
 from stress.commands.power.options import parse
@@ -162,19 +162,21 @@ def options(**changes: Any) -> PowerOptions:
     return parse(argparse.Namespace(**{**given, **changes}))
 
 
-def unmeasured(given: PowerOptions) -> Measured:
+def unmeasured(given: PowerOptions) -> PowerMeasurement:
     designs = dict.fromkeys(one.design for one in given.faults)
     entries: dict[str, tuple[Runnable, ...]] = dict.fromkeys(designs, (runnable("A"), runnable("B")))
-    return Measured(given, "2.13.0", str(Path("nowhere")), entries)
+    return PowerMeasurement(given, "2.13.0", str(Path("nowhere")), entries)
 
 
-def run(runner: MadeUp, measured: Measured, kind: type[Measurement] = Measurement, **more: Any) -> None:
+def run(
+    runner: MadeUp, measured: PowerMeasurement, kind: type[Measurement] = Measurement, **more: Any
+) -> None:
     given = measured.options
     shares = Shares(given.seconds, weight_of(given), lambda: runner.now)
     kind(given, runner, shares, measured, **more).run()
 
 
-def measure(runner: MadeUp, given: PowerOptions) -> Measured:
+def measure(runner: MadeUp, given: PowerOptions) -> PowerMeasurement:
     measured = unmeasured(given)
     run(runner, measured)
     return measured

@@ -13,7 +13,7 @@ from stress.model.verdict import Verdict
 from stress.sanitizer.native.judge import JudgedRun
 from stress.sanitizer.native.judge import RunRequest
 from stress.sanitizer.native.judge import judge
-from stress.sanitizer.native.run import Ran
+from stress.sanitizer.native.run import ProgramRun
 
 ASKED = RunRequest("counter", 4, 20, 1)
 START = {
@@ -48,7 +48,7 @@ def remains(
         "stderr": stderr,
         "parsed": parsed,
     }
-    ran = Ran((), code, cpu_s=0.5, memory_bytes_max=1, pid=1, started=0.0, **{**values, **others})
+    ran = ProgramRun((), code, cpu_s=0.5, memory_bytes_max=1, pid=1, started=0.0, **{**values, **others})
     return judge(ASKED, ran)
 
 

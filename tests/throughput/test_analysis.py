@@ -14,9 +14,9 @@ from stress.commands.throughput.catalogue import PROCESSES
 from stress.commands.throughput.catalogue import THIS_BUILD
 from stress.commands.throughput.catalogue import THREADS
 from stress.commands.throughput.catalogue import WAYS
-from stress.commands.throughput.catalogue import Cell
+from stress.commands.throughput.catalogue import WorkloadCell
 from stress.commands.throughput.catalogue import cells
-from stress.commands.throughput.measurement import Measured
+from stress.commands.throughput.measurement import ThroughputMeasurement
 from stress.commands.throughput.report import Setting
 from stress.commands.throughput.report import json_text
 from stress.commands.throughput.report import text
@@ -36,8 +36,8 @@ def figures(rate_per_s: float, *, p99: bool = True) -> dict[str, object]:
     }
 
 
-def measured(rates: dict[Cell, list[float]]) -> Measured:
-    found = Measured.of(list(rates))
+def measured(rates: dict[WorkloadCell, list[float]]) -> ThroughputMeasurement:
+    found = ThroughputMeasurement.of(list(rates))
     for cell, values in rates.items():
         found.data[cell].figures = dict(enumerate(map(figures, values)))
         found.data[cell].windows = len(values)
@@ -45,11 +45,11 @@ def measured(rates: dict[Cell, list[float]]) -> Measured:
     return found
 
 
-ALONE = Cell(THIS_BUILD, "linear", THREADS, 1)
-OTHER = Cell(OTHER_BUILD, "linear", THREADS, 1)
-THREADS_2 = Cell(THIS_BUILD, "linear", THREADS, 2)
-PROCESSES_2 = Cell(THIS_BUILD, "linear", PROCESSES, 2)
-BATCHING_2 = Cell(THIS_BUILD, "linear", BATCHING, 2)
+ALONE = WorkloadCell(THIS_BUILD, "linear", THREADS, 1)
+OTHER = WorkloadCell(OTHER_BUILD, "linear", THREADS, 1)
+THREADS_2 = WorkloadCell(THIS_BUILD, "linear", THREADS, 2)
+PROCESSES_2 = WorkloadCell(THIS_BUILD, "linear", PROCESSES, 2)
+BATCHING_2 = WorkloadCell(THIS_BUILD, "linear", BATCHING, 2)
 
 
 class TestCells:
@@ -141,7 +141,10 @@ class TestEfficiency:
         assert analysis.target_verdict(Estimate(0.5, interval, 8)) == verdict
 
     def test_it_is_the_speed_up_per_thread(self) -> None:
-        alone, two = Cell(THIS_BUILD, "large", THREADS, 1), Cell(THIS_BUILD, "large", THREADS, 2)
+        alone, two = (
+            WorkloadCell(THIS_BUILD, "large", THREADS, 1),
+            WorkloadCell(THIS_BUILD, "large", THREADS, 2),
+        )
         found = measured({alone: [100.0] * 6, two: [150.0] * 6})
         line = analysis.lines(found)[1]
         assert line.efficiency is not None

@@ -116,7 +116,7 @@ class Campaign:
         ItemRunner(self.run, spec, Turn(settings, dict(arm.first), share_s)).execute()
         self.late += late_crash_reports.settle(self.run)
         for news in list(self.tally.news.values())[before:]:
-            self.line.say(f"new: {news.name}  {news.item}  mps-stress replay {self.run.name}/{news.serial}")
+            self.line.say(f"new: {news.name}  {news.item}  {self.run.replay_command(news.serial)}")
         self._keep_house()
 
     def _keep_house(self) -> None:

@@ -187,7 +187,8 @@ class CampaignPlugin:
         assert run.device is not None
         ending = Ending(
             campaign.tally,
-            run.name,
+            run.run_id,
+            run.replay_command,
             str(run.folder_path),
             run.device.name,
             run.device.sim is not None,

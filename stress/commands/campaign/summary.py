@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -29,8 +30,9 @@ class Ending:
     """How a campaign ended."""
 
     tally: CampaignTally
-    run: str
-    """What a command line calls it."""
+    run_id: str
+    replay: Callable[[int], str]
+    """Serial of an attempt -> the command that runs it again."""
     folder: str
     device: str
     simulated: bool
@@ -88,7 +90,7 @@ def _title(ending: Ending) -> str:
     simulated = " (simulated, not Metal)" if ending.simulated else ""
     how = f", ended early: {ending.stopped}" if ending.stopped else ""
     return (
-        f"campaign {ending.run} on {ending.device}{simulated}: {duration(ending.spent_s)} of "
+        f"campaign {ending.run_id} on {ending.device}{simulated}: {duration(ending.spent_s)} of "
         f"{duration(ending.seconds)}{how}"
     )
 
@@ -131,8 +133,8 @@ def _sentences(ending: Ending) -> Iterator[str]:
     yield _canary_sentence(ending)
     for news in list(tally.news.values())[:NEWS_SHOWN]:
         yield (
-            f"NEW: {one_line(news.name, NAME_CHARS_MAX)} in {one_line(news.item)}; next: mps-stress replay "
-            f"{ending.run}/{news.serial}"
+            f"NEW: {one_line(news.name, NAME_CHARS_MAX)} in {one_line(news.item)}; next: "
+            f"{ending.replay(news.serial)}"
         )
     if len(tally.news) > NEWS_SHOWN:
         yield f"NEW: {len(tally.news) - NEWS_SHOWN} more: mps-stress report {ending.folder} -o page.html"
@@ -141,7 +143,7 @@ def _sentences(ending: Ending) -> Iterator[str]:
     if tally.foreign_kills:
         yield f"not counted: {count(tally.foreign_kills, 'attempt')} killed by a signal that the framework did not send"
     if tally.unfinished:
-        serials = ", ".join(f"{ending.run}/{one}" for one in tally.unfinished[:4])
+        serials = ", ".join(f"{ending.run_id}/{one}" for one in tally.unfinished[:4])
         yield (
             f"not counted: {count(len(tally.unfinished), 'attempt')} without an end, running when the campaign or the "
             f"machine went down ({serials})"

@@ -21,7 +21,7 @@ from stress.commands.replay.command import prepare
 from stress.commands.replay.command import results_folder
 from stress.commands.replay.command import runnable
 from stress.commands.replay.differences import differences
-from stress.commands.replay.failure_kind import Kind
+from stress.commands.replay.failure_kind import FailureKind
 from stress.commands.replay.recorded import Recorded
 from stress.commands.replay.repetition import Configuration
 from stress.commands.replay.repetition import Repetition
@@ -59,13 +59,13 @@ def run(options: MinimiseOptions) -> int:
         return opened.status
 
 
-def _wanted(recorded: Recorded) -> Kind:
+def _wanted(recorded: Recorded) -> FailureKind:
     if recorded.end is None:
         raise CommandError(
             f"{recorded.name} has no end record, so its failure is unknown; mps-stress replay {recorded.name} "
             "runs it again"
         )
-    wanted = Kind.of(recorded.end)
+    wanted = FailureKind.of(recorded.end)
     if not wanted.is_failure:
         raise CommandError(
             f"{recorded.name} {wanted}: only a failure can be made smaller; mps-stress export writes a test of it"

@@ -14,7 +14,7 @@ from stress.commands.minimise.sequential import SHARE_DEFAULT
 from stress.commands.minimise.sequential import Rates
 from stress.commands.minimise.sequential import SequentialTest
 from stress.commands.minimise.sequential import estimate
-from stress.commands.replay.failure_kind import Kind
+from stress.commands.replay.failure_kind import FailureKind
 from stress.commands.replay.find import shown
 from stress.commands.replay.repetition import Configuration
 from stress.commands.replay.repetition import Repetition
@@ -49,7 +49,7 @@ class Search:
     """One search. `wanted` is the failure that has to come again; any other one does not count as it."""
 
     repetition: Repetition
-    wanted: Kind
+    wanted: FailureKind
     case: Configuration
     until: float
     """On the monotonic clock."""

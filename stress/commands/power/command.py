@@ -14,8 +14,8 @@ from stress.commands.power.allocation import load
 from stress.commands.power.allocation import with_threads
 from stress.commands.power.entry_runner import EntryRunner
 from stress.commands.power.entry_runner import Simulator
-from stress.commands.power.measurement import Measured
 from stress.commands.power.measurement import Measurement
+from stress.commands.power.measurement import PowerMeasurement
 from stress.commands.power.measurement import usable
 from stress.commands.power.measurement import weight_of
 from stress.commands.power.options import PowerOptions
@@ -48,7 +48,7 @@ def entries_of(options: PowerOptions) -> tuple[Entry, ...]:
 
 def open_runner(
     opened: Session, options: PowerOptions, entries: Iterable[Entry]
-) -> tuple[EntryRunner, Measured]:
+) -> tuple[EntryRunner, PowerMeasurement]:
     """Open the device and the records; return what runs the entries, and the place for what comes of them."""
     started = time.monotonic()
     runnables = [resolve(one) for one in entries]
@@ -75,7 +75,9 @@ def open_runner(
     folder.side(ALLOCATION_FILE).write_text(
         dump([one.entry for one in runnables], f"As used by run {folder.run}.")
     )
-    measured = Measured(options, str(first.torch["version"]), str(folder.path), by_design, started=started)
+    measured = PowerMeasurement(
+        options, str(first.torch["version"]), str(folder.path), by_design, started=started
+    )
     measured.notes += [
         f"design {design}: {len(runnables) - len(found)} of {len(runnables)} entries cannot run there"
         for design, found in by_design.items()

@@ -33,7 +33,7 @@ WEIGHTS = {"fault": 6.0, "twin": 2.0, "plain": 2.0, "scale": 2.0}
 
 
 @dataclass
-class Measured:
+class PowerMeasurement:
     """What is known so far; complete unless `interrupted`, or where a tally was cut short."""
 
     options: PowerOptions
@@ -65,7 +65,7 @@ class Measurement:
     options: PowerOptions
     runner: EntryRunner
     shares: Shares
-    measured: Measured
+    measured: PowerMeasurement
     _twins_left: float = 0.0
     _plain_left: float = 0.0
     """The weights of what has to stay silent and is still to come."""

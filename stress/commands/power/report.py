@@ -14,7 +14,7 @@ from rich.table import Table
 
 from stress.commands.power import estimate
 from stress.commands.power.estimate import KillRate
-from stress.commands.power.measurement import Measured
+from stress.commands.power.measurement import PowerMeasurement
 from stress.commands.power.subject import Subject
 from stress.commands.power.tally import Tally
 from stress.device.sim.zoo import Fault
@@ -65,27 +65,29 @@ class Score:
         )
 
 
-def score(measured: Measured, probability: float, reproducibility: float = estimate.REPRODUCIBILITY) -> Score:
+def score(
+    measured: PowerMeasurement, probability: float, reproducibility: float = estimate.REPRODUCIBILITY
+) -> Score:
     """Return the score at one probability."""
     found = [_tally(measured, fault, probability) for fault in measured.options.faults]
     return Score.of([None if one is None else one.rate for one in found], reproducibility)
 
 
 def subject(
-    measured: Measured, fault: Fault, probability: float | None = None, *, twin: bool = False
+    measured: PowerMeasurement, fault: Fault, probability: float | None = None, *, twin: bool = False
 ) -> Subject:
     first = measured.options.probabilities[0]
     return Subject(fault.design, fault, twin, first if probability is None else probability)
 
 
-def _tally(measured: Measured, fault: Fault, probability: float | None = None) -> Tally | None:
+def _tally(measured: PowerMeasurement, fault: Fault, probability: float | None = None) -> Tally | None:
     return measured.tally(subject(measured, fault, probability))
 
 
 # JSON
 
 
-def json_text(measured: Measured) -> str:
+def json_text(measured: PowerMeasurement) -> str:
     """Return the result as JSON."""
     first, *others = measured.options.probabilities
     main = score(measured, first)
@@ -109,7 +111,7 @@ def json_text(measured: Measured) -> str:
     return json.dumps(data, indent=1, allow_nan=False)
 
 
-def _twin_data(measured: Measured) -> dict[str, object]:
+def _twin_data(measured: PowerMeasurement) -> dict[str, object]:
     twins = [one for one in measured.tallies.values() if one.subject.twin]
     plain = [one for one in measured.tallies.values() if one.subject.fault is None]
     return {
@@ -121,7 +123,7 @@ def _twin_data(measured: Measured) -> dict[str, object]:
     }
 
 
-def _fault_data(measured: Measured, fault: Fault) -> dict[str, object]:
+def _fault_data(measured: PowerMeasurement, fault: Fault) -> dict[str, object]:
     data: dict[str, object] = {
         "name": fault.name,
         "area": fault.area,
@@ -181,7 +183,7 @@ def _tally_data(tally: Tally | None) -> dict[str, object]:
 # the table
 
 
-def text(measured: Measured) -> str:
+def text(measured: PowerMeasurement) -> str:
     """Return the table with everything that belongs to it."""
     parts = [
         _table(measured),
@@ -200,7 +202,7 @@ def text(measured: Measured) -> str:
     return "\n".join(parts)
 
 
-def _table(measured: Measured) -> str:
+def _table(measured: PowerMeasurement) -> str:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for heading in ("fault", "kills/s (95 %)", "killed", "95 %", "verdict", "right", "named", "kills"):
         table.add_column(heading, no_wrap=True)
@@ -217,7 +219,7 @@ def _table(measured: Measured) -> str:
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
 
 
-def _row(measured: Measured, fault: Fault) -> list[str]:
+def _row(measured: PowerMeasurement, fault: Fault) -> list[str]:
     tally = _tally(measured, fault)
     if tally is None:
         cells = [f" {fault.name}", "not measured", "-", "-", fault.verdict, "-", "-", "-"]
@@ -254,7 +256,7 @@ def _top(names: Counter[str]) -> str:
     return ", ".join(name for name, _ in names.most_common(1))
 
 
-def _score_lines(measured: Measured) -> list[str]:
+def _score_lines(measured: PowerMeasurement) -> list[str]:
     first, *others = measured.options.probabilities
     weak = score(measured, first, estimate.REPRODUCIBILITY_WEAK)
     how = (
@@ -276,7 +278,7 @@ def _score_lines(measured: Measured) -> list[str]:
     return lines
 
 
-def _decision_lines(measured: Measured) -> list[str]:
+def _decision_lines(measured: PowerMeasurement) -> list[str]:
     """Say where the seconds were too few: "undecided" is not a property of a fault."""
     main = score(measured, measured.options.probabilities[0])
     needed_s = estimate.seconds_to_decide(estimate.KILLS_MIN, 0.0)
@@ -292,7 +294,7 @@ def _decision_lines(measured: Measured) -> list[str]:
     return lines
 
 
-def _alarm_lines(measured: Measured) -> list[str]:
+def _alarm_lines(measured: PowerMeasurement) -> list[str]:
     """Print every failure where nothing was wrong, in full."""
     lines = []
     for tally in measured.tallies.values():
@@ -304,5 +306,5 @@ def _alarm_lines(measured: Measured) -> list[str]:
     return lines
 
 
-def _tally_notes(measured: Measured) -> list[str]:
+def _tally_notes(measured: PowerMeasurement) -> list[str]:
     return [f"{tally.subject.label}: {note}" for tally in measured.tallies.values() for note in tally.notes]

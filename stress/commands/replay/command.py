@@ -11,7 +11,7 @@ from stress.commands import CommandError
 from stress.commands.replay import report
 from stress.commands.replay import variables
 from stress.commands.replay.differences import differences
-from stress.commands.replay.failure_kind import Kind
+from stress.commands.replay.failure_kind import FailureKind
 from stress.commands.replay.find import find
 from stress.commands.replay.find import shown
 from stress.commands.replay.options import ReplayOptions
@@ -69,7 +69,7 @@ def run(options: ReplayOptions) -> int:
         print(report.result(recorded, done))
         print(f"records: {repetition.folder}")
         if opened.status is None:
-            wanted = Kind.of(recorded.end) if recorded.end is not None else None
+            wanted = FailureKind.of(recorded.end) if recorded.end is not None else None
             again = [one.kind == wanted if wanted is not None else one.kind.is_failure for one in done]
             opened.status = 0 if any(again) else 1
         return opened.status

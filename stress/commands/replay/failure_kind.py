@@ -13,7 +13,7 @@ _EXCEPTION = re.compile(r"([A-Za-z_][\w.]*)(?::|$)")
 
 
 @dataclass(frozen=True)
-class Kind:
+class FailureKind:
     """A verdict, and the name of what happened where it has one that does not change from run to run.
 
     The name is the signature of a known failure, else the signal of a crash, else the type of an exception. How a
@@ -24,7 +24,7 @@ class Kind:
     name: str = ""
 
     @classmethod
-    def of(cls, end: Mapping[str, Any]) -> Kind:
+    def of(cls, end: Mapping[str, Any]) -> FailureKind:
         """Return the kind of an `attempt_end` record."""
         verdict = str(end["verdict"])
         if verdict in (Verdict.PASS, Verdict.INTERESTING):

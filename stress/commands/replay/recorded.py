@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Callable
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from typing import TypeVar
 
@@ -40,6 +41,9 @@ class Recorded:
 
     name: str
     """RUN/17."""
+    folder: Path
+    """Of its run."""
+    serial: int
     place: str
     item: str
     role: str
@@ -146,6 +150,8 @@ def read(found: Found) -> Recorded:
     modules = settings.record.get("trace_modules") or ()
     return Recorded(
         name=found.name,
+        folder=found.folder,
+        serial=found.serial,
         place=found.place,
         item=start.text("item", ITEM_CHARS_MAX),
         role=role,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stress.commands import CommandError
-from stress.commands.replay.failure_kind import Kind
+from stress.commands.replay.failure_kind import FailureKind
 from stress.commands.replay.recorded import Recorded
 from stress.commands.replay.resolve import Resolved
 from stress.commands.session import Session
@@ -32,6 +32,7 @@ from stress.model.plan import Plan
 from stress.model.spec import ChildSpec
 from stress.model.spec import ScenarioRef
 from stress.record import RecordWriter
+from stress.record.folder import replay_command
 from stress.scenario.file import load_scenario
 from stress.scenario.scenario import waves_of
 
@@ -80,7 +81,7 @@ class Configuration:
 class Repeated:
     """What one attempt came to."""
 
-    kind: Kind
+    kind: FailureKind
     end: Mapping[str, Any]
 
 
@@ -94,12 +95,14 @@ class Repetition:
         device: DeviceInfo,
         supervisor: Supervisor,
         writer: RecordWriter,
+        rootdir: Path,
     ) -> None:
         self.recorded, self.what, self.device, self.writer = recorded, what, device, writer
         self._runner = CaseRunner(supervisor.run, writer, recorder(writer, simulated=recorded.simulated))
         self._references: dict[str, References] = {}
         self._pace = Pace(most_s=recorded.deadline_s, clean_min=_PACE_CLEAN_MIN)
         self._number = 0
+        self._command = replay_command(recorded.folder, recorded.serial, rootdir)
 
     @property
     def folder(self) -> Path:
@@ -119,7 +122,7 @@ class Repetition:
         self._number += 1
         if ended.attempt.judged.verdict.is_green:
             self._pace.add(ended.attempt.seconds)
-        return Repeated(Kind.of(ended.end), ended.end)
+        return Repeated(FailureKind.of(ended.end), ended.end)
 
     def pace_deadline_s(self) -> float:
         """Return a deadline that follows from what clean attempts take: a hang costs all of it."""
@@ -168,7 +171,7 @@ class Repetition:
             ),
             rotation=Rotation(case.perturb_level, mode=case.perturb, readback=case.readback),
             reference_deadline_s=recorded.deadline_s * REFERENCE_DEADLINE_FACTOR,
-            command=lambda _: f"mps-stress replay {recorded.name}",
+            command=lambda _: self._command,
             start={
                 "params": dict(what.params),
                 "iterations": max((iterations for _, iterations in waves), default=1),
@@ -205,7 +208,7 @@ def open_repetition(
         device_reason="as recorded",
         simulated=recorded.simulated,
     )
-    repetition = Repetition(recorded, what, device, supervisor, writer)
+    repetition = Repetition(recorded, what, device, supervisor, writer, rootdir)
     opened.callback(repetition.close)
     return repetition
 

@@ -6,7 +6,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Sequence
 
-from stress.commands.replay.failure_kind import Kind
+from stress.commands.replay.failure_kind import FailureKind
 from stress.commands.replay.find import shown
 from stress.commands.replay.recorded import Recorded
 from stress.commands.replay.repetition import Repeated
@@ -34,7 +34,7 @@ def _recorded_end(recorded: Recorded) -> str:
     if recorded.end is None:
         return "no end record: the machine went down or pytest was killed (or it still runs)"
     headline = shown(recorded.end["headline"], 200)
-    return f"{shown(Kind.of(recorded.end), 100)}{': ' if headline else ''}{headline}"
+    return f"{shown(FailureKind.of(recorded.end), 100)}{': ' if headline else ''}{headline}"
 
 
 def result(recorded: Recorded, attempts: Sequence[Repeated]) -> str:
@@ -42,7 +42,7 @@ def result(recorded: Recorded, attempts: Sequence[Repeated]) -> str:
     counted = [one for one in attempts if Verdict(one.end["verdict"]).enters_rate]
     failed = sum(one.kind.is_failure for one in counted)
     lines = [rate_sentence(failed, len(counted), "fails")]
-    wanted = Kind.of(recorded.end) if recorded.end is not None else None
+    wanted = FailureKind.of(recorded.end) if recorded.end is not None else None
     kinds = Counter(one.kind for one in attempts)
     for kind, count in kinds.most_common():
         same = "   as recorded" if kind == wanted else ""
@@ -65,7 +65,7 @@ def rate_sentence(failed: int, n: int, verb: str) -> str:
     )
 
 
-def _names(attempts: Sequence[Repeated], kind: Kind) -> str:
+def _names(attempts: Sequence[Repeated], kind: FailureKind) -> str:
     """Return how wrong values were wrong: it differs from attempt to attempt."""
     if kind.verdict != Verdict.MISMATCH:
         return ""

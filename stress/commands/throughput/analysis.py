@@ -17,9 +17,9 @@ from typing import Any
 
 from stress.commands.throughput.catalogue import OTHER_BUILD
 from stress.commands.throughput.catalogue import THREADS
-from stress.commands.throughput.catalogue import Cell
+from stress.commands.throughput.catalogue import WorkloadCell
 from stress.commands.throughput.measurement import CellData
-from stress.commands.throughput.measurement import Measured
+from stress.commands.throughput.measurement import ThroughputMeasurement
 from stress.model import stats
 
 CONFIDENCE = stats.CONFIDENCE_DEFAULT
@@ -53,8 +53,8 @@ class Estimate:
 class Comparison:
     """How many times as fast the left side is as the right one."""
 
-    left: Cell
-    right: Cell
+    left: WorkloadCell
+    right: WorkloadCell
     ratio: Estimate | None
     """None where the two have no round in common."""
 
@@ -79,7 +79,7 @@ class Comparison:
 class Line:
     """One cell's figures."""
 
-    cell: Cell
+    cell: WorkloadCell
     rate_per_s: Estimate | None
     speed_up: Estimate | None
     """Against one request at a time."""
@@ -109,17 +109,17 @@ class Line:
         }
 
 
-def lines(measured: Measured) -> list[Line]:
+def lines(measured: ThroughputMeasurement) -> list[Line]:
     """Return the figures of every cell; a void one has none."""
     return [_line(measured, cell) for cell in measured.cells]
 
 
-def _line(measured: Measured, cell: Cell) -> Line:
+def _line(measured: ThroughputMeasurement, cell: WorkloadCell) -> Line:
     data = measured.data[cell]
     if data.is_void:
         wrong = f"{len(data.problems)} of {max(data.windows, 1)} windows not right: {data.problems[0]}"
         return Line(cell, None, None, None, None, wrong)
-    alone = measured.data.get(Cell(cell.build, cell.workload, THREADS, 1))
+    alone = measured.data.get(WorkloadCell(cell.build, cell.workload, THREADS, 1))
     speed_up = Estimate.of(_ratios(data, alone)) if alone and not alone.is_void and cell.count > 1 else None
     return Line(
         cell,
@@ -146,7 +146,7 @@ def _rate(figures: Mapping[str, Any]) -> float:
     return float(figures["rate_per_s"])
 
 
-def pairs(cells: Sequence[Cell]) -> list[tuple[Cell, Cell]]:
+def pairs(cells: Sequence[WorkloadCell]) -> list[tuple[WorkloadCell, WorkloadCell]]:
     """Return what is compared: two builds one request at a time, and the ways with each other at equal counts."""
     found = [
         (cell, other)
@@ -156,7 +156,7 @@ def pairs(cells: Sequence[Cell]) -> list[tuple[Cell, Cell]]:
         and cell.build != OTHER_BUILD
         and (cell.workload, cell.way, cell.count) == (other.workload, other.way, other.count)
     ]
-    groups: dict[tuple[str, int], list[Cell]] = {}
+    groups: dict[tuple[str, int], list[WorkloadCell]] = {}
     for cell in cells:
         if cell.count > 1:
             groups.setdefault((cell.workload, cell.count), []).append(cell)
@@ -168,7 +168,7 @@ def confidence_each(count: int) -> float:
     return 1 - (1 - CONFIDENCE) / max(1, count)
 
 
-def comparisons(measured: Measured) -> list[Comparison]:
+def comparisons(measured: ThroughputMeasurement) -> list[Comparison]:
     """Compare all pairs; those with a void side say nothing."""
     wanted = pairs(measured.cells)
     confidence = confidence_each(len(wanted))

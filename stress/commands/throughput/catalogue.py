@@ -62,7 +62,7 @@ BY_NAME = {one.name: one for one in WORKLOADS}
 
 
 @dataclass(frozen=True, order=True)
-class Cell:
+class WorkloadCell:
     """One line of the table: a workload of a build, served in one way, `count` requests at once."""
 
     build: str
@@ -82,15 +82,15 @@ OTHER_BUILD = "other"
 
 def cells(
     workloads: Sequence[str], ways: Sequence[str], counts: Sequence[int], *, against: bool
-) -> tuple[Cell, ...]:
+) -> tuple[WorkloadCell, ...]:
     """Return what is measured; one request at a time is the same in every way, and is measured once."""
     found = []
     for name in workloads:
-        found.append(Cell(THIS_BUILD, name, THREADS, 1))
+        found.append(WorkloadCell(THIS_BUILD, name, THREADS, 1))
         if against:
-            found.append(Cell(OTHER_BUILD, name, THREADS, 1))
+            found.append(WorkloadCell(OTHER_BUILD, name, THREADS, 1))
         found += [
-            Cell(THIS_BUILD, name, way, count)
+            WorkloadCell(THIS_BUILD, name, way, count)
             for count in BY_NAME[name].counts(counts)
             if count > 1
             for way in ways

@@ -19,7 +19,7 @@ from stress.commands.session import session
 from stress.commands.throughput.catalogue import OTHER_BUILD
 from stress.commands.throughput.catalogue import THIS_BUILD
 from stress.commands.throughput.catalogue import cells
-from stress.commands.throughput.measurement import Measured
+from stress.commands.throughput.measurement import ThroughputMeasurement
 from stress.commands.throughput.measurement import measure
 from stress.commands.throughput.options import ThroughputOptions
 from stress.commands.throughput.report import Setting
@@ -45,7 +45,7 @@ def run(options: ThroughputOptions) -> int:
             device=builds[THIS_BUILD].device,
             against=other.device.torch if other is not None else None,
         )
-        measured = Measured.of(
+        measured = ThroughputMeasurement.of(
             cells(options.workloads, options.ways, options.counts, against=other is not None)
         )
         runners = {name: WindowRunner(build, writer, options) for name, build in builds.items()}

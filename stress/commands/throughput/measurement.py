@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
 
-from stress.commands.throughput.catalogue import Cell
-from stress.commands.throughput.window_runner import Outcome
+from stress.commands.throughput.catalogue import WorkloadCell
+from stress.commands.throughput.window_runner import WindowResult
 from stress.commands.throughput.window_runner import WindowRunner
 from stress.model import seeds
 
@@ -35,20 +35,20 @@ class CellData:
 
 
 @dataclass
-class Measured:
+class ThroughputMeasurement:
     """What is known so far."""
 
-    cells: tuple[Cell, ...]
-    data: dict[Cell, CellData]
+    cells: tuple[WorkloadCell, ...]
+    data: dict[WorkloadCell, CellData]
     rounds: int = 0
     interrupted: bool = False
 
     @classmethod
-    def of(cls, cells: Sequence[Cell]) -> Measured:
+    def of(cls, cells: Sequence[WorkloadCell]) -> ThroughputMeasurement:
         return cls(tuple(cells), {cell: CellData() for cell in cells})
 
     @property
-    def void(self) -> list[Cell]:
+    def void(self) -> list[WorkloadCell]:
         return [cell for cell in self.cells if self.data[cell].is_void]
 
     @property
@@ -57,7 +57,7 @@ class Measured:
 
 
 def measure(
-    measured: Measured,
+    measured: ThroughputMeasurement,
     runners: Mapping[str, WindowRunner],
     *,
     seconds: float,
@@ -82,7 +82,9 @@ def _runs(data: CellData) -> bool:
     return len(data.problems) < FAILURES_MAX
 
 
-def _references(measured: Measured, runners: Mapping[str, WindowRunner], say: Callable[[str], None]) -> None:
+def _references(
+    measured: ThroughputMeasurement, runners: Mapping[str, WindowRunner], say: Callable[[str], None]
+) -> None:
     for build, workload in dict.fromkeys((cell.build, cell.workload) for cell in measured.cells):
         problem = runners[build].reference(workload)
         if problem:
@@ -93,7 +95,10 @@ def _references(measured: Measured, runners: Mapping[str, WindowRunner], say: Ca
 
 
 def _round(
-    measured: Measured, runners: Mapping[str, WindowRunner], seed: int, is_over: Callable[[], bool]
+    measured: ThroughputMeasurement,
+    runners: Mapping[str, WindowRunner],
+    seed: int,
+    is_over: Callable[[], bool],
 ) -> None:
     """Run one round; all but the first may end early, since comparisons use the rounds that both sides have."""
     cells = [cell for cell in measured.cells if _runs(measured.data[cell])]
@@ -105,7 +110,7 @@ def _round(
         _take(measured, cell, runners[cell.build].window(cell, measured.rounds - 1))
 
 
-def _take(measured: Measured, cell: Cell, outcome: Outcome) -> None:
+def _take(measured: ThroughputMeasurement, cell: WorkloadCell, outcome: WindowResult) -> None:
     data = measured.data[cell]
     data.windows += 1
     if outcome.figures is None:

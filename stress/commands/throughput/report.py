@@ -21,8 +21,8 @@ from stress.commands.throughput.catalogue import OTHER_BUILD
 from stress.commands.throughput.catalogue import THIS_BUILD
 from stress.commands.throughput.catalogue import THREADS
 from stress.commands.throughput.catalogue import WAYS
-from stress.commands.throughput.catalogue import Cell
-from stress.commands.throughput.measurement import Measured
+from stress.commands.throughput.catalogue import WorkloadCell
+from stress.commands.throughput.measurement import ThroughputMeasurement
 from stress.commands.throughput.window_runner import WINDOW_S
 from stress.model import stats
 from stress.plugin.terminal.render import render
@@ -45,7 +45,7 @@ class Setting:
     folder: str
 
 
-def text(measured: Measured, setting: Setting, *, width: int, color: bool) -> str:
+def text(measured: ThroughputMeasurement, setting: Setting, *, width: int, color: bool) -> str:
     """Return the whole result as text."""
     lines, compared = analysis.lines(measured), analysis.comparisons(measured)
     parts = [_head(measured, setting, compared)]
@@ -63,7 +63,7 @@ def text(measured: Measured, setting: Setting, *, width: int, color: bool) -> st
     return "\n".join(parts)
 
 
-def _head(measured: Measured, setting: Setting, compared: Sequence[Comparison]) -> str:
+def _head(measured: ThroughputMeasurement, setting: Setting, compared: Sequence[Comparison]) -> str:
     checked = [
         float(one["checking_share"]) for data in measured.data.values() for one in data.figures.values()
     ]
@@ -85,7 +85,7 @@ def _head(measured: Measured, setting: Setting, compared: Sequence[Comparison]) 
     )
 
 
-def _family(measured: Measured, count: int) -> str:
+def _family(measured: ThroughputMeasurement, count: int) -> str:
     needed = stats.values_needed(analysis.confidence_each(count))
     if not count:
         return "nothing to rank"
@@ -127,7 +127,7 @@ def _row(line: Line, longest: float) -> list[Text | Bar]:
     return [Text(name), *map(Text, figures), bar]
 
 
-def _name(cell: Cell) -> str:
+def _name(cell: WorkloadCell) -> str:
     if cell.build == OTHER_BUILD:
         return "one thread, other build"
     return "one thread" if cell.count == 1 else cell.way
@@ -183,13 +183,13 @@ def _comparison_sentence(one: Comparison) -> str:
     return f"{left} is {'faster' if one.order > 0 else 'slower'} than {right} ({in_words})"
 
 
-def _side(cell: Cell, one: Comparison) -> str:
+def _side(cell: WorkloadCell, one: Comparison) -> str:
     if one.left.build != one.right.build:
         return f"{'this' if cell.build == THIS_BUILD else 'the other'} build's one thread"
     return f"{cell.way} at {cell.count}"
 
 
-def json_text(measured: Measured, setting: Setting) -> str:
+def json_text(measured: ThroughputMeasurement, setting: Setting) -> str:
     """Return the same as data."""
     lines = analysis.lines(measured)
     target = [

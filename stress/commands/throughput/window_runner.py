@@ -12,7 +12,7 @@ from typing import Any
 from stress.commands.throughput.catalogue import BY_NAME
 from stress.commands.throughput.catalogue import INPUTS_EACH
 from stress.commands.throughput.catalogue import THREADS
-from stress.commands.throughput.catalogue import Cell
+from stress.commands.throughput.catalogue import WorkloadCell
 from stress.commands.throughput.options import ThroughputOptions
 from stress.isolate.attempt import Attempt
 from stress.isolate.case_runner import CaseRunner
@@ -46,7 +46,7 @@ class Build:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class WindowResult:
     """What became of one window. ``figures`` is None where it was not right, and ``problem`` says why."""
 
     verdict: Verdict
@@ -71,7 +71,7 @@ class WindowRunner:
         self._references[workload] = made
         return "" if made.is_usable or made.shown is None else _problem_text(made.shown)
 
-    def window(self, cell: Cell, round_: int) -> Outcome:
+    def window(self, cell: WorkloadCell, round_: int) -> WindowResult:
         """Measure one cell for one window, in one or more separate processes."""
         started = time.monotonic()
         case = self._case(cell.workload, cell)
@@ -98,7 +98,7 @@ class WindowRunner:
         for references in self._references.values():
             references.remove()
 
-    def _case(self, workload: str, cell: Cell | None = None) -> CaseSpec:
+    def _case(self, workload: str, cell: WorkloadCell | None = None) -> CaseSpec:
         """Return the case of a cell; without one, that of the references that all cells of the workload share."""
         known, device = BY_NAME[workload], self._build.device
         command = command_line(self._options, device.name, cell)
@@ -131,7 +131,7 @@ def _problem_text(attempt: Attempt) -> str:
     return f"{attempt.judged.word}: {attempt.judged.headline}"
 
 
-def command_line(options: ThroughputOptions, device: str, cell: Cell | None) -> str:
+def command_line(options: ThroughputOptions, device: str, cell: WorkloadCell | None) -> str:
     """Return the nearest command: it measures what belongs to the cell as well."""
     counts: Sequence[int] = (cell.count,) if cell is not None else options.counts
     parts = ["mps-stress", "throughput", f"--device={device}", f"--seed={options.seed:#x}"]

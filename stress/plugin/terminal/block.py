@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 from stress.diagnose import parse_stacks
 from stress.diagnose import summarise
 from stress.model import stats
-from stress.model.spec import RESULTS_DEFAULT
 from stress.plugin.terminal.words import word_of_item
 from stress.scenario.sequences.generated import GeneratedScenario
 
@@ -37,7 +35,7 @@ def failure_block(result: ItemResult, run: Run) -> str:
     lines.append(f"  repeat: {result.command}")
     lines.append(f"          ({_promise(first, run)})")
     if first is not None and first.serial and first.role != "reference" and first.tsan is None:
-        lines.append(f"  replay: {_replay_command(first, run)}")
+        lines.append(f"  replay: {run.replay_command(first.serial)}")
     if first is not None and first.files:
         lines.append(f"  files:  {run.folder_path}: {', '.join(sorted(first.files.values()))}")
     return "\n".join(lines)
@@ -59,16 +57,6 @@ def _simulated(run: Run) -> list[str]:
         return []
     faults = ", ".join(one.told for one in sim.settings.faults) or "no fault armed"
     return [f"  on the simulated device, not on Metal (design {sim.settings.design}; {faults})"]
-
-
-def _replay_command(first: Attempt, run: Run) -> str:
-    """Return the command that runs the attempt again, many times."""
-    folder, root = run.folder_path, run.config.rootpath
-    name = folder.name if folder.parent == root / RESULTS_DEFAULT else str(folder)
-    parts = ["mps-stress", "replay", f"{name}/{first.serial}"]
-    if run.config.invocation_params.dir != root:
-        parts.append(f"--rootdir={root}")
-    return shlex.join(parts)
 
 
 def _promise(first: Attempt | None, run: Run) -> str:

@@ -25,7 +25,7 @@ from stress.sanitizer.native.listing import CANARIES
 from stress.sanitizer.native.listing import CONTROLS
 from stress.sanitizer.native.result import CaseResult
 from stress.sanitizer.native.run import Place
-from stress.sanitizer.native.run import Ran
+from stress.sanitizer.native.run import ProgramRun
 from stress.sanitizer.native.run import run_program
 
 Record = Callable[..., object]
@@ -180,7 +180,7 @@ def _end_fields(judged: JudgedRun) -> dict[str, object]:
     }
 
 
-def _tsan_data(ran: Ran, judged: JudgedRun) -> dict[str, object]:
+def _tsan_data(ran: ProgramRun, judged: JudgedRun) -> dict[str, object]:
     return {
         "reports": ran.parsed.total,
         "announced": ran.parsed.announced,

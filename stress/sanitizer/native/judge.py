@@ -22,7 +22,7 @@ from stress.model.verdict import worst
 from stress.sanitizer.native.listing import Told
 from stress.sanitizer.native.listing import read_told
 from stress.sanitizer.native.run import FILE_BYTES_MAX
-from stress.sanitizer.native.run import Ran
+from stress.sanitizer.native.run import ProgramRun
 from stress.sanitizer.tsan_options import EXIT_CODE
 
 EXIT_VIOLATED = 1
@@ -61,7 +61,7 @@ class JudgedRun:
     """The verdict of one run and the evidence for it."""
 
     asked: RunRequest
-    ran: Ran
+    ran: ProgramRun
     told: Told
     verdict: Verdict
     headline: str
@@ -96,7 +96,7 @@ class JudgedRun:
         return word_of(self.verdict, signal=name)
 
 
-def judge(asked: RunRequest, ran: Ran) -> JudgedRun:
+def judge(asked: RunRequest, ran: ProgramRun) -> JudgedRun:
     """Return the verdict of a run, without regard to the controls."""
     told = read_told(ran.stdout)
     judged = JudgedRun(asked, ran, told, Verdict.PASS, "")
@@ -131,7 +131,7 @@ def _ending(judged: JudgedRun) -> Finding | None:
     return None
 
 
-def _races(ran: Ran) -> list[Finding]:
+def _races(ran: ProgramRun) -> list[Finding]:
     parsed = ran.parsed
     findings = []
     for report, name in list(zip(parsed.reports, parsed.signatures, strict=True))[:_FINDINGS_MAX]:

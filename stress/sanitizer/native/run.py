@@ -46,7 +46,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Ran:
+class ProgramRun:
     """Everything that one process left."""
 
     arguments: tuple[str, ...]
@@ -72,7 +72,7 @@ class Ran:
 
 def run_program(
     command: Sequence[str], place: Place, options: TsanOptions, *, deadline_s: float, env: Mapping[str, str]
-) -> Ran:
+) -> ProgramRun:
     """Run `command` and return what is left; raise `StartError`. What it started itself is killed with it."""
     log = place.file("tsan")
     child_env = {**env, VARIABLE: options.text(log), JSON_VARIABLE: str(place.file("tsan-json"))}
@@ -132,7 +132,7 @@ def _collect(
     usage: resource.struct_rusage,
     started: float,
     seconds: float,
-) -> Ran:
+) -> ProgramRun:
     logs = sorted(place.folder.glob(f"{place.stem}.tsan.*"))
     parsed = parse_file(_joined(logs, place)) if logs else Parsed()
     # What the runtime says before it knows where its log is, and what it says when it cannot open one.
@@ -158,7 +158,7 @@ def _collect(
         else:
             path.unlink(missing_ok=True)
     scale = 1 if sys.platform == "darwin" else 1024
-    return Ran(
+    return ProgramRun(
         tuple(command),
         code,
         hung,
