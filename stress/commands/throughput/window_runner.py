@@ -92,7 +92,7 @@ class WindowRunner:
             )
         signature = f" [{attempt.signature}]" if attempt.signature else ""
         problem = "" if figures is not None else f"{_problem_text(attempt)}{signature}"
-        return Outcome(verdict, problem, figures, time.monotonic() - started)
+        return WindowResult(verdict, problem, figures, time.monotonic() - started)
 
     def close(self) -> None:
         for references in self._references.values():
