@@ -24,11 +24,11 @@ PYTEST := $(BIN)/python -m pytest -n auto --dist=loadfile --no-loadscope-reorder
 test: $(VENV)/.ready-dev lint
 	$(PYTEST)
 
-# For the inner loop: without the files that start many processes.
+# For the inner loop: without the files of tests that start processes.
 test-fast: $(VENV)/.ready-dev
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -n 2 -m "not slow"
 
-# Measures how long the files of tests take: their order, and which ones are slow.
+# Measures how long the files of tests take, which is their order in `make test`.
 durations: $(VENV)/.ready-dev
 	TESTS_DURATIONS=1 $(PYTEST)
 

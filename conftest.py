@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import random
+import re
 import signal
 import tomllib
 from collections import Counter
@@ -30,8 +31,10 @@ ROOT = Path(__file__).resolve().parent
 TESTS = ROOT / "tests"
 DURATIONS = TESTS / "durations.json"
 """CPU seconds of each file of tests, its child processes included; `make durations` measures them again."""
-SLOW_S = 4.0
-"""A file that takes more than this is left out by `make test-fast`."""
+STARTS_PROCESSES = re.compile(
+    r"\b(subprocess|run_stress|run_in|runpytest_subprocess|Supervisor|Builder|default_builder|toolchain|small_program|tests\.\w+\.(running|processes))\b"
+)
+"""What stands in the files that `make test-fast` leaves out: a process that imports torch takes seconds."""
 BUILDS = ROOT / "build" / "tests"
 """Builds of the simulated device, which take a minute: each belongs to its sources, its torch and its compiler."""
 
@@ -45,7 +48,9 @@ def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "slow: in a file that starts many processes; set from durations.json")
+    config.addinivalue_line(
+        "markers", "slow: in a file of tests that start processes; set by the root conftest.py"
+    )
     if os.environ.get("TESTS_DURATIONS"):
         config.pluginmanager.register(Durations())
 
@@ -72,11 +77,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not items or not all(item.path.is_relative_to(TESTS) for item in items):
         return
     durations_s: dict[str, float] = json.loads(DURATIONS.read_text())
+    files = {_file_of(item.nodeid): item.path for item in items}
+    slow = {file for file, path in files.items() if STARTS_PROCESSES.search(path.read_text(encoding="utf-8"))}
     for item in items:
-        if durations_s.get(_file_of(item.nodeid), 0.0) > SLOW_S:
+        if _file_of(item.nodeid) in slow:
             item.add_marker("slow")
-    files = dict.fromkeys(_file_of(item.nodeid) for item in items)
-    order = {file: -durations_s.get(file, 0.0) for file in files}
+    order = {file: -durations_s.get(file, float(file in slow)) for file in files}
     if seed := os.environ.get("TESTS_SHUFFLE"):
         draw = random.Random(seed)
         order = {file: draw.random() for file in sorted(files)}
