@@ -12,6 +12,7 @@ from typing import Any
 
 from stress.isolate.judged_case import JudgedCase
 from stress.model.spec import ScenarioRef
+from stress.model.text import count
 from stress.model.verdict import Verdict
 from stress.plugin.options import repeat_arguments
 
@@ -82,7 +83,7 @@ class ItemResult(JudgedCase):
         elif self.verdict.is_green:
             self.verdict = Verdict.INCONCLUSIVE
             self.headline = (
-                f"canary not found in {len(self.attempts)} attempts: the planted fault went unseen, so the "
+                f"canary not found in {count(len(self.attempts), 'attempt')}: the planted fault was not detected, so the "
                 "green results of this run are worth nothing"
             )
 

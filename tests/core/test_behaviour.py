@@ -121,7 +121,7 @@ class TestAVerboseRun:
         assert whole.returncode == pytest.ExitCode.TESTS_FAILED
 
     def test_says_what_an_unfound_canary_means(self, whole: subprocess.CompletedProcess[str]) -> None:
-        assert "canary not found in 1 attempts: the planted fault was not detected" in whole.stdout
+        assert "canary not found in 1 attempt: the planted fault was not detected" in whole.stdout
 
     def test_names_reason_and_place_of_a_skip(self, whole: subprocess.CompletedProcess[str]) -> None:
         assert re.search(
