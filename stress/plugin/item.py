@@ -82,7 +82,7 @@ class ItemResult(JudgedCase):
         elif self.verdict.is_green:
             self.verdict = Verdict.INCONCLUSIVE
             self.headline = (
-                f"canary not found in {len(self.attempts)} attempts: the planted fault went unseen, so the "
+                f"canary not found in {len(self.attempts)} attempts: the planted fault was not detected, so the "
                 "green results of this run are worth nothing"
             )
 
