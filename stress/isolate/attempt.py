@@ -29,7 +29,7 @@ class Attempt:
     perturbation: str = "none"
     readback: str = ""
     device_order: str = ""
-    """Of the simulated device, where it repeats by seed."""
+    """The simulated device's order, where it repeats by seed."""
     slots: int = 0
     """Of a reference: how many answers it has, one for each thread and iteration."""
     tsan: dict[str, Any] | None = None

@@ -1,4 +1,4 @@
-"""Runs a case: its references, its crews, the one-thread control, each in a child of its own and on record.
+"""Runs a case: its references, its crews, the one-thread control, each in its own child and on record.
 
 Five callers run cases. Common to all: references come first, from sibling processes, one for each kernel path of the
 scenario, and serve every crew; a start record is on disk before its child exists; the children of a case differ in
@@ -79,7 +79,7 @@ class CaseSpec:
 
     item: str
     child: ChildSpec
-    """What all attempts are told: `kind` is theirs. Folder and name are given when a child is started."""
+    """The spec of all attempts: `kind` is theirs. Folder and name are given when a child is started."""
     rotation: Rotation
     reference_deadline_s: float
     command: Callable[[int], str]
@@ -176,7 +176,7 @@ class CaseRunner:
             result.seconds = time.monotonic() - started
 
     def references(self, case: CaseSpec, *, number: int = 0, lots: int = 0) -> References:
-        """Make what crews are compared with, in children of their own; the first that is not green is the last."""
+        """Make the references that crews are compared with, in separate children; stop at the first that is not green."""
         started = time.monotonic()
         paths: list[str] = []
         made: list[Attempt] = []

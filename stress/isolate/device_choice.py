@@ -213,7 +213,7 @@ def _second_try(
     except (BuildError, Unusable) as error:
         if explicit:
             raise DeviceError(
-                f"the simulated device cannot be loaded, also after it was built again: {error}",
+                f"the simulated device cannot be loaded, even after a rebuild: {error}",
                 option="device=sim",
                 way_out=f"; {_CPU_INSTEAD}",
             ) from error

@@ -1,4 +1,4 @@
-"""What became of a case: its attempts, its one-thread control, and the verdict over them."""
+"""The result of a case: its attempts, its one-thread control, and the verdict over them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class JudgedCase:
     attempts: list[Attempt] = field(default_factory=list)
     controls: list[Attempt] = field(default_factory=list)
     no_control: str = ""
-    """Why there is no one-thread control, where there is none."""
+    """Why no one-thread control ran; empty if one did."""
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -47,7 +47,7 @@ class JudgedCase:
     def first_failure(self) -> Attempt | None:
         """Return the attempt to show: one with the case's own (worst) verdict, if there is one.
 
-        Rather one that read outputs back whole than one that has digests, which say less.
+        Prefer one that read outputs back whole to one with digests, which say less.
         """
         bad = [one for one in self.attempts if not one.judged.verdict.is_green]
         same = [one for one in bad if one.judged.verdict == self.verdict]

@@ -1,4 +1,4 @@
-"""How long an attempt may take, from what clean ones took: a hang costs all of it, and a busy machine must not look like one."""
+"""The time limit of an attempt, derived from clean ones: a hang costs all of it, and a busy machine must not look like one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Pace:
     most_s: float = math.inf
     """Also the deadline as long as there are too few clean attempts."""
     expected_s: float = 0.0
-    """What an attempt is known to take: the median is no less."""
+    """The time that an attempt is known to take: the median is not lower."""
     clean_min: int = 0
     """Clean attempts that a median needs."""
     _clean_s: deque[float] = field(default_factory=lambda: deque(maxlen=CLEAN_ATTEMPTS_MAX))

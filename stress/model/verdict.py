@@ -30,12 +30,12 @@ class Verdict(StrEnum):
     )  # fmt: skip
     OOM = "oom", "OOM", "no", "O", "yellow", "unsure", "out of memory where one thread alone is not"
     INCONCLUSIVE = "inconclusive", "INCONCLUSIVE", "no", "?", "yellow", "unsure", "it could not be decided"
-    ERROR = "error", "ERROR", "no", "E", "red", "unsure", "one thread alone raises, or is wrong already"
+    ERROR = "error", "ERROR", "no", "E", "red", "unsure", "one thread alone already raises or is wrong"
     BROKEN = "broken", "BROKEN", "no", "B", "red", "unsure", "the scenario or this framework is at fault"
     MISMATCH = "mismatch", "MISMATCH", "failure", "M", "red", "bad", "a wrong value"
     RACE = (
         "race", "RACE", "failure", "R", "red", "bad",
-        "an exception that one thread alone does not get, or a data race that ThreadSanitizer reported",
+        "an exception that one thread alone does not raise, or a data race that ThreadSanitizer reported",
     )  # fmt: skip
     HANG = "hang", "HANG", "failure", "H", "red", "bad", "no end before the deadline"
     CRASH = "crash", "CRASH", "failure", "C", "red", "bad", "the process died"

@@ -124,7 +124,7 @@ class ItemRunner:
         return "the time budget is spent" if self.run.budget.is_spent else ""
 
     def _workers(self) -> int:
-        """Return how many slots the child's black box needs beside the main thread's."""
+        """Return how many slots the child's black box needs in addition to the main thread's."""
         if self._is_process:
             return 0
         try:
@@ -134,7 +134,7 @@ class ItemRunner:
             return 0
 
     def _command_of(self, serial: int) -> str:
-        """Return what repeats the attempt: its item's command would begin with the item's first attempt."""
+        """Return the command that repeats the attempt: its item's command would begin with the item's first attempt."""
         return self.command if self.turn is None else self.run.replay_command(serial)
 
     def _classify(self, end: Mapping[str, Any], stderr: str) -> str | None:
@@ -147,7 +147,7 @@ class ItemRunner:
 
 
 def _cut_short(result: ItemResult, verdict: Verdict, text: str) -> None:
-    """End the item; what its attempts have found about the device by then outweighs why it ended."""
+    """End the item; what its attempts have already found about the device outweighs why it ended."""
     if result.attempts:
         result.decide()
     if result.verdict.is_failure:
@@ -157,7 +157,7 @@ def _cut_short(result: ItemResult, verdict: Verdict, text: str) -> None:
 
 
 def _run_inline(spec: ChildSpec, workers: int) -> ChildRun:
-    """Run in this process (`--mps-no-isolation`): nothing but a join deadline stands between."""
+    """Run in this process (`--mps-no-isolation`): a join deadline is the only protection."""
     from stress.model import blackbox
 
     blackbox.BlackBox.create(spec.file("blackbox"), workers)

@@ -1,4 +1,4 @@
-"""What all items of ours have in common: a row in the closing table, and a block of text where they are not green."""
+"""The common part of our items: a row in the closing table, and a block of text where they are not green."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ class StressPlugin:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Leave out what the profile does, unless an argument names an item or a class: that is asked for."""
+        """Leave out what the profile leaves out, unless an argument names an item or a class: that was asked for."""
         # `trylast`: what -k, -m and other plugins have left out is not counted as left to the full profile.
         if any("::" in one for one in config.args):
             return

@@ -1,4 +1,4 @@
-"""What an item's record says, counted from the verdicts of its attempts, for everything that writes one."""
+"""The fields of an item's record, counted from the verdicts of its attempts, for everything that writes one."""
 
 from __future__ import annotations
 

@@ -31,11 +31,11 @@ extern "C" int key() { return 0; }
 ENSURE = """
 import sys
 from pathlib import Path
-from stress.device.sim.build import Builder
+from stress.device.sim.build import SimBuilder
 from stress.device.sim.toolchain import find_compiler, find_torch
 sources, cache = map(Path, sys.argv[1:])
 say = lambda text: print(text, flush=True)
-print(Builder(sources, find_torch(), find_compiler(), cache).ensure(say).sha256, flush=True)
+print(SimBuilder(sources, find_torch(), find_compiler(), cache).ensure(say).sha256, flush=True)
 assert "torch" not in sys.modules
 """
 

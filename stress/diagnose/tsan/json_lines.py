@@ -36,7 +36,7 @@ _INTEGER_MAX = 2**64
 _UNTOLD: dict[type, dict[str, object]] = {
     Access: {"write": False}, Stack: {"kind": "event"}, Location: {"kind": "?"}, Mutex: {"id": "M?"},
 }  # fmt: skip
-"""What a field without a default is where a line does not tell it."""
+"""The value of a field without a default that a line leaves out."""
 
 
 def report_from_json(data: object) -> Report:

@@ -42,7 +42,7 @@ def failure_block(result: ItemResult, run: Run) -> str:
 
 
 def _code(result: ItemResult) -> list[str]:
-    """Return what the threads ran, where the scenario's file alone does not tell it."""
+    """Return what the threads ran, where the scenario's file alone does not show it."""
     scenario = result.spec.scenario
     code = scenario.as_code() if isinstance(scenario, GeneratedScenario) else ""
     return (

@@ -90,7 +90,7 @@ def sentences(rows: Sequence[ItemRow]) -> list[str]:
     failures = sum(row.failures for row in real)
     canaries = [row for row in rows if row.canary]
     found = sum(row.verdict.is_green for row in canaries)
-    # Cases of a native harness share theirs, which are no items.
+    # Cases of a native harness share their canaries, which are not items.
     native = {row.canaries["runs"]: row.canaries for row in rows if row.canaries is not None}
     found += sum(one["found"] for one in native.values())
     planted = len(canaries) + sum(one["planted"] for one in native.values())

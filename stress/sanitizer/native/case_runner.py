@@ -136,7 +136,7 @@ class NativeRunner:
             [judged.verdict],
             seconds=judged.ran.seconds,
             headline=problem,
-            counted=0,  # a planted fault is no sample of anything
+            counted=0,  # a planted fault is not a sample of anything
             failures=0,
             control=True,
             canary=name in CANARIES,

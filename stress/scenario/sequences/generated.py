@@ -10,7 +10,7 @@ from stress.scenario.scenario import Scenario
 
 
 class GeneratedScenario(Scenario):
-    """A scenario whose file alone does not tell what its threads run."""
+    """A scenario whose file alone does not show what its threads run."""
 
     reducible: ClassVar[Sequence[str]] = ()
     """Attributes that hold a list of JSON values, such as the operators of a sequence, of which `mps-stress minimise`
