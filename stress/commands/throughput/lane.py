@@ -41,7 +41,7 @@ class Model:
         self.reference = Reference.from_data(store.load(Path(spec.references[0])))
         if fingerprint(states, inputs) != self.reference.fingerprint:
             raise BrokenScenario("the workload differs from that of its reference, in spite of one seed")
-        self._state = states[0][0]
+        self._state = states[0]
         self._inputs = [x.to(device) for x in inputs]
 
     def answer(self, indices: Sequence[int]) -> torch.Tensor:
