@@ -6,6 +6,7 @@ same program finds the race when nothing is amiss.
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 from collections.abc import Callable
@@ -233,7 +234,7 @@ class TestRuns:
         """A stand-in: what cannot be provoked on this machine, such as a kernel that maps memory elsewhere."""
         script = tmp_path / "stand-in"
         script.write_text(
-            f'#!/bin/bash\nif [ "$1" = --list ]; then exec {small_program.path} --list; fi\n{ending}\n'
+            f'#!/bin/bash\nif [ "$1" = --list ]; then exec {shlex.quote(str(small_program.path))} --list; fi\n{ending}\n'
         )
         script.chmod(0o755)
         result = case(open_runner(replace(small_program, path=script), toolchain))
@@ -245,12 +246,12 @@ class TestRuns:
     def test_a_guarded_twin_that_reports_makes_every_report_doubtful(
         self, open_runner: Open, small_program: Program, toolchain: Toolchain, tmp_path: Path
     ) -> None:
-        script = tmp_path / "stand-in"
+        script, program = tmp_path / "stand-in", shlex.quote(str(small_program.path))
         script.write_text(
             "#!/bin/bash\n"
-            f'if [[ "$*" == *guarded_twin* ]]; then exec {small_program.path} --case=counter --fault={FAULT} '
+            f'if [[ "$*" == *guarded_twin* ]]; then exec {program} --case=counter --fault={FAULT} '
             '"${@:2}"; fi\n'
-            f'exec {small_program.path} "$@"\n'
+            f'exec {program} "$@"\n'
         )
         script.chmod(0o755)
         result = case(open_runner(replace(small_program, path=script), toolchain), fault=FAULT)

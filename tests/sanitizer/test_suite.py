@@ -80,7 +80,7 @@ class TestRun:
             "stuck": "hang",
         }
         assert "SKIPPED" in ran.text
-        assert "for metal only, and this is simulated" in ran.text
+        assert "this case runs on metal only, and this is simulated" in ran.text
         assert "not available here: getStreamFromPool" in ran.text
         assert "lacking 3 x 10" not in ran.text, "what is skipped has no sentence among the verdicts"
         assert "tsan/small.toml::stuck[t3] - HANG: " in ran.text
