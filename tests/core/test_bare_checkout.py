@@ -49,7 +49,9 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(python: Path, folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "TESTS_DURATIONS")
+    }
     return subprocess.run(
         [str(python), *args],
         cwd=folder,
