@@ -13,6 +13,8 @@ import os
 import random
 import re
 import signal
+import subprocess
+import sys
 import tomllib
 from collections import Counter
 from collections import defaultdict
@@ -32,7 +34,7 @@ TESTS = ROOT / "tests"
 DURATIONS = TESTS / "durations.json"
 """CPU seconds of each file of tests, its child processes included; `make durations` measures them again."""
 STARTS_PROCESSES = re.compile(
-    r"\b(subprocess|run_stress|run_in|runpytest_subprocess|Supervisor|Builder|default_builder|toolchain|small_program|tests\.\w+\.(running|processes))\b"
+    r"\b(subprocess|warm|run_stress|run_in|runpytest_subprocess|Supervisor|Builder|default_builder|toolchain|small_program|tests\.\w+\.(running|processes))\b"
 )
 """What stands in the files that `make test-fast` leaves out: a process that imports torch takes seconds."""
 BUILDS = ROOT / "build" / "tests"
@@ -110,7 +112,8 @@ class Durations:
 
     @staticmethod
     def _now_s() -> float:
-        return sum(os.times()[:4])
+        warm = sys.modules.get("tests.warm")
+        return sum(os.times()[:4]) + (warm.cpu_s() if warm else 0.0)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -141,6 +144,16 @@ def build_cache() -> Iterator[Path]:
         if CACHE_VARIABLE not in os.environ:
             patch.setenv(CACHE_VARIABLE, str(BUILDS))
         yield Path(os.environ[CACHE_VARIABLE])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fork_servers() -> Iterator[None]:
+    """Let what tests start in this process have its fork servers from the warm one, as processes of `warm.command` have."""
+    from tests import warm
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess, "Popen", warm.Popen)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

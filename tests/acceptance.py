@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import textwrap
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from stress.record import RunReader
+from tests import warm
 
 
 @dataclass
@@ -79,7 +79,7 @@ def run_in(
     given = args if any(one.startswith("--mps-threads") for one in args) else ("--mps-threads=4", *args)
     # Without pytest-run-parallel, which imports numpy: its company is a subject of tests/ordinary and test_behaviour.py.
     plugins = ("-p", "no:cacheprovider", "-p", "no:run-parallel")
-    command = [sys.executable, "-m", "pytest", *plugins, "--mps-device=cpu", *given]
+    command = warm.command("pytest", *plugins, "--mps-device=cpu", *given)
     started = time.perf_counter()
     done = subprocess.run(
         command, cwd=folder, capture_output=True, text=True, timeout=timeout_s, check=False,

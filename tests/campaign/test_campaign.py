@@ -18,6 +18,7 @@ from stress.commands.campaign.lock import FOLDER_VARIABLE
 from stress.commands.campaign.lock import DeviceLock
 from stress.record import RunReader
 from stress.record.aggregate.folders import read_folders
+from tests import warm
 from tests.acceptance import PROLOGUE
 
 NUMBERS = """
@@ -84,7 +85,7 @@ class Place:
         self.env = {**os.environ, FOLDER_VARIABLE: str(folder), "COLUMNS": "200"}
 
     def command(self, *args: str) -> list[str]:
-        return [sys.executable, "-m", "stress.commands.cli", "campaign", "--device=cpu", "--threads=2", *args]
+        return warm.command("stress.commands.cli", "campaign", "--device=cpu", "--threads=2", *args)
 
     def run(self, *args: str, turns: str = "", **env: str) -> subprocess.CompletedProcess[str]:
         """Run a campaign; with `turns`, as in "Fine=2 Aborts=1", until these have had them."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -12,6 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 from stress.record import RunReader
+from tests import warm
 from tests.acceptance import run_in
 from tests.core.processes import write_scenarios
 
@@ -72,7 +72,7 @@ def runs(folder: Path) -> list[Path]:
 
 def pytest_in(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
     """Run pytest with its cache, which `run_in` leaves out."""
-    command = [sys.executable, "-m", "pytest", "--mps-threads=4", "--mps-device=cpu", "--mps-attempts=1"]
+    command = warm.command("pytest", "--mps-threads=4", "--mps-device=cpu", "--mps-attempts=1")
     return subprocess.run(
         [*command, *args], cwd=folder, capture_output=True, text=True, timeout=800, check=False
     )

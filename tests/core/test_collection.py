@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from stress.model.shipped import shipped_scenarios
+from tests import warm
 
 HEAD = "from stress import ProcessScenario, Scenario\n"
 STEP = (
@@ -25,7 +25,7 @@ def write(folder: Path, files: dict[str, str]) -> None:
 
 
 def run(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:run-parallel", *args]
+    command = warm.command("pytest", "-p", "no:cacheprovider", "-p", "no:run-parallel", *args)
     given = [] if any(one.startswith("--mps-threads") for one in args) else ["--mps-threads=2"]
     return subprocess.run(
         [*command, "--mps-device=cpu", *given],

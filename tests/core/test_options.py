@@ -12,6 +12,7 @@ import pytest
 from stress.device.sim.settings import SimSettings
 from stress.plugin import options
 from stress.plugin.settings import Settings
+from tests import warm
 
 BAD_VALUES = [
     # (option, value, words of the way out)
@@ -288,7 +289,7 @@ class Quick(Scenario):
 
 
 def run(folder: Path, *args: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *args]
+    command = warm.command("pytest", "-p", "no:cacheprovider", *args)
     env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **environment}
     return subprocess.run(
         command, cwd=folder, env=env, capture_output=True, text=True, timeout=800, check=False

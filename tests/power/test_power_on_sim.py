@@ -13,6 +13,7 @@ import pytest
 from stress.device.sim.toolchain import BuildError
 from stress.device.sim.toolchain import find_compiler
 from stress.record import RunReader
+from tests import warm
 
 FAULT = "pool_binding_lost"
 
@@ -27,15 +28,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     except BuildError as error:
         pytest.skip(str(error))
     folder = tmp_path_factory.mktemp("power")
-    command = [
-        sys.executable,
-        "-m",
-        "stress.commands.cli",
-        "power",
-        f"--faults={FAULT}",
-        "--seconds=30",
-        "--json",
-    ]
+    command = warm.command("stress.commands.cli", "power", f"--faults={FAULT}", "--seconds=30", "--json")
     # The first use builds the device; a busy machine takes minutes for that.
     done = subprocess.run(
         [*command, f"--results={folder}"], capture_output=True, text=True, timeout=800, check=False

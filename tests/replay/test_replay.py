@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import warm
 from tests.acceptance import Ran
 from tests.acceptance import run_in
 
@@ -36,7 +37,7 @@ class Right(Shared):
 
 def cli(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, "-m", "stress.commands.cli", *arguments],
+        warm.command("stress.commands.cli", *arguments),
         cwd=folder,
         capture_output=True,
         text=True,

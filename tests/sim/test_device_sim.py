@@ -6,6 +6,7 @@ They share one build, which is the only one of these tests that takes its time.
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 import xml.etree.ElementTree
 from pathlib import Path
@@ -18,6 +19,7 @@ from stress.device.sim.settings import SimSettings
 from stress.device.sim.toolchain import KEY_VARIABLE
 from stress.isolate.supervisor import Supervisor
 from stress.model.spec import ChildSpec
+from tests import warm
 from tests.acceptance import Ran
 from tests.acceptance import RunStress
 from tests.acceptance import run_in
@@ -361,8 +363,11 @@ class Module(ProcessScenario):
 
 
 class TestTheForkServer:
-    def test_has_one_thread_with_the_device_loaded(self, tmp_path: Path) -> None:
+    def test_has_one_thread_with_the_device_loaded(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """A second one would not survive the fork, and what it holds stays held."""
+        monkeypatch.setattr(subprocess, "Popen", warm.own_popen)
         sim = default_builder().ensure(print).spec(SimSettings())
         supervisor = Supervisor(sim.library)
         try:

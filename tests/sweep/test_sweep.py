@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,27 +17,17 @@ from stress.commands.sweep.scenario import LEAVES
 from stress.commands.sweep.scenario import OperatorFromThreads
 from stress.commands.sweep.scenario import _padded
 from stress.record import RunReader
+from tests import warm
 
 
 def sweep(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [
-            sys.executable,
-            "-W",
-            "ignore",
-            "-m",
-            "stress.commands.cli",
-            "sweep",
-            "--results=runs",
-            "--seed=1",
-            *arguments,
-        ],
+        warm.command("stress.commands.cli", "sweep", "--results=runs", "--seed=1", *arguments),
         cwd=folder,
         capture_output=True,
         text=True,
         timeout=800,
         check=False,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
     print(done.stdout, done.stderr)
     return done

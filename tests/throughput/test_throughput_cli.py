@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from stress.record import RunReader
+from tests import warm
 
 ROOT = Path(__file__).parents[2]
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the simulated device is for Linux")
@@ -19,16 +19,12 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the simulated device
 
 def throughput(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, "-m", "stress.commands.cli", "throughput", "--results=runs", "--seed=1", *arguments],
+        warm.command("stress.commands.cli", "throughput", "--results=runs", "--seed=1", *arguments),
         cwd=folder,
         capture_output=True,
         text=True,
         timeout=800,
         check=False,
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
-        },
     )
     print(done.stdout, done.stderr)
     return done

@@ -1,0 +1,157 @@
+"""Fork servers for tests without the start of an interpreter: each takes 2.9 CPU seconds to import torch.
+
+What is tested is `stress.isolate.fork_server_main`, which imports torch, loads the device and forks a child per attempt. Here
+that very program runs in a process forked from `tests.warm_server`, which has imported torch and nothing of a user's, as the
+program itself would have by then: one per process of tests instead of one per run of pytest. Children, sockets, files, the
+environment and the group of processes are what they are without it. Only the parent of the server is another process, which
+ends it when the one that asked for it is gone.
+
+`command("pytest", ...)` is the command line of a process that gets its fork servers so; this file is its main program and
+does what `python -m` does. A server whose environment, limits or interpreter differ from the warm one's is started as ever:
+torch reads many variables while it is imported. Tests of how servers start and die ask for `sys.executable` themselves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import resource
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+ADDRESS = "TESTS_WARM_SERVER"
+"""The variable with the path of the warm server's socket, for the processes of `command`."""
+SERVER_PROGRAM = "stress.isolate.fork_server_main"
+MESSAGE_BYTES_MAX = 200_000
+own_popen = subprocess.Popen
+
+
+def command(module: str, *arguments: str) -> list[str]:
+    """Return the command line that runs a module as `python -m` does, with fork servers from the warm one."""
+    os.environ[ADDRESS] = _start()
+    return [sys.executable, str(Path(__file__).resolve()), module, *arguments]
+
+
+@functools.cache
+def _start() -> str:
+    """Start this process's warm server, without waiting for it; it ends with this process."""
+    folder = tempfile.TemporaryDirectory(prefix="warm-")
+    path = str(Path(folder.name) / "socket")
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(path)
+    listener.listen(64)
+    code = f"import sys; sys.path.insert(0, {str(Path(__file__).resolve().parent.parent)!r}); from tests.warm_server import main; main()"
+    with listener:
+        process = own_popen(
+            [sys.executable, "-P", "-c", code, str(listener.fileno()), str(os.getpid())],
+            pass_fds=[listener.fileno()],
+            stdin=subprocess.DEVNULL,
+            process_group=0,
+        )
+    _started.append((process, folder))
+    return path
+
+
+_started: list[tuple[subprocess.Popen[bytes], tempfile.TemporaryDirectory[str]]] = []
+
+
+def cpu_s() -> float:
+    """Return the CPU seconds of the servers and their children so far that have ended: they are not our children."""
+    if not _started:
+        return 0.0
+    with _connect(_start()) as connection:
+        connection.send(json.dumps({"op": "cpu"}).encode())
+        return float(json.loads(connection.recv(MESSAGE_BYTES_MAX))["cpu_s"])
+
+
+def limits() -> list[list[int]]:
+    """Return what a process inherits and the warm server would not have."""
+    names = sorted(name for name in dir(resource) if name.startswith("RLIMIT_"))
+    return [
+        sorted(os.sched_getaffinity(0)),
+        *(list(resource.getrlimit(getattr(resource, name))) for name in names),
+    ]
+
+
+class Popen(own_popen):  # type: ignore[type-arg]
+    """`subprocess.Popen` that gets fork servers from the warm server, where that makes no difference to them."""
+
+    def __new__(cls, args: Any = (), *rest: Any, **named: Any) -> Any:
+        if isinstance(args, list) and args[:2] == [sys.executable, "-P"] and SERVER_PROGRAM in str(args[3]):
+            borrowed = borrow(args[4:], named["pass_fds"], named["stdout"].fileno())
+            if borrowed is not None:
+                return borrowed
+        return super().__new__(cls)
+
+
+def borrow(arguments: Sequence[str], descriptors: Sequence[int], log: int) -> Borrowed | None:
+    """Return a fork server of the warm one, or None where that has another environment."""
+    connection_number, _, *rest = arguments
+    assert list(descriptors) == [int(connection_number)]
+    request = {
+        "op": "fork",
+        "arguments": rest,
+        "env": dict(os.environ),
+        "cwd": os.getcwd(),
+        "limits": limits(),
+    }
+    with _connect(os.environ.get(ADDRESS) or _start()) as connection:
+        socket.send_fds(connection, [json.dumps(request).encode()], [*descriptors, log])
+        answer, fds, _, _ = socket.recv_fds(connection, MESSAGE_BYTES_MAX, 1)
+    return Borrowed(json.loads(answer)["pid"], fds[0]) if fds else None
+
+
+def _connect(path: str) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MESSAGE_BYTES_MAX)
+    connection.connect(path)
+    return connection
+
+
+class Borrowed:
+    """As much of `subprocess.Popen` as a fork server needs: the process is no child of this one."""
+
+    def __init__(self, pid: int, descriptor: int) -> None:
+        self.pid, self._descriptor = pid, descriptor
+        self.returncode: int | None = None
+
+    def __del__(self) -> None:
+        os.close(self._descriptor)
+
+    def poll(self) -> int | None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        if self.returncode is None:
+            ended, _, _ = select.select([self._descriptor], [], [], timeout)
+            if not ended:
+                raise subprocess.TimeoutExpired(f"fork server {self.pid}", timeout or 0.0)
+            self.returncode = 0  # not known here, and not asked
+        return self.returncode
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
+
+
+def main() -> None:
+    subprocess.Popen = Popen  # type: ignore[misc]
+    sys.path[0] = os.getcwd()  # as with -m, instead of this file's folder
+    del sys.argv[0]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()

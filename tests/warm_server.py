@@ -1,0 +1,154 @@
+"""A process that has imported torch and forks fork servers for `tests.warm`, which says why."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import resource
+import selectors
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+from stress.child import process
+from stress.isolate import fork_server_main
+from tests import warm
+
+HARMLESS = (
+    "PYTEST_",
+    "MPS_STRESS_",
+    warm.ADDRESS,
+    "PYTHONDONTWRITEBYTECODE",
+    "TURNS",
+    "COLUMNS",
+    "LINES",
+    "TERM",
+    "NO_COLOR",
+    "FORCE_COLOR",
+    "HOME",
+    "USERPROFILE",
+    "PWD",
+    "OLDPWD",
+    "SHLVL",
+    "_",
+)
+"""Variables, and beginnings of them, that importing torch and the children's modules does not read."""
+
+
+class Server:
+    """The loop: one request, one answer. Single-threaded, so that forking is safe."""
+
+    def __init__(self, listener: socket.socket, given: Mapping[str, str]) -> None:
+        self._listener = listener
+        self._env, self._limits = self._telling(given), warm.limits()
+        self._set_by_imports = {name: value for name, value in os.environ.items() if given.get(name) != value}
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(listener, selectors.EVENT_READ)
+
+    @staticmethod
+    def _telling(env: Mapping[str, str]) -> dict[str, str]:
+        return {
+            name: value
+            for name, value in env.items()
+            if not any(
+                name.startswith(one) if one.endswith("_") and one != "_" else name == one for one in HARMLESS
+            )
+        }
+
+    def serve(self) -> None:
+        """Answer until this process is killed, as it is when the tests end."""
+        while True:
+            for key, _ in self._selector.select():
+                if key.fileobj is self._listener:
+                    connection, _ = self._listener.accept()
+                    with connection:
+                        self._answer(connection)
+                else:
+                    key.data()
+
+    def _answer(self, connection: socket.socket) -> None:
+        data, descriptors, _, _ = socket.recv_fds(connection, warm.MESSAGE_BYTES_MAX, 2)
+        request = json.loads(data)
+        if request["op"] == "cpu":
+            used = resource.getrusage(resource.RUSAGE_CHILDREN)
+            connection.send(json.dumps({"cpu_s": used.ru_utime + used.ru_stime}).encode())
+            return
+        if self._telling(request["env"]) != self._env or request["limits"] != self._limits:
+            connection.send(json.dumps({"refused": True}).encode())
+        else:
+            self._fork(connection, request, descriptors)
+        for one in descriptors:
+            os.close(one)
+
+    def _fork(self, connection: socket.socket, request: dict[str, Any], descriptors: list[int]) -> None:
+        packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        asker = os.pidfd_open(int.from_bytes(packed[:4], sys.byteorder))
+        ours = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            connection.close()
+            os.close(asker)
+            self._become(ours, request, descriptors)
+        with contextlib.suppress(OSError):
+            os.setpgid(pid, pid)
+        server = os.pidfd_open(pid)
+        socket.send_fds(connection, [json.dumps({"pid": pid}).encode()], [server])
+
+        def kill() -> (
+            None
+        ):  # what its death signal does for a server that is a child of the process that asked
+            self._selector.unregister(asker)
+            os.close(asker)
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(server, signal.SIGTERM)
+
+        def reap() -> None:
+            self._selector.unregister(server)
+            os.close(server)
+            os.waitpid(pid, 0)
+            if asker in self._selector.get_map():
+                self._selector.unregister(asker)
+                os.close(asker)
+
+        self._selector.register(asker, selectors.EVENT_READ, kill)
+        self._selector.register(server, selectors.EVENT_READ, reap)
+
+    def _become(self, parent: int, request: dict[str, Any], descriptors: list[int]) -> None:
+        """Be the fork server's program, as if it had been started by its command line."""
+        try:
+            os.setpgid(0, 0)
+            for descriptor in [one.fd for one in self._selector.get_map().values()]:
+                os.close(descriptor)
+            self._selector.close()
+            connection, log = descriptors
+            for standard in (1, 2):
+                os.dup2(log, standard)
+            os.close(log)
+            os.chdir(request["cwd"])
+            os.environ.clear()
+            os.environ.update(request["env"] | self._set_by_imports)
+            sys.dont_write_bytecode = bool(request["env"].get("PYTHONDONTWRITEBYTECODE"))
+            sys.argv = ["-c", str(connection), str(parent), *request["arguments"]]
+            for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
+                del sys.modules[name]
+            fork_server_main.main()
+        except BaseException:
+            traceback.print_exc()
+        os._exit(1)
+
+
+def main() -> None:
+    process.die_with_parent(int(sys.argv[2]))
+    listener = socket.socket(fileno=int(sys.argv[1]))
+    given = dict(os.environ)
+    for name in fork_server_main.PRELOADED:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+    Server(listener, given).serve()
