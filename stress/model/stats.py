@@ -8,6 +8,7 @@ claimed with the exact one-sided bound (`failure_rate_bound`), which never falls
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -139,6 +140,7 @@ def poisson_rate_bounds(
     return (low, high)
 
 
+@functools.lru_cache(maxsize=1024)  # a watcher asks for the same few after every attempt
 def gamma_quantile(probability: float, shape: int) -> float:
     """Return x with P(X <= x) = `probability` for X the sum of `shape` unit exponentials (chi2(2 shape) / 2)."""
     if shape < 1 or not 0 < probability < 1:

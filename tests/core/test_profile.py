@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 
 from stress.plugin import options
 from stress.scenario import scenario
+from tests import warm
 
 SOURCE = """
 from stress import Scenario
@@ -47,15 +47,7 @@ def run(tmp_path: Path) -> Callable[..., str]:
     (tmp_path / "scenarios" / "subject.py").write_text(SOURCE)
 
     def run(*args: str) -> str:
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-p",
-            "no:cacheprovider",
-            "--mps-device=cpu",
-            "--mps-threads=2",
-        ]
+        command = warm.command("pytest", "-p", "no:cacheprovider", "--mps-device=cpu", "--mps-threads=2")
         done = subprocess.run(
             [*command, *args], cwd=tmp_path, capture_output=True, text=True, timeout=800, check=False
         )
