@@ -24,13 +24,13 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 ADDRESS = "TESTS_WARM_SERVER"
-"""The variable with the path of the warm server's socket, for the processes of `command`."""
+"""The variable with the name of the warm server's socket, for the processes of `command`."""
 SERVER_PROGRAM = "stress.isolate.fork_server_main"
 MESSAGE_BYTES_MAX = 200_000
 own_popen = subprocess.Popen
@@ -38,6 +38,8 @@ own_popen = subprocess.Popen
 
 def command(module: str, *arguments: str) -> list[str]:
     """Return the command line that runs a module as `python -m` does, with fork servers from the warm one."""
+    if sys.platform != "linux":
+        return [sys.executable, "-m", module, *arguments]
     os.environ[ADDRESS] = _start()
     return [sys.executable, str(Path(__file__).resolve()), module, *arguments]
 
@@ -45,24 +47,25 @@ def command(module: str, *arguments: str) -> list[str]:
 @functools.cache
 def _start() -> str:
     """Start this process's warm server, without waiting for it; it ends with this process."""
-    folder = tempfile.TemporaryDirectory(prefix="warm-")
-    path = str(Path(folder.name) / "socket")
+    name = f"mps-stress-tests-{uuid.uuid4().hex}"
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    listener.bind(path)
+    listener.bind(f"\0{name}")  # no file: a path of more than 107 bytes is too long for a socket
     listener.listen(64)
-    code = f"import sys; sys.path.insert(0, {str(Path(__file__).resolve().parent.parent)!r}); from tests.warm_server import main; main()"
+    root = str(Path(__file__).resolve().parent.parent)
+    code = f"import sys; sys.path.insert(0, {root!r}); from tests.warm_server import main; main()"
     with listener:
         process = own_popen(
             [sys.executable, "-P", "-c", code, str(listener.fileno()), str(os.getpid())],
             pass_fds=[listener.fileno()],
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
             process_group=0,
         )
-    _started.append((process, folder))
-    return path
+    _started.append(process)
+    return name
 
 
-_started: list[tuple[subprocess.Popen[bytes], tempfile.TemporaryDirectory[str]]] = []
+_started: list[subprocess.Popen[bytes]] = []
 
 
 def cpu_s() -> float:
@@ -105,16 +108,17 @@ def borrow(arguments: Sequence[str], descriptors: Sequence[int], log: int) -> Bo
         "cwd": os.getcwd(),
         "limits": limits(),
     }
-    with _connect(os.environ.get(ADDRESS) or _start()) as connection:
+    # In a process of `command` there is one; here the variable may be that of another session of tests.
+    with _connect(os.environ[ADDRESS] if __name__ == "__main__" else _start()) as connection:
         socket.send_fds(connection, [json.dumps(request).encode()], [*descriptors, log])
         answer, fds, _, _ = socket.recv_fds(connection, MESSAGE_BYTES_MAX, 1)
     return Borrowed(json.loads(answer)["pid"], fds[0]) if fds else None
 
 
-def _connect(path: str) -> socket.socket:
+def _connect(name: str) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MESSAGE_BYTES_MAX)
-    connection.connect(path)
+    connection.connect(f"\0{name}")
     return connection
 
 
