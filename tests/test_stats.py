@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import random
 
 import pytest
@@ -104,6 +106,52 @@ class TestFisherWithManyAttempts:
             assert stats._hypergeometric_tail(b_fail, 150, a_fail + b_fail, 350) == pytest.approx(
                 exact, rel=1e-9
             )
+
+
+class TestStrata:
+    @pytest.mark.parametrize(
+        "table", [(0, 20, 0, 20), (0, 20, 8, 20), (3, 10, 7, 2000), (2500, 4000, 2600, 4100), (0, 0, 3, 5)]
+    )
+    def test_one_stratum_is_fishers(self, table: tuple[int, int, int, int]) -> None:
+        a_fail, a_n, b_fail, b_n = table
+        more, less = stats.stratified_one_sided([table])
+        tolerance = 1e-3 if a_fail + b_fail > 5_000 else 1e-9
+        assert more == pytest.approx(stats.fisher_one_sided(*table), abs=tolerance)
+        assert less == pytest.approx(stats.fisher_one_sided(b_fail, b_n, a_fail, a_n), abs=tolerance)
+
+    def test_several_strata_equal_an_enumeration(self) -> None:
+        tables = [(1, 5, 2, 4), (0, 3, 2, 6), (2, 4, 1, 9)]
+        more = less = 0.0
+        ranges = [range(min(b_n, a + b) + 1) for a, _, b, b_n in tables]
+        for values in itertools.product(*ranges):
+            chance = 1.0
+            for k, (a, a_n, b, b_n) in zip(values, tables, strict=True):
+                chance *= math.comb(b_n, k) * math.comb(a_n, a + b - k) / math.comb(a_n + b_n, a + b)
+            more += chance * (sum(values) >= 5)
+            less += chance * (sum(values) <= 5)
+        assert stats.stratified_one_sided(tables) == pytest.approx((more, less), abs=1e-12)
+
+    def test_a_failure_over_many_items_is_seen_where_no_item_shows_it(self) -> None:
+        assert min(stats.holm([stats.fisher_one_sided(0, 10, 2, 10)] * 13)) > 0.9
+        assert stats.stratified_one_sided([(0, 10, 2, 10)] * 13)[0] < 1e-8
+
+    def test_unlike_shares_of_attempts_are_no_difference(self) -> None:
+        """One item always fails and was tried more often in NEW: pooled counts would say WORSE."""
+        tables = [(2, 2, 40, 40), (0, 40, 0, 2)]
+        assert stats.fisher_one_sided(2, 42, 40, 42) < 1e-9
+        assert stats.stratified_one_sided(tables) == (1.0, 1.0)
+
+    def test_many_failures_are_taken_as_normal_and_agree_with_the_exact_sum(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tables = [(40 + number % 5, 200, 46 + number % 3, 190) for number in range(60)]
+        normal = stats.stratified_one_sided(tables)
+        monkeypatch.setattr(stats, "_EXACT_MAX", 10**6)
+        assert normal == pytest.approx(stats.stratified_one_sided(tables), rel=0.02, abs=1e-6)
+
+    def test_no_failure_says_nothing(self) -> None:
+        assert stats.stratified_one_sided([]) == (1.0, 1.0)
+        assert stats.stratified_one_sided([(0, 5, 0, 5)]) == (1.0, 1.0)
 
 
 class TestAttemptsToTellApart:

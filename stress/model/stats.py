@@ -16,7 +16,11 @@ from statistics import NormalDist
 
 CONFIDENCE_DEFAULT = 0.95
 
-_EXACT_MAX = 5_000  # Above, Fisher's test takes logarithms.
+Table = tuple[int, int, int, int]
+"""(failures of a, attempts of a, failures of b, attempts of b)."""
+
+_EXACT_MAX = 5_000  # Above, Fisher's test takes logarithms, and a sum over strata is taken as normal.
+_NEGLIGIBLE = 1e-60  # A chance below this, beside the most likely value, is not carried on.
 _BISECTIONS = 100  # Halving [0, 1] this often is below one ulp of any rate worth printing.
 
 
@@ -57,6 +61,38 @@ def fisher_one_sided(a_fail: int, a_n: int, b_fail: int, b_n: int) -> float:
     )
     # Integers until here: a float of either number overflows at a few hundred attempts.
     return extreme / tables
+
+
+def stratified_one_sided(tables: Sequence[Table]) -> tuple[float, float]:
+    """Return the p-values of "b fails more often than a" and of "less often", over strata that are never pooled.
+
+    Each table is (failures of a, attempts of a, failures of b, attempts of b). The exact conditional form of the
+    Cochran-Mantel-Haenszel test: given how many failed in each stratum, b's share there is hypergeometric, and the sum
+    of the shares is what is tested. A stratum without a failure adds nothing. With more than `_EXACT_MAX` failures the
+    sum is taken as normal, with the continuity correction. One table gives Fisher's test.
+    """
+    seen = failures = 0
+    mean = variance = 0.0
+    for a_fail, a_n, b_fail, b_n in tables:
+        _check(a_fail, a_n, 0.5)
+        _check(b_fail, b_n, 0.5)
+        marked, total = a_fail + b_fail, a_n + b_n
+        if marked:
+            seen += b_fail
+            failures += marked
+            mean += marked * b_n / total
+            variance += marked * (b_n / total) * (a_n / total) * (total - marked) / max(1, total - 1)
+    if failures > _EXACT_MAX and variance > 0:
+        spread = NormalDist(mean, math.sqrt(variance))
+        return (1 - spread.cdf(seen - 0.5), spread.cdf(seen + 0.5))
+    least, chances = 0, [1.0]
+    for a_fail, a_n, b_fail, b_n in tables:
+        if a_fail + b_fail:
+            start, own = _hypergeometric(b_n, a_fail + b_fail, a_n + b_n)
+            least, chances = _kept(least + start, _sum_of(chances, own))
+    more = math.fsum(chance for value, chance in enumerate(chances, least) if value >= seen)
+    less = math.fsum(chance for value, chance in enumerate(chances, least) if value <= seen)
+    return (min(1.0, more), min(1.0, less))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -171,6 +207,44 @@ def _check(failures: int, n: int, confidence: float) -> None:
         raise ValueError(f"{failures} failures of {n} attempts: expected 0 <= failures <= attempts")
     if not 0 < confidence < 1:
         raise ValueError(f"confidence {confidence} is not between 0 and 1")
+
+
+def _hypergeometric(draws: int, marked: int, total: int) -> tuple[int, list[float]]:
+    """Return (the first value, the chances from there) of the number of marked ones among `draws` out of `total`.
+
+    By the ratios of neighbours from the most likely value outwards: no number gets too large or too small.
+    """
+    low, high = max(0, draws + marked - total), min(draws, marked)
+    start = min(high, max(low, (draws + 1) * (marked + 1) // (total + 2)))
+    above, below = [1.0], []
+    for k in range(start, high):
+        above.append(above[-1] * (draws - k) * (marked - k) / ((k + 1) * (total - draws - marked + k + 1)))
+        if above[-1] < _NEGLIGIBLE:
+            break
+    chance = 1.0
+    for k in range(start, low, -1):
+        chance *= k * (total - draws - marked + k) / ((draws - k + 1) * (marked - k + 1))
+        below.append(chance)
+        if chance < _NEGLIGIBLE:
+            break
+    all_of_them = math.fsum([*above, *below])
+    return start - len(below), [one / all_of_them for one in [*reversed(below), *above]]
+
+
+def _sum_of(a: Sequence[float], b: Sequence[float]) -> list[float]:
+    """Return the chances of the sum of two independent numbers."""
+    found = [0.0] * (len(a) + len(b) - 1)
+    for i, one in enumerate(a):
+        for j, other in enumerate(b):
+            found[i + j] += one * other
+    return found
+
+
+def _kept(least: int, chances: list[float]) -> tuple[int, list[float]]:
+    """Return them without the ends that are negligible."""
+    first = next(number for number, one in enumerate(chances) if one >= _NEGLIGIBLE)
+    last = next(number for number, one in enumerate(reversed(chances)) if one >= _NEGLIGIBLE)
+    return least + first, chances[first : len(chances) - last]
 
 
 def _hypergeometric_tail(least: int, draws: int, marked: int, total: int) -> float:

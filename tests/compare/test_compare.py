@@ -73,7 +73,9 @@ class TestAnswers:
             scipy.fisher_exact([[b, 20 - b], [a, 30 - a]], alternative="greater").pvalue
             for a, b in items.values()
         ]
-        adjusted = stats.holm(raw)
+        # The seven items together, whose failures all have one name, are one more test.
+        together = stats.stratified_one_sided([(a, 30, b, 20) for a, b in items.values()])[0]
+        adjusted = stats.holm([*raw, together])[:-1]
         assert [row.p_worse for row in result.rows[0]] == pytest.approx(adjusted, abs=1e-6)
 
     def test_clean_items_take_no_share_of_the_level_and_tell_what_they_exclude(self, tmp_path: Path) -> None:
@@ -136,6 +138,129 @@ class TestNames:
         assert "gone: metal/encoder-overlap (known): BASE 9/20, NEW 0/20 in 1 item" in told
         assert [row.answer for row in result.rows[0]] == [PairResult.BETTER]
         assert result.exit_status == 1  # a failure that nobody has described
+
+
+class TestOverSeveralItems:
+    """A failure that no item shows by itself: two of ten attempts in each of 13 items."""
+
+    ITEMS = tuple(f"a.py::S{number}[t8]" for number in range(14))
+
+    def sides(self, tmp_path: Path, **failure: Any) -> Compared:
+        run_of(tmp_path / "base", {one: {"pass": 10} for one in self.ITEMS})
+        new = Made(tmp_path / "new", torch=FORK)
+        for number, one in enumerate(self.ITEMS):
+            failed = 2 if number else 0
+            new.attempts(one, {"pass": 10 - failed, "crash": failed}, **failure)
+        return compare(tmp_path / "base", new.end().folder, any_settings=False)
+
+    @pytest.mark.parametrize("signature", ["metal/handler-after-commit", None])
+    def test_a_name_that_chance_does_not_explain_is_worse_known_or_not(
+        self, tmp_path: Path, signature: str | None
+    ) -> None:
+        result = self.sides(tmp_path, **({"signature": signature} if signature else {"headline": "boom"}))
+        assert result.worse == []
+        (name,) = result.worse_names
+        assert (name.base, name.new) == (0, 26)
+        assert result.exit_status == 1
+        told = text(result)
+        shown = f"{signature} (known)" if signature else "crash: boom (not in results/known)"
+        assert f"new: {shown}: BASE 0/130, NEW 26/130 in 13 items: WORSE (p below 0.0001)" in told
+        assert f"NEW is worse: {signature or 'crash: boom'}" in told
+        assert "No regression detected" not in told
+
+    def test_names_that_differ_by_item_are_seen_together(self, tmp_path: Path) -> None:
+        run_of(tmp_path / "base", {one: {"pass": 10} for one in self.ITEMS})
+        new = Made(tmp_path / "new", torch=FORK)
+        words = (
+            "one",
+            "two",
+            "three",
+            "four",
+            "five",
+            "six",
+            "seven",
+            "eight",
+            "nine",
+            "ten",
+            "a",
+            "b",
+            "c",
+            "d",
+        )
+        for one, word in zip(self.ITEMS, words, strict=True):
+            new.attempts(one, {"pass": 8, "crash": 2}, headline=f"boom {word}")
+        result = compare(tmp_path / "base", new.end().folder, any_settings=False)
+        assert (result.worse, result.worse_names) == ([], [])
+        (together,) = result.worse_together
+        assert (together.base, together.new) == (0, 28)
+        told = text(result)
+        assert "any failure: BASE 0/140, NEW 28/140 in 14 items: WORSE (p below 0.0001)" in told
+        assert "NEW is worse: 14 items taken together" in told
+
+    def test_a_name_that_is_gone_is_better(self, tmp_path: Path) -> None:
+        self.sides(tmp_path, signature="metal/handler-after-commit")
+        result = compare(tmp_path / "new", tmp_path / "base", any_settings=False)
+        told = text(result)
+        assert (
+            "gone: metal/handler-after-commit (known): BASE 26/130, NEW 0/130 in 13 items: BETTER (p" in told
+        )
+        assert result.exit_status == 0
+
+    def test_what_chance_explains_stays_undecided(self, tmp_path: Path) -> None:
+        run_of(tmp_path / "base", {one: {"pass": 10} for one in self.ITEMS})
+        new = Made(tmp_path / "new", torch=FORK)
+        for number, one in enumerate(self.ITEMS):
+            failed = 1 if number < 3 else 0
+            new.attempts(one, {"pass": 10 - failed, "crash": failed}, signature="metal/encoder-overlap")
+        result = compare(tmp_path / "base", new.end().folder, any_settings=False)
+        assert "new (may be chance): metal/encoder-overlap (known): BASE 0/30, NEW 3/30 in 3 items" in text(
+            result
+        )
+        assert result.exit_status == 0
+
+
+class TestWhatIsGone:
+    """What BASE has and NEW does not: nothing shows that it is not worse."""
+
+    def test_items_that_did_not_run(self, tmp_path: Path) -> None:
+        result = compared(tmp_path, {LINEAR: {"pass": 5}, NORM: {"pass": 5}}, {LINEAR: {"pass": 5}})
+        told = text(result)
+        assert f"only in BASE: {NORM}" in told
+        assert "Nothing shows that 1 item of BASE is not worse: no attempt of it counts in NEW" in told
+        assert "No regression detected" not in told
+        assert result.exit_status == 1
+
+    def test_items_of_which_no_attempt_counts(self, tmp_path: Path) -> None:
+        result = compared(
+            tmp_path, {LINEAR: {"pass": 5}, NORM: {"pass": 5}}, {LINEAR: {"pass": 5}, NORM: {"oom": 5}}
+        )
+        assert "Nothing shows that 1 item of BASE is not worse" in text(result)
+        assert result.exit_status == 1
+
+    def test_a_machine_that_did_not_run(self, tmp_path: Path) -> None:
+        run_of(tmp_path / "base" / "a", {LINEAR: {"pass": 5}})
+        run_of(tmp_path / "base" / "b", {LINEAR: {"pass": 5}}, environment={**MAC, "chip": "Apple M4"})
+        run_of(tmp_path / "new", {LINEAR: {"pass": 5}}, torch=FORK)
+        result = compare(tmp_path / "base", tmp_path / "new", any_settings=False)
+        assert "only in BASE, not compared: real on Apple M4" in text(result)
+        assert "No regression detected" not in text(result)
+        assert result.exit_status == 1
+
+    def test_a_canary_that_is_missed_now(self, tmp_path: Path) -> None:
+        for name, found in (("base", 5), ("new", 0)):
+            made = Made(tmp_path / name)
+            made.attempts("c.py::LostUpdate[t8]", {"race": found, "pass": 5 - found})
+            made.item("c.py::LostUpdate[t8]", "pass", 5, found, canary=True)
+            made.attempts(LINEAR, {"pass": 5})
+            made.end()
+        result = compare(tmp_path / "base", tmp_path / "new", any_settings=False)
+        assert "NEW missed a planted fault: its passes are worth nothing" in text(result)
+        assert "No regression detected" not in text(result)
+        assert result.exit_status == 1
+
+    def test_items_that_are_new_are_no_loss(self, tmp_path: Path) -> None:
+        result = compared(tmp_path, {LINEAR: {"pass": 5}}, {LINEAR: {"pass": 5}, NORM: {"pass": 5}})
+        assert result.exit_status == 0
 
 
 class TestWhatCannotBeCompared:

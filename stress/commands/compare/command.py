@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from stress.commands.compare.judge import judge
-from stress.commands.compare.names import names_of
 from stress.commands.compare.options import CompareOptions
 from stress.commands.compare.pairs import left_out
 from stress.commands.compare.pairs import sections_of
@@ -39,8 +38,8 @@ def compare_aggregates(base: Aggregate, new: Aggregate, *, any_settings: bool = 
     return Compared(
         sections,
         judge(sections),
-        [names_of(section) for section in sections],
-        [one_line(one) for one in left_out(base, new, sections)],
+        [one_line(one) for one in left_out(base, "BASE", {one.base for one in sections})],
+        [one_line(one) for one in left_out(new, "NEW", {one.new for one in sections})],
         problems,
     )
 

@@ -32,6 +32,19 @@ class Section:
     only_new: list[Cell] = field(default_factory=list)
 
     @property
+    def lost(self) -> list[Cell]:
+        """Return the items of BASE of which no attempt counts in NEW: nothing shows what became of them."""
+        uncounted = [base for base, new in self.pairs if base.counted and not new.counted]
+        return [*(cell for cell in self.only_base if cell.counted), *uncounted]
+
+    @property
+    def canaries_missed(self) -> list[Cell]:
+        """Return the planted faults that NEW ran and did not find."""
+        return [new for _, new in self.canaries if not new.failures] + [
+            cell for cell in self.only_new if cell.is_canary and not cell.failures
+        ]
+
+    @property
     def is_same_build(self) -> bool:
         return self.base.build == self.new.build
 
@@ -47,15 +60,11 @@ def sections_of(base: Aggregate, new: Aggregate, *, any_settings: bool) -> list[
     return [_section(base, sides[0][key], new, sides[1][key]) for key in shared]
 
 
-def left_out(base: Aggregate, new: Aggregate, sections: list[Section]) -> Iterator[str]:
-    """Yield a sentence per group of either side that has no partner on the other one."""
-    for name, side, used in (
-        ("BASE", base, {one.base for one in sections}),
-        ("NEW", new, {one.new for one in sections}),
-    ):
-        for group in side.groups:
-            if group not in used:
-                yield f"only in {name}, not compared: {_described(group)}, {group.build.label}"
+def left_out(side: Aggregate, name: str, used: set[Group]) -> Iterator[str]:
+    """Yield a sentence per group of this side that has no partner on the other one."""
+    for group in side.groups:
+        if group not in used:
+            yield f"only in {name}, not compared: {_described(group)}, {group.build.label}"
 
 
 def _by_key(side: Aggregate, name: str, any_settings: bool) -> dict[Key, Group]:
@@ -87,7 +96,7 @@ def _nothing_shared(base: dict[Key, Group], new: dict[Key, Group]) -> str:
         "; ".join(list(dict.fromkeys(_described(one) for one in side.values()))[:4]) for side in (base, new)
     ]
     alike = {key[:2] for key in base} & {key[:2] for key in new}
-    way_out = ". --any-settings compares runs of different settings and switches" if alike else ""
+    way_out = ". mps-stress compare --any-settings compares unlike settings and switches" if alike else ""
     return f"nothing can be compared. BASE: {found[0]}. NEW: {found[1]}{way_out}"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
@@ -16,8 +15,11 @@ from rich.table import Table
 from rich.text import Text
 
 from stress.commands.compare.judge import ALPHA
+from stress.commands.compare.judge import JudgedName
+from stress.commands.compare.judge import JudgedSection
 from stress.commands.compare.judge import PairResult
 from stress.commands.compare.judge import Row
+from stress.commands.compare.names import ANY_FAILURE
 from stress.commands.compare.names import Named
 from stress.commands.compare.names import unknown_new
 from stress.commands.compare.pairs import Section
@@ -39,40 +41,68 @@ class Compared:
     """Everything that the two texts are made from."""
 
     sections: list[Section]
-    rows: list[list[Row]]
-    names: list[list[Named]]
-    left_out: list[str]
+    judged: list[JudgedSection]
+    only_base: list[str]
+    """A sentence per machine and setting of BASE that NEW did not run on."""
+    only_new: list[str]
     problems: list[str]
     speeds: list[Speed] = field(default_factory=list)
     not_interleaved: list[str] = field(default_factory=list)
     """Runs of `mps-stress throughput` that measured one build."""
 
     @property
+    def rows(self) -> list[list[Row]]:
+        return [one.rows for one in self.judged]
+
+    @property
     def worse(self) -> list[Row]:
         return [row for rows in self.rows for row in rows if row.answer == PairResult.WORSE]
 
     @property
+    def worse_names(self) -> list[Named]:
+        return [one.named for each in self.judged for one in each.names if one.answer == PairResult.WORSE]
+
+    @property
+    def worse_together(self) -> list[Named]:
+        return [one.together.named for one in self.judged if one.together.answer == PairResult.WORSE]
+
+    @property
+    def is_worse(self) -> bool:
+        return bool(self.worse or self.worse_names or self.worse_together)
+
+    @property
     def unknown(self) -> list[Named]:
-        return [one for names in self.names for one in unknown_new(names)]
+        return [one for each in self.judged for one in unknown_new([name.named for name in each.names])]
+
+    @property
+    def lost(self) -> list[Cell]:
+        """Return the items of BASE that NEW did not run, or of which no attempt counts."""
+        return [cell for section in self.sections for cell in section.lost]
+
+    @property
+    def canaries_missed(self) -> list[Cell]:
+        return [cell for section in self.sections for cell in section.canaries_missed]
 
     @property
     def exit_status(self) -> int:
-        """Return 1 where NEW is worse, or fails in a way that BASE did not and nobody has described."""
-        return 1 if self.worse or self.unknown else 0
+        """Return 1 where NEW is worse, fails in a way that nobody has described, or lacks what BASE has."""
+        is_incomplete = self.lost or self.only_base or self.canaries_missed
+        return 1 if self.is_worse or self.unknown or is_incomplete else 0
 
 
 def text_of(compared: Compared, *, width: int, show_all: bool) -> str:
     parts: list[str] = []
-    for section, rows, names in zip(compared.sections, compared.rows, compared.names, strict=True):
+    for section, judged in zip(compared.sections, compared.judged, strict=True):
+        rows = judged.rows
         parts += [*_heading(section), "", *_table(rows, width=width, show_all=show_all), *_clean(rows)]
-        parts += [*_canaries(section), *_names(names), *_only(section), ""]
+        parts += [*_canaries(section), *_names(judged), *_only(section), ""]
     parts += [one_line(str(one)) for one in compared.speeds]
     if compared.not_interleaved:
         parts.append(
             f"throughput: {count(len(compared.not_interleaved), 'run')} measured one build only, so nothing is compared "
             "(mps-stress throughput --against=PYTHON measures two in turn)"
         )
-    parts += [*compared.left_out, *compared.problems, closing(compared)]
+    parts += [*compared.only_base, *compared.only_new, *compared.problems, closing(compared)]
     return "\n".join(parts)
 
 
@@ -108,10 +138,8 @@ def counts(cell: Cell) -> str:
 
 def answer_text(row: Row) -> str:
     """Return the answer as a person reads it."""
-    if row.answer == PairResult.WORSE:
-        return f"WORSE (p {probability(row.p_worse)})"
-    if row.answer == PairResult.BETTER:
-        return f"BETTER (p {probability(row.p_better)})"
+    if row.answer in (PairResult.WORSE, PairResult.BETTER):
+        return answer_of(row.answer, row.p_worse, row.p_better)
     if row.answer == PairResult.UNTOLD:
         if row.needed is None:
             return "cannot be told apart: equal rates"
@@ -142,19 +170,35 @@ def _canaries(section: Section) -> list[str]:
     return [f"canaries found: BASE {base} of {len(section.canaries)}, NEW {new} of {len(section.canaries)}"]
 
 
-def _names(names: Sequence[Named]) -> list[str]:
-    lines = []
-    for one in names[:NAMES_SHOWN]:
-        what = "new" if one.is_new else "gone" if one.is_gone else "in both"
-        surely = "" if not (one.is_new or one.is_gone) or one.is_significant else " (may be chance)"
-        known = "known" if one.is_known else "not in results/known"
-        lines.append(
-            f"{what}{surely}: {one_line(one.name)} ({known}): BASE {one.base}/{one.base_counted}, "
-            f"NEW {one.new}/{one.new_counted} in {count(len(one.items), 'item')}"
-        )
-    if len(names) > NAMES_SHOWN:
-        lines.append(f"... and {len(names) - NAMES_SHOWN} more failure names (--json has all)")
+def _names(judged: JudgedSection) -> list[str]:
+    lines = [name_text(one) for one in judged.names[:NAMES_SHOWN]]
+    if len(judged.names) > NAMES_SHOWN:
+        lines.append(f"... and {len(judged.names) - NAMES_SHOWN} more failure names (--json has all)")
+    if len(judged.names) > 1 and len(judged.together.named.items) > 1:
+        lines.append(name_text(judged.together))
     return lines
+
+
+def name_text(one: JudgedName) -> str:
+    """Return a name of a failure with its counts on both sides, and the answer where there is one."""
+    named = one.named
+    is_answered = one.answer in (PairResult.WORSE, PairResult.BETTER)
+    what = ""
+    if named.name != ANY_FAILURE:
+        what = "new" if named.is_new else "gone" if named.is_gone else "in both"
+        what += "" if is_answered or not (named.is_new or named.is_gone) else " (may be chance)"
+        what += ": "
+    known = "" if named.name == ANY_FAILURE else f" ({'known' if named.is_known else 'not in results/known'})"
+    answer = f": {answer_of(one.answer, one.p_worse, one.p_better)}" if is_answered else ""
+    return (
+        f"{what}{one_line(named.name)}{known}: BASE {named.base}/{named.base_counted}, "
+        f"NEW {named.new}/{named.new_counted} in {count(len(named.items), 'item')}{answer}"
+    )
+
+
+def answer_of(answer: PairResult, p_worse: float, p_better: float) -> str:
+    """Return WORSE or BETTER with its probability."""
+    return f"{answer} (p {probability(p_worse if answer == PairResult.WORSE else p_better)})"
 
 
 def _only(section: Section) -> list[str]:
@@ -177,12 +221,34 @@ def closing(compared: Compared) -> str:
     answers = (
         ", ".join(f"{found[one]} {text}" for one, text in _CLOSING if found[one]) or "no item on both sides"
     )
-    unknown = (
-        f"; {len(compared.unknown)} new failure(s) that nobody has described" if compared.unknown else ""
-    )
-    if not compared.exit_status:
-        unknown = f". No regression detected ({100 * (1 - ALPHA):.0f} %). That does not prove there is none."
-    return f"{answers}{unknown}"
+    return f"{answers}. {' '.join(findings(compared)) or NO_REGRESSION}"
+
+
+NO_REGRESSION = f"No regression detected ({100 * (1 - ALPHA):.0f} %). That does not prove there is none."
+
+
+def findings(compared: Compared) -> list[str]:
+    """Return a sentence for each reason why NEW cannot be called as good as BASE; empty where there is none."""
+    sentences = []
+    worse = [count(len(compared.worse), "item")] if compared.worse else []
+    worse += [one_line(one.name) for one in compared.worse_names[:ITEMS_SHOWN]]
+    if not worse:  # otherwise it is the same finding once more
+        worse = [f"{count(len(one.items), 'item')} taken together" for one in compared.worse_together]
+    if worse:
+        sentences.append(f"NEW is worse: {', '.join(worse)}.")
+    if compared.unknown:
+        sentences.append(f"{count(len(compared.unknown), 'new failure')} that nobody has described.")
+    if compared.lost:
+        what = count(len(compared.lost), "item")
+        sentences.append(
+            f"Nothing shows that {what} of BASE {'is' if len(compared.lost) == 1 else 'are'} not worse: no attempt of "
+            f"{'it' if len(compared.lost) == 1 else 'them'} counts in NEW."
+        )
+    if compared.only_base:
+        sentences.append(f"{count(len(compared.only_base), 'group')} of BASE did not run in NEW.")
+    if compared.canaries_missed:
+        sentences.append("NEW missed a planted fault: its passes are worth nothing.")
+    return sentences
 
 
 _CLOSING = (
@@ -198,17 +264,16 @@ def json_of(compared: Compared) -> str:
     data = {
         "exit_status": compared.exit_status,
         "alpha": ALPHA,
-        "sections": [
-            _section_data(*one) for one in zip(compared.sections, compared.rows, compared.names, strict=True)
-        ],
+        "findings": findings(compared),
+        "sections": [_section_data(*one) for one in zip(compared.sections, compared.judged, strict=True)],
         "throughput": [{**vars(one), "answer": one.answer} for one in compared.speeds],
-        "left_out": compared.left_out,
+        "left_out": [*compared.only_base, *compared.only_new],
         "problems": compared.problems,
     }
     return json.dumps(data, indent=1, ensure_ascii=True, allow_nan=False)
 
 
-def _section_data(section: Section, rows: Sequence[Row], names: Iterable[Named]) -> dict[str, Any]:
+def _section_data(section: Section, judged: JudgedSection) -> dict[str, Any]:
     return {
         "kind": str(section.base.kind),
         "is_metal_evidence": section.base.kind is DeviceKind.REAL,
@@ -216,15 +281,22 @@ def _section_data(section: Section, rows: Sequence[Row], names: Iterable[Named])
         "configuration": list(section.base.configuration),
         "base_build": section.base.build.label,
         "new_build": section.new.build.label,
-        "rows": [_row_data(row) for row in rows],
+        "rows": [_row_data(row) for row in judged.rows],
         "canaries": [{"item": a.item, "base": a.failures, "new": b.failures} for a, b in section.canaries],
-        "names": [
-            {"name": one.name, "known": one.is_known, "base": one.base, "new": one.new, "chance": one.chance,
-             "base_counted": one.base_counted, "new_counted": one.new_counted}
-            for one in names
-        ],
+        "names": [_name_data(one) for one in judged.names],
+        "together": _name_data(judged.together),
+        "lost": [one.item for one in section.lost],
         "only_base": [one.item for one in section.only_base],
         "only_new": [one.item for one in section.only_new],
+    }  # fmt: skip
+
+
+def _name_data(one: JudgedName) -> dict[str, Any]:
+    named = one.named
+    return {
+        "name": named.name, "known": named.is_known, "answer": str(one.answer), "items": len(named.items),
+        "base": named.base, "new": named.new, "base_counted": named.base_counted, "new_counted": named.new_counted,
+        "p_worse": one.p_worse, "p_better": one.p_better,
     }  # fmt: skip
 
 
