@@ -25,6 +25,7 @@ from stress.commands.evidence.patch import read_tree
 from stress.commands.evidence.power import Power
 from stress.device.sim.zoo import BY_NAME
 from stress.record.aggregate import read_folders
+from tests.made_records import CRASH
 from tests.made_records import FORK
 from tests.made_records import MAC
 from tests.made_records import Made
@@ -80,7 +81,8 @@ def text_of(*runs: Path, **more: Any) -> str:
 
 
 def part(text: str, heading: str) -> str:
-    found = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    opened = rf"^(?:## |<details><summary>){re.escape(heading)}(?:</summary>)?\n"
+    found = re.search(rf"{opened}(.*?)(?=^## |^<details>|\Z)", text, re.MULTILINE | re.DOTALL)
     assert found is not None, heading
     return found[1]
 
@@ -138,10 +140,15 @@ class TestDocument:
     def text(cls, tmp_path_factory: pytest.TempPathFactory) -> str:
         return text_of(write_runs(tmp_path_factory.mktemp("runs")))
 
-    def test_every_section_is_there(self, text: str) -> None:
+    def test_every_section_that_has_something_to_say_is_there(self, text: str) -> None:
         assert re.findall(r"^## (.*)$", text, re.MULTILINE) == [
-            "Summary", "Patch", "Results", "Confidence and power", "Before and after", "Upstream's own tests", "ThreadSanitizer", "Throughput",
-            "Failures", "Known limitations", "Submission checklist", "Not shown",
+            "Summary",
+            "Failures by name",
+            "One attempt of each",
+        ]
+        assert re.findall(r"^<details><summary>(.*)</summary>$", text, re.MULTILINE) == [
+            "Results", "Confidence and power", "ThreadSanitizer", "Throughput", "Failures",
+            "Submission checklist", "Not shown by these records",
         ]  # fmt: skip
 
     def test_numbers_are_those_of_the_records(self, text: str) -> None:
@@ -149,10 +156,14 @@ class TestDocument:
             "| `scenarios/linear.py::SharedLinear[float32-t16]` | CRASH SIGABRT | 7/80 | 4.3 % to 17 % | 0/7 |"
             in text
         )
-        assert "together 17 of 646 attempts failed" in part(text, "Summary")
         assert "0 of 80 attempts failed: failure rate below 3.7 % at 95 %" in part(
             text, "Confidence and power"
         )
+
+    def test_unlike_items_have_no_rate_together(self, text: str) -> None:
+        told = part(text, "Summary")
+        assert "**5 of 9 items failed (17 of their 326 attempts); a failure rate of" in told
+        assert "together" not in told
 
     def test_what_only_a_person_can_do_is_never_claimed(self, text: str) -> None:
         rows = [line for line in part(text, "Submission checklist").splitlines() if "| a person |" in line]
@@ -161,10 +172,11 @@ class TestDocument:
         assert any("AI" in row for row in rows)
 
     def test_what_the_records_do_not_show_is_listed(self, text: str) -> None:
-        told = part(text, "Not shown")
-        assert "power of the detector" in told
-        assert "chips M1, M2, M3, M4, M5: ran on M2, M4; not on M1, M3, M5" in told
-        assert "macOS 14, 15, 26: ran on 15, 26; not on 14" in told
+        told = part(text, "Submission checklist")
+        assert "| power of the detector | not shown |" in told
+        assert "| chips M1, M2, M3, M4, M5 | not shown | ran on M2, M4; not on M1, M3, M5 |" in told
+        assert "| macOS 14, 15, 26 | not shown | ran on 15, 26; not on 14 |" in told
+        assert "have no one-thread control" in part(text, "Not shown by these records")
 
     def test_a_simulated_run_alone_shows_nothing_about_metal(self, tmp_path: Path) -> None:
         made = Made(tmp_path / "run", **simulated())
@@ -187,12 +199,85 @@ class TestDocument:
         assert "| what was tested is a build of the tree | not met |" in mixed
         assert "**not a build of the tree's HEAD**" in part(mixed, "Summary")
 
+    def test_a_build_of_the_tree_without_a_mac_is_not_told_as_nothing(
+        self, tmp_path: Path, fork: Fork
+    ) -> None:
+        run_of(tmp_path / "a", {LINEAR: {"pass": 5}}, **{**simulated(), "torch": {**FORK, "git": fork.head}})
+        text = text_of(tmp_path / "a", tree=fork.tree)
+        assert "(built from the tree's HEAD)" in part(text, "Summary")
+        assert (
+            "| a build of the tree's HEAD ran, but no run on a real Apple GPU is among the records |" in text
+        )
+
     def test_before_and_after(self, tmp_path: Path) -> None:
         base = run_of(tmp_path / "base", {LINEAR: {"pass": 20, "crash": 20}})
         after = run_of(tmp_path / "after", {LINEAR: {"pass": 40}}, torch=FORK)
         text = text_of(after, base=(base,))
         assert f"| `{LINEAR}` | 20/40 | 0/40 | BETTER (p below 0.0001) |" in part(text, "Before and after")
-        assert "| nothing is worse than before | shown |" in text
+        said = "a failure rate of 7.2 % or more is excluded at 95 % for 1 item (0 of 40 attempts failed)"
+        assert f"| no regression against the runs before | none seen | {said} |" in text
+
+    def test_five_clean_attempts_show_no_more_than_they_exclude(self, tmp_path: Path) -> None:
+        items = {f"a.py::S{number}[t8]": {"pass": 5} for number in range(3)}
+        text = text_of(
+            run_of(tmp_path / "after", items, torch=FORK), base=(run_of(tmp_path / "base", items),)
+        )
+        said = "none seen | a failure rate of 45.1 % or more is excluded at 95 % for each of 3 items (0 of 5 attempts failed)"
+        assert f"| no regression against the runs before | {said} |" in text
+        assert f"| no scenario fails on a real Apple GPU | {said} |" in text
+
+    def test_attempts_that_do_not_count_show_nothing(self, tmp_path: Path) -> None:
+        text = text_of(run_of(tmp_path / "run", {LINEAR: {"inconclusive": 5}}))
+        assert "| no scenario fails on a real Apple GPU | not shown | none of their attempts counts |" in text
+
+    def test_a_regression_that_no_item_shows_by_itself(self, tmp_path: Path) -> None:
+        base = run_of(tmp_path / "base", {f"a.py::S{number}[t8]": {"pass": 10} for number in range(14)})
+        after = Made(tmp_path / "after", torch=FORK)
+        for number in range(14):
+            failed = 2 if number else 0
+            after.attempts(
+                f"a.py::S{number}[t8]",
+                {"pass": 10 - failed, "crash": failed},
+                signature="metal/handler-after-commit",
+            )
+        text = text_of(after.end().folder, base=(base,))
+        assert (
+            "| no regression against the runs before | not met | NEW is worse: metal/handler-after-commit. |"
+            in text
+        )
+        row = "| `metal/handler-after-commit` in 13 items | 0/130 | 26/130 | WORSE (p below 0.0001) |"
+        assert row in part(text, "Before and after")
+
+    def test_items_that_only_the_base_has(self, tmp_path: Path) -> None:
+        items = {f"a.py::S{number}[t8]": {"pass": 5} for number in range(19)}
+        base = run_of(tmp_path / "base", items)
+        after = run_of(tmp_path / "after", dict(list(items.items())[:3]), torch=FORK)
+        text = text_of(after, base=(base,))
+        assert "Only before: `a.py::S10[t8]`, `a.py::S11[t8]`, " in part(text, "Before and after")
+        assert "and 12 more." in part(text, "Before and after")
+        assert "`a.py::S18[t8]`" in part(text, "Every item before and after")
+        assert (
+            "| no regression against the runs before | not shown | Nothing shows that 16 items of BASE are not worse"
+            in text
+        )
+
+    def test_the_line_that_repeats_it_is_one_that_a_reader_upstream_has(self, tmp_path: Path) -> None:
+        made = Made(tmp_path / "2026-11-12T0100Z-m2pro-aaaa")
+        named = made.start(LINEAR, serial=17)
+        made.write("attempt_end", **named, serial=17, verdict="crash", seconds=0.5, headline="boom")
+        text = text_of(made.end().folder)
+        assert f"$ pytest '{LINEAR}' --mps-threads=8" in text
+        assert "mps-stress replay" not in text
+
+    def test_an_attempt_of_a_campaign_is_repeated_by_pytest_too(self, tmp_path: Path) -> None:
+        made = Made(tmp_path / "run", command="campaign", seed=0x2A)
+        named = {"item": LINEAR, "role": "crew", "attempt": 0, "serial": 3}
+        made.write("attempt_start", **named, scenario="SharedLinear", params={}, threads=8, iterations=20, seed=11,
+                   command="mps-stress replay run/3", perturb="op", readback="every")  # fmt: skip
+        made.write("attempt_end", **named, verdict="crash", seconds=0.5, headline="boom")
+        text = text_of(made.end().folder)
+        assert f"$ pytest '{LINEAR}' --mps-threads=8 --mps-seed=0x2a --mps-device=mps" in text
+        assert "replay" not in text
 
     def test_known_limitations_with_their_current_rate(self, tmp_path: Path) -> None:
         made = Made(tmp_path / "run")
@@ -200,6 +285,90 @@ class TestDocument:
         made.item(LINEAR, "crash", 20, 5, origin=["known limitation: not re-entrant", "x#1"])
         told = part(text_of(made.end().folder), "Known limitations")
         assert f"| `{LINEAR}` | known limitation: not re-entrant | 5/20 |" in told
+
+
+STACK = """Fatal Python error: Aborted
+
+Stack (most recent call first):
+  File "/x/lib/python3.11/site-packages/torch/_ops.py", line 875 in __call__
+  File "/x/stress/child/perturb/op_mode.py", line 81 in __torch_dispatch__
+  File "/x/scenarios/copies.py", line 122 in step
+  File "/x/stress/child/crew.py", line 197 in _run_slots
+"""
+NAMES = ("metal/encode-after-commit", "metal/double-commit", "metal/encoder-overlap")
+
+
+def commit_twice(folder: Path, *, names: int = 3, clean: int = 100, machines: int = 1, **fields: Any) -> Path:
+    """Write what `--mps-sim-faults=commit_twice` leaves over the quick profile: 14 items fail, a few names, canaries."""
+    for machine in range(machines):
+        made = Made(
+            folder / f"{folder.name}{machine}",
+            **{**simulated(faults=[{"name": "commit_twice", "probability": 0.01}]), **fields},
+        )
+        made_on = f"{machine}" if machine else ""
+        (made.folder / "host-1-1000-7.stacks").write_text(STACK)
+        for number in range(clean):
+            made.attempts(f"scenarios/file{number % 9}.py::Clean{number}{made_on}[t8]", {"pass": 5})
+        for number in range(14):
+            name = NAMES[number % names] if names <= len(NAMES) else f"metal/new-{number % names}"
+            item = f"scenarios/parallel_ops.py::Ops{number}[float32-t8]"
+            made.attempts(
+                item,
+                {"pass": 3, "crash": 2},
+                signature=name,
+                headline=CRASH,
+                signal="SIGABRT",
+                stacks="host-1-1000-7.stacks",
+            )
+            for _ in range(5):
+                made.attempt(item, role="control")
+        for number in range(4):
+            made.attempts(f"scenarios/canary.py::Planted{number}[t8]", {"race": 5})
+            made.item(f"scenarios/canary.py::Planted{number}[t8]", "pass", 5, 5, canary=True)
+        made.end(1)
+    return folder
+
+
+def open_lines(text: str) -> int:
+    """Return how many lines of Markdown stand before the folded part."""
+    return len(text.partition("<details>")[0].splitlines())
+
+
+class TestLength:
+    """A maintainer reads two minutes: what is needed for that stands in at most 60 lines, whatever failed."""
+
+    def test_one_fault_over_the_quick_profile(self, tmp_path: Path) -> None:
+        text = text_of(commit_twice(tmp_path))
+        assert open_lines(text) <= 60
+        shown = text.partition("<details>")[0]
+        assert "**14 of 114 items failed (28 of their 70 attempts);" in shown
+        assert "All 4 canaries (planted faults) were found." in shown
+        assert "| `metal/encode-after-commit` | yes | 5 | 10/25 | 0/25 |" in shown
+        assert shown.count("$ pytest '") == 3
+        assert "  step (scenarios/copies.py:122)" in shown
+        assert "crew.py" not in shown
+
+    def test_with_the_runs_before(self, tmp_path: Path) -> None:
+        base = commit_twice(tmp_path / "base", names=1, torch=FORK)
+        text = text_of(commit_twice(tmp_path / "new"), base=(base,))
+        assert open_lines(text) <= 60
+        assert "WORSE" in text.partition("<details>")[0]
+
+    def test_many_names_on_several_machines(self, tmp_path: Path) -> None:
+        for number in range(6):
+            chip = {"host": "vm", "system": "Linux", "chip": f"chip {number}", "cpu_count": 2, "env": {}}
+            commit_twice(tmp_path / f"m{number}", names=14, clean=5, environment=chip)
+        text = text_of(*tmp_path.iterdir())
+        assert open_lines(text) <= 60
+        assert "2 more groups of machines, builds and settings" in text
+        assert "$ pytest" in text.partition("<details>")[0]
+        # Nothing is lost: what had no room is folded.
+        assert part(text, "Failures").count("$ pytest '") >= 10
+
+    def test_the_draft_of_an_issue(self, tmp_path: Path) -> None:
+        text = text_of(commit_twice(tmp_path), draft="issue")
+        assert open_lines(text) <= 60
+        assert text.count("AMD EPYC") == 2  # its line under Versions, and the heading of its table
 
 
 class TestDrafts:

@@ -13,8 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from stress.commands.replay.find import find
+from stress.commands.report.charts import interval_bar
+from stress.commands.report.charts import scale_for
 from stress.commands.report.html import escape
 from stress.commands.report.html import tag
+from stress.commands.report.items import name
 from stress.commands.report.page import page_of
 from stress.model.verdict import Verdict
 from tests.made_records import MAC
@@ -62,6 +66,9 @@ ELEMENTS = frozenset(
         "path",
         "circle",
         "text",
+        "nav",
+        "ol",
+        "wbr",
     ]
 )
 ATTRIBUTES = frozenset(
@@ -93,6 +100,9 @@ ATTRIBUTES = frozenset(
         "d",
         "text-anchor",
         "stroke-opacity",
+        "id",
+        "colspan",
+        "data-name",
     ]
 )
 
@@ -111,9 +121,9 @@ class Checked(html.parser.HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         assert tag in ELEMENTS, tag
         self.styles += tag == "style"
-        for name, value in attrs:
-            assert name in ATTRIBUTES, (tag, name)
-            if name == "href":
+        for attribute, value in attrs:
+            assert attribute in ATTRIBUTES, (tag, attribute)
+            if attribute == "href":
                 self.links.append(value or "")
 
     def handle_data(self, data: str) -> None:
@@ -142,7 +152,8 @@ class TestWhatStandsOnIt:
             "CANARY FOUND 10/10",
             "metal/encoder-overlap",
             "failed assertion `A command encoder is already encoding",
-            "one thread, same total work: 0 of 7 failed",
+            "mismatch: cross-talk: 1 item, 2 of 82 attempts",
+            "SharedLinear[float32-t16]7/800/7",
             "thread 3: running iteration 4, phase step, op aten::linear",
             "cross-talk: thread 1 iteration 9: 12 of 64 elements are thread 3's; largest error 0.31, allowed 1e-05",
             "Again: pytest '",
@@ -155,9 +166,13 @@ class TestWhatStandsOnIt:
         assert shown in text
 
     def test_builds_are_never_added(self, text: str) -> None:
-        assert "17 of 646 failed" in text  # two nights of one build
-        assert "5 of 323 failed" in text  # the night of the other one
+        assert "5 of 9 items failed17 of 646 attempts; 2 runs" in text  # two nights of one build
+        assert "3 of 9 items failed5 of 323 attempts; 1 run" in text  # the night of the other one
         assert "22 of 969" not in text
+
+    def test_unlike_items_have_no_rate_together(self, text: str) -> None:
+        assert "5 of 9 items failed (17 of their 326 attempts); a failure rate of" in text
+        assert "together" not in text
 
     def test_what_is_not_shown_is_told(self, text: str) -> None:
         assert "that planted faults are found on simulated, AMD EPYC, Linux, 2 cores" in text
@@ -169,8 +184,81 @@ class TestWhatStandsOnIt:
 
     def test_links_lead_to_where_a_signature_was_reported_and_nowhere_else(self, page: str) -> None:
         links = Checked(page).links
-        assert links
-        assert all(one.startswith("https://github.com/") for one in links)
+        outside = [one for one in links if not one.startswith("#")]
+        assert outside
+        assert all(one.startswith("https://github.com/") for one in outside)
+
+    def test_what_fails_comes_first_and_the_contents_lead_there(self, tmp_path: Path) -> None:
+        run_of(tmp_path / "a", {LINEAR: {"pass": 5}})
+        run_of(tmp_path / "b", {LINEAR: {"pass": 4, "crash": 1}}, environment={**MAC, "chip": "Apple M4"})
+        page = page_of([tmp_path], "")[0]
+        headings = re.findall(r'<section id="(.*?)"><h2>(.*?)</h2>', page)
+        assert headings[0] == ("section-0", "real: Apple M4, macOS 26.1, 12 cores")
+        assert headings[1] == ("section-1", "real: Apple M2 Pro, macOS 26.1, 12 cores")
+        listed = re.findall(r'<li><a href="#(.*?)">(.*?)</a>', page)
+        assert listed == headings
+        assert (
+            '<a href="#section-0">real: Apple M4, macOS 26.1, 12 cores</a> <span class="bad">1 item failed'
+            in page
+        )
+
+    def test_groups_of_one_machine_have_headings_that_differ(self, page: str, tmp_path: Path) -> None:
+        for made in (page, page_of([self._two_settings(tmp_path)], "")[0]):
+            headings = re.findall(r"<h2>(.*?)</h2>", made)
+            assert len(set(headings)) == len(headings)
+        assert "real: Apple M2 Pro, macOS 26.1, 12 cores, MPS_FORCE_GRAPH_PATH=1" in headings
+
+    def _two_settings(self, folder: Path) -> Path:
+        run_of(folder / "a", {LINEAR: {"pass": 5}})
+        run_of(folder / "b", {LINEAR: {"pass": 5}}, environment={**MAC, "env": {"MPS_FORCE_GRAPH_PATH": "1"}})
+        return folder
+
+    def test_one_fault_in_many_items_is_one_block_with_a_list(self, tmp_path: Path) -> None:
+        made = Made(tmp_path / "run")
+        for number in range(14):
+            made.attempts(
+                f"scenarios/ops.py::S{number}[t8]", {"pass": 3, "crash": 2}, signature="metal/encoder-overlap"
+            )
+        page = page_of([made.end().folder], "")[0]
+        assert "<summary>metal/encoder-overlap: 14 items, 28 of 70 attempts</summary>" in page
+        assert page.count("<summary>metal/encoder-overlap") == 1
+        assert page.count("Known: ") == 1
+
+    @pytest.mark.parametrize("where", ["runs/new", "results/runs"])
+    def test_the_line_that_repeats_an_attempt_names_a_run_that_is_there(
+        self, tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run = "2026-11-12T0100Z-m2pro-aaaa"
+        made = Made(tmp_path / where / run, rootdir=str(tmp_path))
+        named = made.start(LINEAR, serial=17)
+        made.write("attempt_end", **named, serial=17, verdict="crash", seconds=0.5, headline="boom")
+        made.end()
+        monkeypatch.chdir(tmp_path)
+        told = " ".join("".join(Checked(page_of([Path(where)], "")[0]).text).split())
+        shown = f"runs/new/{run}/17" if where == "runs/new" else f"{run}/17"
+        assert f"Again: mps-stress replay {shown} (same inputs" in told
+        assert f"Without these records: pytest '{LINEAR}' --mps-threads=8" in told
+        assert find(shown, tmp_path).folder == made.folder.resolve()
+
+    def test_a_trend_is_of_runs_under_the_same_settings_and_its_absence_says_so(self, tmp_path: Path) -> None:
+        armed = simulated(faults=[{"name": "commit_twice", "probability": 0.01}])
+        run_of(tmp_path / "unlike" / "a", {LINEAR: {"pass": 5}}, **simulated())
+        run_of(tmp_path / "unlike" / "b", {LINEAR: {"pass": 4, "crash": 1}}, **armed)
+        told = "".join(Checked(page_of([tmp_path / "unlike"], "")[0]).text)
+        assert "No failing item ran more than once on one machine under the same settings" in told
+        run_of(tmp_path / "like" / "a", {LINEAR: {"pass": 5}}, **armed)
+        run_of(tmp_path / "like" / "b", {LINEAR: {"pass": 4, "crash": 1}}, **armed)
+        told = "".join(Checked(page_of([tmp_path / "like"], "")[0]).text)
+        assert "2 runs, 1 build, 0 to" in told
+        assert "no trend" not in told
+
+    def test_a_name_breaks_between_its_parts_only(self) -> None:
+        assert name("scenarios/canary.py::NotReentrant[float32-t8]") == (
+            '<span class="name">scenarios/<wbr>canary.<wbr>py::<wbr>NotReentrant[<wbr>float32-<wbr>t8]</span>'
+        )
+
+    def test_a_scale_stands_below_each_bar(self, text: str) -> None:
+        assert "0 25 % 50 %" in " ".join(Checked(interval_bar(1, 20, scale_for(0.27))).text)
 
     def test_a_clean_simulated_run_is_no_evidence_for_metal(self, tmp_path: Path) -> None:
         run_of(tmp_path / "run", {LINEAR: {"pass": 5}}, **simulated())
@@ -219,7 +307,7 @@ class TestHostileRecords:
     def test_nothing_becomes_markup(self, hostile: str) -> None:
         checked = Checked(hostile)
         assert checked.styles == 1
-        assert all(link.startswith("https://github.com/") for link in checked.links)
+        assert all(link.startswith(("https://github.com/", "#section-")) for link in checked.links)
         assert "<script>alert(1)</script>" in "".join(checked.text)
 
     def test_control_characters_are_visible(self, hostile: str) -> None:
@@ -272,7 +360,7 @@ class TestCommand:
             capture_output=True, text=True, timeout=800, check=False,
         )  # fmt: skip
         assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout.startswith(f"{target}: 1 runs, 12 records")
+        assert done.stdout.startswith(f"{target}: 1 run, 12 records")
         assert target.read_text().startswith("<!doctype html>")
 
     def test_bad_input_is_one_sentence_and_status_2(self, tmp_path: Path) -> None:
@@ -295,15 +383,27 @@ MEASURE = """<!doctype html><html><body style="margin:0"><iframe id="f" style="b
 <pre id="out"></pre><script>
 const f = document.getElementById("f");
 f.onload = () => {{
-  const root = f.contentDocument.documentElement, style = f.contentWindow.getComputedStyle(f.contentDocument.body);
+  const d = f.contentDocument, root = d.documentElement, style = f.contentWindow.getComputedStyle(d.body);
+  d.querySelectorAll("details").forEach(one => one.open = true);
+  const right = what => Math.max(0, ...[...d.querySelectorAll(what)].map(one => one.getBoundingClientRect().right));
+  const broken = [];
+  d.querySelectorAll(".name").forEach(one => one.childNodes.forEach(part => {{
+    if (part.nodeType !== 3) return;
+    const range = d.createRange();
+    range.selectNodeContents(part);
+    const lines = new Set([...range.getClientRects()].map(box => Math.round(box.top)));
+    if (lines.size > 1) broken.push(part.textContent);
+  }}));
+  const halves = [...d.querySelectorAll("section .halves")].map(one => [...one.children].map(part => part.getBoundingClientRect().left));
   document.getElementById("out").textContent = JSON.stringify({{scroll: root.scrollWidth, client: root.clientWidth,
-    font: parseFloat(style.fontSize), background: style.backgroundColor}});
+    font: parseFloat(style.fontSize), background: style.backgroundColor, broken, halves,
+    bars: right(".rates svg"), controls: right('.rates td[data-name="one thread"], .rates td:last-child'), names: right(".rates .name")}});
 }};
 f.srcdoc = {page};
 </script></body></html>"""
 
 
-@pytest.mark.parametrize("width", [500, 1200])
+@pytest.mark.parametrize("width", [500, 1280])
 def test_a_real_browser_shows_it_without_scrolling_sideways(page: str, tmp_path: Path, width: int) -> None:
     """Chromium makes no window narrower than 500; phones are narrower, so the body is measured at 390 too."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -330,6 +430,13 @@ def test_a_real_browser_shows_it_without_scrolling_sideways(page: str, tmp_path:
     assert wide - 20 <= measured["client"] <= wide  # a scroll bar takes some
     assert measured["scroll"] <= measured["client"]
     assert measured["font"] >= 14
+    assert measured["broken"] == []
+    for what in ("bars", "controls", "names"):  # inside of the page, not of a box that scrolls
+        assert 0 < measured[what] <= measured["client"], what
+    side_by_side = [
+        lefts for lefts in measured["halves"] if len(lefts) == 2 and lefts[1] > measured["client"] * 0.45
+    ]
+    assert bool(side_by_side) == (width == 1280)
     target = tmp_path / "page.html"
     target.write_text(page)
     picture = tmp_path / "page.png"

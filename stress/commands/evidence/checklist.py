@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from stress.commands.compare.judge import PairResult
 from stress.commands.compare.report import Compared
+from stress.commands.compare.report import findings
 from stress.commands.evidence.lint import Linted
 from stress.commands.evidence.markdown import plain
 from stress.commands.evidence.markdown import table
@@ -19,12 +21,15 @@ from stress.commands.evidence.upstream_results import UpstreamTests
 from stress.model.text import count
 from stress.record.aggregate import Aggregate
 from stress.record.aggregate import DeviceKind
+from stress.record.aggregate.words import excluded
 
 MACOS_WANTED = ("14", "15", "26")
 CHIPS_WANTED = ("M1", "M2", "M3", "M4", "M5")
 _MACHINE = re.compile(r"Apple (M\d).*macOS (\d+)")
 
 SHOWN, NOT_SHOWN, FAILED, PERSON = "shown", "not shown", "not met", "a person"
+NONE_SEEN = "none seen"
+"""Nothing speaks against it: no number of attempts shows that there is no failure, and `by` says what they exclude."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,9 @@ def _build_point(given: Inputs) -> Point:
     if given.tree is None:
         return Point(name, NOT_SHOWN, "no --torch-source was given")
     if not real:
-        return Point(name, NOT_SHOWN, "no run on a real Apple GPU is among the records")
+        is_tree = any(one.is_tree for one in given.subjects)
+        built = "a build of the tree's HEAD ran, but " if is_tree else ""
+        return Point(name, NOT_SHOWN, f"{built}no run on a real Apple GPU is among the records")
     others = [one.group.build.label for one in real if one.is_tree is not True]
     if others:
         return Point(name, FAILED, f"also tested: {', '.join(dict.fromkeys(others))}")
@@ -113,20 +120,18 @@ def _record_points(given: Inputs) -> Iterator[Point]:
             f"{count(len(failing), 'item')} failed, listed above",
         )
     else:
+        said = excluded(cell for one in real for cell in one.real_items)
         yield Point(
             "no scenario fails on a real Apple GPU",
-            SHOWN,
-            "none failed in these attempts; the tables say what that excludes",
+            NONE_SEEN if said else NOT_SHOWN,
+            said or "none of their attempts counts",
         )
     missed = [one for one in real if not _canaries_found(one)]
     yield Point("canaries were found wherever results are green", SHOWN if real and not missed else NOT_SHOWN if not real else FAILED,
                 "every group of a real device" if real and not missed else f"not on {count(len(missed), 'group')}" if real else "no real device")  # fmt: skip
     yield from _hardware(real)
     yield _sanitizer_point(given.whole)
-    worse = given.compared.worse if given.compared is not None else []
-    yield Point("nothing is worse than before", NOT_SHOWN if given.compared is None else FAILED if worse else SHOWN,
-                "no --base was given, or nothing could be compared" if given.compared is None
-                else f"{count(len(worse), 'item')} worse" if worse else "no item was shown to be worse; the table shows what is undecided")  # fmt: skip
+    yield _regression_point(given.compared)
     yield _upstream_point(given.upstream)
     yield Point(
         "power of the detector",
@@ -137,6 +142,30 @@ def _record_points(given: Inputs) -> Iterator[Point]:
         "throughput",
         SHOWN if given.has_throughput else NOT_SHOWN,
         "section above" if given.has_throughput else "no run of mps-stress throughput is among the records",
+    )
+
+
+def _regression_point(compared: Compared | None) -> Point:
+    name = "no regression against the runs before"
+    if compared is None:
+        return Point(name, NOT_SHOWN, "no --base was given, or nothing could be compared")
+    said = " ".join(findings(compared))
+    if compared.is_worse or compared.unknown:
+        return Point(name, FAILED, said)
+    if said:
+        return Point(name, NOT_SHOWN, said)
+    rows = [row for rows in compared.rows for row in rows]
+    undecided = sum(row.answer == PairResult.UNTOLD and row.new.failures > 0 for row in rows)
+    parts = [excluded(row.new for row in rows)]
+    parts += (
+        [f"{count(undecided, 'item')} undecided: the table says how many attempts would tell"]
+        if undecided
+        else []
+    )
+    return Point(
+        name,
+        NONE_SEEN if any(parts) else NOT_SHOWN,
+        "; ".join(one for one in parts if one) or "no attempt counts",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 from stress.commands.compare.command import compare_aggregates
@@ -10,17 +11,20 @@ from stress.commands.compare.judge import PairResult
 from stress.commands.compare.pairs import CompareError
 from stress.commands.compare.report import Compared
 from stress.commands.compare.report import answer_text
-from stress.commands.compare.report import closing
 from stress.commands.compare.report import counts
+from stress.commands.compare.report import name_text
 from stress.commands.evidence import draft
 from stress.commands.evidence import results
-from stress.commands.evidence.checklist import NOT_SHOWN
 from stress.commands.evidence.checklist import Inputs
+from stress.commands.evidence.checklist import Point
 from stress.commands.evidence.checklist import checklist
 from stress.commands.evidence.checklist import points
+from stress.commands.evidence.front import Front
+from stress.commands.evidence.front import front
 from stress.commands.evidence.lint import lint
 from stress.commands.evidence.markdown import bullets
 from stress.commands.evidence.markdown import code
+from stress.commands.evidence.markdown import folded
 from stress.commands.evidence.markdown import plain
 from stress.commands.evidence.markdown import table
 from stress.commands.evidence.options import EvidenceOptions
@@ -72,7 +76,7 @@ def document_of(asked: EvidenceOptions, made: str) -> str:
     if asked.draft:
         text = draft.issue(given) if asked.draft == "issue" else draft.pull_request(given)
     else:
-        text = "\n\n".join(_sections(given, collected, why_not, made)) + "\n"
+        text = _document(given, collected, why_not, made)
     redact = Redactor.of(whole, *([before] if before is not None else []))
     if tree is not None:
         text = text.replace(str(tree.path), "[tree]")
@@ -93,59 +97,54 @@ def _upstream_runs(asked: EvidenceOptions) -> list[Path]:
 
 def _compared(before: Aggregate | None, after: Aggregate) -> tuple[Compared | None, str]:
     if before is None:
-        return (
-            None,
-            "Not shown: no --base was given (runs with stock torch on the same machine and settings).",
-        )
+        return None, "not shown, no --base was given (runs with stock torch, same machine and settings)"
     try:
         return compare_aggregates(before, after), ""
     except CompareError as error:
-        return None, f"Not shown: {plain(str(error))}"
+        return None, f"not shown, {error}"
 
 
-def _sections(given: Inputs, collected: Throughput, why_not: str, made: str) -> Iterator[str]:
+def _document(given: Inputs, collected: Throughput, why_not: str, made: str) -> str:
+    """Return what a maintainer reads in two minutes, and all the rest, folded."""
     found = points(given)
-    yield f"# Evidence{f' for {code(given.patch.name)}' if given.patch is not None else ''}"
-    yield f"{plain(made)}. Every number is computed from {count(given.whole.records, 'record')} of {count(len(given.whole.runs), 'run')}; the unit is an attempt, one process."
+    title = f"# Evidence{f' for {code(given.patch.name)}' if given.patch is not None else ''}"
+    head = [
+        title,
+        f"{plain(made)}. Every number is computed from {count(given.whole.records, 'record')} of "
+        f"{count(len(given.whole.runs), 'run')}; the unit is an attempt, one process.",
+    ]
     if any(one.group.kind is DeviceKind.SIMULATED for one in given.subjects):
-        yield f"> Where a line says simulated: {plain(SIMULATED_SENTENCE)}."
-    yield "## Summary"
-    yield results.summary(given.subjects)
-    yield "## Patch"
-    yield _patch(given.patch, given.tree)
-    yield "## Results"
-    yield from results.result_tables(given.subjects)
-    yield "## Confidence and power"
-    yield results.confidence(given.subjects)
+        head.append(f"> Where a line says simulated: {plain(SIMULATED_SENTENCE)}.")
+    first = front(given, found, "\n\n".join(head), why_not)
+    rest = [folded(name, text) for name, text in _rest(given, collected, found, first) if text]
+    return "\n\n".join([*head, first.text, *rest]) + "\n"
+
+
+def _rest(
+    given: Inputs, collected: Throughput, found: Sequence[Point], first: Front
+) -> Iterator[tuple[str, str]]:
+    """Yield (heading, text) of what is folded; a section without a text is not shown at all: the checklist names it."""
+    yield "Patch", _patch(given.patch, given.tree)
+    yield "Results", "\n\n".join(results.result_tables(given.subjects))
     yield (
-        bullets(plain(one) for one in given.power)
-        or "Power: not shown, no run of `mps-stress power` is among the records."
+        "Confidence and power",
+        "\n\n".join(
+            one for one in (results.confidence(given.subjects), bullets(map(plain, given.power))) if one
+        ),
     )
-    yield "## Before and after"
-    yield _before_and_after(given.compared) if given.compared is not None else why_not
-    yield "## Upstream's own tests"
-    yield given.upstream.section()
-    yield "## ThreadSanitizer"
-    yield _sanitizer(given.whole)
-    yield "## Throughput"
-    yield _throughput(collected)
-    yield "## Failures"
-    yield results.failures(given.whole, given.subjects)
-    yield "## Known limitations"
-    yield results.limitations(given.subjects)
-    yield "## Submission checklist"
-    yield checklist(found)
-    yield "## Not shown"
-    missing = [f"{one.name}: {one.by}" for one in found if one.state == NOT_SHOWN]
+    yield "Every item before and after", _before_and_after(given.compared)
+    yield "Upstream's own tests", given.upstream.section()
+    yield "ThreadSanitizer", _sanitizer(given.whole)
+    yield "Throughput", _throughput(collected)
+    yield "Failures", results.failures(given.whole, given.subjects, first.examples_left)
+    yield "Known limitations", results.limitations(given.subjects)
+    yield "Submission checklist", checklist(found)
     unusable = (
         [f"{count(given.whole.problems_total, 'line')} of the records could not be used"]
         if given.whole.problems_total
         else []
     )
-    yield (
-        bullets(plain(one) for one in [*not_shown(given.whole), *missing, *unusable])
-        or "Nothing that this document checks for is missing."
-    )
+    yield "Not shown by these records", bullets(plain(one) for one in [*not_shown(given.whole), *unusable])
 
 
 def _patch(patch: Patch | None, tree: Tree | None) -> str:
@@ -177,7 +176,7 @@ def _patch(patch: Patch | None, tree: Tree | None) -> str:
         ]
         rows += [["tree HEAD", f"{code(tree.head)} ({dirty})"], ["applies to the tree", plain(tree.applies)]]
     if not rows:
-        return "Not shown: neither --patch nor --torch-source was given."
+        return ""
     parts = [table(["", ""], rows)]
     if patch is not None:
         files = [
@@ -194,9 +193,12 @@ def _patch(patch: Patch | None, tree: Tree | None) -> str:
     return "\n\n".join(parts)
 
 
-def _before_and_after(compared: Compared) -> str:
+def _before_and_after(compared: Compared | None) -> str:
+    if compared is None:
+        return ""
     parts = []
-    for section, rows in zip(compared.sections, compared.rows, strict=True):
+    for section, judged in zip(compared.sections, compared.judged, strict=True):
+        rows = judged.rows
         parts.append(
             f"{plain(str(section.base.kind))}, {plain(section.base.machine)}, {code(section.base.configuration_text)}: "
             f"before {code(section.base.build.label)}, after {code(section.new.build.label)}"
@@ -206,18 +208,27 @@ def _before_and_after(compared: Compared) -> str:
         if shown:
             parts.append(
                 table(
-                    ["item", "before", "after", "answer (Fisher, one-sided, Holm)"],
+                    ["item", "before", "after", "answer (exact tests, one-sided, Holm)"],
                     [[code(row.item), counts(row.base), counts(row.new), answer_text(row)] for row in shown],
                 )
             )
         parts.append(f"{count(clean, 'item')} without a failure on either side.")
-    return "\n\n".join([*parts, plain(closing(compared))])
+        names = [
+            name_text(one)
+            for one in (*judged.names, *([judged.together] if judged.together.named.items else []))
+        ]
+        parts += [bullets(plain(one) for one in names[:ROWS_SHOWN])] if names else []
+        if section.lost:
+            parts.append(
+                "Only before, or nothing of it counts after: "
+                + ", ".join(code(cell.item) for cell in section.lost[:ROWS_SHOWN])
+            )
+    parts += [plain(one) for one in compared.only_base]
+    return "\n\n".join(parts)
 
 
 def _sanitizer(whole: Aggregate) -> str:
     lines = whole.sanitizer_lines
-    if not lines:
-        return "Not shown: neither `mps-stress tsan` nor `pytest --mps-tsan` is among the records."
     return bullets(
         f"{code(text, 700)}{' (simulated, not Metal)' if kind is DeviceKind.SIMULATED else ''}{f' x {runs}' if runs > 1 else ''}"
         for (text, _, kind), runs in lines.items()
@@ -231,7 +242,7 @@ def _throughput(collected: Throughput) -> str:
         for one, info in collected.figures()
     ]  # fmt: skip
     if not rows:
-        return "Not shown: no run of `mps-stress throughput` is among the records."
+        return ""
     void = bullets(f"void: {code(item)}: {code(why)}" for item, why in collected.void.items())
     headings = [
         "where",

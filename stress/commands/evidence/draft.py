@@ -6,23 +6,26 @@ failed of all runs, a one-thread control of equal work, and the line on stderr.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
+from stress.commands.compare.report import closing
 from stress.commands.evidence.checklist import Inputs
-from stress.commands.evidence.markdown import block
+from stress.commands.evidence.front import by_name
+from stress.commands.evidence.front import examples_of
 from stress.commands.evidence.markdown import bullets
 from stress.commands.evidence.markdown import code
+from stress.commands.evidence.markdown import folded
 from stress.commands.evidence.markdown import plain
 from stress.commands.evidence.markdown import table
 from stress.commands.evidence.results import TestedGroup
 from stress.commands.evidence.results import summary
 from stress.record.aggregate import Aggregate
 from stress.record.aggregate import DeviceKind
-from stress.record.aggregate import Failure
-from stress.record.aggregate.words import replay_line
+from stress.record.aggregate.names import named_failures
 
 KINDS = ("issue", "pr")
-FAILURES_SHOWN = 5
+FAILURES_SHOWN = 3
 ROWS_SHOWN = 30
 _GAP = "**[to be written by the person who submits]**"
 _NO_METAL = "> **No run on a real Apple GPU is among these records: this draft must not be posted as it is.**"
@@ -34,15 +37,10 @@ def issue(given: Inputs) -> str:
     parts = [*_warning(given), f"### Describe the bug\n\n{_GAP}: one sentence on what an application sees."]
     if not subjects:
         return "\n\n".join([*parts, "No item failed in these records: there is nothing to report."]) + "\n"
-    parts.append(_table(given.whole, subjects))
-    for one in subjects:
-        for failure in _first(given.whole, one)[:FAILURES_SHOWN]:
-            lines = [f"{code(failure.start['item'])} on {one.heading}: {code(failure.name)}"]
-            if failure.end["headline"]:
-                lines.append(block(failure.end["headline"], 4))
-            lines.append(f"Again: {code(replay_line(failure))}")
-            parts.append("\n\n".join(lines))
-    parts.append(f"### Versions\n\n{_versions(subjects)}")
+    names = [(one, named) for one in subjects for named in named_failures(given.whole, one.group)]
+    parts += [f"### Versions\n\n{_versions(subjects)}", "### How often", *by_name(subjects, names)]
+    parts += [*itertools.islice(examples_of(given.whole, names), FAILURES_SHOWN)]
+    parts += [folded("Every item that failed", _table(given.whole, subjects))]
     parts.append("Found with mps-stress; tables are computed from its records.")
     return "\n\n".join(parts) + "\n"
 
@@ -61,10 +59,7 @@ def pull_request(given: Inputs) -> str:
         )
     parts += ["### Test plan", summary(given.subjects)]
     if given.compared is not None:
-        better = sum(row.answer == "BETTER" for rows in given.compared.rows for row in rows)
-        parts.append(
-            f"Against stock torch: {better} items better, {len(given.compared.worse)} worse (Fisher, one-sided, Holm)."
-        )
+        parts.append(f"Against stock torch (exact tests, one-sided, Holm): {plain(closing(given.compared))}")
     failing = [one for one in given.subjects if one.failing]
     if failing:
         parts += ["### What still fails", _table(given.whole, failing)]
@@ -79,41 +74,37 @@ def _warning(given: Inputs) -> list[str]:
 
 
 def _table(whole: Aggregate, subjects: Sequence[TestedGroup]) -> str:
-    rows = []
+    """Return a table per group: the machine and the build stand above it, once."""
+    parts = []
     for one in subjects:
         starts = {failure.start["item"]: failure.start for failure in whole.failures_of(one.group)}
-        for cell in one.failing:
-            iterations = starts.get(cell.item, {}).get("iterations", "?")
-            control = f"{cell.control_failures}/{cell.control_counted}" if cell.controls else "not run"
-            rows.append([
-                code(one.group.build.version), one.heading, code(cell.scenario), str(cell.threads or "process"), str(iterations),
-                f"{cell.failures}/{cell.counted}", control,
-            ])  # fmt: skip
-    headings = [
-        "torch",
-        "device",
-        "scenario",
-        "threads",
-        "iterations",
-        "failed runs",
-        "one thread, same work",
-    ]
-    left_out = f"\n\n{len(rows) - ROWS_SHOWN} more rows are in the records." if len(rows) > ROWS_SHOWN else ""
-    return table(headings, rows[:ROWS_SHOWN]) + left_out
-
-
-def _first(whole: Aggregate, one: TestedGroup) -> list[Failure]:
-    """Return one failure of each name, of items that are no canaries."""
-    wanted = {cell.item for cell in one.failing}
-    seen: dict[str, Failure] = {}
-    for failure in whole.failures_of(one.group):
-        if failure.start["item"] in wanted:
-            seen.setdefault(failure.name, failure)
-    return list(seen.values())
+        rows = [
+            [
+                code(cell.scenario), str(cell.threads or "process"), str(starts.get(cell.item, {}).get("iterations", "?")),
+                f"{cell.failures}/{cell.counted}", f"{cell.control_failures}/{cell.control_counted}" if cell.controls else "not run",
+            ]
+            for cell in one.failing
+        ]  # fmt: skip
+        parts.append(f"{one.heading}, {code(one.group.build.label)}, {code(one.group.configuration_text)}:")
+        parts.append(
+            table(
+                ["scenario", "threads", "iterations", "failed runs", "one thread, same work"],
+                rows[:ROWS_SHOWN],
+            )
+        )
+        if len(rows) > ROWS_SHOWN:
+            parts.append(f"{len(rows) - ROWS_SHOWN} more rows are in the records.")
+    return "\n\n".join(parts)
 
 
 def _versions(subjects: Sequence[TestedGroup]) -> str:
-    return bullets(
-        f"{code(one.group.build.label)}; {plain(one.group.machine)}; {code(one.group.configuration_text)}"
+    """Return a line per group, numbered where the table of failures refers to them."""
+    lines = [
+        f"{code(one.group.build.label)}; {one.heading}; {code(one.group.configuration_text)}"
         for one in subjects
+    ]
+    return (
+        "\n".join(f"{number}. {line}" for number, line in enumerate(lines, 1))
+        if len(lines) > 1
+        else bullets(lines)
     )

@@ -10,7 +10,8 @@ from stress.model.text import lines as safe_lines
 from stress.model.text import one_line
 
 _TICKS = re.compile(r"`+")
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]#+!|~])")
+"""Parentheses mean something after a bracket only, and brackets are here."""
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;"}
 """A mention and a tag have no backslash escape that every renderer knows."""
 
@@ -52,3 +53,8 @@ def _row(cells: Sequence[str]) -> str:
 
 def bullets(lines: Iterable[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
+
+
+def folded(title: str, text: str) -> str:
+    """Return a section that is closed until it is asked for; `title` is plain already."""
+    return f"<details><summary>{title}</summary>\n\n{text}\n\n</details>"

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stress.commands.evidence.markdown import block
 from stress.commands.evidence.markdown import bullets
 from stress.commands.evidence.markdown import code
 from stress.commands.evidence.markdown import plain
 from stress.commands.evidence.markdown import table
-from stress.diagnose import load_signatures
 from stress.model import stats
 from stress.model.text import count
 from stress.record.aggregate import Aggregate
 from stress.record.aggregate import Cell
-from stress.record.aggregate import Failure
 from stress.record.aggregate import Group
-from stress.record.aggregate.cells import totals
 from stress.record.aggregate.groups import KIND_NAMES
+from stress.record.aggregate.names import named_failures
 from stress.record.aggregate.words import canary_sentence
 from stress.record.aggregate.words import percent
-from stress.record.aggregate.words import replay_line
+from stress.record.aggregate.words import repeat_line
+from stress.record.aggregate.words import result_sentence
 from stress.record.aggregate.words import word_of_cell
 
 CLEAN_ROWS_MAX = 400
-FAILURES_MAX = 40
+FAILURES_MAX = 60
+EXAMPLES_MAX = 20
+COMMANDS_MAX = 8
 KNOWN_LIMITATION = "known limitation"
 
 
@@ -65,21 +66,25 @@ def _is_tree(group: Group, head: str | None) -> bool | None:
 
 
 def summary(subjects: Sequence[TestedGroup]) -> str:
-    """Return one bullet per group."""
-    return bullets(_summary_line(one) for one in subjects) or "No attempt was both started and ended."
+    """Return a line per group, numbered where there are several."""
+    lines = [_summary_line(one) for one in subjects]
+    if len(lines) > 1:
+        return "\n".join(f"{number}. {line}" for number, line in enumerate(lines, 1))
+    return bullets(lines) or "No attempt was both started and ended."
 
 
 def _summary_line(one: TestedGroup) -> str:
-    failures, counted = totals(one.real_items)
-    failing = f"**{count(len(one.failing), 'item')} of {len(one.real_items)} failed**" if one.failing else f"none of {count(len(one.real_items), 'item')} failed"  # fmt: skip
+    # A person who does not give a tree learns from the checklist that none was compared.
     tree = {
-        True: "built from the tree's HEAD",
-        False: "**not a build of the tree's HEAD**",
-        None: "not compared with a tree",
+        True: " (built from the tree's HEAD)",
+        False: " (**not a build of the tree's HEAD**)",
+        None: "",
     }
+    sentence = result_sentence(one.cells)
+    shown = f"**{sentence}**" if one.failing else sentence
     return (
-        f"{one.heading}; {code(one.group.build.label)} ({tree[one.is_tree]}), {code(one.group.configuration_text)}: {failing}; "
-        f"together {stats.confidence_sentence(failures, counted)}. {canary_sentence(one.cells)}"
+        f"{one.heading}; {code(one.group.build.label)}{tree[one.is_tree]}, {code(one.group.configuration_text)}: "
+        f"{shown}. {canary_sentence(one.cells)}"
     )
 
 
@@ -107,9 +112,14 @@ def result_tables(subjects: Sequence[TestedGroup]) -> Iterator[str]:
 
 
 def _others(one: TestedGroup) -> Iterator[str]:
+    canaries = [cell for cell in one.cells if cell.is_canary]
+    if canaries:
+        yield "Canaries (planted faults, which must fail): " + ", ".join(
+            f"{code(cell.item)} {cell.failures}/{cell.counted}" for cell in canaries[:CLEAN_ROWS_MAX]
+        )
     rows: dict[str, list[Cell]] = {}
-    for cell in one.cells:
-        if not cell.failures or cell.is_canary:
+    for cell in one.real_items:
+        if not cell.failures:
             rows.setdefault(cell.scenario, []).append(cell)
     if not rows:
         return
@@ -123,8 +133,8 @@ def _others(one: TestedGroup) -> Iterator[str]:
         ]
         for name, cells in list(rows.items())[:CLEAN_ROWS_MAX]
     ]
-    text = table(["scenario", "threads", "verdict", "failed", "excluded at 95 %"], shown)
-    yield f"<details><summary>{count(len(rows), 'scenario')} without a failure, canaries among them</summary>\n\n{text}\n\n</details>"
+    yield f"{count(len(rows), 'scenario')} without a failure:"
+    yield table(["scenario", "threads", "verdict", "failed", "excluded at 95 %"], shown)
     if len(rows) > CLEAN_ROWS_MAX:
         yield f"{len(rows) - CLEAN_ROWS_MAX} more scenarios are in the records."
 
@@ -139,8 +149,6 @@ def _control(cell: Cell) -> str:
 
 
 def _bound(cell: Cell) -> str:
-    if cell.is_canary:
-        return "planted"
     return f"{percent(stats.failure_rate_bound(cell.counted))} and more" if cell.counted else "nothing counts"
 
 
@@ -151,54 +159,37 @@ def confidence(subjects: Sequence[TestedGroup]) -> str:
         clean = Counter(cell.counted for cell in one.real_items if cell.counted and not cell.failures)
         for counted, items in sorted(clean.items(), reverse=True)[:8]:
             lines.append(f"{one.heading}, {count(items, 'item')}: {stats.confidence_sentence(0, counted)}")
-    return bullets(lines) or "No item is without a failure."
+    return bullets(lines)
 
 
-def failures(whole: Aggregate, subjects: Sequence[TestedGroup]) -> str:
-    """Return each failure with its rate, its evidence and the command that repeats it."""
-    known = {one.id: one for one in load_signatures()}
-    parts: list[str] = []
-    left_out = 0
+def failures(whole: Aggregate, subjects: Sequence[TestedGroup], examples: Sequence[str]) -> str:
+    """Return attempts that had no room above, and a row for each failure of each item with the line that repeats it."""
+    parts = list(examples[:EXAMPLES_MAX])
+    rows = []
+    again: dict[str, None] = {}
     for one in subjects:
-        for failure, cell in _first_of_each(whole, one):
-            if len(parts) >= FAILURES_MAX:
-                left_out += 1
-                continue
-            signature = known.get(failure.name)
-            lines = [
-                f"#### {code(cell.item)}: {code(failure.name)}",
-                f"{_often(cell, failure.name)} on {one.heading}; one thread, same work: {_control(cell)}.",
-            ]
-            if signature is not None:
-                links = " ".join(f"<{link}>" for link in signature.links[:3])
-                lines.append(f"Known: {plain(signature.meaning)} {links}")
-            else:
-                lines.append("Nobody has described this failure yet.")
-            if failure.end["headline"]:
-                lines.append(block(failure.end["headline"], 4))
-            lines.append(
-                f"Again: {code(replay_line(failure))} (same inputs and perturbation; thread scheduling may differ)"
-            )
-            parts.append("\n\n".join(lines))
+        for named in named_failures(whole, one.group):
+            for cell in named.cells:
+                rows.append(
+                    [
+                        code(cell.item),
+                        code(named.name),
+                        f"{named.in_cell(cell)}/{cell.counted}",
+                        _control(cell),
+                    ]
+                )
+                first = named.firsts.get(cell.item)
+                if first is not None:
+                    line = repeat_line(first, whole.runs[first.run])
+                    again[line.replace(shlex.quote(cell.item), "ITEM").replace(cell.item, "ITEM")] = None
+    if rows:
+        parts.append("Again (same inputs and perturbation; thread scheduling may differ):")
+        parts.append(bullets(code(one) for one in list(again)[:COMMANDS_MAX]))
+        parts.append(table(["item", "failure", "attempts", "one thread"], rows[:FAILURES_MAX]))
+    left_out = max(0, len(rows) - FAILURES_MAX) + max(0, len(examples) - EXAMPLES_MAX)
     if left_out:
-        parts.append(f"{left_out} more kinds of failures are in the records.")
-    return "\n\n".join(parts) or "No attempt failed, canaries left out."
-
-
-def _first_of_each(whole: Aggregate, one: TestedGroup) -> Iterator[tuple[Failure, Cell]]:
-    cells = {cell.item: cell for cell in one.real_items}
-    seen = set()
-    for failure in whole.failures_of(one.group):
-        key = (failure.start["item"], failure.name)
-        if key[0] in cells and key not in seen:
-            seen.add(key)
-            yield failure, cells[key[0]]
-
-
-def _often(cell: Cell, name: str) -> str:
-    seen = sum(number for (_, its), number in cell.names.items() if its == name)
-    low, high = stats.wilson(seen, cell.counted)
-    return f"{seen} of {cell.counted} attempts ({percent(seen / cell.counted)}, 95 % interval {percent(low)} to {percent(high)})"
+        parts.append(f"{left_out} more failures are in the records.")
+    return "\n\n".join(parts)
 
 
 def limitations(subjects: Sequence[TestedGroup]) -> str:
@@ -217,6 +208,4 @@ def limitations(subjects: Sequence[TestedGroup]) -> str:
                     code(cell.item), plain("; ".join([*declared, *accepted])),
                     f"{cell.failures}/{cell.counted}" if cell.counted else "nothing counts", one.heading,
                 ])  # fmt: skip
-    if not rows:
-        return "No scenario among these records declares one."
-    return table(["item", "declared", "failed now", "where"], rows[:100])
+    return table(["item", "declared", "failed now", "where"], rows[:100]) if rows else ""

@@ -12,30 +12,35 @@ from stress.model import stats
 from stress.record.aggregate.throughput import short
 from stress.record.aggregate.words import percent
 
-BAR_WIDTH = 260
-_BAR_HEIGHT = 18
+BAR_WIDTH = 180
+_BAR_HEIGHT, _BAR_MIDDLE = 28, 8
+_SCALES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+TREND_WIDTH = 260
+"""As wide as this, and wider where that gives less than `_STEP_MIN` to a run."""
 _STEP_MIN, _STEP_MAX = 8, 32
 _TREND_HEIGHT = 44
 CURVE_WIDTH, CURVE_HEIGHT = 420, 220
 _MARGIN = 44
 
 
+def scale_for(rate: float) -> float:
+    """Return the end of a scale that holds this rate and whose half is a round number, too."""
+    return next((one for one in _SCALES if rate <= one), 1.0)
+
+
 def interval_bar(failures: int, counted: int, scale: float) -> Markup:
-    """Return Wilson's 95 % interval of a rate as a bar from 0 to `scale`, with a dot at the rate."""
+    """Return Wilson's 95 % interval of a rate as a bar from 0 to `scale`, with a dot at the rate, and the scale below it."""
     low, high = stats.wilson(failures, counted)
     rate = failures / counted if counted else 0.0
-    middle = _BAR_HEIGHT // 2
-    parts = [
-        tag("line", x1=0, y1=middle, x2=BAR_WIDTH, y2=middle, class_="axis"),
-        tag(
-            "line",
-            x1=_x(low, scale),
-            y1=middle,
-            x2=_x(high, scale),
-            y2=middle,
-            class_="whisker",
-        ),
-        tag("circle", cx=_x(rate, scale), cy=middle, r=4, class_="dot"),
+    parts = [tag("line", x1=2, y1=_BAR_MIDDLE, x2=BAR_WIDTH + 2, y2=_BAR_MIDDLE, class_="axis")]
+    for share, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
+        x = _x(share * scale, scale)
+        parts.append(tag("line", x1=x, y1=_BAR_MIDDLE - 4, x2=x, y2=_BAR_MIDDLE + 4, class_="axis"))
+        label = percent(share * scale) if share else "0"
+        parts.append(tag("text", label, x=x, y=_BAR_HEIGHT - 2, text_anchor=anchor))
+    parts += [
+        tag("line", x1=_x(low, scale), y1=_BAR_MIDDLE, x2=_x(high, scale), y2=_BAR_MIDDLE, class_="whisker"),
+        tag("circle", cx=_x(rate, scale), cy=_BAR_MIDDLE, r=4, class_="dot"),
     ]
     label = f"{percent(rate)}, 95 % interval {percent(low)} to {percent(high)}"
     return tag("svg", parts, width=BAR_WIDTH + 4, height=_BAR_HEIGHT, role="img", aria_label=label)
@@ -50,7 +55,7 @@ def trend(points: Sequence[tuple[int, int] | None], scale: float, marks: Sequenc
 
     `marks` are the points before which a line stands. A path for each kind of mark keeps it small: 100 runs take 3 kB.
     """
-    step = max(_STEP_MIN, min(_STEP_MAX, BAR_WIDTH // max(1, len(points))))
+    step = max(_STEP_MIN, min(_STEP_MAX, TREND_WIDTH // max(1, len(points))))
     whiskers: list[str] = []
     dots: list[str] = []
     zeros: list[str] = []

@@ -9,6 +9,7 @@ from datetime import datetime
 from stress.commands.report.options import ReportOptions
 from stress.commands.report.page import page_of
 from stress.commands.session import write_output
+from stress.model.text import count
 
 
 def run(options: ReportOptions) -> int:
@@ -16,7 +17,10 @@ def run(options: ReportOptions) -> int:
     target = options.output
     page, whole = page_of(options.runs, f"made {datetime.now(UTC):%Y-%m-%d %H:%M} UTC by mps-stress report")
     write_output(target, page)
-    print(f"{target}: {len(whole.runs)} runs, {whole.records} records, {len(page.encode()) / 1000:.0f} kB")
+    print(
+        f"{target}: {count(len(whole.runs), 'run')}, {count(whole.records, 'record')}, {len(page.encode()) / 1000:.0f} kB"
+    )
     if whole.problems_total:
-        print(f"{whole.problems_total} lines could not be used; the page lists them", file=sys.stderr)
+        unusable = count(whole.problems_total, "line")
+        print(f"{unusable} could not be used; the page lists them", file=sys.stderr)
     return 0

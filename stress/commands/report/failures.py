@@ -1,8 +1,7 @@
-"""Each failure: how often, what is known of it, the evidence of one attempt, and how to repeat it."""
+"""Each name of a failure: its items and how often, what is known, the evidence of one attempt, and how to repeat it."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,39 +10,39 @@ from stress.commands.report.html import join
 from stress.commands.report.html import preformatted
 from stress.commands.report.html import tag
 from stress.commands.report.html import within
+from stress.commands.report.items import control_text
+from stress.commands.report.items import name
+from stress.commands.report.items import rows_by_file
+from stress.commands.report.items import short
 from stress.diagnose import Signature
 from stress.diagnose import load_signatures
 from stress.diagnose import parse_stacks
 from stress.diagnose import summarise
-from stress.model import stats
+from stress.model.text import count
 from stress.model.verdict import Verdict
 from stress.model.verdict import word_of
 from stress.record.aggregate import Aggregate
-from stress.record.aggregate import Cell
 from stress.record.aggregate import Failure
 from stress.record.aggregate import Group
+from stress.record.aggregate.names import NamedFailure
+from stress.record.aggregate.names import named_failures
 from stress.record.aggregate.side import side_text
-from stress.record.aggregate.words import percent
+from stress.record.aggregate.words import repeat_line
 from stress.record.aggregate.words import replay_line
 
 BYTES_MAX = 600_000
 STDERR_LINES_MAX = 24
 STACK_LINES_MAX = 40
 FINDINGS_SHOWN = 3
+ITEMS_SHOWN = 200
 
 
 def failures(whole: Aggregate, group: Group) -> Markup:
-    """Return the failures of one group, the most frequent first; canaries are left out."""
+    """Return the failures of one group by name, those of the most items first; canaries are left out."""
     known = {one.id: one for one in load_signatures()}
-    cells = {cell.item: cell for cell in whole.of(group)}
-    by_name: dict[tuple[str, str], list[Failure]] = defaultdict(list)
-    for one in whole.failures_of(group):
-        cell = cells.get(one.start["item"])
-        if cell is not None and not cell.is_canary:
-            by_name[one.start["item"], one.name].append(one)
-    ordered = sorted(by_name, key=lambda key: (-_count(cells[key[0]], key[1]), key))
+    found = named_failures(whole, group)
     blocks, left_out = within(
-        (_block(by_name[key][0], cells[key[0]], known.get(key[1]), key == ordered[0]) for key in ordered),
+        (_block(whole, one, known.get(one.name), is_first=not number) for number, one in enumerate(found)),
         BYTES_MAX,
     )
     if not blocks:
@@ -52,39 +51,70 @@ def failures(whole: Aggregate, group: Group) -> Markup:
     return join([*blocks, tag("p", rest, class_="dim") if rest else None])
 
 
-def _count(cell: Cell, name: str) -> int:
-    return sum(count for (_, its), count in cell.names.items() if its == name)
-
-
-def _block(one: Failure, cell: Cell, signature: Signature | None, is_first: bool) -> Markup:
-    count = _count(cell, one.name)
-    low, high = stats.wilson(count, cell.counted)
-    often = f"{count} of {cell.counted} attempts ({percent(count / cell.counted)}, 95 % interval {percent(low)} to {percent(high)})"
-    control = (
-        f"one thread, same total work: {cell.control_failures} of {cell.control_counted} failed"
-        if cell.controls
-        else "no one-thread control in the records"
-    )
+def _block(whole: Aggregate, named: NamedFailure, signature: Signature | None, *, is_first: bool) -> Markup:
+    items = count(len(named.cells), "item")
+    seen = f"{items}, {named.failures} of {count(named.counted, 'attempt')}"
+    shown = [_example(whole, named)] if named.first is not None else []
     return tag(
         "details",
-        tag("summary", f"{cell.item}: {one.name}"),
-        tag("p", f"{word_of(Verdict(one.verdict), signal=one.end.get('signal'))} in {often}; {control}."),
-        _known(signature)
-        if signature is not None
+        tag("summary", f"{named.name}: {seen}"),
+        tag("p", f"Known: {signature.meaning}") if signature is not None
         else tag("p", "Nobody has described this failure yet (results/known)."),
+        tag("div", tag("div", _next(signature), _items(named), _commands(whole, named)), shown, class_="halves"),
+        open_="" if is_first else None,
+    )  # fmt: skip
+
+
+def _items(named: NamedFailure) -> Markup:
+    """Return the items that have it, under their files."""
+    rows = {}
+    for cell in named.cells[:ITEMS_SHOWN]:
+        rows[cell.item] = tag(
+            "tr",
+            tag("th", name(short(cell.item)), scope="row"),
+            tag("td", f"{named.in_cell(cell)}/{cell.counted}"),
+            tag("td", control_text(cell)),
+        )
+    head = tag("thead", tag("tr", [tag("th", one, scope="col") for one in ("item", "failed", "one thread")]))
+    more = len(named.cells) - len(rows)
+    return join([
+        tag("div", tag("table", head, tag("tbody", [*rows_by_file(rows, 3)]), class_="matrix"), class_="scroll"),
+        tag("p", f"{more} more items", class_="dim") if more else None,
+    ])  # fmt: skip
+
+
+def _commands(whole: Aggregate, named: NamedFailure) -> Markup | None:
+    """Return the line that runs an attempt of each item again, where there are several items."""
+    firsts = [named.firsts[cell.item] for cell in named.cells if cell.item in named.firsts]
+    if len(firsts) < 2:
+        return None
+    lines = [tag("li", tag("code", replay_line(one, whole.runs[one.run]))) for one in firsts[:ITEMS_SHOWN]]
+    return tag("details", tag("summary", "Repeat one attempt of each item"), tag("ul", lines))
+
+
+def _example(whole: Aggregate, named: NamedFailure) -> Markup:
+    """Return what one attempt left: its headline, findings, stacks, and how to run it again."""
+    one = named.first
+    assert one is not None
+    return tag(
+        "div",
+        tag(
+            "p", f"{word_of(Verdict(one.verdict), signal=one.end.get('signal'))} in ", name(one.start["item"])
+        ),
         tag("p", tag("code", one.end["headline"])) if one.end["headline"] else None,
         _findings(one.end),
         _stamps(one.end),
         _files(one),
-        _replay(one),
-        open_="" if is_first else None,
+        _replay(one, whole),
     )
 
 
-def _known(signature: Signature) -> Markup:
+def _next(signature: Signature | None) -> Markup | None:
+    if signature is None:
+        return None
     links = [tag("li", tag("a", link, href=link, rel="noreferrer noopener")) for link in signature.links]
     return join([
-        tag("p", f"Known: {signature.meaning}", f" Next: {signature.next}" if signature.next else ""),
+        tag("p", f"Next: {signature.next}") if signature.next else None,
         tag("ul", links) if links else None,
     ])  # fmt: skip
 
@@ -146,12 +176,16 @@ def _files(one: Failure) -> list[Markup]:
     return parts
 
 
-def _replay(one: Failure) -> Markup:
+def _replay(one: Failure, whole: Aggregate) -> Markup:
+    info = whole.runs[one.run]
+    replay, repeat = replay_line(one, info), repeat_line(one, info)
+    elsewhere = [tag("br"), "Without these records: ", tag("code", repeat)] if repeat != replay else []
     return tag(
         "p",
         "Again: ",
-        tag("code", replay_line(one)),
+        tag("code", replay),
         tag("small", " (same inputs and perturbation; thread scheduling may differ)"),
+        elsewhere,
         tag("br"),
         tag("small", f"record: {one.folder.name}/{one.file}:{one.line}"),
     )

@@ -10,7 +10,7 @@ from stress.model.text import LINE_CHARS_MAX
 from stress.model.text import lines as safe_lines
 from stress.model.text import one_line
 
-_VOID = frozenset({"br", "meta", "col", "path", "line", "circle", "rect"})
+_VOID = frozenset({"br", "meta", "path", "line", "circle"})
 
 
 class Markup(str):
@@ -30,7 +30,7 @@ def tag(name: str, /, *children: Child, **attributes: str | int | None) -> Marku
         if value is not None
     )
     if name in _VOID:
-        return Markup(f"<{name}{shown}>" if name in ("br", "meta", "col") else f"<{name}{shown}/>")
+        return Markup(f"<{name}{shown}>" if name in ("br", "meta") else f"<{name}{shown}/>")
     return Markup(f"<{name}{shown}>{join(children)}</{name}>")
 
 

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections import defaultdict
+from collections.abc import Iterable
 from collections.abc import Sequence
 
 from stress.commands.report.charts import interval_bar
+from stress.commands.report.charts import scale_for
 from stress.commands.report.html import Markup
 from stress.commands.report.html import join
 from stress.commands.report.html import tag
 from stress.commands.report.html import within
+from stress.commands.report.items import control_text
+from stress.commands.report.items import failed_text
+from stress.commands.report.items import name
+from stress.commands.report.items import rows_by_file
+from stress.commands.report.items import short
 from stress.model import stats
 from stress.model.text import count
 from stress.record.aggregate import Cell
@@ -23,26 +30,47 @@ THREAD_COLUMNS_MAX = 24
 
 
 def matrix(cells: Sequence[Cell], bytes_max: int = MATRIX_BYTES_MAX) -> Markup:
-    """Return the matrix of one group: what fails first, then by name."""
+    """Return the matrix of one group: what is not green open, the rest folded; each file's scenarios under its name."""
     counts = sorted({cell.threads for cell in cells})[:THREAD_COLUMNS_MAX]
     rows: dict[str, dict[int, Cell]] = defaultdict(dict)
     for cell in cells:
         rows[cell.scenario][cell.threads] = cell
-    ordered = sorted(rows, key=lambda name: (-max(_rank(one) for one in rows[name].values()), name))
-    made = (
-        tag("tr", tag("th", name, scope="row"), [_square(rows[name].get(count)) for count in counts])
-        for name in ordered
-    )
-    kept, left_out = within(made, bytes_max)
-    headings = ["scenario", *(_threads(count) for count in counts)]
-    head = tag("thead", tag("tr", [tag("th", one, scope="col") for one in headings]))
+    ranked = {scenario: max(_rank(one) for one in own.values()) for scenario, own in rows.items()}
+    bad = sorted((one for one in rows if ranked[one]), key=lambda one: (-ranked[one], one))
+    green = sorted(one for one in rows if not ranked[one])
+    shown, left_out = _table(bad, rows, counts, bytes_max)
+    folded, more = _table(green, rows, counts, max(0, bytes_max - len(shown or "")))
+    left_out += more
     rest = (
         f"{left_out} more scenarios do not fit on this page; those that fail come first." if left_out else ""
     )
     return join([
-        tag("div", tag("table", head, tag("tbody", kept), class_="matrix"), class_="scroll"),
+        shown,
+        tag("details", tag("summary", f"{count(len(green), 'scenario')} without a failure"), folded) if folded else None,
         tag("p", rest, class_="dim") if rest else None,
     ])  # fmt: skip
+
+
+def _table(
+    scenarios: Iterable[str], rows: dict[str, dict[int, Cell]], counts: Sequence[int], bytes_max: int
+) -> tuple[Markup | None, int]:
+    """Return a table of these scenarios, and how many of them had no room."""
+    kept: dict[str, Markup] = {}
+    used = left_out = 0
+    for scenario in scenarios:
+        squares = [_square(rows[scenario].get(threads)) for threads in counts]
+        row = tag("tr", tag("th", name(short(scenario)), scope="row"), squares)
+        used += len(row.encode())
+        if used > bytes_max:
+            left_out += 1
+        else:
+            kept[scenario] = row
+    if not kept:
+        return None, left_out
+    headings = ["scenario", *(_threads(threads) for threads in counts)]
+    head = tag("thead", tag("tr", [tag("th", one, scope="col") for one in headings]))
+    body = tag("tbody", [*rows_by_file(kept, len(headings))])
+    return tag("div", tag("table", head, body, class_="matrix"), class_="scroll"), left_out
 
 
 def _threads(number: int) -> str:
@@ -63,7 +91,7 @@ def _square(cell: Cell | None) -> Markup:
         return tag("td", "-", class_="dim")
     word, class_ = word_of_cell(cell)
     meaning = None if cell.verdict is None or cell.is_canary else cell.verdict.meaning
-    failed = f" {cell.failures}/{cell.counted}" if cell.counted else ""
+    failed = f" {failed_text(cell)}" if cell.counted else ""
     return tag("td", tag("span", word, class_=class_, title=meaning), failed)
 
 
@@ -73,18 +101,15 @@ def rates(cells: Sequence[Cell]) -> Markup:
     failing = sorted(
         (cell for cell in real if cell.failures), key=lambda one: (-one.failures / one.counted, one.item)
     )
-    scale = max((stats.wilson(one.failures, one.counted)[1] for one in failing), default=1.0)
+    scale = scale_for(max((stats.wilson(one.failures, one.counted)[1] for one in failing), default=1.0))
     rows, left_out = within((_rate_row(cell, scale) for cell in failing), RATES_BYTES_MAX)
     parts: list[Markup] = []
     if failing:
-        headings = [
-            "item",
-            "failed",
-            f"rate with 95 % interval, 0 to {percent(scale)}",
-            "one thread, same work",
-        ]
+        headings = ["item", "failed", "rate, 95 % interval", "one thread"]
         head = tag("thead", tag("tr", [tag("th", one, scope="col") for one in headings]))
-        parts.append(tag("div", tag("table", head, tag("tbody", rows), class_="rates"), class_="scroll"))
+        shown = {cell.item: row for cell, row in zip(failing, rows, strict=False)}
+        body = tag("tbody", [*rows_by_file(shown, len(headings))])
+        parts.append(tag("table", head, body, class_="rates"))
     if left_out:
         parts.append(tag("p", f"{left_out} more failing items do not fit here.", class_="dim"))
     clean = Counter(cell.counted for cell in real if cell.counted and not cell.failures)
@@ -96,17 +121,17 @@ def rates(cells: Sequence[Cell]) -> Markup:
 
 
 def _rate_row(cell: Cell, scale: float) -> Markup:
-    control = f"{cell.control_failures}/{cell.control_counted}" if cell.controls else "not run"
     low, high = stats.wilson(cell.failures, cell.counted)
     return tag(
         "tr",
-        tag("th", cell.item, scope="row"),
+        tag("th", name(short(cell.item)), scope="row"),
         tag(
             "td",
-            f"{cell.failures}/{cell.counted}",
+            failed_text(cell),
             tag("br"),
             tag("small", f"{percent(low)} to {percent(high)}"),
+            data_name="failed",
         ),
-        tag("td", interval_bar(cell.failures, cell.counted, scale)),
-        tag("td", control),
+        tag("td", interval_bar(cell.failures, cell.counted, scale), class_="bar"),
+        tag("td", control_text(cell), data_name="one thread"),
     )

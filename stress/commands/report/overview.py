@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC
@@ -12,7 +13,6 @@ from stress.commands.report.html import join
 from stress.commands.report.html import table
 from stress.commands.report.html import tag
 from stress.commands.report.html import within
-from stress.model import stats
 from stress.model.text import count
 from stress.record.aggregate import Aggregate
 from stress.record.aggregate import Cell
@@ -22,38 +22,56 @@ from stress.record.aggregate.cells import totals
 from stress.record.aggregate.groups import KIND_TEXTS
 from stress.record.aggregate.groups import text
 from stress.record.aggregate.words import canary_sentence
-from stress.record.aggregate.words import percent
+from stress.record.aggregate.words import result_sentence
 
 RUNS_BYTES_MAX = 200_000
 
 
-def verdict_lines(whole: Aggregate) -> Markup:
+def failing_in(cells: Sequence[Cell]) -> int:
+    """Return how many items fail."""
+    return sum(cell.failures > 0 and not cell.is_accepted and not cell.is_canary for cell in cells)
+
+
+def failing_first(whole: Aggregate) -> list[Group]:
+    """Return the groups, those with a failing item first, real devices first among each."""
+    return sorted(whole.groups, key=lambda group: not failing_in(whole.of(group)))
+
+
+def headings(groups: Sequence[Group]) -> dict[Group, str]:
+    """Return a heading for each group, as long as it must be to be no other group's."""
+    found = {group: f"{group.kind}: {group.machine}" for group in groups}
+    for part in ("configuration", "build", "number"):
+        often = Counter(found.values())
+        for number, group in enumerate(groups, 1):
+            more = {
+                "configuration": group.configuration_text,
+                "build": group.build.label,
+                "number": f"({number})",
+            }
+            if often[found[group]] > 1:
+                found[group] = f"{found[group]}, {more[part]}"
+    return found
+
+
+def verdict_lines(whole: Aggregate, groups: Sequence[Group]) -> Markup:
     """Return one paragraph per group: how many failed, what that excludes, whether canaries were found."""
-    if not whole.groups:
+    if not groups:
         return tag(
             "p",
             "No attempt of a scenario was both started and ended: there is nothing to report.",
             class_="note",
         )
-    return join(_group_line(group, whole.of(group)) for group in whole.groups)
+    return join(_group_line(group, whole.of(group)) for group in groups)
 
 
 def _group_line(group: Group, cells: Sequence[Cell]) -> Markup:
-    real = [cell for cell in cells if not cell.is_canary]
-    failures, counted = totals(real)
-    failing = sum(cell.failures > 0 and not cell.is_accepted for cell in real)
-    sentence = stats.confidence_sentence(failures, counted)
-    where = (
-        f"{failing} of {count(len(real), 'item')} {'fails' if failing == 1 else 'fail'}"
-        if failing
-        else f"none of {count(len(real), 'item')} fails"
-    )
+    failed, separator, excluded = result_sentence(cells).partition("; ")
     return tag(
         "p",
         tag("strong", KIND_TEXTS[group.kind]),
         f" · {group.machine} · {group.build.label} · {group.configuration_text}: ",
-        tag("span", where, class_="bad" if failing else "pass"),
-        f"; together {sentence}. {canary_sentence(cells)}",
+        tag("span", failed, class_="bad" if failing_in(cells) else "pass"),
+        f"{separator}{excluded}. {canary_sentence(cells)}",
         class_=None if group.kind.is_metal_evidence else "note",
     )
 
@@ -77,18 +95,20 @@ def _square(whole: Aggregate, groups: Sequence[Group]) -> Markup:
         return tag("span", "not run", class_="dim")
     cells = [cell for cell in whole.of(groups[0]) if not cell.is_canary]
     failures, counted = totals(cells)
+    failing = failing_in(cells)
     runs = len({run for cell in cells for run in cell.by_run})
-    bound = f"below {percent(stats.failure_rate_bound(counted))}" if counted and not failures else ""
-    low, high = stats.wilson(failures, counted)
-    interval = bound or (f"{percent(low)} to {percent(high)}" if counted else "nothing counts")
     hosts = {text(whole.runs[run].record["environment"].get("host")) for cell in cells for run in cell.by_run}
     return join(
         [
-            tag("span", f"{failures} of {counted} failed", class_="bad" if failures else "pass"),
+            tag(
+                "span",
+                f"{failing} of {count(len(cells), 'item')} failed",
+                class_="bad" if failing else "pass",
+            ),
             tag("br"),
             tag(
                 "small",
-                f"{interval}; {count(len(cells), 'item')}, {count(runs, 'run')}, {count(len(hosts), 'machine')}",
+                f"{failures} of {count(counted, 'attempt')}; {count(runs, 'run')}, {count(len(hosts), 'machine')}",
             ),
         ]
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from stress.commands.report.matrix import rates
 from stress.commands.report.style import STYLE
 from stress.commands.report.throughput import throughput
 from stress.commands.report.trend import trends
+from stress.model.text import count
 from stress.record.aggregate import Aggregate
 from stress.record.aggregate import DeviceKind
 from stress.record.aggregate import Group
@@ -39,24 +41,32 @@ def page_of(paths: Sequence[Path], made: str) -> tuple[str, Aggregate]:
 
 
 def render(whole: Aggregate, collected: Throughput, made: str) -> str:
-    """Return the page; `made` says when and by what."""
-    groups = whole.groups[:GROUPS_SHOWN]
-    body = [
-        tag("h1", "mps-stress report"),
-        tag("p", f"{len(whole.runs)} runs, {whole.records} records; {made}", class_="dim"),
-        overview.verdict_lines(whole),
-        _section("Not shown by these records", _not_shown(whole, len(groups))),
-        _section("Machines and builds", _machines(whole)),
-        *(_group(whole, group, MATRIX_BYTES_MAX // max(1, len(groups))) for group in groups),
-        _section("Trend over runs", trends(whole)),
-        _section("ThreadSanitizer", _sanitizer(whole)),
-        _section("Throughput", throughput(collected)),
-        _section("Runs", overview.run_table(whole)),
-        _section("Environment", environments(whole)),
+    """Return the page; `made` says when and by what. What fails comes first."""
+    groups = overview.failing_first(whole)
+    named = overview.headings(groups)
+    shown = groups[:GROUPS_SHOWN]
+    per_group = MATRIX_BYTES_MAX // max(1, len(shown))
+    sections = [
+        *((named[group], _group(whole, group, per_group)) for group in shown),
+        ("Not shown by these records", _not_shown(whole, len(shown))),
+        ("Machines and builds", _machines(whole)),
+        ("Trend over runs", trends(whole)),
+        ("ThreadSanitizer", _sanitizer(whole)),
+        ("Throughput", throughput(collected)),
+        ("Runs", overview.run_table(whole)),
+        ("Environment", environments(whole)),
     ]
     unusable = problems(whole)
     if unusable is not None:
-        body.append(_section("Lines that could not be used", unusable))
+        sections.append(("Lines that could not be used", unusable))
+    notes = {named[group]: _note(whole, group) for group in shown}
+    body = [
+        tag("h1", "mps-stress report"),
+        tag("p", f"{count(len(whole.runs), 'run')}, {count(whole.records, 'record')}; {made}", class_="dim"),
+        tag("div", tag("div", overview.verdict_lines(whole, groups)),
+            _contents([heading for heading, _ in sections], notes), class_="halves top"),
+        *(_section(number, heading, content) for number, (heading, content) in enumerate(sections)),
+    ]  # fmt: skip
     head = [
         tag("meta", charset="utf-8"),
         tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
@@ -68,8 +78,23 @@ def render(whole: Aggregate, collected: Throughput, made: str) -> str:
     return f'<!doctype html>\n<html lang="en">{tag("head", head)}{tag("body", body)}</html>\n'
 
 
-def _section(heading: str, content: Markup) -> Markup:
-    return tag("section", tag("h2", heading), content)
+def _contents(headings: Sequence[str], notes: Mapping[str, Markup]) -> Markup:
+    """Return the list of sections, with how many items of a group fail."""
+    lines = [
+        tag("li", tag("a", heading, href=f"#section-{number}"), notes.get(heading))
+        for number, heading in enumerate(headings)
+    ]
+    return tag("nav", tag("h2", "Contents"), tag("ol", lines))
+
+
+def _note(whole: Aggregate, group: Group) -> Markup:
+    failing = overview.failing_in(whole.of(group))
+    word = f"{count(failing, 'item')} failed" if failing else "none failed"
+    return join([" ", tag("span", word, class_="bad" if failing else "pass")])
+
+
+def _section(number: int, heading: str, content: Markup) -> Markup:
+    return tag("section", tag("h2", heading), content, id=f"section-{number}")
 
 
 def _not_shown(whole: Aggregate, groups: int) -> Markup:
@@ -105,16 +130,14 @@ def _machines(whole: Aggregate) -> Markup:
 
 def _group(whole: Aggregate, group: Group, matrix_bytes_max: int) -> Markup:
     cells = whole.of(group)
-    return _section(
-        f"{group.kind}: {group.machine}",
-        join([
-            tag("p", KIND_TEXTS[group.kind], class_=None if group.kind.is_metal_evidence else "note"),
-            tag("p", f"{group.build.label}; {group.configuration_text}", class_="dim"),
-            tag("h3", "Verdicts by scenario and threads (failed / attempts that count)"),
-            matrix(cells, matrix_bytes_max),
-            tag("h3", "Failure rates"),
-            rates(cells),
-            tag("h3", "Failures"),
-            failures(whole, group),
-        ]),
-    )  # fmt: skip
+    return join([
+        tag("p", KIND_TEXTS[group.kind], class_=None if group.kind.is_metal_evidence else "note"),
+        tag("p", f"{group.build.label}; {group.configuration_text}", class_="dim"),
+        tag("h3", "Failures"),
+        failures(whole, group),
+        tag("div",
+            tag("div", tag("h3", "Failure rates"), rates(cells)),
+            tag("div", tag("h3", "Verdicts by scenario and threads (failed / attempts that count)"),
+                matrix(cells, matrix_bytes_max)),
+            class_="halves"),
+    ])  # fmt: skip

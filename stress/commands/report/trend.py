@@ -14,6 +14,7 @@ from stress.commands.report.html import Markup
 from stress.commands.report.html import join
 from stress.commands.report.html import tag
 from stress.commands.report.html import within
+from stress.commands.report.items import name
 from stress.model import stats
 from stress.model.text import count
 from stress.record.aggregate import Aggregate
@@ -36,14 +37,17 @@ def trends(whole: Aggregate) -> Markup:
     runs = sorted(whole.runs.values(), key=lambda one: (one.time, one.run))
     rows, left_out = within(_rows(by_key, runs), BYTES_MAX)
     if not rows:
-        return tag("p", "No failing item has more than one run on a machine: there is no trend to show.")
+        return tag(
+            "p",
+            "No failing item ran more than once on one machine under the same settings, so there is no trend to show.",
+        )
     heading = (
         "item",
         "rate in each run, oldest first, with its 95 % interval; a dashed line is another build",
     )
     head = tag("thead", tag("tr", [tag("th", one, scope="col") for one in heading]))
     return join([
-        tag("div", tag("table", head, tag("tbody", rows), class_="rates"), class_="scroll"),
+        tag("table", head, tag("tbody", rows), class_="rates"),
         tag("p", f"{left_out} more items do not fit here.", class_="dim") if left_out else None,
     ])  # fmt: skip
 
@@ -70,6 +74,6 @@ def _row(where: str, item: str, cells: Sequence[Cell], runs: Sequence[RunInfo]) 
     seen = f"{where}; {count(len(own), 'run')}, {count(len(marks) + 1, 'build')}, 0 to {percent(scale)}"
     return tag(
         "tr",
-        tag("th", item, tag("br"), tag("small", seen), scope="row"),
-        tag("td", trend(points, scale, marks)),
+        tag("th", name(item), tag("br"), tag("small", seen), scope="row"),
+        tag("td", tag("div", trend(points, scale, marks), class_="scroll")),
     )

@@ -18,6 +18,7 @@ from typing import Any
 from typing import NamedTuple
 
 from stress.model.errors import UserError
+from stress.model.text import count
 from stress.model.verdict import Verdict
 from stress.record import RecordError
 from stress.record import RunReader
@@ -76,14 +77,32 @@ def read_folders(paths: Sequence[Path], collectors: Collectors | None = None) ->
     """Return the counts of all runs at `paths`: run folders, or folders of run folders.
 
     Runs of commands that measure something else, or that repeat what was chosen because it failed, are not counted
-    here; `collectors` see their records. Raise `AggregateError` for a path that holds no records.
+    here; `collectors` see their records. Raise `AggregateError` for a path that holds no records, and where no run is
+    in them: nothing could be told from a page or a document of nothing.
     """
     aggregate = Aggregate()
     seen: set[tuple[str, str]] = set()
     for path in paths:
         for folder in run_folders(path):
             _Reader(aggregate, folder, seen, collectors or {}).read()
+    if not aggregate.runs:
+        raise AggregateError(_no_run(paths, aggregate))
     return aggregate
+
+
+def _no_run(paths: Sequence[Path], aggregate: Aggregate) -> str:
+    """Return why there is no run in what was read."""
+    why = "its record files are empty"
+    if aggregate.problems:
+        more = aggregate.problems_total - 1
+        why = aggregate.problems[0] + (
+            f" (and {count(more, 'line')} more that cannot be used)" if more else ""
+        )
+    elif aggregate.torn_lines:
+        why = "its only line is cut off: the run was killed as it began, or is still beginning"
+    elif aggregate.unknown_kinds:
+        why = f"only records of kinds that this version does not know ({', '.join(list(aggregate.unknown_kinds)[:4])})"
+    return f"no run in {', '.join(map(str, paths[:4]))}: {why}"
 
 
 def run_folders(path: Path) -> list[Path]:

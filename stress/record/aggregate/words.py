@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
+from collections import Counter
 from collections.abc import Iterable
 from collections.abc import Iterator
+from pathlib import Path
 
+from stress.model import stats
 from stress.model.text import count
 from stress.model.verdict import PageClass
 from stress.model.verdict import word_of
 from stress.record.aggregate.cells import Cell
 from stress.record.aggregate.cells import Failure
+from stress.record.aggregate.cells import totals
 from stress.record.aggregate.groups import DeviceKind
 from stress.record.aggregate.runs import Aggregate
+from stress.record.aggregate.runs import RunInfo
+from stress.record.folder import replay_command
+
+EXCLUDED_SHOWN = 3
+"""Numbers of attempts that are reported one by one; of more, the range."""
 
 
 def percent(rate: float) -> str:
@@ -49,12 +59,77 @@ def canary_sentence(cells: Iterable[Cell]) -> str:
     return f"{'The canary' if found == 1 else f'All {found} canaries'} (planted faults) {'was' if found == 1 else 'were'} found."
 
 
-def replay_line(one: Failure) -> str:
-    """Return the command that runs the attempt again."""
+def result_sentence(cells: Iterable[Cell]) -> str:
+    """Return how many items failed, and what the others exclude. No rate over all of them: unlike items have none."""
+    real = [cell for cell in cells if not cell.is_canary]
+    failing = [cell for cell in real if cell.failures and not cell.is_accepted]
+    failures, counted = totals(failing)
+    if failing:
+        failed = f"{len(failing)} of {count(len(real), 'item')} failed ({failures} of their {count(counted, 'attempt')})"
+    else:
+        failed = f"none of {count(len(real), 'item')} failed"
+    parts = [failed, excluded(real)]
+    nothing = sum(not cell.counted for cell in real)
+    if nothing:
+        parts.append(f"no attempt of {count(nothing, 'item')} counts")
+    return "; ".join(one for one in parts if one)
+
+
+def excluded(cells: Iterable[Cell]) -> str:
+    """Return which failure rates items without a failure exclude; "" where there are no such items."""
+    tried = Counter(cell.counted for cell in cells if cell.counted and not cell.failures)
+    if not tried:
+        return ""
+    if len(tried) > EXCLUDED_SHOWN:
+        fewest, items = min(tried), tried.total()
+        return f"{_excluded(fewest)} % or more is excluded at 95 % for each of {items} items (0 of {fewest} to {max(tried)} attempts failed)"
+    (counted, items), *others = sorted(tried.items(), key=lambda one: (-one[1], -one[0]))
+    each = "1 item" if items == 1 else f"each of {items} items"
+    first = f"{_excluded(counted)} % or more is excluded at 95 % for {each} (0 of {count(counted, 'attempt')} failed)"
+    return ", ".join(
+        [first, *(f"of {_bound(one)} % for {count(number, 'item')} (0 of {one})" for one, number in others)]
+    )
+
+
+def _excluded(counted: int) -> str:
+    return f"a failure rate of {_bound(counted)}"
+
+
+def _bound(counted: int) -> str:
+    return stats.percent(stats.failure_rate_bound(counted))
+
+
+def replay_line(one: Failure, info: RunInfo) -> str:
+    """Return the command that runs the attempt again, for the folder in which this is called.
+
+    A record without a number, which replay needs, gives `repeat_line`.
+    """
     serial = one.start.get("serial")
-    if isinstance(serial, int):
-        return f"mps-stress replay {shlex.quote(f'{one.folder.name}/{serial}')}"
-    return str(one.start.get("command") or "not in the record")
+    if not isinstance(serial, int):
+        return repeat_line(one, info)
+    return replay_command(one.folder, serial, _rootdir(info))
+
+
+def _rootdir(info: RunInfo) -> Path:
+    """Return pytest's rootdir of the run, if it is on this machine: the current folder otherwise."""
+    with contextlib.suppress(OSError, ValueError):
+        path = Path(str(info.record.get("rootdir") or "."))
+        if path.is_dir():
+            return path.resolve()
+    return Path.cwd()
+
+
+def repeat_line(one: Failure, info: RunInfo) -> str:
+    """Return the `pytest` line that runs the item again, for a reader who has the scenarios and not these records."""
+    command = str(one.start.get("command") or "")
+    if command.startswith("pytest "):
+        return command
+    # A campaign's attempts name a replay, of a folder that only its owner has.
+    parts = ["pytest", str(one.start["item"]), f"--mps-threads={one.start.get('threads', 1)}"]
+    seed, device = info.record.get("seed"), info.record.get("device")
+    parts += [f"--mps-seed={seed:#x}"] if isinstance(seed, int) else []
+    parts += [f"--mps-device={device}"] if isinstance(device, str) and device else []
+    return shlex.join(parts)
 
 
 def not_shown(whole: Aggregate) -> Iterator[str]:
