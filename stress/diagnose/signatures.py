@@ -1,4 +1,4 @@
-"""Known failures as data: `results/known/*.toml`, matched by text that is stable across macOS versions.
+"""Known failures as data: `results/known/*.toml`, the package's and the user's own, matched by text that is stable across macOS versions.
 
 The form is that of Go's watchflakes: patterns under version control with links to the issues, the first
 match in file order names the failure, and what matches nothing stays loudly unnamed.
@@ -19,12 +19,16 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from stress.model.errors import UserError
 from stress.model.shipped import shipped
 
 TEXT_CHARS_MAX = 1_000_000  # Kept at each end of a text.
 LINE_CHARS_MAX = 2_000  # Kept at each end of a line.
 PATTERN_CHARS_MAX = 1_000
 REPEATS_MAX = 10_000  # Product of all upper bounds in a pattern: steps per position of the text.
+
+OWN_FOLDER = ("results", "known")
+"""Where a user's own signatures lie, from the project's folder: beside `results/runs`."""
 
 CONDITIONS = ("signal-after-body", "report-after-exit-0", "sigkill-not-ours")
 
@@ -37,7 +41,7 @@ _KEYS = _TEXTS | _LISTS | {"taints", "frames_depth"}
 _EVIDENCE = ("pattern", "frames", "stacks", "condition")
 
 
-class SignatureError(ValueError):
+class SignatureError(UserError):
     """A file of signatures is wrong; the text names file, signature and key."""
 
 
@@ -79,11 +83,14 @@ class SignatureMatch(NamedTuple):
 def load_signatures(folders: Sequence[Path] | None = None) -> list[Signature]:
     """Return the signatures of all `*.toml` in `folders`, in order of file name within each folder.
 
-    By default the ones that came with this package. Raise `SignatureError` for anything wrong in a file.
+    By default the ones that came with this package and then the user's own (`own_folder`); of an id that both have, the
+    package's. Raise `SignatureError` for anything wrong in a file.
     """
+    if folders is None:
+        return list(default_signatures())
     signatures: dict[str, Signature] = {}
     origin: dict[str, Path] = {}
-    for folder in [default_folder()] if folders is None else folders:
+    for folder in folders:
         for path in sorted(folder.glob("*.toml")):
             for signature in _load_file(path):
                 if signature.id in signatures:
@@ -93,10 +100,31 @@ def load_signatures(folders: Sequence[Path] | None = None) -> list[Signature]:
     return list(signatures.values())
 
 
-@cache
 def default_signatures() -> tuple[Signature, ...]:
-    """Return the shipped signatures, read once per process."""
-    return tuple(load_signatures())
+    """Return the shipped signatures and those of the user's own folder, read once per process and folder."""
+    return _signatures_with(own_folder())
+
+
+@cache
+def _signatures_with(own: Path | None) -> tuple[Signature, ...]:
+    found = {one.id: one for one in load_signatures([default_folder()])}
+    if own is not None:
+        for one in load_signatures([own]):
+            found.setdefault(one.id, one)
+    return tuple(found.values())
+
+
+def own_folder() -> Path | None:
+    """Return the nearest `results/known` of the current folder or one above it; None where there is none but the shipped."""
+    try:
+        here = Path.cwd()
+    except OSError:  # it was removed
+        return None
+    for folder in (here, *here.parents):
+        own = folder.joinpath(*OWN_FOLDER)
+        if own.is_dir():
+            return None if own.resolve() == default_folder().resolve() else own
+    return None
 
 
 def default_folder() -> Path:

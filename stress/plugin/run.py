@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from stress.diagnose.signatures import SignatureError
+from stress.diagnose.signatures import default_signatures
 from stress.isolate.backend import IsolationError
 from stress.isolate.device_choice import DeviceError
 from stress.isolate.device_choice import DeviceInfo
@@ -139,6 +141,7 @@ class Run:
         """Create or join the run's folder and write the run record; nothing is written before this."""
         device = self.device
         try:
+            default_signatures()  # a mistake in the user's own is reported before the first attempt, not after a crash
             folder = (
                 RunFolder.create(self.settings.results, self.run_id)
                 if create
@@ -173,7 +176,7 @@ class Run:
                 **({"harness": self.native} if self.native is not None else {}),
                 **({"command": self.command, **self.extra} if self.command else {}),
             )
-        except RecordError as error:
+        except (RecordError, SignatureError) as error:
             raise pytest.UsageError(error.told(OPTION_PREFIX)) from error
 
     @property

@@ -200,9 +200,24 @@ class TestWhatIsRefused:
         folder = run_of(tmp_path / "run", {LINEAR: {"pass": 1}})
         path = next(folder.iterdir())
         path.write_text("\n".join(path.read_text().splitlines()[1:]) + "\n")
-        whole = read_folders([folder])
+        whole = read_folders([folder, Made(tmp_path / "other").end().folder])
         assert not whole.cells
         assert "before that run's own record" in whole.problems[0]
+
+    @pytest.mark.parametrize(
+        ("content", "why"),
+        [
+            (b"", "its record files are empty"),
+            (b'{"v":1,"kind":"ru', "its only line is cut off"),
+            (b"not json\nnor this\n", "host-1-1000.jsonl:1: not JSON"),
+            (b'{"v":1,"kind":"journey","run":"x","time":1}\n', r"only records of kinds .* \(journey\)"),
+        ],
+    )
+    def test_a_folder_without_a_run_is_refused(self, tmp_path: Path, content: bytes, why: str) -> None:
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "host-1-1000.jsonl").write_bytes(content)
+        with pytest.raises(AggregateError, match=f"no run in .*: .*{why}"):
+            read_folders([tmp_path])
 
     def test_lines_that_are_no_records_are_told_with_file_and_line(self, tmp_path: Path) -> None:
         folder = run_of(tmp_path / "run", {LINEAR: {"pass": 1}})

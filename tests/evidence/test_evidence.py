@@ -512,6 +512,15 @@ class TestCommand:
         assert str(fork.tree) not in done.stdout
         assert "m2pro" not in done.stdout
 
+    def test_an_empty_run_folder_is_one_sentence_and_status_2(self, tmp_path: Path) -> None:
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "host-1-1000.jsonl").touch()
+        done = self.run(str(tmp_path / "run"))
+        assert (done.returncode, done.stdout) == (2, "")
+        assert (
+            done.stderr == f"mps-stress evidence: no run in {tmp_path / 'run'}: its record files are empty\n"
+        )
+
     @pytest.mark.parametrize(
         "bad", ["--patch=/nothing", "--torch-source=/nothing", "--base=/nothing", "--lint"]
     )

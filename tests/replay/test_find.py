@@ -91,6 +91,20 @@ class TestNames:
         with pytest.raises(CommandError, match="recorded before there were any"):
             find("run/1", tmp_path, tmp_path)
 
+    def test_a_run_that_was_cut_before_its_first_attempt(self, tmp_path: Path) -> None:
+        run = Made(tmp_path / "run")
+        with pytest.raises(
+            CommandError, match=r"run run has no attempt 1; no attempt of a crew was started in it$"
+        ):
+            find("run/1", tmp_path, tmp_path)
+        run.start(ITEM, role="reference", serial=1)
+        with run.path.open("ab") as file:
+            file.write(b'{"v":1,"kind":"att')
+        with pytest.raises(
+            CommandError, match="no attempt of a crew was started in it; 1 file of it ends in the middle"
+        ):
+            find("run/2", tmp_path, tmp_path)
+
 
 class TestRead:
     def test_what_an_attempt_was(self, tmp_path: Path) -> None:

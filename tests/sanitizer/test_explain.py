@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,13 +18,20 @@ from stress.diagnose.signatures import find_all
 from stress.diagnose.signatures import load_signatures
 from stress.record import RecordWriter
 from stress.record import RunFolder
+from tests.made_records import Made
+from tests.made_records import run_of
 
 REPORTS = Path(__file__).parent / "reports"
 CLANG = REPORTS / "clang-19"
 OVERLAP = "-[AGXG15XFamilyCommandBuffer blitCommandEncoderCommon:]:836: failed assertion `A command encoder is already encoding to this command buffer'\n"
 
 
-def explain(*args: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+ODD = """it's 1:2:3:4:5 [red] \\ "quoted words" (aaa+bbb)* 0xdeadbeef"""
+
+
+def explain(
+    *args: str | Path, stdin: bytes = b"", cwd: Path | None = None
+) -> subprocess.CompletedProcess[bytes]:
     done = subprocess.run(
         [sys.executable, "-m", "stress.commands.cli", "explain", *map(str, args)],
         input=stdin,
@@ -31,6 +39,7 @@ def explain(*args: str | Path, stdin: bytes = b"") -> subprocess.CompletedProces
         timeout=800,
         check=False,
         env={**os.environ, "NO_COLOR": "1"},
+        cwd=cwd,
     )
     assert b"Traceback" not in done.stdout + done.stderr
     print(done.stdout.decode(), done.stderr.decode(), sep="\n")
@@ -126,16 +135,56 @@ class TestOtherTexts:
     @pytest.mark.parametrize(
         "entry",
         [
-            propose_text('it\'s 1:2:3:4:5 [red] \\ "q" (a+b)* \x1b[31m 0xdeadbeef', "SIGABRT"),
-            propose_text("9 " * 500),
-            propose_text("!!! ???"),
+            propose_text(ODD, ODD, "SIGABRT"),
             propose_frames(["libsystem_kernel.dylib __pthread_kill + 8", "Metal -[A(b) c:] + 12"], "SIGSEGV"),
             propose_race("tsan/data-race main::{lambda} <> -[SimQueue push:] on 'x'"),
         ],
     )
-    def test_proposals_load(self, entry: str, tmp_path: Path) -> None:
+    def test_proposals_load(self, entry: str | None, tmp_path: Path) -> None:
+        assert entry is not None
         (tmp_path / "00-new.toml").write_text(entry)
         assert len(load_signatures([tmp_path])) == 1
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "9 " * 500,
+            "!!! ???",
+            "0x7f12 0x7f13",
+            "Aborted",
+            "numeric: thread 3 iteration 7: wrong number; 12 of 64 elements",
+            "cross-talk: that of thread 5 iteration 18",
+        ],
+    )
+    def test_an_entry_that_would_name_everything_is_not_proposed(self, line: str) -> None:
+        assert propose_text(line, line) is None
+        row = json.loads(explain("-", "--json", stdin=f"{line}\n".encode()).stdout)
+        assert row["proposals"] == []
+
+    def test_a_completed_entry_is_read_in_its_folder_and_below(self, tmp_path: Path) -> None:
+        line = "RuntimeError: stream 17 of pool 0x7f12 gave up after 250 ms"
+        row = json.loads(explain("-", "--json", stdin=f"{line}\n".encode(), cwd=tmp_path).stdout)
+        own = tmp_path / "results" / "known"
+        own.mkdir(parents=True)
+        (own / "own.toml").write_text(row["proposals"][0].replace("new/", "mine/"))
+        (tmp_path / "below").mkdir()
+        for folder in (tmp_path, tmp_path / "below"):
+            done = explain("-", stdin=b"RuntimeError: stream 3 of pool 0x99 gave up after 7 ms\n", cwd=folder)
+            assert done.returncode == 0
+            assert "known failure: mine/" in done.stdout.decode()
+
+    def test_the_place_that_is_read_is_the_one_that_is_named(self, tmp_path: Path) -> None:
+        told = explain("-", stdin=b"RuntimeError: stream 17 gave up entirely\n", cwd=tmp_path).stdout.decode()
+        assert "complete this entry in ./results/known/own.toml" in told
+
+    def test_a_wrong_entry_of_ones_own_is_one_sentence(self, tmp_path: Path) -> None:
+        own = tmp_path / "results" / "known"
+        own.mkdir(parents=True)
+        (own / "own.toml").write_text("[[signature]]\nid = 'x'\n")
+        done = explain("-", stdin=b"boom\n", cwd=tmp_path)
+        assert done.returncode == 2
+        assert done.stderr.decode().count("\n") == 1
+        assert "own.toml: signature 1" in done.stderr.decode()
 
 
 class TestRecords:
@@ -176,6 +225,46 @@ class TestRecords:
             assert "1 attempt: crash, metal/encoder-overlap, known since 2025-09" in text
             assert "1 attempt: mismatch, not known" in text
             assert "tsan/data-race RoundRobin::next <> RoundRobin::next" in text  # out of its stderr
+
+    def test_only_what_was_said_is_proposed_and_once(self, tmp_path: Path) -> None:
+        made = Made(tmp_path / "run")
+        (made.folder / "host-1-1000-7.stderr").write_text("Widget 7 gave up entirely\n")
+        for number in range(3):
+            wrong = f"numeric: thread {number} iteration 4: wrong number; {number} of 64 elements"
+            made.attempts(f"a.py::W{number}[t8]", {"mismatch": 1}, headline=wrong)
+            said = f"Widget {number} gave up entirely"
+            made.attempts(f"a.py::C{number}[t8]", {"crash": 1}, headline=said, stderr="host-1-1000-7.stderr")
+            made.attempts(
+                f"a.py::K{number}[t8]",
+                {"crash": 1},
+                headline=f"killed by SIGKILL, no text on stderr {number}",
+            )
+            error = {
+                "name": "exception",
+                "verdict": "race",
+                "text": f"ValueError: tensor {number} has the wrong shape\n  at x",
+            }
+            made.attempts(
+                f"a.py::R{number}[t8]",
+                {"race": 1},
+                headline=f"exception: thread {number}: ValueError",
+                findings=[error],
+            )
+        row = json.loads(explain("--json", made.end().folder).stdout)
+        patterns = [re.search("pattern = '(.*)'", one)[1] for one in row["proposals"]]  # type: ignore[index]
+        assert patterns == [
+            r"Widget \d{1,9} gave up entirely",
+            r"ValueError: tensor \d{1,9} has the wrong shape",
+        ]
+
+    @pytest.mark.parametrize("kept", [1, 2, 3])
+    def test_a_file_that_was_cut_is_not_explained(self, tmp_path: Path, kept: int) -> None:
+        folder = run_of(tmp_path / "run", {"a.py::S[t8]": {"pass": 2}})
+        assert explain(folder).returncode == 0
+        (file,) = folder.glob("*.jsonl")
+        lines = file.read_bytes().splitlines(keepends=True)
+        file.write_bytes(b"".join(lines[:kept]) + lines[kept][:20])
+        assert explain(folder).returncode == 1
 
     def test_damaged_records(self, run: Path) -> None:
         (file,) = run.glob("*.jsonl")

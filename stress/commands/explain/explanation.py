@@ -60,6 +60,12 @@ class RecordSummary:
     problems: tuple[str, ...]
     problems_total: int
 
+    @property
+    def is_explained(self) -> bool:
+        """Whether there were attempts, all with an end that can be read, and every failure has a name."""
+        is_whole = self.ended and not self.problems_total and bool(self.verdicts)
+        return is_whole and all(one.signature for one in self.classes)
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -84,8 +90,7 @@ class Explanation:
         if self.kind == "unreadable":
             return EXIT_UNREADABLE
         if self.records is not None:
-            named = all(one.signature for one in self.records.classes)
-            return EXIT_EXPLAINED if named else EXIT_UNKNOWN
+            return EXIT_EXPLAINED if self.records.is_explained else EXIT_UNKNOWN
         if self.parsed is not None and (self.parsed.total or self.parsed.deadly):
             return EXIT_EXPLAINED
         return EXIT_EXPLAINED if self.known else EXIT_UNKNOWN

@@ -2,10 +2,11 @@
 
 Takes ThreadSanitizer's text (or the harness's JSON lines), macOS crash reports (.ips), the stderr of a process that
 died, stacks of a hang, and the records of a run (its folder, or one .jsonl file in it); `-` is standard input. A
-failure that nobody has described yet gets an entry for results/known, to be completed.
+failure that nobody has described yet gets an entry, to be completed in a file of results/known below this folder: every
+run and command here reads it, after the ones that came with mps-stress.
 
-Exit status 0: everything there has a name; 1: something has none, or there is nothing to explain; 2: a file cannot be
-read. Silence from ThreadSanitizer is not proof of no race, and is never presented as one.
+Exit status 0: every failure there has a name; 1: something has none or was cut off, or there is nothing to explain; 2: a
+file cannot be read. Silence from ThreadSanitizer is not proof of no race, and is never presented as one.
 """
 
 from __future__ import annotations

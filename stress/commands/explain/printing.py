@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from collections.abc import Sequence
 from io import StringIO
+from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
@@ -17,6 +18,7 @@ from stress.commands.explain.reading import known_race
 from stress.commands.explain.report_view import deadly_view
 from stress.commands.explain.report_view import facts
 from stress.commands.explain.report_view import report_view
+from stress.diagnose.signatures import OWN_FOLDER
 from stress.diagnose.signatures import SignatureMatch
 from stress.diagnose.tsan.report import Parsed
 from stress.diagnose.tsan.signature import deadly_signature
@@ -204,9 +206,10 @@ def _proposals(proposals: Sequence[str], console: Console) -> None:
         return
     console.print()
     entry = "this entry" if len(proposals) == 1 else "these entries"
+    own = Path(*OWN_FOLDER, "own.toml")
     _line(
         console,
-        f"Unknown. To recognise it next time, complete {entry} for results/known/*.toml:",
+        f"Unknown. To recognise it next time, complete {entry} in ./{own}, which runs and commands here read:",
         "dim",
     )
     for one in proposals:

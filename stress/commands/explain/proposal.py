@@ -6,10 +6,14 @@ import re
 from collections.abc import Sequence
 
 from stress.model.text import one_line
+from stress.model.verdict import WRONG_VALUE_NAMES
 
 PATTERN_TEXT_CHARS_MAX = 160
 NUMBERS_MAX = 3
 """Numbers that become wildcards: the loader bounds the product of all repeats in a pattern."""
+
+WORDS_MIN, LETTERS_MIN = 2, 12
+"""A text with less than this in it is not specific to one failure."""
 
 _MEANING = "TODO: one sentence for somebody who has just seen it, honest about what is inferred."
 _NUMBER = re.compile(r"0x[0-9a-fA-F]+|(?<![A-Za-z_0-9])\d+(?![A-Za-z_0-9])|(?<=:)\d+")
@@ -18,11 +22,26 @@ _LEAD = re.compile(
 )
 
 
-def propose_text(line: str, signal: str | None = None) -> str:
-    """Return an entry for a line of text: what differs from run to run becomes a bounded wildcard."""
+def propose_text(line: str, said: str, signal: str | None = None) -> str | None:
+    """Return an entry for a line of text: what differs from run to run becomes a bounded wildcard.
+
+    `said` is the text that will be searched for it. None where the entry would not be found there, because the line is a
+    sentence of ours, and where it would be found everywhere: a pattern of numbers, or the words of every wrong value.
+    """
     text = _LEAD.sub("", line, count=1).strip()[:PATTERN_TEXT_CHARS_MAX]
-    entry = [("id", _literal(f"new/{_slug(text)}")), ("pattern", _literal(_generalised(text)))]
+    pattern = _generalised(text)
+    if _is_too_wide(text) or re.search(pattern, said) is None:
+        return None
+    entry = [("id", _literal(f"new/{_slug(text)}")), ("pattern", _literal(pattern))]
     return _entry(entry, signal)
+
+
+def _is_too_wide(text: str) -> bool:
+    """Whether so many other failures have the same words that naming one would name them all."""
+    if text.partition(":")[0] in WRONG_VALUE_NAMES:
+        return True
+    words = re.findall(r"[A-Za-z_]{3,}", _NUMBER.sub(" ", text))
+    return len(words) < WORDS_MIN or sum(map(len, words)) < LETTERS_MIN
 
 
 def propose_frames(frames: Sequence[str], signal: str | None) -> str:

@@ -70,13 +70,10 @@ def _crash_report(name: str, file: BinaryIO, path: Path | None) -> Explanation:
     proposals: tuple[str, ...] = ()
     if not known:
         said = [one for one in report.asi if one in diagnosis.headline]
-        proposals = (
-            (propose_text(said[0], report.signal),)
-            if said
-            else (propose_frames(report.frames, report.signal),)
-            if report.frames
-            else ()
-        )
+        entry = propose_text(said[0], text, report.signal) if said else None
+        if entry is None and report.frames:
+            entry = propose_frames(report.frames, report.signal)
+        proposals = (entry,) if entry is not None else ()
     return Explanation(
         name, "crash-report", headline=diagnosis.headline, known=known, proposals=proposals, crash=report
     )
@@ -127,7 +124,8 @@ def explain_text(name: str, file: BinaryIO, head: bytes = b"") -> Explanation:
     diagnosis = diagnose(stderr=text, exit_status=1, stacks=stacks, hang=hang)
     known = _first(found, diagnosis.signature)
     # A hang's headline is a sentence of ours, which no file will ever hold.
-    proposals = (propose_text(diagnosis.headline),) if diagnosis.headline and not known and not hang else ()
+    entry = propose_text(diagnosis.headline, text) if diagnosis.headline and not known and not hang else None
+    proposals = (entry,) if entry is not None else ()
     return Explanation(name, "text", headline=diagnosis.headline, known=known, proposals=proposals)
 
 

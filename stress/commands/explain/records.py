@@ -23,6 +23,7 @@ from stress.record import RecordError
 from stress.record import RunFolder
 from stress.record import RunReader
 from stress.record import read_run
+from stress.record.aggregate.side import side_text
 
 CLASSES_MAX = 200
 ITEMS_MAX = 10_000
@@ -58,7 +59,7 @@ def explain_records(name: str, path: Path) -> Explanation:
         return Explanation(name, "unreadable", headline=f"no records in it{said}")
     folder = RunFolder(path if path.is_dir() else path.parent)
     explained = tuple(_explained(key, one, folder) for key, one in classes.items())
-    unknown = [one for one in explained if one.signature is None and one.headline]
+    entries = (_proposal(one.first, folder) for one in classes.values() if one.key.signature is None)
     summary = RecordSummary(
         run=str((run or {}).get("run", folder.run)),
         device=str((run or {}).get("device", "?")),
@@ -79,7 +80,7 @@ def explain_records(name: str, path: Path) -> Explanation:
         "records",
         headline=explained[0].headline if explained else "no attempt failed",
         known=tuple(known.values()),
-        proposals=tuple(propose_text(one.headline) for one in unknown[:PROPOSALS_MAX]),
+        proposals=tuple(dict.fromkeys(one for one in entries if one is not None))[:PROPOSALS_MAX],
         records=summary,
     )
 
@@ -154,6 +155,17 @@ def _explained(key: _Key, one: _Class, folder: RunFolder) -> FailureClass:
         found=found,
         explanation=_of_stderr(stderr, folder),
     )
+
+
+def _proposal(end: Mapping[str, Any], folder: RunFolder) -> str | None:
+    """Return an entry for what the process or an exception said: nothing else is searched for signatures."""
+    if end["verdict"] == Verdict.CRASH:
+        return propose_text(end["headline"], side_text(folder.path, end.get("stderr")) or "")
+    for one in end.get("findings") or ():
+        text = one.get("text")
+        if one.get("name") in ("exception", "out-of-memory") and isinstance(text, str) and text.strip():
+            return propose_text(text.strip().splitlines()[0], text)
+    return None
 
 
 def _of_stderr(name: str | None, folder: RunFolder) -> Explanation | None:

@@ -12,7 +12,9 @@ from typing import Any
 
 from stress.commands import CommandError
 from stress.model.spec import RESULTS_DEFAULT
+from stress.model.text import count
 from stress.record import RecordError
+from stress.record import RunReader
 from stress.record import read_run
 
 NAME_FORM = "expected RUN/17, latest/17 or 17: a folder of results/runs and the attempt's number in it"
@@ -101,12 +103,14 @@ def _search(folder: Path, serial: int) -> Found:
     starts: list[tuple[Any, str]] = []
     ends: dict[tuple[str, str, int], Any] = {}
     by_item: dict[str, list[int]] = {}
+    has_numbers = True
     for record in reader:
         one: Any = record
         place = f"{reader.file}:{reader.line}"
         if one["kind"] == "run":
             runs.setdefault(reader.file, (one, place))
         elif one["kind"] == "attempt_start":
+            has_numbers = has_numbers and "serial" in one
             if one.get("serial") == serial:
                 starts.append((one, place))
             if one["role"] == "crew" and "serial" in one:
@@ -114,7 +118,7 @@ def _search(folder: Path, serial: int) -> Found:
         elif one["kind"] == "attempt_end" and one.get("serial") == serial:
             ends[one["item"], one["role"], one["attempt"]] = one  # a later one amends
     if not starts:
-        raise CommandError(_not_there(folder, serial, by_item, [str(one) for one in reader.problems]))
+        raise CommandError(_not_there(folder, serial, by_item, reader, has_numbers=has_numbers))
     if len(starts) > 1:
         places = ", ".join(place for _, place in starts[:LISTED_MAX])
         raise CommandError(
@@ -132,15 +136,22 @@ def _search(folder: Path, serial: int) -> Found:
     )
 
 
-def _not_there(folder: Path, serial: int, by_item: Mapping[str, list[int]], problems: list[str]) -> str:
+def _not_there(
+    folder: Path, serial: int, by_item: Mapping[str, list[int]], reader: RunReader, *, has_numbers: bool
+) -> str:
     """Return what there is instead."""
     text = f"run {folder.name} has no attempt {serial}"
+    problems = [str(one) for one in reader.problems]
     if by_item:
         known = sorted(serials for of_item in by_item.values() for serials in of_item)
         some = ", ".join(map(str, known[:LISTED_MAX])) + (", ..." if len(known) > LISTED_MAX else "")
         text += f"; the attempts of its crews are {some}"
-    elif not problems:
+    elif not has_numbers:
         text += "; its attempts have no numbers: it was recorded before there were any"
+    elif not problems:
+        text += "; no attempt of a crew was started in it"
+    if reader.torn_lines:
+        text += f"; {count(reader.torn_lines, 'file')} of it {'ends' if reader.torn_lines == 1 else 'end'} in the middle of a line"
     if problems:
         text += f"; {len(problems)} of its lines cannot be used: {shown('; '.join(problems[:LISTED_MAX]))}"
     return text
