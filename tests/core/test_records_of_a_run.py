@@ -218,3 +218,30 @@ class TestAFullDisk:
         kinds = [one["kind"] for one in reader]
         assert kinds[:3] == ["run", "attempt_start", "attempt_end"]
         assert not reader.problems
+
+
+OWN = """
+[[signature]]
+id = "mine/last-words"
+pattern = 'last words'
+meaning = "The subject of this test died as it was told to."
+links = []
+"""
+
+
+class TestSignaturesOfOnesOwn:
+    def test_name_what_dies_here(self, tmp_path: Path) -> None:
+        known = tmp_path / "results" / "known"
+        known.mkdir(parents=True)
+        (known / "own.toml").write_text(OWN)
+        ran = run_in(tmp_path, SOURCE, "--mps-attempts=1", "-k", "Dies")
+        assert "signature: mine/last-words" in ran.text
+
+    def test_a_mistake_in_them_is_said_before_the_first_attempt(self, tmp_path: Path) -> None:
+        known = tmp_path / "results" / "known"
+        known.mkdir(parents=True)
+        (known / "own.toml").write_text(OWN.replace("mine/", ""))
+        ran = run_in(tmp_path, SOURCE, "--mps-attempts=1")
+        assert ran.result.ret == 4
+        assert "own.toml: signature 1 ('last-words'): id must look like 'metal/encoder-overlap'" in ran.text
+        assert not (tmp_path / "results" / "runs").exists()

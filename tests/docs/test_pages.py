@@ -106,6 +106,7 @@ class TestLinks:
 
 EXAMPLES = {
     "scenarios/my_model.py", "scenarios/attention.py", "scenarios/SUBJECT.py", "news/NAME.TYPE.md", "stress/commands/NAME/",
+    "results/known/own.toml",
 }  # fmt: skip
 """Files that a reader writes."""
 

@@ -19,6 +19,7 @@ from stress.model.text import count
 from stress.model.text import one_line
 from stress.model.verdict import CANARY_MISSED
 from stress.plugin.terminal.render import render
+from stress.record.aggregate.words import excluded_after
 
 NAMES_SHOWN = 3
 NEWS_SHOWN = 20
@@ -129,7 +130,7 @@ def _sentences(ending: Ending) -> Iterator[str]:
     rest = [one for one in tally.arms.values() if not one.is_canary and not one.failures and one.counted]
     if rest:
         others = "other " if tally.failing else ""
-        yield f"{count(len(rest), f'{others}item')} together: {stats.confidence_sentence(0, sum(one.counted for one in rest))}"
+        yield f"{count(len(rest), f'{others}item')} without a failure: {excluded_after(one.counted for one in rest)}"
     yield _canary_sentence(ending)
     for news in list(tally.news.values())[:NEWS_SHOWN]:
         yield (

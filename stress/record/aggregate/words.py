@@ -77,7 +77,12 @@ def result_sentence(cells: Iterable[Cell]) -> str:
 
 def excluded(cells: Iterable[Cell]) -> str:
     """Return which failure rates items without a failure exclude; "" where there are no such items."""
-    tried = Counter(cell.counted for cell in cells if cell.counted and not cell.failures)
+    return excluded_after(cell.counted for cell in cells if cell.counted and not cell.failures)
+
+
+def excluded_after(counts: Iterable[int]) -> str:
+    """Return which failure rates are excluded by items of which so many attempts ended, and none failed."""
+    tried = Counter(counts)
     if not tried:
         return ""
     if len(tried) > EXCLUDED_SHOWN:
