@@ -328,6 +328,14 @@ class TestThroughput:
         assert (speed.answer, speed.rounds) == (answer, 12)
         assert speed.ratio == pytest.approx(factor)
         assert f"throughput of mlp, threads, 8 at once (real): {factor:.3g} times" in text(result)
+        is_slower = answer == "SLOWER"
+        assert result.exit_status == int(is_slower)
+        assert ("NEW is slower in 1 measurement of throughput" in text(result)) == is_slower
+        assert ("No regression detected" in text(result)) != is_slower
+
+    def test_what_base_was_measured_against_says_nothing_about_new(self, tmp_path: Path) -> None:
+        new = run_of(tmp_path / "new", {LINEAR: {"pass": 5}})
+        assert compare(self.run(tmp_path / "base", 0.8), new, any_settings=False).exit_status == 0
 
     def test_what_was_not_interleaved_is_not_compared(self, tmp_path: Path) -> None:
         sides = [self.run(tmp_path / name, 1.0, ("this",)) for name in ("base", "new")]

@@ -10,8 +10,12 @@ import pytest
 
 from stress.commands.evidence.document import document_of
 from stress.commands.evidence.options import EvidenceOptions
+from stress.commands.evidence.upstream import COMMAND
 from stress.commands.evidence.upstream import UpstreamError
 from stress.commands.evidence.upstream import run_suite
+from stress.commands.evidence.upstream_results import UpstreamTests
+from stress.record.aggregate import read_folders
+from tests.made_records import Made
 from tests.made_records import run_of
 
 SUITE = """\
@@ -110,3 +114,16 @@ def test_differences_stand_in_the_document(tree: Path, stock: str, tmp_path: Pat
     assert "| upstream's own tests pass as before | not met | 1 test pass on stock torch only |" in text
     again = document_of(EvidenceOptions((run, tmp_path / "results")), "made later")
     assert "1 test with a different outcome" in again
+
+
+def test_a_test_that_only_the_stock_build_ran_is_lost(tmp_path: Path) -> None:
+    """A patched build that died half way has not passed the rest."""
+    collected = UpstreamTests()
+    for role, tests in (("stock", ("a", "b")), ("patched", ("a",))):
+        made = Made(tmp_path / role, command=COMMAND, settings={"role": role})
+        for one in tests:
+            made.item(f"upstream::test_mps.py::TestMPS::{one}", "pass", 1, 0)
+        made.end()
+    read_folders([tmp_path], {COMMAND: collected.add})
+    assert collected.lost == ["upstream::test_mps.py::TestMPS::b"]
+    assert "1 test pass on stock torch only" in collected.section()

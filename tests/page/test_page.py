@@ -198,9 +198,22 @@ class TestWhatStandsOnIt:
         listed = re.findall(r'<li><a href="#(.*?)">(.*?)</a>', page)
         assert listed == headings
         assert (
-            '<a href="#section-0">real: Apple M4, macOS 26.1, 12 cores</a> <span class="bad">1 item failed'
+            '<a href="#section-0">real: Apple M4, macOS 26.1, 12 cores</a> <span class="bad">1 of 1 item failed'
             in page
         )
+
+    def test_green_needs_attempts_that_count_and_canaries_that_were_found(self, tmp_path: Path) -> None:
+        run_of(tmp_path / "a", {LINEAR: {"inconclusive": 5}})
+        made = Made(tmp_path / "b", environment={**MAC, "chip": "Apple M4"})
+        made.attempts(LINEAR, {"pass": 5})
+        made.attempts("c.py::Planted[t8]", {"pass": 5})
+        made.item("c.py::Planted[t8]", "inconclusive", 5, 0, canary=True)
+        made.end()
+        page = page_of([tmp_path], "")[0]
+        assert page.count('<span class="unsure">nothing counts</span>') == 2  # contents and machines
+        assert page.count('<span class="unsure">none of 1 item failed</span>') == 3  # and the first sentence
+        assert '<span class="unsure">no attempt of 1 item counts</span>' in page
+        assert 'class="pass">none of' not in page
 
     def test_groups_of_one_machine_have_headings_that_differ(self, page: str, tmp_path: Path) -> None:
         for made in (page, page_of([self._two_settings(tmp_path)], "")[0]):

@@ -13,6 +13,7 @@ from stress.commands.compare.pairs import sections_of
 from stress.commands.compare.report import Compared
 from stress.commands.compare.report import json_of
 from stress.commands.compare.report import text_of
+from stress.commands.compare.speed import SLOWER
 from stress.commands.compare.speed import alone
 from stress.commands.compare.speed import speeds
 from stress.model.text import one_line
@@ -29,7 +30,10 @@ def compare(base: Path, new: Path, *, any_settings: bool) -> Compared:
     collectors = {"throughput": collected.add}
     sides = read_folders([base], collectors), read_folders([new], collectors)
     compared = compare_aggregates(*sides, any_settings=any_settings)
-    return replace(compared, speeds=speeds(collected), not_interleaved=alone(collected))
+    found = speeds(collected)
+    # A run of BASE that measured two builds says nothing about NEW.
+    slower = [one for one in found if one.answer == SLOWER and one.run in sides[1].runs]
+    return replace(compared, speeds=found, slower=slower, not_interleaved=alone(collected))
 
 
 def compare_aggregates(base: Aggregate, new: Aggregate, *, any_settings: bool = False) -> Compared:

@@ -47,6 +47,8 @@ class Compared:
     only_new: list[str]
     problems: list[str]
     speeds: list[Speed] = field(default_factory=list)
+    slower: list[Speed] = field(default_factory=list)
+    """Those of NEW that are shown to be slower than what they were measured against."""
     not_interleaved: list[str] = field(default_factory=list)
     """Runs of `mps-stress throughput` that measured one build."""
 
@@ -87,7 +89,7 @@ class Compared:
     def exit_status(self) -> int:
         """Return 1 where NEW is worse, fails in a way that nobody has described, or lacks what BASE has."""
         is_incomplete = self.lost or self.only_base or self.canaries_missed
-        return 1 if self.is_worse or self.unknown or is_incomplete else 0
+        return 1 if self.is_worse or self.unknown or self.slower or is_incomplete else 0
 
 
 def text_of(compared: Compared, *, width: int, show_all: bool) -> str:
@@ -236,6 +238,8 @@ def findings(compared: Compared) -> list[str]:
         worse = [f"{count(len(one.items), 'item')} taken together" for one in compared.worse_together]
     if worse:
         sentences.append(f"NEW is worse: {', '.join(worse)}.")
+    if compared.slower:
+        sentences.append(f"NEW is slower in {count(len(compared.slower), 'measurement')} of throughput.")
     if compared.unknown:
         sentences.append(f"{count(len(compared.unknown), 'new failure')} that nobody has described.")
     if compared.lost:

@@ -16,6 +16,7 @@ from stress.record.aggregate.throughput import Throughput
 
 CONFIDENCE = stats.CONFIDENCE_DEFAULT
 THIS_BUILD, OTHER_BUILD = "this", "other"
+SLOWER = "SLOWER"
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Speed:
     def answer(self) -> str:
         if self.interval is None or self.interval[0] <= 1 <= self.interval[1]:
             return "cannot be told apart"
-        return "FASTER" if self.interval[0] > 1 else "SLOWER"
+        return "FASTER" if self.interval[0] > 1 else SLOWER
 
     def __str__(self) -> str:
         seen = (

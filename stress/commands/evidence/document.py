@@ -71,7 +71,7 @@ def document_of(asked: EvidenceOptions, made: str) -> str:
     linted = lint(tree, patch) if asked.lint and tree is not None and patch is not None else None
     subjects = results.subjects_of(whole, tree.head if tree is not None else None)
     given = Inputs(
-        whole, subjects, patch, tree, linted, compared, power.sentences(), bool(collected.rates), upstream
+        whole, subjects, patch, tree, linted, compared, power.sentences(), any(collected.figures()), upstream
     )
     if asked.draft:
         text = draft.issue(given) if asked.draft == "issue" else draft.pull_request(given)
@@ -241,9 +241,9 @@ def _throughput(collected: Throughput) -> str:
          str(one.count), one.median, one.interval, str(one.rounds)]
         for one, info in collected.figures()
     ]  # fmt: skip
-    if not rows:
-        return ""
     void = bullets(f"void: {code(item)}: {code(why)}" for item, why in collected.void.items())
+    if not rows:
+        return void
     headings = [
         "where",
         "workload",

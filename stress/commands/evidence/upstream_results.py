@@ -44,12 +44,12 @@ class UpstreamTests:
 
     @property
     def lost(self) -> list[str]:
-        """Return the tests that pass on stock torch and not on the patched one."""
+        """Return the tests that pass on stock torch and do not, or did not run, on the patched one."""
         patched = self.of(PATCHED)
         return [
             test
             for test, (verdict, _) in sorted(self.of(STOCK).items())
-            if verdict == "pass" and patched.get(test, ("pass", ""))[0] != "pass"
+            if verdict == "pass" and patched.get(test, (_NONE, ""))[0] != "pass"
         ]
 
     @property

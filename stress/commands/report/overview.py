@@ -14,6 +14,7 @@ from stress.commands.report.html import table
 from stress.commands.report.html import tag
 from stress.commands.report.html import within
 from stress.model.text import count
+from stress.model.verdict import PageClass
 from stress.record.aggregate import Aggregate
 from stress.record.aggregate import Cell
 from stress.record.aggregate import Group
@@ -30,6 +31,18 @@ RUNS_BYTES_MAX = 200_000
 def failing_in(cells: Sequence[Cell]) -> int:
     """Return how many items fail."""
     return sum(cell.failures > 0 and not cell.is_accepted and not cell.is_canary for cell in cells)
+
+
+def standing(cells: Sequence[Cell]) -> tuple[str, PageClass]:
+    """Return how many items failed, in words, and the colour: green needs attempts that count, and no missed canary."""
+    tried = [cell for cell in cells if not cell.is_canary and cell.counted]
+    failing = failing_in(tried)
+    if failing:
+        return f"{failing} of {count(len(tried), 'item')} failed", "bad"
+    if not tried:
+        return "nothing counts", "unsure"
+    missed = any(cell.is_canary and not cell.failures for cell in cells)
+    return f"none of {count(len(tried), 'item')} failed", "unsure" if missed else "pass"
 
 
 def failing_first(whole: Aggregate) -> list[Group]:
@@ -70,7 +83,7 @@ def _group_line(group: Group, cells: Sequence[Cell]) -> Markup:
         "p",
         tag("strong", KIND_TEXTS[group.kind]),
         f" · {group.machine} · {group.build.label} · {group.configuration_text}: ",
-        tag("span", failed, class_="bad" if failing_in(cells) else "pass"),
+        tag("span", failed, class_=standing(cells)[1]),
         f"{separator}{excluded}. {canary_sentence(cells)}",
         class_=None if group.kind.is_metal_evidence else "note",
     )
@@ -93,18 +106,14 @@ def hardware_matrix(whole: Aggregate) -> Markup:
 def _square(whole: Aggregate, groups: Sequence[Group]) -> Markup:
     if not groups:
         return tag("span", "not run", class_="dim")
+    word, class_ = standing(whole.of(groups[0]))
     cells = [cell for cell in whole.of(groups[0]) if not cell.is_canary]
     failures, counted = totals(cells)
-    failing = failing_in(cells)
     runs = len({run for cell in cells for run in cell.by_run})
     hosts = {text(whole.runs[run].record["environment"].get("host")) for cell in cells for run in cell.by_run}
     return join(
         [
-            tag(
-                "span",
-                f"{failing} of {count(len(cells), 'item')} failed",
-                class_="bad" if failing else "pass",
-            ),
+            tag("span", word, class_=class_),
             tag("br"),
             tag(
                 "small",

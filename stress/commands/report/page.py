@@ -88,9 +88,8 @@ def _contents(headings: Sequence[str], notes: Mapping[str, Markup]) -> Markup:
 
 
 def _note(whole: Aggregate, group: Group) -> Markup:
-    failing = overview.failing_in(whole.of(group))
-    word = f"{count(failing, 'item')} failed" if failing else "none failed"
-    return join([" ", tag("span", word, class_="bad" if failing else "pass")])
+    word, class_ = overview.standing(whole.of(group))
+    return join([" ", tag("span", word, class_=class_)])
 
 
 def _section(number: int, heading: str, content: Markup) -> Markup:

@@ -62,15 +62,15 @@ def canary_sentence(cells: Iterable[Cell]) -> str:
 def result_sentence(cells: Iterable[Cell]) -> str:
     """Return how many items failed, and what the others exclude. No rate over all of them: unlike items have none."""
     real = [cell for cell in cells if not cell.is_canary]
-    failing = [cell for cell in real if cell.failures and not cell.is_accepted]
+    tried = [cell for cell in real if cell.counted]
+    failing = [cell for cell in tried if cell.failures and not cell.is_accepted]
     failures, counted = totals(failing)
+    parts = [f"none of {count(len(tried), 'item')} failed" if tried else "", excluded(real)]
     if failing:
-        failed = f"{len(failing)} of {count(len(real), 'item')} failed ({failures} of their {count(counted, 'attempt')})"
-    else:
-        failed = f"none of {count(len(real), 'item')} failed"
-    parts = [failed, excluded(real)]
-    nothing = sum(not cell.counted for cell in real)
-    if nothing:
+        attempts = f"{failures} of their {count(counted, 'attempt')}"
+        parts[0] = f"{len(failing)} of {count(len(tried), 'item')} failed ({attempts})"
+    nothing = len(real) - len(tried)
+    if nothing or not real:
         parts.append(f"no attempt of {count(nothing, 'item')} counts")
     return "; ".join(one for one in parts if one)
 
