@@ -38,12 +38,9 @@ class RecordError(OptionError):
 def replay_command(folder: Path, serial: int, rootdir: Path) -> str:
     """Return the command line, for the current folder, that runs an attempt again.
 
-    `folder` is the run's. Its path is named only where replay would not look for it, and from the current folder.
+    `folder` is the run's. Its path is named only where replay would not look for it.
     """
-    path = folder.resolve()
-    name = str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
-    if path.parent == (rootdir / RESULTS_DEFAULT).resolve():
-        name = path.name
+    name = folder.name if folder.parent == (rootdir / RESULTS_DEFAULT).resolve() else str(folder)
     parts = ["mps-stress", "replay", f"{name}/{serial}"]
     if rootdir.resolve() != Path.cwd():
         parts.append(f"--rootdir={rootdir}")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stress.model import stats
+from stress.model.spec import RESULTS_DEFAULT
 from stress.model.text import count
 from stress.model.verdict import PageClass
 from stress.model.verdict import word_of
@@ -112,7 +113,11 @@ def replay_line(one: Failure, info: RunInfo) -> str:
     serial = one.start.get("serial")
     if not isinstance(serial, int):
         return repeat_line(one, info)
-    return replay_command(one.folder, serial, _rootdir(info))
+    rootdir, folder, here = _rootdir(info), one.folder.resolve(), Path.cwd()
+    is_usual = folder.parent == (rootdir / RESULTS_DEFAULT).resolve()
+    if not is_usual and folder.is_relative_to(here):
+        folder = folder.relative_to(here)
+    return replay_command(folder, serial, rootdir)
 
 
 def _rootdir(info: RunInfo) -> Path:
