@@ -62,7 +62,9 @@ def pull_request(given: Inputs) -> str:
         parts.append(f"Against stock torch (exact tests, one-sided, Holm): {plain(closing(given.compared))}")
     failing = [one for one in given.subjects if one.failing]
     if failing:
-        parts += ["### What still fails", _table(given.whole, failing)]
+        names = [(one, named) for one in failing for named in named_failures(given.whole, one.group)]
+        parts += ["### What still fails", *by_name(failing, names)]
+        parts += [folded("Every item that failed", _table(given.whole, failing))]
     parts.append(
         f"### Disclosure\n\n{_GAP}: which parts an AI tool wrote (AI_POLICY.md). Tables are computed from records by mps-stress."
     )
