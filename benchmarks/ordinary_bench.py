@@ -25,7 +25,7 @@ PLAIN = "plain pytest"
 # Entry points are not loaded: each process has exactly one plugin, and plain pytest has none.
 ARGUMENTS: Mapping[str, Sequence[str]] = {
     PLAIN: (),
-    OURS: ("-p", "stress.plugin", f"--mps-threads={THREADS}", "--mps-all-tests"),
+    OURS: ("-p", "mps_stress_plugin", f"--mps-threads={THREADS}", "--mps-all-tests"),
     THEIRS: (
         "-p",
         "pytest_run_parallel.plugin",

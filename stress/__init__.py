@@ -1,7 +1,7 @@
 """mps-stress: stress and race-detection tests for PyTorch's MPS backend.
 
 `__all__` is the whole API for authors of scenarios. pytest imports this package in every run of the environment (entry
-point `stress.plugin`): each name is loaded on first use, and nothing here imports torch.
+point `mps-stress`): each name is loaded on first use, and nothing here imports torch.
 """
 
 from __future__ import annotations

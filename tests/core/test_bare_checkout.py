@@ -7,31 +7,20 @@ import re
 import shutil
 import subprocess
 import sys
-import sysconfig
-import venv
 from pathlib import Path
 
 import pytest
 
+from tests.installed.environment import make_environment
+
 ROOT = Path(__file__).resolve().parents[2]
-NEEDED = ("conftest.py", "pyproject.toml", "stress", "scenarios", "results/known")
-OURS = re.compile(r"mps[-_]stress", re.IGNORECASE)
-CONSOLE_SCRIPT = "import sys\nfrom pytest import console_main\nsys.exit(console_main())\n"
+NEEDED = ("conftest.py", "mps_stress_plugin.py", "pyproject.toml", "stress", "scenarios", "results/known")
 
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the interpreter of an environment with everything that is installed here, except mps-stress."""
-    folder = tmp_path_factory.mktemp("environment")
-    venv.create(folder, with_pip=False, symlinks=True)
-    site = Path(sysconfig.get_path("purelib", "venv", {"base": str(folder), "platbase": str(folder)}))
-    installed = {Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")}
-    for one in (path for each in installed for path in each.iterdir()):
-        if not OURS.search(one.name) and one.name != "stress":
-            (site / one.name).symlink_to(one)
-    # What pip writes there; with `python bin/pytest` the clone itself is not on sys.path.
-    (folder / "bin" / "pytest").write_text(CONSOLE_SCRIPT)
-    return folder / "bin" / "python"
+    return make_environment(tmp_path_factory.mktemp("environment"))
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +75,7 @@ class TestWithoutAnInstall:
         assert f"records: {clone / 'results' / 'runs'}" in done.stdout
 
     def test_it_can_be_left_out(self, python: Path, clone: Path) -> None:
-        done = run(python, clone, "-m", "pytest", "-p", "no:stress.plugin", "--mps-threads=2")
+        done = run(python, clone, "-m", "pytest", "-p", "no:mps-stress", "--mps-threads=2")
         assert done.returncode == pytest.ExitCode.USAGE_ERROR
         assert "unrecognized arguments: --mps-threads=2" in done.stderr
 

@@ -1,4 +1,4 @@
-"""Without `--mps-threads` nobody notices the plugin; with `-p no:stress.plugin` it is gone."""
+"""Without `--mps-threads` nobody notices the plugin; with `-p no:mps-stress` it is gone."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def told(done: subprocess.CompletedProcess[str]) -> list[str]:
 class TestWithoutThreads:
     @pytest.mark.parametrize("args", [[], ["-v"], ["-n1"], ["--strict-config", "--strict-markers"]])
     def test_a_run_is_as_without_the_plugin(self, folder: Path, args: list[str]) -> None:
-        done, without = run(folder, *args), run(folder, "-p", "no:stress.plugin", *args)
+        done, without = run(folder, *args), run(folder, "-p", "no:mps-stress", *args)
         assert done.returncode == without.returncode == 0, done.stdout
         assert "1 passed in" in done.stdout
         assert told(done) == told(without)
@@ -96,12 +96,12 @@ class TestWithoutThreads:
 
 class TestWithoutThePlugin:
     def test_its_options_are_unknown(self, folder: Path) -> None:
-        done = run(folder, "-p", "no:stress.plugin", "--mps-threads=2")
+        done = run(folder, "-p", "no:mps-stress", "--mps-threads=2")
         assert done.returncode == pytest.ExitCode.USAGE_ERROR
         assert "unrecognized arguments: --mps-threads=2" in done.stderr
 
     def test_everything_is_off(self, folder: Path) -> None:
-        done = run(folder, "-p", "no:stress.plugin", "--markers")
+        done = run(folder, "-p", "no:mps-stress", "--markers")
         assert "mps_stress" not in done.stdout
         (folder / "pytest.ini").write_text("[pytest]\nmps_threads = 2\n")
-        assert run(folder, "-p", "no:stress.plugin").returncode == 0
+        assert run(folder, "-p", "no:mps-stress").returncode == 0
