@@ -19,6 +19,7 @@ from typing import Any
 from stress.commands.exit_status import EXIT_INTERRUPTED
 from stress.commands.exit_status import EXIT_USAGE
 from stress.model.errors import UserError
+from stress.model.quiet import ignore_numpy_warning
 
 COMMANDS = (
     "campaign",
@@ -39,6 +40,7 @@ COMMANDS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 2 for bad input, with one sentence on stderr."""
+    ignore_numpy_warning()
     args = _parse(argv)
     try:
         options = _checked(args)

@@ -108,7 +108,7 @@ class Session:
             opened.append(self.supervise(sim_library, python, preload))
             return opened[-1]
 
-        device = open_device(wanted, open_supervisor, say, given)
+        device = open_device(wanted, open_supervisor, say, given, foreign=python != sys.executable)
         return device, opened[-1]
 
     def open_records(

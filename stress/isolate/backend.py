@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Protocol
 
 from stress.model.errors import UserError
+from stress.model.quiet import NUMPY_WARNING
 from stress.model.spec import ChildSpec
 
-PACKAGE_ROOT = Path(__file__).resolve().parent.parent.parent
+_PACKAGE = Path(__file__).resolve().parent.parent
 
 
 class IsolationError(UserError):
@@ -51,10 +52,26 @@ class Backend(Protocol):
     def close(self) -> None: ...
 
 
+# Not `sys.path.insert(0, ...)`: after `pip install` the package's folder is site-packages, and a torch that PYTHONPATH
+# puts before it would be another one in children than in the parent. Nor a path at its end, where another `stress` may
+# come first. So the package is loaded by its file, and the path stays that of a fresh interpreter.
+_START = """\
+import importlib.util, sys, warnings
+warnings.filterwarnings("ignore", {warning!r}, UserWarning)
+spec = importlib.util.spec_from_file_location({package!r}, {file!r})
+sys.modules[{package!r}] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(sys.modules[{package!r}])
+from {module} import main
+main()
+"""
+
+
 def interpreter(module: str, python: str = sys.executable) -> list[str]:
-    """Return the command that runs `module`'s main() without putting the user's folder on the path."""
-    code = f"import sys; sys.path.insert(0, {str(PACKAGE_ROOT)!r}); from {module} import main; main()"
-    return [python, "-P", "-c", code]
+    """Return the command that runs `module`'s main() in a fresh interpreter, without the user's folder on its path."""
+    file = str(_PACKAGE / "__init__.py")
+    return [
+        python, "-P", "-c", _START.format(warning=NUMPY_WARNING, package=_PACKAGE.name, file=file, module=module),
+    ]  # fmt: skip
 
 
 def can_fork() -> bool:

@@ -18,6 +18,7 @@ from stress.device.sim.build import SimBuild
 from stress.device.sim.build import default_builder
 from stress.device.sim.settings import SimSettings
 from stress.device.sim.toolchain import BuildError
+from stress.isolate import same_torch
 from stress.isolate.backend import IsolationError
 from stress.isolate.supervisor import Supervisor
 from stress.model.errors import OptionError
@@ -126,10 +127,13 @@ def open_device(
     say: Say,
     given: list[str] | None,
     make: Make = default_build,
+    *,
+    foreign: bool = False,
 ) -> DeviceInfo:
     """Choose the device and look at it in a child; raise `DeviceError` when it cannot be used.
 
     `given` is what the xdist controller chose for its workers: (device, why). `make` builds the simulated device.
+    `foreign`: children run in another interpreter, whose torch is meant to be another one.
     """
     choice = _choose(settings, say, make) if given is None else _as_given(given, say, make)
     try:
@@ -141,6 +145,8 @@ def open_device(
     if result["unavailable"]:
         way_out = "" if settings.device == "cpu" else f"; {_CPU_INSTEAD}"
         raise DeviceError(result["unavailable"], option=f"device={settings.device}", way_out=way_out)
+    if not foreign and (text := same_torch.difference(result["fingerprint"])) is not None:
+        raise DeviceError(text)
     capabilities = frozenset(result["capabilities"])
     sim = SimDevice(settings.sim, choice.build) if choice.build is not None else None
     return DeviceInfo(choice.name, choice.reason, result["fingerprint"], capabilities, sim)

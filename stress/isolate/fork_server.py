@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from collections.abc import Sequence
+from typing import IO
 
 from stress.isolate.backend import Child
 from stress.isolate.backend import Exit
@@ -33,7 +34,7 @@ class ForkServer:
         self._sim_library, self._python, self._preload = sim_library, python, tuple(preload)
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
-        self._log = tempfile.TemporaryFile(prefix="mps-stress-server-")  # noqa: SIM115
+        self._log: IO[bytes] | None = None
         self._buffer = b""
         self._ready = False
         self._next_id = 0
@@ -47,6 +48,7 @@ class ForkServer:
         self.close()
         ours, theirs = socket.socketpair()
         self._socket, self._ready, self._buffer = ours, False, b""
+        self._log = tempfile.TemporaryFile(prefix="mps-stress-server-")  # noqa: SIM115
         with theirs:
             self._process = subprocess.Popen(
                 [
@@ -134,8 +136,10 @@ class ForkServer:
         return error
 
     def _log_text(self) -> str:
-        self._log.seek(0)
-        text = self._log.read()[-4000:].decode(errors="replace").strip()
+        text = ""
+        if self._log is not None:
+            self._log.seek(0)
+            text = self._log.read()[-4000:].decode(errors="replace").strip()
         return text or "it left no message (was it killed?)"
 
     def close(self) -> None:
@@ -149,6 +153,9 @@ class ForkServer:
                 self._process.kill()
                 self._process.wait()
             self._process = None
+        if self._log is not None:
+            self._log.close()
+            self._log = None
 
 
 class _ForkedChild:

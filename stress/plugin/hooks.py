@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from stress.model.quiet import NUMPY_WARNING
 from stress.plugin import option_table
 from stress.plugin import options
 from stress.plugin.settings import Settings
@@ -40,6 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     settings = options.parse(config)
     config.stash[SETTINGS_KEY] = settings
+    config.addinivalue_line("filterwarnings", f"ignore:{NUMPY_WARNING}:UserWarning")
     from stress.plugin.session import StressPlugin
 
     session = StressPlugin(config, settings)

@@ -16,6 +16,7 @@ import pytest
 
 from stress.diagnose.signatures import SignatureError
 from stress.diagnose.signatures import default_signatures
+from stress.isolate import same_torch
 from stress.isolate.backend import IsolationError
 from stress.isolate.device_choice import DeviceError
 from stress.isolate.device_choice import DeviceInfo
@@ -129,6 +130,12 @@ class Run:
                 f"--mps-torch-source={source}: {texts}. Rebuild and install it into this environment, or add "
                 "--mps-allow-torch-mismatch, which the record then shows"
             )
+
+    def check_torch(self) -> None:
+        """Refuse to run where collecting has shown that this process has another torch than its children."""
+        text = same_torch.difference(self.device.torch) if self.device is not None else None
+        if text is not None:
+            raise pytest.UsageError(text)
 
     def _check_sharing(self, name: str) -> None:
         if name in ("mps", "cuda") and xdist_workers(self.config) > 1 and not self.settings.share_device:

@@ -21,6 +21,8 @@ from stress.plugin.options import xdist_workers
 from stress.plugin.run import RUN_KEY
 from stress.plugin.run import Run
 from stress.plugin.settings import Settings
+from stress.plugin.shipped_files import resolve_arguments
+from stress.plugin.shipped_files import shipped_module
 from stress.plugin.terminal.item_row import ItemRow
 from stress.plugin.terminal.table import closing_table
 from stress.plugin.terminal.table import note_lines
@@ -52,8 +54,8 @@ class StressPlugin:
             or config.getoption("setuponly", False)
             or config.getoption("setupplan", False)
         )
-        if not self.is_worker:
-            self._choose_arguments()
+        self.shipped = resolve_arguments(config)
+        self._choose_arguments()
 
     def _choose_arguments(self) -> None:
         """Without arguments, run the local scenarios, and the shipped ones where there are none."""
@@ -63,6 +65,8 @@ class StressPlugin:
             return
         local = [base / SCENARIO_FOLDER for base in (config.invocation_params.dir, config.rootpath)]
         folder = next((one for one in local if one.is_dir()), None) or shipped_scenarios()
+        if folder not in local:
+            self.shipped = [f"no {SCENARIO_FOLDER}/ here, so the shipped ones run"]
         extra = [Path(path) for paths in config.hook.pytest_mps_scenarios(config=config) for path in paths]
         config.args[:] = list(dict.fromkeys(map(str, [folder, *extra])))
 
@@ -82,7 +86,12 @@ class StressPlugin:
         if by_pytest:
             return None
         module: pytest.Collector = pytest.Module.from_parent(parent, path=file_path)
-        return module
+        return shipped_module(file_path, parent) or module
+
+    def pytest_pycollect_makemodule(
+        self, module_path: Path, parent: pytest.Collector
+    ) -> pytest.Module | None:
+        return shipped_module(module_path, parent)
 
     def pytest_pycollect_makeitem(self, collector: Any, name: str, obj: object) -> list[pytest.Item] | None:
         """Turn scenario classes into items. pytest's own Module has already imported the file."""
@@ -146,6 +155,8 @@ class StressPlugin:
         if run.tsan is not None:
             lines.append(tsan.header_line(run.tsan))
         lines += [f"mps: {one.told} in all scenarios" for one in settings.operators]
+        if self.shipped:
+            lines.append(f"mps: shipped scenarios: {', '.join(self.shipped)} ({shipped_scenarios()})")
         if not self.dry:
             lines.append(f"mps: records {run.folder_path}")
         if not settings.isolation:
@@ -159,6 +170,7 @@ class StressPlugin:
             worker = worker_input(self.config)["workerid"] if self.is_worker else None
             if self.run.device is None and any(isinstance(item, ScenarioItem) for item in session.items):
                 self._open_device()  # with --mps-all-tests only where a scenario was found: it takes seconds
+            self.run.check_torch()
             create = (
                 not self.is_worker and not self.run.folder_path.is_dir()
             )  # a campaign may go on in its own

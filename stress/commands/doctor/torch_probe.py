@@ -1,6 +1,6 @@
 """Look at torch from inside a child process: importing it may fail, hang or kill the process. Prints one JSON object.
 
-Run as `python -m stress.commands.doctor.torch_probe`; `look` starts it.
+`look` starts it, as children of a run are started.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from stress.isolate.backend import interpreter
+
 PROBE_TIMEOUT_S = 120.0
 _OPENMP = re.compile(r"lib(?:gomp|iomp5|omp)[-.\w]*\.(?:so|dylib)[.\d]*$")
 _MARK = "mps-stress probe: "
@@ -23,7 +25,7 @@ def look(timeout_s: float = PROBE_TIMEOUT_S) -> dict[str, Any] | str:
     """Return what the child says, or a sentence on why it could not say anything."""
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "stress.commands.doctor.torch_probe"],
+            interpreter("stress.commands.doctor.torch_probe"),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=timeout_s,

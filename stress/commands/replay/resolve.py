@@ -11,6 +11,7 @@ from typing import Any
 from stress.commands import CommandError
 from stress.commands.replay.find import shown
 from stress.model.errors import BrokenScenario
+from stress.model.shipped import shipped_file
 from stress.model.shipped import shipped_scenarios
 from stress.model.spec import ScenarioRef
 from stress.scenario.file import load_class
@@ -93,7 +94,8 @@ def _inside(file: str, rootdir: Path, place: str) -> Path:
     """Return the file below the rootdir, or among the shipped scenarios; refuse every other place."""
     root = rootdir.resolve()
     try:
-        path = (root / file).resolve()
+        given = root / file
+        path = (given if given.exists() else shipped_file(file) or given).resolve()
         if path.is_relative_to(root) or path.is_relative_to(shipped_scenarios().resolve()):
             if path.suffix == ".py" and path.is_file():
                 return path
