@@ -76,6 +76,8 @@ class TestAnotherTorchInTheParent:
 
 
 def test_a_warning_of_torch_about_numpy_is_no_error(bin_folder: Path, tmp_path: Path) -> None:
-    done = run(write(tmp_path, "import torch\n"), bin_folder / "pytest", *OPTIONS, env={"PYTHONWARNINGS": "error"})
+    done = run(
+        write(tmp_path, "import torch\n"), bin_folder / "pytest", *OPTIONS, env={"PYTHONWARNINGS": "error"}
+    )
     assert done.returncode == 0
     assert "NumPy" not in done.stdout + done.stderr

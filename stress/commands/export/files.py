@@ -10,6 +10,9 @@ from collections.abc import Sequence
 
 from stress.commands.export.closure import Closure
 from stress.commands.export.closure import Copied
+from stress.commands.export.foreign import Foreign
+from stress.commands.export.foreign import foreign_imports
+from stress.commands.export.foreign import is_foreign
 from stress.commands.export.glue import SWITCH_INTERVAL
 from stress.commands.export.glue import Glue
 from stress.commands.export.subject import ExportSpec
@@ -32,7 +35,7 @@ def script(subject: ExportSpec, heading: Sequence[str] = (), deadline_s: int = D
 
 
 def unittest_file(subject: ExportSpec, heading: Sequence[str] = ()) -> str:
-    """Return a test file that needs torch and the standard library alone."""
+    """Return a test file without this package; its head says what it needs beside torch."""
     glue = _glue(subject)
     test = _process_test(subject) if subject.is_process else _thread_test(glue)
     modules = {"unittest"} | ({"subprocess", "sys"} if subject.is_process else set())
@@ -64,9 +67,10 @@ def _file(glue: Glue, doc: Sequence[str], main: str, modules: set[str]) -> str:
     constants = "\n\n".join(one for one in blocks if one)
     parts = [copied.helpers, glue.after_helpers(), copied.code, *functions, main]
     body = "\n\n\n".join(one for one in [constants, *parts] if one)
-    imports = _imports(copied, body, modules, subject)
+    foreign = foreign_imports("\n".join([*copied.imports, body]))
+    imports = _imports(copied, body, modules, subject, foreign)
     text = "\n".join(["from __future__ import annotations", "", *imports])
-    return f'"""{_doc(doc)}\n"""\n\n{text}\n\n{body}\n'
+    return f'"""{_doc([*doc, "", *foreign.lines])}\n"""\n\n{text}\n\n{body}\n'
 
 
 def _doc(lines: Sequence[str]) -> str:
@@ -80,17 +84,25 @@ def _doc(lines: Sequence[str]) -> str:
     return text.replace("\\", "\\\\").replace('"""', "'''")
 
 
-def _imports(copied: Copied, body: str, modules: set[str], subject: ExportSpec) -> list[str]:
-    """Return the import lines: the scenario's own, and those of the standard library that the text mentions."""
+def _imports(
+    copied: Copied, body: str, modules: set[str], subject: ExportSpec, foreign: Foreign
+) -> list[str]:
+    """Return the import lines: the scenario's own, and those of the standard library that the text mentions.
+
+    What may import torch comes after the variables that torch reads.
+    """
     own = set(copied.imports)
     standard = {
         f"import {name}" for name in _STANDARD if name in modules or re.search(rf"\b{name}\.\w", body)
     }
-    lines = [one for one in own | standard if "torch" not in one.split()[1]]
-    third = {one for one in own if "torch" in one.split()[1]} | {"import torch"}
+    third = {one for one in own if is_foreign(one) or "torch" in one.split()[1]} | {"import torch"}
+    lines = {*own, *standard} - third
     if "TorchDispatchMode" in body:
         third.add("from torch.utils._python_dispatch import TorchDispatchMode")
     first = _environment(subject)
+    if foreign.folders:
+        lines.add("import sys")
+        first += ["", f"sys.path[:0] = {list(foreign.folders)!r}"]
     return [*sorted(lines, key=_order), *first, "", *sorted(third, key=_order), ""]
 
 

@@ -1,4 +1,4 @@
-"""Write a scenario as plain code that needs only torch and the standard library.
+"""Write a scenario as plain code, without this package.
 
 WHAT is a recorded attempt (RUN/17, latest/17, 17) or a scenario (scenarios/linear.py::SharedLinear, with or without
 its parameters). `--as=unittest` writes a test in the style of torch's own test_mps.py, `--as=script` a script.

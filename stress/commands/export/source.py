@@ -89,14 +89,17 @@ class Source:
         elif isinstance(statement, ast.ImportFrom):
             for alias in statement.names:
                 local = alias.asname or alias.name
-                self.imports[local] = Imported(
-                    "." * statement.level + (statement.module or ""), alias.name, local
-                )
+                self.imports[local] = Imported(self._absolute(statement), alias.name, local)
         elif isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             self.definitions[statement.name] = statement
         else:
             for name in bound_names([statement]):
                 self.definitions.setdefault(name, statement)
+
+    def _absolute(self, statement: ast.ImportFrom) -> str:
+        """Return the module that is imported from, also where the dots are: what is exported is in no package."""
+        package = self.module.rsplit(".", statement.level)[0] if "." in self.module else ""
+        return ".".join(filter(None, [package if statement.level else "", statement.module or ""]))
 
     def start(self, node: ast.expr | ast.stmt) -> int:
         return self._starts[node.lineno - 1] + node.col_offset

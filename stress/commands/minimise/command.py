@@ -105,7 +105,9 @@ def _write_script(search: Search, repetition: Repetition, until: float, runs: in
         measured = measure(text, search.wanted.verdict, search.rates, until, say, runs)
         if best is None or measured.decision or _rate(measured) > _rate(best[1]):
             best = trial, measured
-        if measured.decision is not False:  # shown, or the time is up
+        if (
+            measured.decision is not False or measured.error
+        ):  # shown, the time is up, or none of them would run
             break
         say(f"the script of '{trial.text}' does not fail often enough by itself: back to a larger one")
     assert best is not None, "the recorded configuration is always kept"
@@ -117,7 +119,7 @@ def _write_script(search: Search, repetition: Repetition, until: float, runs: in
     print(report.script_sentence(measured, search.parent, search.wanted.verdict))
     if trial is not search.kept[-1]:
         print(f"  (of '{trial.text}': the scripts of smaller ones failed too rarely)")
-    if not measured.decision:
+    if not measured.decision and not measured.error:
         word = "was not shown" if measured.decision is None else "does not seem"
         print(f"  it {word} to fail at least {search.share:g} times as often as the recorded configuration")
     return bool(measured.decision)

@@ -67,6 +67,10 @@ def others(search: Search) -> str:
 
 def script_sentence(measured: ScriptRate, parent: Trial, wanted: str) -> str:
     """Return how often the script failed by itself, beside the recorded configuration."""
+    if measured.error:
+        return (
+            f"the script does not run by itself: each of {measured.n} runs ended with {shown(measured.error)}"
+        )
     sentence = rate_sentence(measured.failures, measured.n, "the script, by itself, fails")
     ends = {kind: count for kind, count in measured.kinds.items() if kind not in (wanted, Verdict.PASS)}
     listed = (

@@ -20,6 +20,8 @@ from stress.commands.minimise.sequential import SequentialTest
 from stress.model.verdict import Verdict
 
 _TIMEOUT_S = DEADLINE_S + 40.0
+SAME_ERRORS = 3
+"""Runs from the first one on that end with one and the same error, after which no more are made."""
 _HANG = re.compile(r"^Timeout \(", re.MULTILINE)
 
 
@@ -32,6 +34,8 @@ class ScriptRate:
     kinds: Counter[str] = field(default_factory=Counter)
     decision: bool | None = None
     """Whether it was shown to fail often enough; None where the time was up."""
+    error: str = ""
+    """The last line of what it died of each time: it does not run at all, and more runs would say no more."""
 
 
 def measure(
@@ -39,25 +43,29 @@ def measure(
 ) -> ScriptRate:
     """Run a script until its rate is decided, and at least `runs` times if it is kept."""
     measured, test = ScriptRate(), SequentialTest(rates)
+    last_lines: list[str] = []
     with tempfile.TemporaryDirectory(prefix="mps-stress-script-") as folder:
         path = Path(folder) / "script.py"
         path.write_text(text)
         while time.monotonic() < until:
-            verdict = run_once(path)
+            verdict, last_line = run_once(path)
+            last_lines.append(last_line if verdict == Verdict.ERROR else "")
             measured.kinds[verdict] += 1
             measured.n += 1
             measured.failures += verdict == wanted
             test.add(verdict == wanted)
             if measured.decision is None:
                 measured.decision = test.decision
+            if len(last_lines) == SAME_ERRORS and last_lines[0] and len(set(last_lines)) == 1:
+                measured.decision, measured.error = False, last_lines[0]
             if measured.decision is False or (measured.decision and measured.n >= runs):
                 break
     tell(f"script: {measured.failures} of {measured.n} runs fail")
     return measured
 
 
-def run_once(path: Path) -> str:
-    """Run a script in a separate process, away from this package; return its verdict."""
+def run_once(path: Path) -> tuple[str, str]:
+    """Run a script in a separate process, away from this package; return its verdict and its last line."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     try:
         done = subprocess.run(
@@ -70,9 +78,9 @@ def run_once(path: Path) -> str:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return Verdict.HANG
+        return Verdict.HANG, ""
     output = (done.stdout + done.stderr).decode(errors="replace")
-    return verdict_of(done.returncode, output)
+    return verdict_of(done.returncode, output), output.rstrip().rpartition("\n")[2]
 
 
 def verdict_of(status: int, output: str) -> str:

@@ -11,6 +11,10 @@ from typing import Any
 
 import torch
 
+from stress.model.errors import UserError
+
+NEEDS = "numpy expecttest"
+"""What torch's own tests need beside torch; they need scipy for a few entries only, and do without it."""
 MODULE = "torch.testing._internal.common_methods_invocations"
 
 RANDOM = "draws random numbers, which are the device's own"
@@ -59,8 +63,13 @@ def why_not_comparable(op: Any, reasons: Mapping[str, str]) -> str:
 
 
 def all_entries() -> list[Any]:
-    """Return the entries that can run without CUDA."""
-    from torch.testing._internal.common_methods_invocations import op_db
+    """Return the entries that can run without CUDA; raise `UserError` where the database lacks what it needs."""
+    try:
+        from torch.testing._internal.common_methods_invocations import op_db
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"torch's database of operators imports {error.name}, which is not installed: pip install {NEEDS}"
+        ) from None
 
     return [op for op in op_db if not op.name.startswith(JITERATOR)]
 
