@@ -34,6 +34,7 @@ from stress.record import RunFolder
 from stress.record import host_environment
 from stress.record import run_id
 from stress.record.folder import replay_command
+from stress.record.machine import import_folders
 from stress.record.torch_build import check_source
 from stress.sanitizer.python.children import Children
 
@@ -169,6 +170,7 @@ class Run:
                 "run",
                 argv=[str(argument) for argument in self.config.invocation_params.args],
                 rootdir=str(self.config.rootpath),
+                sys_path=import_folders(self.config.rootpath),
                 seed=self.settings.seed,
                 device=device.name if device is not None else "none",
                 device_reason=device.reason if device is not None else self._no_device_reason,

@@ -145,3 +145,16 @@ def _python() -> dict[str, object]:
         "gil_enabled": True if gil_enabled is None else bool(gil_enabled()),
         "switch_interval_s": sys.getswitchinterval(),
     }
+
+
+def import_folders(rootdir: Path) -> list[str]:
+    """Return the folders on `sys.path` that lie below the rootdir, relative to it; not those of the interpreter."""
+    root, own = rootdir.resolve(), Path(sys.prefix).resolve()
+    folders = [Path(one or ".").resolve() for one in sys.path]
+    return list(
+        dict.fromkeys(
+            str(one.relative_to(root))
+            for one in folders
+            if one.is_relative_to(root) and not one.is_relative_to(own)
+        )
+    )

@@ -61,6 +61,8 @@ class RunRecord(_Common):
     kind: Literal["run"]
     argv: list[str]
     rootdir: str
+    sys_path: NotRequired[list[str]]
+    """Folders below the rootdir, and relative to it, from which pytest imported: what a scenario imports may be there."""
     seed: int
     """Root seed: every other seed follows from it and the item."""
     device: str

@@ -35,7 +35,12 @@ def prepare(name: str, rootdir: Path, results: Path | None) -> tuple[Recorded, R
     changes = variables.plan(recorded.environment, os.environ)
     changes.apply(os.environ)  # before anything imports torch, and before there are processes to inherit it
     what = resolve_item(
-        recorded.item, rootdir, env=recorded.env, threads=recorded.threads, place=recorded.place
+        recorded.item,
+        rootdir,
+        env=recorded.env,
+        threads=recorded.threads,
+        place=recorded.place,
+        sys_path=recorded.sys_path,
     )
     return recorded, what, changes.sentences
 

@@ -66,6 +66,8 @@ class Recorded:
     """Variables of the machine that change what is tested, as they were."""
     torch: Mapping[str, Any]
     commit: str
+    sys_path: tuple[str, ...]
+    """Folders of the rootdir that were on `sys.path`; that they lie in it is for the resolver to see."""
     end: Mapping[str, Any] | None
 
     @property
@@ -174,6 +176,9 @@ def read(found: Found) -> Recorded:
         environment=_Reader(_mapping(run, "environment"), found.run_place).variables("env"),
         torch=found.run.get("torch") or {},
         commit=str((_mapping(run, "environment").get("git") or {}).get("commit", ""))[:40],
+        sys_path=run.checked(
+            "sys_path", found.run.get("sys_path"), lambda: _folders(found.run.get("sys_path") or ())
+        ),
         end=found.end,
     )
 
@@ -205,6 +210,13 @@ def _modules(value: Any) -> tuple[str, ...]:
     ):
         raise ValueError("expected names of modules")
     return names
+
+
+def _folders(value: Any) -> tuple[str, ...]:
+    folders = tuple(value)
+    if len(folders) > 100 or not all(isinstance(one, str) and not _has_controls(one) for one in folders):
+        raise ValueError("expected names of folders")
+    return folders
 
 
 def _seconds(settings: _Reader) -> float:

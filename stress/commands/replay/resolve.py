@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,15 @@ class Resolved:
         return Path(self.ref.path)
 
 
-def resolve_item(item: str, rootdir: Path, *, env: Mapping[str, str], threads: int, place: str) -> Resolved:
+def resolve_item(
+    item: str,
+    rootdir: Path,
+    *,
+    env: Mapping[str, str],
+    threads: int,
+    place: str,
+    sys_path: Sequence[str] = (),
+) -> Resolved:
     """Return what a record's node id names; raise `CommandError` with the record's file and line.
 
     The environment is the class's own: the record's only says which of them it was.
@@ -52,6 +61,7 @@ def resolve_item(item: str, rootdir: Path, *, env: Mapping[str, str], threads: i
     if not separator or "::" in name or "[" not in name:
         raise CommandError(f"{place}: item is {shown(item, 80)}: expected FILE::CLASS[PARAMETERS]")
     path = _inside(file, rootdir, place)
+    _extend_path(rootdir.resolve(), sys_path)
     cls, module = _load(path, name.partition("[")[0], rootdir)
     for variant in variants(cls, name.partition("[")[0], threads):
         if variant.name == name and dict(variant.environment) == dict(env):
@@ -105,6 +115,13 @@ def _inside(file: str, rootdir: Path, place: str) -> Path:
     except (OSError, ValueError) as error:
         raise CommandError(f"{place}: {shown(file, 200)} cannot be a file: {error}") from None
     raise CommandError(f"{place}: {shown(file, 200)} leads out of {root}: only scenarios inside it are run")
+
+
+def _extend_path(root: Path, folders: Sequence[str]) -> None:
+    """Import from where pytest did, as far as that is below the rootdir: a record may name any place."""
+    for folder in reversed([(root / one).resolve() for one in folders]):
+        if folder.is_relative_to(root) and folder.is_dir() and str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
 
 
 def _load(path: Path, name: str, rootdir: Path) -> tuple[type[Any], str]:
