@@ -43,7 +43,7 @@ def _leaf(value: Any, where: str) -> torch.Tensor:
     if isinstance(value, bool | int | float | complex):
         return torch.tensor(value, dtype=torch.float64 if isinstance(value, float) else None)
     raise BrokenScenario(
-        f"{where} returned a {type(value).__name__} ({value!r:.60}): return tensors or numbers, "
+        f"{where} returned a value of type {type(value).__name__} ({' '.join(repr(value).split()):.60}): return tensors or numbers, "
         "in tuples, lists and dicts as you like"
     )
 

@@ -14,7 +14,9 @@ import sys
 def derive(root: int, *parts: object) -> int:
     """Return a 63-bit seed for `parts` (anything with a stable `str`) under `root`."""
     text = "\x1f".join([str(root), *map(str, parts)])
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+    # A file's name may hold bytes that the locale cannot read; they count as they are, so that the seed is the same in any.
+    data = text.encode(errors="surrogateescape")
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big") >> 1
 
 
 def seed_generators(seed: int) -> None:

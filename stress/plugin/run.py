@@ -127,9 +127,15 @@ class Run:
         self.torch_mismatches = check_source(fingerprint, source)
         if self.torch_mismatches and not self.settings.allow_torch_mismatch:
             texts = "; ".join(self.torch_mismatches)
+            is_tree = (source / "torch" / "csrc").is_dir()
+            way_out = (
+                "Rebuild and install it into this environment"
+                if is_tree
+                else "Name the tree that torch was built from"
+            )
             raise pytest.UsageError(
-                f"--mps-torch-source={source}: {texts}. Rebuild and install it into this environment, or add "
-                "--mps-allow-torch-mismatch, which the record then shows"
+                f"--mps-torch-source={source}: {texts}. {way_out}, or add --mps-allow-torch-mismatch, which the record then "
+                "shows"
             )
 
     def check_torch(self) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from stress.model.text import count
 from stress.record.machine import git
 
 # What a fork or a newer upstream adds; looked up by name, because versions do not show it (forks call
@@ -87,6 +88,8 @@ def check_source(torch_fingerprint: Mapping[str, object], source: Path) -> list[
         return [
             f"{source} is not a git checkout with a commit (or git is missing), so no build can be compared"
         ]
+    if not (source / "torch" / "csrc").is_dir():
+        return [f"{source} is not PyTorch's source tree (it has no torch/csrc)"]
     mismatches: list[str] = []
     built = torch_fingerprint.get("git")
     where = torch_fingerprint.get("file")
@@ -98,6 +101,6 @@ def check_source(torch_fingerprint: Mapping[str, object], source: Path) -> list[
     if changes is None:
         mismatches.append(f"git status of {source} failed, so uncommitted changes cannot be excluded")
     elif changes:
-        count = len(changes.splitlines())
-        mismatches.append(f"{source} has uncommitted changes ({count} files): no commit names what was built")
+        files = count(len(changes.splitlines()), "file")
+        mismatches.append(f"{source} has uncommitted changes ({files}): no commit names what was built")
     return mismatches

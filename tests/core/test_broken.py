@@ -119,7 +119,7 @@ class TestBrokenScenarios:
         [
             ("SetupRaises", "broken", "setup raised KeyError: 'weights'"),
             ("ReturnsNothing", "broken", "returned no tensor (None): return the tensors to be judged"),
-            ("ReturnsText", "broken", "returned a str"),
+            ("ReturnsText", "broken", "returned a value of type str"),
             ("ReturnsSparse", "broken", "only strided tensors are compared; return x.to_dense()"),
             ("GlobalGenerator", "broken", "draws from a global generator: pass generator=generator"),
             ("PythonGenerator", "broken", "draws from a global generator"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -55,9 +56,9 @@ def test_features_are_found_by_looking(installed: dict[str, Any]) -> None:
 def commit(folder: Path, text: str) -> str:
     identity = ["-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "commit.gpgsign=false"]
     git = ["git", *identity, "-C", str(folder)]
-    folder.mkdir(exist_ok=True)
+    (folder / "torch" / "csrc").mkdir(exist_ok=True, parents=True)
     subprocess.run([*git, "init", "--quiet"], check=True)
-    (folder / "MPSStream.mm").write_text(text)
+    (folder / "torch" / "csrc" / "MPSStream.mm").write_text(text)
     subprocess.run([*git, "add", "-A"], check=True)
     subprocess.run([*git, "commit", "--quiet", "-m", text], check=True)
     return subprocess.run(
@@ -80,10 +81,10 @@ class TestCheckSource:
 
     def test_a_dirty_tree(self, tmp_path: Path) -> None:
         head = commit(tmp_path / "pytorch", "one")
-        (tmp_path / "pytorch" / "MPSStream.mm").write_text("a change that no commit names")
+        (tmp_path / "pytorch" / "torch" / "csrc" / "MPSStream.mm").write_text("a change that no commit names")
         (tmp_path / "pytorch" / "build.log").write_text("untracked files are not sources")
         (mismatch,) = check_source({"git": head, "file": "/x"}, tmp_path / "pytorch")
-        assert "uncommitted changes (1 files)" in mismatch
+        assert "uncommitted changes (1 file)" in mismatch
 
     @pytest.mark.parametrize("built", [None, "", "Unknown", 7])
     def test_a_build_that_does_not_say(self, tmp_path: Path, built: object) -> None:
@@ -95,6 +96,12 @@ class TestCheckSource:
         for folder in (tmp_path, tmp_path / "missing"):
             (mismatch,) = check_source({"git": "a" * 40}, folder)
             assert "not a git checkout" in mismatch
+
+    def test_a_checkout_of_something_else(self, tmp_path: Path) -> None:
+        commit(tmp_path / "mine", "one")
+        shutil.rmtree(tmp_path / "mine" / "torch")
+        (mismatch,) = check_source({"git": "a" * 40}, tmp_path / "mine")
+        assert mismatch == f"{tmp_path / 'mine'} is not PyTorch's source tree (it has no torch/csrc)"
 
     def test_the_installed_torch_is_no_build_of_another_tree(
         self, installed: dict[str, Any], tmp_path: Path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from stress.commands import CommandError
 from stress.commands.export.able import check_able
@@ -29,6 +30,10 @@ def run(options: ExportOptions) -> int:
     if "::" in options.what:
         resolved = resolve_name(options.what, options.rootdir, options.threads)
         heading = [f"Exported by mps-stress from {shown(options.what)}."]
+    elif Path(options.what).suffix == ".py":
+        raise CommandError(
+            f"{shown(options.what)}: expected FILE::CLASS, as in {shown(options.what)}::SharedLinear"
+        )
     else:
         recorded, resolved, _ = prepare(options.what, options.rootdir, options.results)
         heading = [f"Exported by mps-stress from attempt {recorded.name}, {shown(recorded.item)}."]

@@ -75,6 +75,8 @@ def _wanted(recorded: Recorded) -> FailureKind:
 
 def _minimise(search: Search, repetition: Repetition, until: float, options: MinimiseOptions) -> int:
     parent = search.measure_parent()
+    if not parent.n:
+        raise CommandError(f"--seconds={options.seconds:g}: not one attempt ended in that time: give more")
     if not parent.failures:
         print(f"0 of {parent.n} attempts failed as recorded ({search.wanted}): nothing to make smaller")
         print(report.others(search) or "longer: --seconds")

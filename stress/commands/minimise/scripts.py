@@ -17,6 +17,7 @@ from pathlib import Path
 from stress.commands.export.files import DEADLINE_S
 from stress.commands.minimise.sequential import Rates
 from stress.commands.minimise.sequential import SequentialTest
+from stress.model.text import count
 from stress.model.verdict import Verdict
 
 _TIMEOUT_S = DEADLINE_S + 40.0
@@ -60,7 +61,7 @@ def measure(
                 measured.decision, measured.error = False, last_lines[0]
             if measured.decision is False or (measured.decision and measured.n >= runs):
                 break
-    tell(f"script: {measured.failures} of {measured.n} runs fail")
+    tell(f"script: {measured.failures} of {count(measured.n, 'run')} failed")
     return measured
 
 

@@ -135,7 +135,7 @@ def _load(path: Path, name: str, rootdir: Path) -> tuple[type[Any], str]:
     try:
         cls = load_class(ScenarioRef(str(path), module, name, ()))
     except BrokenScenario as error:
-        raise CommandError(shown(error)) from None
+        raise CommandError(shown(str(error).partition("\n")[0])) from None  # without the trace
     if not (isinstance(cls, type) and issubclass(cls, Scenario | ProcessScenario)):
         raise CommandError(f"{path}: {name} is not a scenario")
     problem = class_problem(cls)
