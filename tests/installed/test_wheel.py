@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -10,21 +11,10 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q", "-w"]
-    done = subprocess.run(
-        [*command, str(folder), str(ROOT)], capture_output=True, text=True, timeout=800, check=False
-    )
-    if "No module named 'hatchling'" in done.stderr or "No module named pip" in done.stderr:
-        pytest.skip("pip and hatchling are needed to build the wheel")
-    assert done.returncode == 0, done.stderr
-    (path,) = folder.glob("*.whl")
-    return path
+from tests.installed.environment import ROOT
+from tests.installed.environment import build_sdist
+from tests.installed.environment import build_wheel
+from tests.installed.environment import run
 
 
 @pytest.fixture(scope="module")
@@ -58,13 +48,14 @@ class TestTheWheel:
         assert {f"stress/_shipped/{one}" for one in data} <= names
 
     def test_makes_one_name_importable_and_carries_no_rubbish(self, names: set[str]) -> None:
-        assert {one.partition("/")[0].partition("-")[0] for one in names} == {"stress", "mps_stress"}
+        top = {one.partition("/")[0].partition("-")[0] for one in names}
+        assert top == {"stress", "mps_stress", "mps_stress_plugin.py"}
         assert not [one for one in names if "__pycache__" in one or "results/runs" in one or "tests" in one]
 
     def test_registers_the_plugin_and_the_command(self, wheel: Path) -> None:
         points = text(wheel, "entry_points.txt")
         assert points == (
-            "[console_scripts]\nmps-stress = stress.commands.cli:main\n\n[pytest11]\nstress.plugin = stress.plugin.hooks\n"
+            "[console_scripts]\nmps-stress = mps_stress_plugin:main\n\n[pytest11]\nmps-stress = mps_stress_plugin\n"
         )
 
     def test_leaves_the_torch_that_is_there_alone(self, wheel: Path) -> None:
@@ -94,43 +85,30 @@ class TestARunFromTheWheel:
         )
         assert done.stdout.split() == [str(tmp_path / "stress/_shipped/scenarios/linear.py"), "True", "True"]
 
-    CONFTEST = """
-import stress, stress.model.shipped
-def pytest_report_header():
-    harness = stress.model.shipped.shipped("harness")
-    return [
-        f"from {stress.__file__}",
-        f"scenarios {stress.model.shipped.shipped_scenarios()}",
-        f"harness {harness} {len(list(harness.glob('*/*.cpp')))}",
-    ]
-"""
-
-    def test_runs_the_shipped_scenarios_in_an_empty_folder(self, wheel: Path, tmp_path: Path) -> None:
-        site, folder = tmp_path / "site", tmp_path / "empty"
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(site)
-        folder.mkdir()
-        (folder / "conftest.py").write_text(self.CONFTEST)
-        # -P and PYTHONPATH: the unpacked copy comes before the checkout, which is installed too.
-        command = [sys.executable, "-P", "-m", "pytest", "-p", "no:cacheprovider", "--mps-threads=2"]
-        options = ["--mps-device=cpu", "--mps-attempts=1", "--mps-iterations=2", "-v"]
-        done = subprocess.run(
-            [*command, *options, "-k", "SharedLinear and float32"],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(site)},
-            capture_output=True,
-            text=True,
-            timeout=800,
-            check=False,
-        )
-        assert f"from {site / 'stress' / '__init__.py'}" in done.stdout, done.stdout + done.stderr
-        assert f"scenarios {site / 'stress' / '_shipped' / 'scenarios'}" in done.stdout
-        # What the simulated device and the native harness are built from.
-        sources = len(tracked(":(glob)harness/*/*.cpp"))
-        assert f"harness {site / 'stress' / '_shipped' / 'harness'} {sources}\n" in done.stdout
-        assert done.returncode == 0, done.stdout
-        assert "PASSED" in done.stdout
-        assert (folder / "results" / "runs").is_dir()
+    def test_runs_the_shipped_scenarios_in_an_empty_folder(self, bin_folder: Path, tmp_path: Path) -> None:
+        """In a worker of pytest-xdist, which has the command line of its controller, and has to find them by itself."""
+        options = ("--mps-threads=2", "--mps-device=cpu", "--mps-attempts=1", "--mps-iterations=2", "-n1")
+        done = run(tmp_path, bin_folder / "pytest", *options, "-k", "SharedLinear and float32")
+        assert done.returncode == 0
+        assert re.search(r"^ SharedLinear\[float32-t2\] +PASSED", done.stdout, re.MULTILINE)
+        (site,) = (bin_folder.parent / "lib").glob("*/site-packages")
+        where = site.resolve() / "stress" / "_shipped" / "scenarios"
+        assert f"mps: shipped scenarios: no scenarios/ here, so the shipped ones run ({where})" in done.stdout
+        assert "NumPy" not in done.stdout
+        assert (tmp_path / "results" / "runs").is_dir()
         # Not the checkout itself; the virtual environment may lie in it.
         for own in ("stress", "scenarios"):
             assert str(ROOT / own) not in done.stdout
+
+    def test_has_what_the_simulated_device_and_the_native_harness_are_built_from(self, wheel: Path) -> None:
+        with zipfile.ZipFile(wheel) as archive:
+            names = [one for one in archive.namelist() if one.startswith("stress/_shipped/harness/")]
+        assert len([one for one in names if one.endswith(".cpp")]) == len(tracked("harness/*.cpp"))
+
+
+def test_the_wheel_of_the_sdist_is_the_same(wheel: Path, tmp_path: Path) -> None:
+    """Byte for byte in what it installs: nothing that the wheel needs is missing from the sdist."""
+    again = build_wheel(build_sdist(tmp_path), tmp_path)
+    with zipfile.ZipFile(wheel) as one, zipfile.ZipFile(again) as other:
+        assert sorted(one.namelist()) == sorted(other.namelist())
+        assert [name for name in one.namelist() if one.read(name) != other.read(name)] == []
