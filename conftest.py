@@ -34,7 +34,7 @@ TESTS = ROOT / "tests"
 DURATIONS = TESTS / "durations.json"
 """CPU seconds of each file of tests, its child processes included; `make durations` measures them again."""
 STARTS_PROCESSES = re.compile(
-    r"\b(subprocess|warm|run_stress|run_in|runpytest_subprocess|Supervisor|Builder|default_builder|toolchain|small_program|tests\.\w+\.(running|processes))\b"
+    r"\b(subprocess|warm|run_stress|run_in|runpytest_subprocess|Supervisor|Builder|default_builder|toolchain|small_program|tests\.\w+\.(running|processes|environment))\b"
 )
 """What stands in the files that `make test-fast` leaves out: a process that imports torch takes seconds."""
 BUILDS = ROOT / "build" / "tests"

@@ -10,6 +10,7 @@ import pytest
 from stress.commands import CommandError
 from stress.commands.replay import variables
 from stress.commands.replay.resolve import Resolved
+from stress.commands.replay.resolve import _extend_path
 from stress.commands.replay.resolve import resolve_item
 from stress.commands.replay.resolve import resolve_name
 
@@ -137,3 +138,13 @@ class TestVariables:
         environ = {"MPS_FORCE_GRAPH_PATH": "1"}
         variables.plan({"MallocScribble": "1"}, environ).apply(environ)
         assert environ == {"MallocScribble": "1"}
+
+
+def test_folders_that_a_record_names_are_imported_from_only_below_the_rootdir(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "project" / "src").mkdir(parents=True)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = set(sys.path)
+    _extend_path(tmp_path / "project", ["src", "..", "/", "missing"])
+    assert set(sys.path) - before == {str(tmp_path / "project" / "src")}
