@@ -18,6 +18,7 @@ from stress.model.blackbox import Stamp
 from stress.model.finding import Finding
 from stress.model.finding import broken
 from stress.model.verdict import Verdict
+from stress.model.verdict import severity
 from stress.model.verdict import word_of
 from stress.model.verdict import worst
 
@@ -64,7 +65,9 @@ def judge(run: ChildRun, reports: Sequence[CrashReport] = ()) -> Judged:
     data = run.result or {}
     findings = [Finding.from_data(one) for one in data.get("findings", [])]
     races = list(run.tsan.findings) if run.tsan is not None else []
-    findings = [*races, *findings]
+    # The most severe first, here for everybody who shows only some of them: an exception among wrong values is why an
+    # attempt is a RACE, and the values may be its consequence.
+    findings = sorted([*races, *findings], key=lambda one: severity(Verdict(one.verdict)), reverse=True)
     diagnosis = _named_by_exceptions(diagnosis, findings)
     judged = Judged(Verdict.PASS, "", findings, list(data.get("notes", [])), diagnosis, stamps)
     ending = _ending(run, code, diagnosis)
@@ -164,8 +167,8 @@ def _after_body(run: ChildRun) -> str:
 
 
 def _headline(judged: Judged) -> str:
-    """Return the most severe finding as one line."""
-    first = max(judged.findings, key=lambda one: one.verdict == judged.verdict)
+    """Return the most severe finding, which is the first, as one line."""
+    first = judged.findings[0]
     where = f"{first.where}: " if first.where else ""
     more = len(judged.findings) - 1
     text = first.text.splitlines()[0] if first.text else first.name

@@ -87,7 +87,12 @@ CANARY_MISSED = "CANARY MISSED"
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
     """Return the most severe verdict; raise ``ValueError`` for none at all (no attempt is not a pass)."""
-    return max(verdicts, key=tuple(Verdict).index)
+    return max(verdicts, key=severity)
+
+
+def severity(verdict: Verdict) -> int:
+    """Return the place of a verdict in the order of severity; the highest is the most severe."""
+    return tuple(Verdict).index(verdict)
 
 
 def word_of(verdict: Verdict | None, *, signal: str | None = None, is_canary: bool = False) -> str:

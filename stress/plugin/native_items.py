@@ -195,6 +195,7 @@ def suite_of(config: pytest.Config) -> SuitePlugin:
 
 
 def _row(result: CaseResult) -> ItemRow:
+    signature = next((one.signature for one in result.runs if one.signature), None)
     return ItemRow(
         item=result.item,
         word=result.word,
@@ -204,7 +205,9 @@ def _row(result: CaseResult) -> ItemRow:
         headline=result.headline,
         simulated=result.harness.simulated,
         canaries=canaries(result),
-        signature=next((one.signature for one in result.runs if one.signature), None),
+        signature=signature,
+        kind=signature or "",
+        alike=sum(one.signature == signature for one in result.runs),
         notes=tuple(result.notes),
         sentence=result.sentence,
     )

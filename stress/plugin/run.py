@@ -35,6 +35,7 @@ from stress.record import host_environment
 from stress.record import run_id
 from stress.record.folder import replay_command
 from stress.record.machine import import_folders
+from stress.record.folder import attempt_command
 from stress.record.torch_build import check_source
 from stress.sanitizer.python.children import Children
 
@@ -77,7 +78,11 @@ class Run:
 
     def replay_command(self, serial: int) -> str:
         """Return the command that runs an attempt of this run again."""
-        return replay_command(self.folder_path, serial, self.config.rootpath)
+        return attempt_command("replay", self.folder_path, serial, self.config.rootpath)
+
+    def show_command(self, serial: int) -> str:
+        """Return the command that prints all that was recorded of an attempt."""
+        return attempt_command("show", self.folder_path, serial, self.config.rootpath)
 
     @property
     def supervisor(self) -> Supervisor:

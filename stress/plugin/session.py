@@ -23,6 +23,8 @@ from stress.plugin.run import Run
 from stress.plugin.settings import Settings
 from stress.plugin.shipped_files import resolve_arguments
 from stress.plugin.shipped_files import shipped_module
+from stress.plugin.terminal.failure_groups import FailureGroups
+from stress.plugin.terminal.failure_groups import row_of_report
 from stress.plugin.terminal.item_row import ItemRow
 from stress.plugin.terminal.table import closing_table
 from stress.plugin.terminal.table import note_lines
@@ -42,6 +44,7 @@ class StressPlugin:
         self.skipped = 0
         self.left_out = 0
         self.late: list[str] = []
+        self.failure_groups = FailureGroups()
         self.is_worker = hasattr(config, "workerinput")
         self.runs_items = self.is_worker or not xdist_workers(config)
         run = Run(settings, config)
@@ -134,6 +137,7 @@ class StressPlugin:
         # then the device is open, so that the header names it and workers are given it instead of choosing for
         # themselves.
         self.config.pluginmanager.register(Words(), "mps-stress-words")
+        self.config.pluginmanager.register(self.failure_groups, "mps-stress-failures")
         if not self.dry and not self.settings.all_tests and not only_native(self.config):
             self._open_device()
 
@@ -193,9 +197,9 @@ class StressPlugin:
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        data = getattr(report, "mps", None)
-        if data is not None and report.when == "call":
-            self.rows.append(ItemRow.from_data(data))
+        row = row_of_report(report)
+        if row is not None:
+            self.rows.append(row)
         self.skipped += bool(getattr(report, "mps_skipped", False))
 
     @pytest.hookimpl(trylast=True)
@@ -212,6 +216,7 @@ class StressPlugin:
         self.run.close(int(session.exitstatus))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        self.failure_groups.put_back()
         for line in self.late:
             terminalreporter.write_line(f"mps: late crash report: {line}", red=True)
         if self.skipped and not self.rows:
@@ -222,7 +227,8 @@ class StressPlugin:
         terminalreporter.section("mps-stress (simulated device)" if simulated else "mps-stress")
         writer = terminalreporter._tw
         rows = sorted(self.rows, key=lambda row: row.item)
-        writer.line(closing_table(rows, width=writer.fullwidth, color=writer.hasmarkup))
+        fold = self.config.get_verbosity() < 1
+        writer.line(closing_table(rows, width=writer.fullwidth, color=writer.hasmarkup, fold=fold))
         writer.line("")
         told = [row.tsan for row in rows if row.tsan is not None]
         for sentence in [*sentences(rows), *tsan.closing_lines(told), *note_lines(rows)]:
@@ -240,10 +246,9 @@ class Words:
     @pytest.hookimpl(tryfirst=True, wrapper=True)
     def pytest_report_teststatus(self, report: pytest.TestReport) -> Generator[None, Any, Any]:
         status = yield
-        data = getattr(report, "mps", None)
-        if data is None or report.when != "call":
+        row = row_of_report(report)
+        if row is None:
             return status
-        row = ItemRow.from_data(data)
         if report.passed:
             return "passed", row.verdict.letter, row.word
         return "failed", row.verdict.letter, (row.word, {"red": True})

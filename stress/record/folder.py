@@ -35,13 +35,13 @@ class RecordError(OptionError):
         return f"records in {self.path}: {super().told(prefix)}"
 
 
-def replay_command(folder: Path, serial: int, rootdir: Path) -> str:
-    """Return the command line, for the current folder, that runs an attempt again.
+def attempt_command(command: str, folder: Path, serial: int, rootdir: Path) -> str:
+    """Return the command line, for the current folder, of a command about an attempt: `replay` or `show`.
 
-    `folder` is the run's. Its path is named only where replay would not look for it.
+    `folder` is the run's. Its path is named only where the command would not look for it.
     """
     name = folder.name if folder.parent == (rootdir / RESULTS_DEFAULT).resolve() else str(folder)
-    parts = ["mps-stress", "replay", f"{name}/{serial}"]
+    parts = ["mps-stress", command, f"{name}/{serial}"]
     if rootdir.resolve() != Path.cwd():
         parts.append(f"--rootdir={rootdir}")
     return shlex.join(parts)

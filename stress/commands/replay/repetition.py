@@ -32,7 +32,7 @@ from stress.model.plan import Plan
 from stress.model.spec import ChildSpec
 from stress.model.spec import ScenarioRef
 from stress.record import RecordWriter
-from stress.record.folder import replay_command
+from stress.record.folder import attempt_command
 from stress.scenario.file import load_scenario
 from stress.scenario.scenario import waves_of
 
@@ -102,7 +102,7 @@ class Repetition:
         self._references: dict[str, References] = {}
         self._pace = Pace(most_s=recorded.deadline_s, clean_min=_PACE_CLEAN_MIN)
         self._number = 0
-        self._command = replay_command(recorded.folder, recorded.serial, rootdir)
+        self._command = attempt_command("replay", recorded.folder, recorded.serial, rootdir)
 
     @property
     def folder(self) -> Path:

@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING
 from stress.diagnose import parse_stacks
 from stress.diagnose import summarise
 from stress.model import stats
+from stress.model.text import count
+from stress.plugin.terminal.words import often
 from stress.plugin.terminal.words import word_of_item
 from stress.scenario.sequences.generated import GeneratedScenario
 
 if TYPE_CHECKING:
     from stress.isolate.attempt import Attempt
+    from stress.model.finding import Finding
     from stress.plugin.item import ItemResult
     from stress.plugin.run import Run
 
 NATIVE_LINES_MAX = 30
 FINDINGS_MAX = 3
+TRACE_LINES_MAX = 8
 STACK_LINES_MAX = 40
 
 
@@ -76,7 +80,7 @@ def _headline(result: ItemResult) -> str:
         return f"{name}: {word_of_item(result)} ({len(result.attempts)} attempts, {result.counted} of them counted)"
     low, high = stats.wilson(result.failures, result.counted)
     return (
-        f"{name}: {word_of_item(result)} in {result.failures} of {result.counted} attempts "
+        f"{name}: {often(result)} "
         f"({100 * result.failures / result.counted:.1f} %, 95 % interval {100 * low:.1f}-{100 * high:.1f} %)"
     )
 
@@ -108,17 +112,22 @@ def _attempt(attempt: Attempt, run: Run) -> list[str]:
     if judged.verdict in ("crash", "hang"):
         lines += [f"  {stamp}" for stamp in judged.stamps if stamp.status != "unused"]
     for finding in judged.findings[:FINDINGS_MAX]:
-        where = f"{finding.where}: " if finding.where else ""
-        lines.append(f"  {finding.name}: {where}{finding.text}")
-        if finding.error_max is not None:
-            lines.append(
-                f"    largest error {finding.error_max:.3g}, allowed {finding.error_allowed or 0:.3g}"
-            )
-        if finding.trace:
-            lines += [f"    {line}" for line in finding.trace.rstrip().splitlines()[-8:]]
-    if len(judged.findings) > FINDINGS_MAX:
-        lines.append(f"  ... and {len(judged.findings) - FINDINGS_MAX} more findings (in the record)")
+        lines += [f"  {line}" for line in finding_lines(finding, TRACE_LINES_MAX)]
+    more = len(judged.findings) - FINDINGS_MAX
+    if more > 0:
+        lines.append(f"  ... and {count(more, 'more finding')}: {run.show_command(attempt.serial)}")
     lines += _native(attempt)
+    return lines
+
+
+def finding_lines(finding: Finding, trace_lines_max: int) -> list[str]:
+    """Return a finding as text: what and where, how far off it is, and the end of its traceback."""
+    where = f"{finding.where}: " if finding.where else ""
+    lines = [f"{finding.name}: {where}{finding.text}"]
+    if finding.error_max is not None:
+        lines.append(f"  largest error {finding.error_max:.3g}, allowed {finding.error_allowed or 0:.3g}")
+    if finding.trace:
+        lines += [f"  {line}" for line in finding.trace.rstrip().splitlines()[-trace_lines_max:]]
     return lines
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from dataclasses import dataclass
+from dataclasses import field
 from typing import Any
 
 from stress.model.verdict import Verdict
@@ -24,7 +25,13 @@ class ItemRow:
     canary: bool = False
     controls: int = 0
     control_failures: int = 0
+    words: Mapping[str, int] = field(default_factory=dict)
+    """Word -> attempts that failed so, the most severe first."""
     signature: str | None = None
+    kind: str = ""
+    """Of an item that is not green: the kind of its first failure. Failures of one kind share a block."""
+    alike: int = 0
+    """Attempts that failed in this kind."""
     notes: tuple[str, ...] = ()
     tsan: Mapping[str, Any] | None = None
     """What ThreadSanitizer said in all attempts; None without it."""

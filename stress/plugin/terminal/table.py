@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 
@@ -20,12 +21,16 @@ NO_CANARY = "no planted fault was run, so nothing shows that one would have been
 _WIDTH_MIN = 80
 _WIDTH_MIN_PLAIN = 110
 _RATE_WIDTH_MIN = 14
-_VERDICT_WIDTH = 14
+_VERDICT_WIDTH = 16
 _FAILED_WIDTH = 7
 _OTHER_WIDTH = _VERDICT_WIDTH + _FAILED_WIDTH + 4 * 2  # and the padding of all columns
 
 
-def closing_table(rows: Sequence[ItemRow], *, width: int, color: bool) -> str:
+FOLDED_FROM = 25
+"""Rows from which on the green ones of a file are one row: what failed must be on the screen."""
+
+
+def closing_table(rows: Sequence[ItemRow], *, width: int, color: bool, fold: bool = True) -> str:
     """Return the table of all items that ran, grouped by file, as text of at most `width` columns."""
     # A file or a pipe needs no folding: a log is read with a scroll bar.
     width = max(width, _WIDTH_MIN if color else _WIDTH_MIN_PLAIN)
@@ -38,15 +43,35 @@ def closing_table(rows: Sequence[ItemRow], *, width: int, color: bool) -> str:
     table.add_column("verdict", width=_VERDICT_WIDTH)
     table.add_column("failed", justify="right", width=_FAILED_WIDTH)
     table.add_column("rate, 95 %", overflow="fold", width=width - _OTHER_WIDTH - item_width)
-    file = ""
-    for row in rows:
-        path, _, name = row.item.partition("::")
-        if path != file:
-            file = path
-            table.add_row(Text(path, style="bold"))
-        failed = f"{row.failures}/{row.counted}" if row.counted else "-"
-        table.add_row(Text(f" {name}"), Text(row.word, style=row.verdict.color), failed, Text(_rate(row)))
+    fold = fold and len(rows) >= FOLDED_FROM
+    for path, of_file in itertools.groupby(rows, key=lambda row: row.item.partition("::")[0]):
+        _add_file(table, path, list(of_file), fold=fold)
     return render(table, width, color=color)
+
+
+def _add_file(table: Table, path: str, rows: Sequence[ItemRow], *, fold: bool) -> None:
+    """Add a file's row, with its green items in it where they are folded, and a row for each other item."""
+    greens = [row for row in rows if row.is_clean or (row.canary and row.verdict.is_green)] if fold else []
+    by_word = {word: [row for row in greens if row.word == word] for word in {row.word: 0 for row in greens}}
+    folded = {word: same for word, same in by_word.items() if len(same) > 1}
+    first = Text(path, style="bold")
+    for word, same in folded.items():
+        text = Text(f"{len(same)} {word}", style=same[0].verdict.color)
+        table.add_row(first, text, "", Text(_rate_of_each(same)))
+        first = Text()
+    if not folded:
+        table.add_row(first)
+    for row in rows:
+        if row not in folded.get(row.word, ()):
+            failed = f"{row.failures}/{row.counted}" if row.counted else "-"
+            name = Text(f" {row.item.partition('::')[2]}")
+            table.add_row(name, Text(row.word, style=row.verdict.color), failed, Text(_rate(row)))
+
+
+def _rate_of_each(rows: Sequence[ItemRow]) -> str:
+    if rows[0].canary:
+        return _rate(rows[0])
+    return f"each {_rate(min(rows, key=lambda row: row.counted))}"
 
 
 def _rate(row: ItemRow) -> str:
@@ -57,7 +82,12 @@ def _rate(row: ItemRow) -> str:
         control = f"; one thread {row.control_failures}/{row.controls}" if row.controls else ""
         signature = f"; {row.signature}" if row.signature else ""
         accepted = "; acceptable" if row.verdict.is_green else ""
-        return f"{100 * low:.1f}-{100 * high:.1f} %{accepted}{control}{signature}"
+        mixed = (
+            f"; {', '.join(f'{number} {word}' for word, number in row.words.items())}"
+            if len(row.words) > 1
+            else ""
+        )
+        return f"{100 * low:.1f}-{100 * high:.1f} %{accepted}{mixed}{control}{signature}"
     if not row.verdict.is_green:
         return row.headline
     return f"below {100 * stats.failure_rate_bound(row.counted):.1f} %" if row.counted else "-"
@@ -77,7 +107,7 @@ def _kind_of(note: str) -> str:
 
 
 def sentences(rows: Sequence[ItemRow]) -> list[str]:
-    """Return the confidence sentences: one per number of clean attempts, then one over everything."""
+    """Return the sentences: one per number of clean attempts, then how many items failed. Rates of unlike items are not pooled."""
     real = [row for row in rows if not row.canary]
     clean = Counter(row.counted for row in real if row.is_clean)
     lines = [
@@ -86,8 +116,8 @@ def sentences(rows: Sequence[ItemRow]) -> list[str]:
         for counted, items in sorted(clean.items(), reverse=True)
         if items
     ]
-    counted = sum(row.counted for row in real)
-    failures = sum(row.failures for row in real)
+    failed = sum(row.verdict.is_failure for row in real)
+    undecided = len(real) - failed - sum(row.verdict.is_green for row in real)
     canaries = [row for row in rows if row.canary]
     found = sum(row.verdict.is_green for row in canaries)
     # Cases of a native harness share their canaries, which are not items.
@@ -95,9 +125,9 @@ def sentences(rows: Sequence[ItemRow]) -> list[str]:
     found += sum(one["found"] for one in native.values())
     planted = len(canaries) + sum(one["planted"] for one in native.values())
     simulated = [SIMULATED_SENTENCE] if any(row.simulated for row in rows) else []
-    if len(real) > 1:
+    if len(real) > 1 and (failed or undecided):
         lines.append(
-            f"all {count(len(real), 'item')} together: {stats.confidence_sentence(failures, counted)}"
+            f"{failed} of {count(len(real), 'item')} failed{f', {undecided} could not be decided' if undecided else ''}"
         )
     lines.append(f"canaries found: {found} of {planted}" if planted else NO_CANARY)
     return lines + simulated

@@ -6,11 +6,13 @@ from collections import Counter
 from typing import TYPE_CHECKING
 from typing import Any
 
+from stress.model.verdict import severity
 from stress.model.verdict import word_of
 from stress.model.verdict import worst
 from stress.plugin.terminal.item_row import ItemRow
 
 if TYPE_CHECKING:
+    from stress.isolate.attempt import Attempt
     from stress.plugin.item import ItemResult
 
 
@@ -26,8 +28,28 @@ def word_of_item(result: ItemResult) -> str:
     )
 
 
+def often(result: ItemResult) -> str:
+    """Return "RACE in 2 and MISMATCH in 3 of 5 attempts"; the item's word alone where no attempt failed."""
+    words = _failures_by_word(result)
+    parts = [f"{word} in {number}" for word, number in words.items()]
+    if not parts:
+        return word_of_item(result)
+    if not result.verdict.is_failure:  # its failures are acceptable, something else is not
+        parts.insert(0, word_of_item(result))
+    return f"{', '.join(parts[:-1])}{' and ' if parts[1:] else ''}{parts[-1]} of {result.counted} attempts"
+
+
+def _failures_by_word(result: ItemResult) -> dict[str, int]:
+    """Return word -> attempts that failed so, the most severe first."""
+    failed = [one.judged for one in result.attempts if one.judged.verdict.is_failure]
+    failed.sort(key=lambda one: severity(one.verdict), reverse=True)
+    return dict(Counter(one.word for one in failed))
+
+
 def row_of(result: ItemResult) -> ItemRow:
     """Return the item's line in the closing table."""
+    first = result.first_failure
+    alike = [one for one in result.attempts if first is not None and _kind(one) == _kind(first)]
     return ItemRow(
         item=result.item,
         word=word_of_item(result),
@@ -39,10 +61,20 @@ def row_of(result: ItemResult) -> ItemRow:
         canary=bool(result.spec.scenario.canary),
         controls=len(result.controls),
         control_failures=result.control_failures,
+        words=_failures_by_word(result),
         signature=next((one.signature for one in result.attempts if one.signature), None),
+        kind=_kind(first) if first is not None and not result.verdict.is_green else "",
+        alike=len(alike),
         notes=tuple(result.notes),
         tsan=_tsan(result),
     )
+
+
+def _kind(attempt: Attempt) -> str:
+    """Return what failures of several items have in common: the signature, else the verdict and the first finding's name."""
+    judged = attempt.judged
+    name = judged.findings[0].name if judged.findings else ""
+    return attempt.signature or f"{judged.word} {name}".rstrip()
 
 
 def _tsan(result: ItemResult) -> dict[str, Any] | None:
@@ -65,5 +97,4 @@ def _tsan(result: ItemResult) -> dict[str, Any] | None:
 def summary_of(result: ItemResult) -> str:
     """Return one line for pytest's short summary: the word, how often, and what."""
     where = " on the simulated device" if result.simulated else ""
-    often = f" in {result.failures} of {result.counted} attempts" if result.failures else ""
-    return f"{word_of_item(result)}{where}{often}: {result.headline}"
+    return f"{often(result)}{where}: {result.headline}"
