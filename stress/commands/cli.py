@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import keyword
 import os
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
+from stress import __version__
 from stress.commands.exit_status import EXIT_INTERRUPTED
 from stress.commands.exit_status import EXIT_USAGE
 from stress.model.errors import UserError
@@ -29,19 +31,26 @@ COMMANDS = (
     "explain",
     "export",
     "minimise",
+    "new",
     "power",
     "replay",
     "report",
+    "runs",
+    "show",
     "sweep",
     "throughput",
+    "try",
     "tsan",
 )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status: 2 for bad input, with one sentence on stderr."""
+    """Run one command and return its exit status: 2 for bad input, with one sentence on stderr. None: print what there is."""
     ignore_numpy_warning()
     args = _parse(argv)
+    if args.command is None:
+        make_parser().print_help()
+        return 0
     try:
         options = _checked(args)
         status: int = _module(args.command, "command").run(options)
@@ -82,7 +91,8 @@ def make_parser() -> argparse.ArgumentParser:
         description="Stress and race detection for PyTorch's MPS backend.",
         allow_abbrev=False,
     )
-    choices = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    parser.add_argument("--version", action="version", version=f"mps-stress {__version__}")
+    choices = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, module in command_modules():
         text = module.__doc__ or ""
         one = choices.add_parser(
@@ -102,8 +112,13 @@ def command_modules() -> Iterator[tuple[str, ModuleType]]:
         yield name, _module(name, "options")
 
 
+def folder_of(command: str) -> str:
+    """Return the name of a command's folder, which no keyword of Python can be."""
+    return f"{command}_" if keyword.iskeyword(command) else command
+
+
 def _module(command: str, part: str) -> ModuleType:
-    return importlib.import_module(f"stress.commands.{command}.{part}")
+    return importlib.import_module(f"stress.commands.{folder_of(command)}.{part}")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import pytest
 
 from stress.commands import shared_options
 from stress.commands.cli import COMMANDS
+from stress.commands.cli import folder_of
 from stress.isolate.device_choice import DeviceError
 from stress.record import RecordError
 
@@ -20,17 +21,17 @@ FOLDER = Path(shared_options.__file__).parent
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_options_are_declared_parsed_into_a_frozen_dataclass_and_run(command: str) -> None:
-    options = importlib.import_module(f"stress.commands.{command}.options")
+    options = importlib.import_module(f"stress.commands.{folder_of(command)}.options")
     made: Any = typing.get_type_hints(options.parse)["return"]
     assert made.__dataclass_params__.frozen
-    run = importlib.import_module(f"stress.commands.{command}.command").run
+    run = importlib.import_module(f"stress.commands.{folder_of(command)}.command").run
     assert typing.get_type_hints(run) == {"options": made, "return": int}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_command_declares_a_shared_option_itself(command: str) -> None:
     shared = {flag for row in shared_options.OPTIONS.values() for flag in row.flags}
-    tree = ast.parse((FOLDER / command / "options.py").read_text())
+    tree = ast.parse((FOLDER / folder_of(command) / "options.py").read_text())
     own = {
         argument.value
         for call in ast.walk(tree)

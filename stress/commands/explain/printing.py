@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Sequence
-from io import StringIO
 from pathlib import Path
 
 from rich.console import Console
@@ -23,6 +22,7 @@ from stress.diagnose.signatures import SignatureMatch
 from stress.diagnose.tsan.report import Parsed
 from stress.diagnose.tsan.signature import deadly_signature
 from stress.model.text import one_line
+from stress.plugin.terminal.render import render
 
 REPORTS_SHOWN = 20
 FRAMES_SHOWN = 8
@@ -35,18 +35,7 @@ NO_VERDICT = (
 
 def rendered(explanation: Explanation, *, width: int, color: bool) -> str:
     """Return one explanation as text of at most `width` columns, as far as names allow."""
-    buffer = StringIO()
-    console = Console(
-        file=buffer,
-        width=width,
-        force_terminal=color,
-        color_system="standard" if color else None,
-        highlight=False,
-        markup=False,
-        emoji=False,
-    )
-    _show(explanation, console)
-    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
+    return render(lambda console: _show(explanation, console), width, color=color)
 
 
 def _show(explanation: Explanation, console: Console) -> None:

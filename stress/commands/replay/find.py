@@ -50,9 +50,17 @@ def find(text: str, rootdir: Path, results: Path | None = None) -> Found:
     matched = _NAME.fullmatch(text)
     if matched is None:
         raise CommandError(f"{shown(text)}: {NAME_FORM}")
-    base = results if results is not None else rootdir / RESULTS_DEFAULT
-    folder = _folder(matched["run"] or "latest", base)
-    return _search(folder, int(matched["serial"]))
+    return _search(run_folder(matched["run"] or "latest", rootdir, results), int(matched["serial"]))
+
+
+def is_attempt(text: str) -> bool:
+    """Whether `text` names an attempt, and not a run."""
+    return _NAME.fullmatch(text) is not None
+
+
+def results_in(rootdir: Path, results: Path | None) -> Path:
+    """Return where the runs are."""
+    return results if results is not None else rootdir / RESULTS_DEFAULT
 
 
 def shown(text: object, chars_max: int = 300) -> str:
@@ -61,7 +69,9 @@ def shown(text: object, chars_max: int = 300) -> str:
     return line if len(line) <= chars_max else f"{line[: chars_max - 3]}..."
 
 
-def _folder(name: str, base: Path) -> Path:
+def run_folder(name: str, rootdir: Path, results: Path | None = None) -> Path:
+    """Return the folder of the run that `name` names; raise `CommandError` with the way out."""
+    base = results_in(rootdir, results)
     if name == "latest":
         return _latest(base)
     for folder in (base / name, Path(name)):

@@ -1,0 +1,1 @@
+"""`mps-stress new`: a scenario to begin with."""

@@ -1,0 +1,1 @@
+"""`mps-stress runs`: which runs there are."""

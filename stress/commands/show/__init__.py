@@ -1,0 +1,1 @@
+"""`mps-stress show`: what was recorded of a run, or of an attempt."""
