@@ -110,7 +110,7 @@ def _head(about: str, name: str, docstring: str, targets: Iterable[Target]) -> s
     modules = sorted({one.module for one in targets})
     folders = list(dict.fromkeys(one.folder for one in targets if one.folder is not None))
     lines = [f"sys.path.insert(0, {folder!r})  # where {', '.join(modules)} was found" for folder in folders]
-    paths = "\\n".join(["import sys", "", *lines, "", ""]) if folders else ""
+    paths = "\n".join(["import sys", "", *lines, "", ""]) if folders else ""
     imports = "".join(f"import {module}\n" for module in modules)
     return _HEAD.format(about=about, paths=paths, imports=imports, name=name, docstring=docstring)
 
