@@ -1,7 +1,7 @@
 """mps-stress: stress and race-detection tests for PyTorch's MPS backend.
 
-`__all__` is the whole API for authors of scenarios. pytest imports this package in every run of the environment (entry
-point `mps-stress`): each name is loaded on first use, and nothing here imports torch.
+`__all__` is the whole API for authors of scenarios and of scripts. pytest imports this package in every run of the
+environment (entry point `mps-stress`): each name is loaded on first use, and nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from stress.commands.check import check
     from stress.device import spawned_process
     from stress.model.verdict import Verdict
     from stress.scenario import exact
@@ -28,6 +29,7 @@ __all__ = [
     "Scenario",
     "Step",
     "Verdict",
+    "check",
     "current",
     "exact",
     "growth",
@@ -44,6 +46,7 @@ _CLASSES = {
     "Scenario": "stress.scenario.scenario",
     "Step": "stress.scenario.current",
     "Verdict": "stress.model.verdict",
+    "check": "stress.commands.check",
     "current": "stress.scenario.current",
 }
 _MODULES = {

@@ -17,7 +17,7 @@ _STATUS: dict[int, int] = {
 # pytest-run-parallel, where it is installed, says that it has collected nothing.
 # The ini file's addopts are for tests: -n, -v or --lf among them would change what a command is. Twice quiet, because
 # "no tests ran" would be printed otherwise.
-_QUIET = ("-qq", "-o", "addopts=", "-p", "no:cacheprovider", "-p", "no:run-parallel", "--disable-warnings")
+QUIET = ("-qq", "-o", "addopts=", "-p", "no:cacheprovider", "-p", "no:run-parallel", "--disable-warnings")
 
 
 class Carrier(Protocol):
@@ -29,7 +29,7 @@ class Carrier(Protocol):
 
 def hand_over(plugin: Carrier, arguments: Sequence[str]) -> int:
     """Run pytest with the plugin and return the command's exit status."""
-    status = pytest.main([*_QUIET, *arguments], plugins=[plugin])
+    status = pytest.main([*QUIET, *arguments], plugins=[plugin])
     if plugin.status is not None:
         return plugin.status
     return _STATUS.get(int(status), int(status))

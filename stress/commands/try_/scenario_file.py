@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -42,15 +43,19 @@ _MODEL = """
 
 @dataclass(frozen=True)
 class ScenarioFile:
-    """A scenario class as text, with the name of its file."""
+    """A scenario class as text."""
 
     stem: str
+    """What its name begins with."""
     class_name: str
     text: str
 
     def write(self, rootdir: Path) -> Path:
         """Write it below the rootdir and return its path; raise `CommandError`."""
-        path = rootdir / FOLDER / f"{self.stem}.py"
+        # The text is part of the name: a module of this name that is imported already, and the records of an earlier run,
+        # mean the same text.
+        digest = hashlib.blake2b(self.text.encode(), digest_size=2).hexdigest()
+        path = rootdir / FOLDER / f"{self.stem}_{digest}.py"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(self.text, encoding="utf-8")

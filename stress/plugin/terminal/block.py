@@ -13,7 +13,10 @@ from stress.plugin.terminal.words import word_of_item
 from stress.scenario.sequences.generated import GeneratedScenario
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from stress.isolate.attempt import Attempt
+    from stress.model.blackbox import Stamp
     from stress.model.finding import Finding
     from stress.plugin.item import ItemResult
     from stress.plugin.run import Run
@@ -110,7 +113,7 @@ def _attempt(attempt: Attempt, run: Run) -> list[str]:
             lines += [f"    {link}" for link in judged.diagnosis.links]
             lines += [f"    next: {judged.diagnosis.next}"] if judged.diagnosis.next else []
     if judged.verdict in ("crash", "hang"):
-        lines += [f"  {stamp}" for stamp in judged.stamps if stamp.status != "unused"]
+        lines += [f"  {line}" for line in _stamps(judged.stamps)]
     for finding in judged.findings[:FINDINGS_MAX]:
         lines += [f"  {line}" for line in finding_lines(finding, TRACE_LINES_MAX)]
     more = len(judged.findings) - FINDINGS_MAX
@@ -118,6 +121,24 @@ def _attempt(attempt: Attempt, run: Run) -> list[str]:
         lines.append(f"  ... and {count(more, 'more finding')}: {run.show_command(attempt.serial)}")
     lines += _native(attempt)
     return lines
+
+
+def _stamps(stamps: Sequence[Stamp]) -> list[str]:
+    """Return what the threads did last, one line for those that did the same."""
+    doing: dict[tuple[bool, str, str, str], list[Stamp]] = {}
+    for one in stamps:
+        if one.status != "unused":
+            doing.setdefault((one.worker is None, one.status, one.phase, one.op), []).append(one)
+    return [_stamp_line(same) for same in doing.values()]
+
+
+def _stamp_line(same: Sequence[Stamp]) -> str:
+    if len(same) == 1:
+        return str(same[0])
+    what = str(same[0]).partition(": ")[2]
+    iterations = ", ".join(dict.fromkeys(str(one.iteration) for one in same))
+    what = what.replace(f"iteration {same[0].iteration},", f"iteration {iterations},")
+    return f"threads {', '.join(str(one.worker) for one in same)}: {what}"
 
 
 def finding_lines(finding: Finding, trace_lines_max: int) -> list[str]:
@@ -134,7 +155,7 @@ def finding_lines(finding: Finding, trace_lines_max: int) -> list[str]:
 def _native(attempt: Attempt) -> list[str]:
     lines = []
     native = attempt.stderr.strip().splitlines()
-    if native:
+    if native and not (len(native) == 1 and native[0].strip() in attempt.judged.headline):
         lines.append("  stderr of the process:")
         if len(native) > NATIVE_LINES_MAX:
             lines.append(f"    [{len(native) - NATIVE_LINES_MAX} lines left out]")

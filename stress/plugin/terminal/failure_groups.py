@@ -75,13 +75,15 @@ class FailureGroups:
 
 def others(kind: str, rows: Sequence[ItemRow], width: int) -> str:
     """Return the list of items that failed in the same way, file by file: failed attempts of those that count."""
-    lines = [f"  {kind}: the same in {count(len(rows), 'more item')}, whose blocks -v prints:"]
+    files = []
     for path, of_file in itertools.groupby(rows, key=lambda row: row.item.partition("::")[0]):
-        text = ", ".join(f"{row.item.partition('::')[2]} {row.failures}/{row.counted}" for row in of_file)
-        lines += textwrap.wrap(
-            f"{path}: {text}", width, initial_indent="    ", subsequent_indent="      ",
-            break_long_words=False, break_on_hyphens=False,
-        )  # fmt: skip
+        items = ", ".join(f"{row.item.partition('::')[2]} {row.failures}/{row.counted}" for row in of_file)
+        files.append(f"{path}: {items}")
+    lines = [f"  {kind}: the same in {count(len(rows), 'more item')}, whose blocks -v prints:"]
+    lines += textwrap.wrap(
+        "; ".join(files), width, initial_indent="    ", subsequent_indent="    ",
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
     return "\n".join(lines)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rich.table import Table
 from rich.text import Text
@@ -44,6 +45,9 @@ def closing_table(rows: Sequence[ItemRow], *, width: int, color: bool, fold: boo
     table.add_column("failed", justify="right", width=_FAILED_WIDTH)
     table.add_column("rate, 95 %", overflow="fold", width=width - _OTHER_WIDTH - item_width)
     fold = fold and len(rows) >= FOLDED_FROM
+    if fold:  # a signature of several items heads their block above
+        often = Counter(row.signature for row in rows)
+        rows = [replace(row, signature=None) if often[row.signature] > 1 else row for row in rows]
     for path, of_file in itertools.groupby(rows, key=lambda row: row.item.partition("::")[0]):
         _add_file(table, path, list(of_file), fold=fold)
     return render(table, width, color=color)
@@ -53,16 +57,15 @@ def _add_file(table: Table, path: str, rows: Sequence[ItemRow], *, fold: bool) -
     """Add a file's row, with its green items in it where they are folded, and a row for each other item."""
     greens = [row for row in rows if row.is_clean or (row.canary and row.verdict.is_green)] if fold else []
     by_word = {word: [row for row in greens if row.word == word] for word in {row.word: 0 for row in greens}}
-    folded = {word: same for word, same in by_word.items() if len(same) > 1}
     first = Text(path, style="bold")
-    for word, same in folded.items():
+    for word, same in by_word.items():
         text = Text(f"{len(same)} {word}", style=same[0].verdict.color)
         table.add_row(first, text, "", Text(_rate_of_each(same)))
         first = Text()
-    if not folded:
+    if not by_word:
         table.add_row(first)
     for row in rows:
-        if row not in folded.get(row.word, ()):
+        if row not in greens:
             failed = f"{row.failures}/{row.counted}" if row.counted else "-"
             name = Text(f" {row.item.partition('::')[2]}")
             table.add_row(name, Text(row.word, style=row.verdict.color), failed, Text(_rate(row)))
