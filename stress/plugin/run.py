@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
 from typing import Any
+from typing import Protocol
 
 import pytest
 
@@ -42,6 +43,11 @@ from stress.sanitizer.python.children import Children
 OPTION_PREFIX = "--mps-"
 
 
+class Drawn(Protocol):
+    def clear(self) -> None:
+        """Remove what is drawn, so that a line can be written."""
+
+
 @dataclass
 class Run:
     """State of the run in one process (the xdist controller and each worker have their own)."""
@@ -66,6 +72,8 @@ class Run:
     """The native program that runs under ThreadSanitizer, if one does: `Harness.to_data`."""
     tsan: Children | None = None
     """How children are put under ThreadSanitizer, with `--mps-tsan`."""
+    progress: Drawn | None = None
+    """What is drawn on the terminal while it runs, if anything is."""
     _supervisor: Supervisor | None = None
     _writer: RecordWriter | None = None
 
@@ -121,6 +129,8 @@ class Run:
     def say(self, text: str, **style: bool) -> None:
         """Write a line on the terminal, where there is one."""
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if self.progress is not None:
+            self.progress.clear()
         if reporter is not None:
             reporter.write_line(f"mps: {text}", **style)
 

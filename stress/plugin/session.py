@@ -23,6 +23,7 @@ from stress.plugin.run import Run
 from stress.plugin.settings import Settings
 from stress.plugin.shipped_files import resolve_arguments
 from stress.plugin.shipped_files import shipped_module
+from stress.plugin.terminal import progress
 from stress.plugin.terminal.failure_groups import FailureGroups
 from stress.plugin.terminal.failure_groups import row_of_report
 from stress.plugin.terminal.item_row import ItemRow
@@ -138,6 +139,9 @@ class StressPlugin:
         # themselves.
         self.config.pluginmanager.register(Words(), "mps-stress-words")
         self.config.pluginmanager.register(self.failure_groups, "mps-stress-failures")
+        if not self.dry and progress.is_wanted(self.config):
+            self.run.progress = progress.Progress(self.config, self.run)
+            self.config.pluginmanager.register(self.run.progress, progress.NAME)
         if not self.dry and not self.settings.all_tests and not only_native(self.config):
             self._open_device()
 

@@ -17,6 +17,8 @@ import pytest
 from stress.model.text import count
 from stress.plugin.terminal.item_row import ItemRow
 
+_STUCK = "\0"
+"""A space at which no line is broken."""
 UNNAMED_SHOWN = 3
 """Blocks of a kind without a signature: wrong numbers of two items may well be two faults."""
 
@@ -77,14 +79,16 @@ def others(kind: str, rows: Sequence[ItemRow], width: int) -> str:
     """Return the list of items that failed in the same way, file by file: failed attempts of those that count."""
     files = []
     for path, of_file in itertools.groupby(rows, key=lambda row: row.item.partition("::")[0]):
-        items = ", ".join(f"{row.item.partition('::')[2]} {row.failures}/{row.counted}" for row in of_file)
+        items = ", ".join(
+            f"{row.item.partition('::')[2]}{_STUCK}{row.failures}/{row.counted}" for row in of_file
+        )
         files.append(f"{path}: {items}")
     lines = [f"  {kind}: the same in {count(len(rows), 'more item')}, whose blocks -v prints:"]
     lines += textwrap.wrap(
         "; ".join(files), width, initial_indent="    ", subsequent_indent="    ",
         break_long_words=False, break_on_hyphens=False,
     )  # fmt: skip
-    return "\n".join(lines)
+    return "\n".join(lines).replace(_STUCK, " ")
 
 
 def row_of_report(report: Any) -> ItemRow | None:
