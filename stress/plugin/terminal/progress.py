@@ -20,7 +20,6 @@ from rich.text import Text
 
 from stress.model.text import count
 from stress.model.verdict import Verdict
-from stress.plugin.items import ScenarioItem
 from stress.plugin.run import Run
 from stress.plugin.terminal.failure_groups import row_of_report
 
@@ -53,13 +52,14 @@ class Progress:
         # the item's report. Now, before the first item, it still is the terminal.
         self._file = open(os.dup(reporter._tw._file.fileno()), "w", encoding="utf-8", errors="replace")  # noqa: SIM115
         self._console = Console(file=self._file, force_terminal=True, highlight=False, markup=False)
-        self._items: dict[str, ScenarioItem] = {}
+        self._items: dict[str, Any] = {}
+        """Node id -> the `ScenarioItem`, whose module is above this one."""
         self._number = self._failed = self._ran = self._bad_attempts = 0
         self._began_s = 0.0
         self._is_shown = False
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        self._items = {one.nodeid: one for one in session.items if isinstance(one, ScenarioItem)}
+        self._items = {one.nodeid: one for one in session.items if hasattr(one, "scenario_class")}
         self._began_s = self._clock()
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
@@ -99,7 +99,7 @@ class Progress:
     def pytest_unconfigure(self) -> None:
         self._file.close()
 
-    def line(self, item: ScenarioItem, role: str, attempt: int) -> str:
+    def line(self, item: Any, role: str, attempt: int) -> str:
         """Return the text for a child that starts now."""
         attempts = self._run.settings.attempts_of(item.scenario_class)
         what = _ROLES.get(role) or f"attempt {attempt + 1} of {attempts}"
