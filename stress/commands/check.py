@@ -24,6 +24,7 @@ import pytest
 
 from stress.commands import CommandError
 from stress.commands.hand_over import QUIET
+from stress.commands.try_.options import device_default
 from stress.commands.try_.scenario_file import of_functions
 from stress.commands.try_.target import Target
 from stress.commands.try_.target import import_folder
@@ -68,7 +69,7 @@ def check(
     setup: Callable[[Any], Any] | None = None,
     make_input: Callable[[Any], Any] | None = None,
     threads: int = 8,
-    device: str = "auto",
+    device: str | None = None,
     iterations: int = 50,
     attempts: int = 5,
     seed: int | None = None,
@@ -78,7 +79,8 @@ def check(
 
     `setup(device)` makes the state that the threads share, `make_input(generator)` one input on the CPU, as the methods
     of a `Scenario` do. What runs is what their files say when the children import them. Each thread runs `step` `iterations` times in each of `attempts` child processes. All three
-    functions must be importable: defined in a file, at its top level. `device` is "mps", "cuda", "cpu", "sim" or "auto".
+    functions must be importable: defined in a file, at its top level. `device` is "mps", "cuda", "cpu" or "sim"; None
+    means mps on macOS, elsewhere the CPU.
 
     Raises `AssertionError` with the failure block where `must_pass` is given and an attempt failed, and `ValueError`,
     with the way out, for what cannot be run.
@@ -106,7 +108,7 @@ def check(
                 f"--rootdir={Path.cwd()}",
                 f"--mps-threads={threads}",
                 f"--mps-attempts={attempts}",
-                f"--mps-device={device}",
+                f"--mps-device={device or device_default()}",
                 f"--mps-seed={secrets.randbits(32) if seed is None else seed}",
                 f"--mps-trace-modules={','.join(packages)}",
             ],
