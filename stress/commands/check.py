@@ -90,6 +90,8 @@ def check(
             f"stress.check was called while {_importing[-1]} was being imported, as each child process does: put the call "
             'under `if __name__ == "__main__":`'
         )
+    if threads == 1:
+        raise ValueError("threads=1: one thread tests nothing about threads; use 2 or more")
     named = {"setup": setup, "make_input": make_input, "step": step}
     try:
         targets = {name: None if one is None else _target(name, one) for name, one in named.items()}

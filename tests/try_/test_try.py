@@ -94,7 +94,7 @@ if __name__ == "__main__":
         stress.check(dies, must_pass=True, **OPTIONS)
     except AssertionError as error:
         print("raised", str(error).splitlines()[0])
-    for bad in ({"device": "nope"}, {"threads": 0}):
+    for bad in ({"device": "nope"}, {"threads": 0}, {"threads": 1}):
         try:
             stress.check(double, **{**OPTIONS, **bad})
         except ValueError as error:
@@ -234,6 +234,7 @@ class TestCheck:
         assert re.search(r"^raised Dies\[t4\]: CRASH SIGABRT in 1 of 1 attempts", done.stdout, re.MULTILINE)
         assert "refused device=nope: choose one of " in done.stdout
         assert "refused threads=0: " in done.stdout
+        assert "refused threads=1: one thread tests nothing about threads" in done.stdout
         runs = list((app / "results" / "runs").iterdir())
         assert len(runs) == 4, "records of each"
 
