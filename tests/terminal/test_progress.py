@@ -87,7 +87,7 @@ def test_is_drawn_and_leaves_nothing(tmp_path: Path) -> None:
     assert drawn[0] == "item 1 of 3, one thread alone, 0 items failed so far: Fine[a-t4]"
     assert "item 1 of 3, attempt 2 of 2, 0 items failed so far: Fine[a-t4]" in drawn
     assert any(
-        re.match(r"item 2 of 3, attempt 1 of 2, 0 items failed so far, about \d+ s left: Fine", one)
+        re.match(r"item 2 of 3, attempt 1 of 2, 0 items failed so far, about \d+ (?:s|min) left: Fine", one)
         for one in drawn
     )
     assert any(one.startswith("item 3 of 3, attempt 2 of 2 (1 failed), ") for one in drawn)
