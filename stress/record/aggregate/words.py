@@ -20,7 +20,7 @@ from stress.record.aggregate.cells import totals
 from stress.record.aggregate.groups import DeviceKind
 from stress.record.aggregate.runs import Aggregate
 from stress.record.aggregate.runs import RunInfo
-from stress.record.folder import replay_command
+from stress.record.folder import attempt_command
 
 EXCLUDED_SHOWN = 3
 """Numbers of attempts that are reported one by one; of more, the range."""
@@ -117,7 +117,7 @@ def replay_line(one: Failure, info: RunInfo) -> str:
     is_usual = folder.parent == (rootdir / RESULTS_DEFAULT).resolve()
     if not is_usual and folder.is_relative_to(here):
         folder = folder.relative_to(here)
-    return replay_command(folder, serial, rootdir)
+    return attempt_command("replay", folder, serial, rootdir)
 
 
 def _rootdir(info: RunInfo) -> Path:
