@@ -34,9 +34,8 @@ from stress.record import RecordWriter
 from stress.record import RunFolder
 from stress.record import host_environment
 from stress.record import run_id
-from stress.record.folder import replay_command
-from stress.record.machine import import_folders
 from stress.record.folder import attempt_command
+from stress.record.machine import import_folders
 from stress.record.torch_build import check_source
 from stress.sanitizer.python.children import Children
 
