@@ -120,8 +120,10 @@ def workload_of(spec: ChildSpec) -> Workload:
 def _reference(spec: ChildSpec, result: Result) -> list[Finding]:
     import torch
 
+    from stress.child.authors_modules import AuthorsModules
     from stress.child.oracle import store
     from stress.child.oracle.reference import ReferenceMaker
+    from stress.child.shared_writes import SharedWrites
     from stress.device.devices import open_device
 
     torch.set_num_threads(1)
@@ -130,11 +132,19 @@ def _reference(spec: ChildSpec, result: Result) -> list[Finding]:
     workload = workload_of(spec)
     device = open_device(spec.device)
     box.stage("references")
-    reference = ReferenceMaker(workload, device, device_only=spec.device_only).make()
+    watch = None
+    if workload.plan.threads_max > 1 and not spec.device_only:
+        assert spec.scenario is not None
+        modules = AuthorsModules(spec.scenario.path, spec.trace_modules)
+        watch = SharedWrites(workload.scenario, len(workload.roles), modules)
+    reference = ReferenceMaker(workload, device, device_only=spec.device_only, watch=watch).make()
     findings = _alone_findings(reference)
     store.dump(spec.file("reference"), reference.to_data())
     result["runs"] = reference.runs
     result["slots"] = len(reference.full)
+    if watch is not None:
+        result["shared_writes"] = [one.to_data() for one in watch.found()]
+        result["notes"] += [watch.problem] if watch.problem else []
     if reference.no_exact:
         result["notes"].append(reference.no_exact)
     box.stage("done")

@@ -9,6 +9,7 @@ from typing import Any
 
 from stress.isolate.judgement import Judged
 from stress.isolate.supervisor import ChildRun
+from stress.model.shared_write import SharedWrite
 
 
 @dataclass
@@ -32,6 +33,8 @@ class Attempt:
     """The simulated device's order, where it repeats by seed."""
     slots: int = 0
     """Of a reference: how many answers it has, one for each thread and iteration."""
+    shared_writes: tuple[SharedWrite, ...] = ()
+    """Of a reference: what its steps wrote of that which all threads share."""
     tsan: dict[str, Any] | None = None
     """ThreadSanitizer's reports, as `Outcome.to_data`; None without it."""
 
@@ -70,6 +73,7 @@ def end_fields(fields: Mapping[str, object], attempt: Attempt, run: ChildRun) ->
         "times": data.get("times", {}),
         "pid": run.pid,
         **({"tsan": attempt.tsan, "tsan_log": attempt.files.get("tsan")} if attempt.tsan else {}),
+        **({"shared_writes": data["shared_writes"]} if "shared_writes" in data else {}),
         **({"device_order": data["device_order"]} if "device_order" in data else {}),
         **({"strikes": _strikes(data["device_statistics"])} if "device_statistics" in data else {}),
     }

@@ -23,6 +23,7 @@ from stress.isolate.judgement import Judged
 from stress.isolate.judgement import judge
 from stress.isolate.judgement import judge_reference
 from stress.isolate.supervisor import ChildRun
+from stress.model import shared_write
 from stress.model.spec import ChildSpec
 from stress.model.verdict import Verdict
 from stress.record.writer import serial_of
@@ -88,6 +89,7 @@ class AttemptRunner:
         attempt.perturbation, attempt.readback = spec.perturb_mode, spec.readback
         attempt.device_order = (run.result or {}).get("device_order", "")
         attempt.slots = int((run.result or {}).get("slots", 0))
+        attempt.shared_writes = shared_write.from_data((run.result or {}).get("shared_writes", ()))
         attempt.stderr, attempt.stacks = run.stderr, "\n".join(filter(None, (run.stacks, run.native_stacks)))
         attempt.signature = judged.diagnosis.signature if judged.diagnosis is not None else None
         if run.tsan is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from dataclasses import field
 
 from stress.isolate.attempt import Attempt
+from stress.model.shared_write import sentence
 from stress.model.verdict import Verdict
 from stress.model.verdict import worst
 from stress.record.item_record import item_fields
@@ -55,6 +56,11 @@ class JudgedCase:
             shown = sorted(same or bad, key=lambda one: one.readback == "digest")
             return next(iter(shown), None)
         return self.reference
+
+    @property
+    def shared_writes(self) -> str:
+        """Return in a sentence what steps write of that which all threads share, as far as the reference run shows it."""
+        return sentence(self.reference.shared_writes) if self.reference is not None else ""
 
     @property
     def wants_control(self) -> bool:

@@ -150,6 +150,8 @@ class AttemptEnd(_Common):
     device_memory_bytes_max: NotRequired[int | None]
     os_threads_max: NotRequired[int | None]
     cpu_s: NotRequired[float | None]
+    shared_writes: NotRequired[list[dict[str, object]]]
+    """Of a reference: what steps wrote of that which all threads share: `name`, `kind` and `writer` of each."""
     device_order: NotRequired[str]
     """Hash of all work in the order in which the simulated device ran it, where that order repeats by seed."""
     strikes: NotRequired[dict[str, int]]

@@ -33,6 +33,7 @@ from stress.child.oracle.tolerance import error_of
 from stress.child.oracle.tolerance import is_numeric
 from stress.child.oracle.tolerance import too_wide
 from stress.child.perturb.dispatch_cache import Recorder
+from stress.child.shared_writes import SharedWrites
 from stress.child.state import state_tensors
 from stress.child.workload import Workload
 from stress.child.workload import exact_input
@@ -100,8 +101,16 @@ def fingerprint(states: Sequence[Any], inputs: Sequence[Any]) -> str:
 class ReferenceMaker:
     """Makes the runs of one item and reduces them to a `Reference`."""
 
-    def __init__(self, workload: Workload, device: Device, *, device_only: bool = False) -> None:
+    def __init__(
+        self,
+        workload: Workload,
+        device: Device,
+        *,
+        device_only: bool = False,
+        watch: SharedWrites | None = None,
+    ) -> None:
         self.workload = workload
+        self.watch = watch
         self.device_only = device_only
         self.device = device
         self.inputs = workload.make_inputs()
@@ -138,26 +147,23 @@ class ReferenceMaker:
         return reference
 
     def _device_runs(self) -> tuple[list[Run], bool]:
-        if self.by_author:
-            make = lambda _order: run_author_reference(self.workload, self.device.torch_device, self.inputs)  # noqa: E731
-            orders: tuple[str, ...] = ()
-        else:
-            make = lambda order: run_sequence(  # noqa: E731
-                self.workload,
-                self.device.torch_device,
-                self.inputs,
-                order,
-                synchronize=self.device.synchronize,
-            )
-            orders = ORDERS[1:]
-        runs = [make(ORDERS[0])]
+        # Only the first run of all is watched: what is filled once in a process is filled there.
+        runs = [self._device_run(ORDERS[0], self.watch)]
         with Recorder() as recorder:
-            runs.append(make(ORDERS[0]))
+            runs.append(self._device_run(ORDERS[0]))
         self.operators = sorted(recorder.names)
         varies = not same_run(*runs)
         if varies:
-            runs += [make(ORDERS[0]) for _ in range(REPEATS_WHEN_VARYING - 2)]
-        return runs + [make(order) for order in orders], varies
+            runs += [self._device_run(ORDERS[0]) for _ in range(REPEATS_WHEN_VARYING - 2)]
+        orders = () if self.by_author else ORDERS[1:]
+        return runs + [self._device_run(order) for order in orders], varies
+
+    def _device_run(self, order: str, watch: SharedWrites | None = None) -> Run:
+        device = self.device.torch_device
+        if self.by_author:
+            return run_author_reference(self.workload, device, self.inputs)
+        synchronize = self.device.synchronize
+        return run_sequence(self.workload, device, self.inputs, order, synchronize=synchronize, watch=watch)
 
     def _cpu_runs(self, device_run: Run, reference: Reference) -> tuple[Run, Run]:
         """Return the runs on the CPU, in the item's dtype and in double precision; empty where one is missing."""

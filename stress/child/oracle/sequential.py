@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from stress.child import tensor_tree
+from stress.child.shared_writes import SharedWrites
 from stress.child.workload import StepResult
 from stress.child.workload import Workload
 from stress.child.workload import exact_workload
@@ -33,21 +34,30 @@ def run_sequence(
     *,
     exact: bool = False,
     synchronize: Callable[[], None] | None = None,
+    watch: SharedWrites | None = None,
 ) -> Run:
-    """Run all slots one after another in one sequential order on fresh states; read every output back at once."""
+    """Run all slots one after another in one sequential order on fresh states; read every output back at once.
+
+    `watch` looks at what all threads share before and after steps.
+    """
     states = workload.make_states(device)
     if exact:
         make_exact(states)
         workload = exact_workload(workload)
     with _default_dtype(torch.float64 if exact else torch.get_default_dtype()):
-        outcomes = _run_slots(workload, device, states, inputs, order)
+        outcomes = _run_slots(workload, device, states, inputs, order, watch)
         if synchronize is not None:
             synchronize()
         return outcomes + [read_back(one) for one in workload.finish(states)]
 
 
 def _run_slots(
-    workload: Workload, device: torch.device, states: list[Any], inputs: Sequence[Any], order: str
+    workload: Workload,
+    device: torch.device,
+    states: list[Any],
+    inputs: Sequence[Any],
+    order: str,
+    watch: SharedWrites | None,
 ) -> Run:
     outcomes: list[StepResult | None] = [None] * len(workload.plan.slots)
     has_main_step = overrides(workload.scenario, "main_step")
@@ -56,10 +66,15 @@ def _run_slots(
         if has_main_step and turn % workload.plan.threads_max == 0:
             workload.scenario.main_step(workload.finish_argument(states))
         current.enter(current.Step(slot.thread, slot.iteration, slot.wave, workload.plan.waves[slot.wave][0]))
+        x = fresh_copy(moved(inputs[index], device))
+        if watch is not None:
+            watch.before(slot, states)
         try:
-            outcome = workload.run(states, slot, fresh_copy(moved(inputs[index], device)))
+            outcome = workload.run(states, slot, x)
         finally:
             current.leave()
+        if watch is not None:
+            watch.after(slot, states)
         outcomes[index] = read_back(outcome)
     return [one for one in outcomes if one is not None]
 

@@ -41,6 +41,8 @@ class FailureClass:
     found: SignatureMatch | None
     explanation: Explanation | None
     """Of that file, where it holds ThreadSanitizer's reports."""
+    shared: str = ""
+    """What the first one's steps write of that which all threads share, in a sentence; empty where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,7 @@ class Explanation:
                     "attempts": one.attempts,
                     "item": one.item,
                     "headline": one.headline,
+                    "shared": one.shared or None,
                 }
                 for one in self.records.classes
             ]

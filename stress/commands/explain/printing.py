@@ -179,6 +179,7 @@ def _failure_class(one: FailureClass, console: Console) -> None:
     name = f"{one.signature}{_since(one.found) if one.found else ''}" if one.signature else "not known"
     _line(console, f"{often}{items}: {one.verdict}, {name}", "bold red")
     rows = [("first", one.item), *([("headline", one.headline)] if one.headline else [])]
+    rows += [("shared", one.shared)] if one.shared else []
     if one.found is not None:
         rows.append(("meaning", one.found.signature.meaning))
         rows += [("next", one.found.signature.next)] if one.found.signature.next else []

@@ -18,6 +18,8 @@ from stress.commands.explain.proposal import propose_text
 from stress.commands.explain.reading import explain_text
 from stress.diagnose.signatures import SignatureMatch
 from stress.diagnose.signatures import default_signatures
+from stress.model.shared_write import from_data
+from stress.model.shared_write import sentence
 from stress.model.verdict import Verdict
 from stress.record import RecordError
 from stress.record import RunFolder
@@ -43,6 +45,7 @@ class _Key(NamedTuple):
 class _Class:
     key: _Key
     first: Mapping[str, Any]
+    shared: str = ""
     attempts: int = 0
     items: set[str] = field(default_factory=set)
 
@@ -98,11 +101,14 @@ def _read(
     verdicts: Counter[str] = Counter()
     classes: dict[_Key, _Class] = {}
     planted: set[str] = set()
+    shared: dict[str, str] = {}
     for record in reader:
         if record["kind"] == "run" and run is None:
             run = dict(record)
         if record["kind"] == "attempt_start" and record.get("canary"):
             planted.add(record["item"])
+        if record["kind"] == "attempt_end" and record.get("shared_writes") and len(shared) < ITEMS_MAX:
+            shared[record["item"]] = sentence(from_data(record["shared_writes"]))
         if record["kind"] != "attempt_end" or record["role"] != "crew" or record["item"] in planted:
             continue
         end: Mapping[str, Any] = dict(record)
@@ -113,12 +119,12 @@ def _read(
             if earlier is not None:
                 classes[earlier].attempts -= 1
         verdicts[end["verdict"]] += 1
-        ends[key] = (sys.intern(end["verdict"]), _count(end, classes))
+        ends[key] = (sys.intern(end["verdict"]), _count(end, classes, shared))
     kept = {key: one for key, one in classes.items() if one.attempts > 0}
     return run, +verdicts, dict(sorted(kept.items(), key=lambda pair: -pair[1].attempts))
 
 
-def _count(end: Mapping[str, Any], classes: dict[_Key, _Class]) -> _Key | None:
+def _count(end: Mapping[str, Any], classes: dict[_Key, _Class], shared: Mapping[str, str]) -> _Key | None:
     if Verdict(end["verdict"]).is_green:
         return None
     signature = end.get("signature")
@@ -127,7 +133,7 @@ def _count(end: Mapping[str, Any], classes: dict[_Key, _Class]) -> _Key | None:
     if key not in classes and len(classes) >= CLASSES_MAX:
         key = _Key(None, end["verdict"], "(others)")
     if key not in classes:
-        classes[key] = _Class(key, end)
+        classes[key] = _Class(key, end, shared.get(end["item"], ""))
     one = classes[key]
     one.attempts += 1
     if len(one.items) < ITEMS_MAX:
@@ -154,6 +160,7 @@ def _explained(key: _Key, one: _Class, folder: RunFolder) -> FailureClass:
         stderr=stderr,
         found=found,
         explanation=_of_stderr(stderr, folder),
+        shared=one.shared if Verdict(verdict).is_failure else "",
     )
 
 

@@ -29,7 +29,8 @@ STACK_LINES_MAX = 40
 
 def failure_block(result: ItemResult, run: Run) -> str:
     """Return the block: what failed how often, the control beside it, the evidence, the command."""
-    lines = [_headline(result), *_simulated(run), *_control(result)]
+    lines = [result.shared_writes] if result.failures and result.shared_writes else []
+    lines += [_headline(result), *_simulated(run), *_control(result)]
     first = result.first_failure
     if first is not None:
         lines += _attempt(first, run)

@@ -1,0 +1,53 @@
+"""The modules that an author wrote: the scenario's file, what lies beside it, and packages that are not installed."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+import torch
+
+from stress.child.perturb import TraceScope
+
+_LIBRARY = tuple(
+    os.path.join(folder, "")
+    for folder in {
+        *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib")),
+        os.path.dirname(os.path.abspath(torch.__file__)),
+    }
+)
+
+
+class AuthorsModules:
+    """Which of the loaded modules are the author's. `names` grows as modules are loaded."""
+
+    def __init__(self, scenario_path: str, trace_modules: Sequence[str] = ()) -> None:
+        """`trace_modules` are dotted prefixes of installed packages that count as the author's, too."""
+        self._scope = TraceScope(
+            (str(Path(scenario_path).parent), Path(scenario_path).anchor), tuple(trace_modules)
+        )
+        self._known: set[str] = set()
+        self.names: set[str] = set()
+
+    def loaded(self) -> list[ModuleType]:
+        """Return the author's modules among those that are loaded now, in the order of loading."""
+        for name, module in list(sys.modules.items()):
+            if name in self._known:
+                continue
+            self._known.add(name)
+            file = getattr(module, "__file__", None)
+            if isinstance(file, str) and isinstance(module, ModuleType) and self._is_authors(file, name):
+                self.names.add(module.__name__)
+        return [
+            module
+            for name in list(sys.modules)
+            if name in self.names and isinstance(module := sys.modules[name], ModuleType)
+        ]
+
+    def _is_authors(self, file: str, name: str) -> bool:
+        is_library = file.startswith(_LIBRARY) and "site-packages" not in file
+        return not is_library and self._scope.covers(file, name)
