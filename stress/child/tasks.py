@@ -137,8 +137,11 @@ def _reference(spec: ChildSpec, result: Result) -> list[Finding]:
         assert spec.scenario is not None
         modules = AuthorsModules(spec.scenario.path, spec.trace_modules)
         watch = SharedWrites(workload.scenario, len(workload.roles), modules)
-    reference = ReferenceMaker(workload, device, device_only=spec.device_only, watch=watch).make()
+    maker = ReferenceMaker(workload, device, device_only=spec.device_only, watch=watch)
+    reference = maker.make()
     findings = _alone_findings(reference)
+    if not findings and maker.cannot_fail is not None:
+        findings = [maker.cannot_fail]
     store.dump(spec.file("reference"), reference.to_data())
     result["runs"] = reference.runs
     result["slots"] = len(reference.full)

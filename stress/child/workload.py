@@ -151,6 +151,11 @@ class Workload:
         """Compare the initial tensors bitwise with those of a CPU setup; raise `BrokenScenario`."""
         own = state_tensors(states[0])
         cpu = state_tensors(self._setup(torch.device("cpu"), 0))
+        elsewhere = next((tensor.device.type for _, tensor in cpu if tensor.device.type != "cpu"), None)
+        if elsewhere is not None:
+            raise BrokenScenario(
+                f"setup(device) was called with cpu and made tensors on {elsewhere}: use `device`, as in .to(device)"
+            )
         if [path for path, _ in own] != [path for path, _ in cpu]:
             raise BrokenScenario(
                 "setup builds a different state on the CPU and on the device: the state must not depend on the device"

@@ -39,6 +39,11 @@ def current() -> Step:
     return step
 
 
+def is_running() -> bool:
+    """Whether this thread is inside a step (framework use)."""
+    return getattr(_local, "step", None) is not None
+
+
 def enter(step: Step) -> None:
     """Make `step` the current one of this thread (framework use)."""
     _local.step = step

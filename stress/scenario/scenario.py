@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import torch
 
 ITERATIONS_DEFAULT = 50
+NO_DEVICE_WORK, EQUAL_OUTPUTS = "no device work", "equal outputs"
+"""Checks of the reference run that a scenario can be exempt from."""
 
 
 class _Base:
@@ -76,6 +78,9 @@ class Scenario(_Base):
 
     waves: Sequence[tuple[int, int]] = ()
     """`[(threads, iterations), ...]`: crews started and joined one after another in one attempt."""
+
+    exempt: ClassVar[Mapping[str, str]] = {}
+    """Check of the reference run (`"no device work"`, `"equal outputs"`) -> why the scenario is right not to pass it."""
 
     fresh_process: ClassVar[bool] = False
     """Nothing is warm: before the barrier, no device op except `setup`'s has run in the crew's process."""

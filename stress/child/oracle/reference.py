@@ -17,6 +17,8 @@ from typing import Any
 import torch
 
 from stress.child import tensor_tree
+from stress.child.oracle import cannot_fail
+from stress.child.oracle.cannot_fail import DeviceWork
 from stress.child.oracle.digest import Weights
 from stress.child.oracle.digest import digest
 from stress.child.oracle.digest import elements
@@ -32,13 +34,13 @@ from stress.child.oracle.tolerance import SPREAD_FACTOR
 from stress.child.oracle.tolerance import error_of
 from stress.child.oracle.tolerance import is_numeric
 from stress.child.oracle.tolerance import too_wide
-from stress.child.perturb.dispatch_cache import Recorder
 from stress.child.shared_writes import SharedWrites
 from stress.child.state import state_tensors
 from stress.child.workload import Workload
 from stress.child.workload import exact_input
 from stress.device.devices import Device
 from stress.model.errors import BrokenScenario
+from stress.model.finding import Finding
 from stress.model.plan import ORDERS
 from stress.scenario.scenario import overrides
 
@@ -116,6 +118,8 @@ class ReferenceMaker:
         self.inputs = workload.make_inputs()
         self.by_author = overrides(workload.scenario, "reference")
         self.operators: list[str] = []
+        self.cannot_fail: Finding | None = None
+        """Known after `make`."""
 
     def make(self) -> Reference:
         """Run every sequential order; the returned reference holds CPU tensors only."""
@@ -149,9 +153,10 @@ class ReferenceMaker:
     def _device_runs(self) -> tuple[list[Run], bool]:
         # Only the first run of all is watched: what is filled once in a process is filled there.
         runs = [self._device_run(ORDERS[0], self.watch)]
-        with Recorder() as recorder:
+        with DeviceWork(self.device.torch_device) as work:
             runs.append(self._device_run(ORDERS[0]))
-        self.operators = sorted(recorder.names)
+        self.operators = sorted(work.names)
+        self.cannot_fail = cannot_fail.why(self.workload, self.inputs, runs[0], work)
         varies = not same_run(*runs)
         if varies:
             runs += [self._device_run(ORDERS[0]) for _ in range(REPEATS_WHEN_VARYING - 2)]
@@ -178,6 +183,11 @@ class ReferenceMaker:
         cpu = device_run
         if self.device.type != "cpu":
             cpu = self._cpu_run(cpu_device, exact=False)
+            elsewhere = next((home for one in cpu for home in one.homes if home != "cpu"), None)
+            if elsewhere is not None:
+                raise BrokenScenario(
+                    f"step was called with tensors on cpu and returned one on {elsewhere}: use the device of x and of the state"
+                )
         try:
             exact = self._cpu_run(cpu_device, exact=True)
         except Exception as error:  # a `reference` or `finish` that cannot take double precision
@@ -187,6 +197,9 @@ class ReferenceMaker:
         if failed:
             reference.no_exact = f"compared in the item's precision only: in double precision it ends differently (harmless): {failed[0][1].raised or 'no exception'}"
             return cpu, []
+        raised = next((one.raised for one in cpu if one.raised is not None), None)
+        if raised is not None and not any(one.raised for one in device_run):
+            reference.no_exact = f"compared with the device's own sequential run only: on the CPU, {raised}"
         return cpu, exact
 
     def _cpu_run(self, cpu_device: torch.device, *, exact: bool) -> Run:

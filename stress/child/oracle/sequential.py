@@ -65,10 +65,10 @@ def _run_slots(
         slot = workload.plan.slots[index]
         if has_main_step and turn % workload.plan.threads_max == 0:
             workload.scenario.main_step(workload.finish_argument(states))
-        current.enter(current.Step(slot.thread, slot.iteration, slot.wave, workload.plan.waves[slot.wave][0]))
         x = fresh_copy(moved(inputs[index], device))
         if watch is not None:
             watch.before(slot, states)
+        current.enter(current.Step(slot.thread, slot.iteration, slot.wave, workload.plan.waves[slot.wave][0]))
         try:
             outcome = workload.run(states, slot, x)
         finally:
