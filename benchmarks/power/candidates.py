@@ -9,10 +9,10 @@ from stress.commands.power.allocation import ROTATE
 from stress.commands.power.allocation import Entry
 from stress.model.shipped import shipped_scenarios
 from stress.model.spec import ScenarioRef
+from stress.scenario.declarations import class_problem
 from stress.scenario.file import import_module
 from stress.scenario.scenario import combinations
 from stress.scenario.scenario import environments
-from stress.scenario.variants import class_problem
 from stress.scenario.variants import distinct
 from stress.scenario.variants import is_scenario_class
 from stress.scenario.variants import value_id

@@ -19,9 +19,9 @@ from stress.plugin.run import run_of
 from stress.plugin.terminal.block import failure_block
 from stress.plugin.terminal.words import row_of
 from stress.plugin.terminal.words import summary_of
+from stress.scenario.declarations import class_problem
 from stress.scenario.scenario import ProcessScenario
 from stress.scenario.scenario import bind
-from stress.scenario.variants import class_problem
 from stress.scenario.variants import variants
 
 

@@ -43,14 +43,14 @@ class Aborts(_Numbers):
         if threading.current_thread() is not threading.main_thread():
             os.write(2, b"assertion failed: nobody has a name for this one\\n")
             os.abort()
-        return x
+        return x + 0
 """
 KILLED = """
 class KillsItself(_Numbers):
     def step(self, state, x):
         if threading.current_thread() is not threading.main_thread():
             os.kill(os.getpid(), 9)
-        return x
+        return x + 0
 """
 
 

@@ -20,17 +20,17 @@ class AFine(Scenario):
     iterations = 2
     params = {"size": [1, 2]}
     def step(self, state, x):
-        return torch.ones(self.size)
+        return torch.ones(self.size) * stress.current().thread_index
 
 class BWrong(Scenario):
     iterations = 2
     def step(self, state, x):
-        return torch.full((2,), float(sum(t.name.startswith("crew") for t in threading.enumerate()) > 1))
+        return torch.full((2,), float(sum(t.name.startswith("crew") for t in threading.enumerate()) > 1) + 10 * stress.current().thread_index)
 
 class CNever(Scenario):
     requires = ["accelerator"]
     def step(self, state, x):
-        return torch.ones(1)
+        return torch.ones(1) * stress.current().thread_index
 
 class DFine(Scenario):
     iterations = 2
@@ -38,7 +38,7 @@ class DFine(Scenario):
     def step(self, state, x):
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("as agreed")
-        return torch.ones(1)
+        return torch.ones(1) * stress.current().thread_index
 
 class ECanary(BWrong):
     canary = True
@@ -51,17 +51,17 @@ SKIPPED = """
 class Never(Scenario):
     requires = ["accelerator"]
     def step(self, state, x):
-        return torch.ones(1)
+        return torch.ones(1) * stress.current().thread_index
 
 class TooFew(Scenario):
     threads_min = 100
     def step(self, state, x):
-        return torch.ones(1)
+        return torch.ones(1) * stress.current().thread_index
 
 class TooMany(Scenario):
     threads_max = 1
     def step(self, state, x):
-        return torch.ones(1)
+        return torch.ones(1) * stress.current().thread_index
 """
 
 
@@ -249,7 +249,7 @@ class Slow(Scenario):
     params = {"n": list(range(3))}
     def step(self, state, x):
         time.sleep(0.2)
-        return torch.ones(1)
+        return torch.ones(1) * stress.current().thread_index
 """
 
     def test_that_is_spent_skips_and_says_so(self, tmp_path: Path) -> None:
@@ -285,19 +285,19 @@ class Fine(Scenario):
     iterations = 2
     def step(self, state, x):
         assert "pytest" in sys.modules
-        return torch.ones(2)
+        return torch.ones(2) * stress.current().thread_index
 
 class Wrong(Scenario):
     iterations = 2
     def step(self, state, x):
-        return torch.full((2,), float(sum(t.name.startswith("crew") for t in threading.enumerate()) > 1))
+        return torch.full((2,), float(sum(t.name.startswith("crew") for t in threading.enumerate()) > 1) + 10 * stress.current().thread_index)
 
 class Hangs(Scenario):
     iterations = 1
     def step(self, state, x):
         while sum(t.name.startswith("crew") for t in threading.enumerate()) > 1:
             time.sleep(0.05)
-        return torch.ones(1)
+        return torch.ones(1) * stress.current().thread_index
 
 class Program(ProcessScenario):
     def body(self, device):

@@ -25,9 +25,9 @@ class ReturnsNothing(Base):
     def step(self, state, x):
         state * x
 
-class ReturnsText(Base):
+class ReturnsAnObject(Base):
     def step(self, state, x):
-        return repr(x)
+        return x + 1, self
 
 class ReturnsSparse(Base):
     def step(self, state, x):
@@ -67,7 +67,7 @@ class Blocks(Base):
         return threading.Barrier(self.threads)
     def step(self, state, x):
         state.wait()
-        return x
+        return x + 0
 
 class NoThreads(Base):
     waves = [(0, 1)]
@@ -119,7 +119,7 @@ class TestBrokenScenarios:
         [
             ("SetupRaises", "broken", "setup raised KeyError: 'weights'"),
             ("ReturnsNothing", "broken", "returned no tensor (None): return the tensors to be judged"),
-            ("ReturnsText", "broken", "returned a value of type str"),
+            ("ReturnsAnObject", "broken", "returned an object of class ReturnsAnObject"),
             ("ReturnsSparse", "broken", "only strided tensors are compared; return x.to_dense()"),
             ("GlobalGenerator", "broken", "draws from a global generator: pass generator=generator"),
             ("PythonGenerator", "broken", "draws from a global generator"),

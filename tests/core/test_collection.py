@@ -11,10 +11,8 @@ import pytest
 from stress.model.shipped import shipped_scenarios
 from tests import warm
 
-HEAD = "from stress import ProcessScenario, Scenario\n"
-STEP = (
-    "    iterations = 1\n    def step(self, state, x):\n        import torch\n        return torch.ones(2)\n"
-)
+HEAD = "from stress import ProcessScenario, Scenario, current\n"
+STEP = "    iterations = 1\n    def step(self, state, x):\n        import torch\n        return torch.ones(2) * current().thread_index\n"
 
 
 def write(folder: Path, files: dict[str, str]) -> None:
@@ -208,6 +206,26 @@ WRONG = {
     "Letters(Scenario)|params = {'mode': 'same'}": "parameter 'mode' needs a list of values, at least one",
     "Pairs(Scenario)|params = [('size', [1])]": "params must be a mapping, as in ",
     "Number(Scenario)|env = {'KNOB': 1}": "env must be a mapping of texts, as in ",
+    "Steps(Scenario)|iterations = '5'": "iterations is '5': expected a whole number, at least 1",
+    "Missing(Scenario)|iterations = None": "iterations is None: expected a whole number, at least 1",
+    "Zero(Scenario)|iterations = 0": "iterations is 0: expected a whole number, at least 1",
+    "Few(Scenario)|threads_min = 'a'": "threads_min is 'a': expected a whole number, at least 1",
+    "Many(Scenario)|threads_max = 2.5": "threads_max is 2.5: expected a whole number, at least 1",
+    "Between(Scenario)|threads_min, threads_max = 4, 2": "threads_max is 2, below threads_min, which is 4",
+    "Planted(Scenario)|canary = 'no'": "canary is 'no': expected True or False",
+    "Wave(Scenario)|waves = [8, 50]": r"waves is \[8, 50\]: expected a list of pairs, as in ",
+    "Require(Scenario)|requires = None": "requires is None: expected a list",
+    "Source(Scenario)|origin = 'an issue'": r"origin must be a list, as in \['an issue'\]",
+    "Environment(Scenario)|env = None": "env is None: expected a mapping of texts, or a list of them",
+    "Exempt(Scenario)|exempt = {'all': 'it is fine'}": "exempt names 'all'; checks are 'no device work' and 'equal outputs'",
+    "Reason(Scenario)|exempt = {'equal outputs': ''}": "exempt needs a reason for 'equal outputs'",
+    "Letter(Scenario)|iteration = 2": "Scenario has no iteration, and nothing here reads it: did you mean iterations?",
+    "Singular(Scenario)|thread_min = 4": "Scenario has no thread_min, and nothing here reads it: did you mean threads_min?",
+    "Order(Scenario)|min_threads = 4": "Scenario has no min_threads, and nothing here reads it: did you mean threads_min?",
+    "Method(Scenario)|def make_inputs(self, generator): pass": "Scenario has no make_inputs, .* did you mean make_input?",
+    "Given(Scenario)|threads = 4": "threads is set for each item, so a value in the class has no effect: --mps-threads",
+    "Roles(Scenario)|steps = []": r"steps is \[\]: expected a method",
+    "Program(ProcessScenario)|iterations = 5\n    def body(self, device): pass": "iterations is an attribute of Scenario and has no effect",
     "Needs(Scenario)|def __init__(self, size): pass": "its __init__ needs 'size': a scenario is made without arguments",
 }
 
@@ -219,6 +237,8 @@ def wrong_output(tmp_path_factory: pytest.TempPathFactory) -> str:
     for number, text in enumerate(WRONG):
         head, _, body = text.partition("|")
         step = "" if head.startswith("No") and "pass" in body else STEP
+        if "iterations =" in body:
+            step = step.replace("    iterations = 1\n", "")
         write(folder, {f"scenarios/wrong{number:02}.py": f"{HEAD}class {head}:\n    {body}\n{step}"})
     write(folder, {"scenarios/right.py": HEAD + "class Right(Scenario):\n" + STEP})
     done = run(folder, "--continue-on-collection-errors", "--mps-attempts=1")
@@ -240,6 +260,22 @@ class TestAWrongDeclaration:
 
     def test_stops_nothing_else(self, wrong_output: str) -> None:
         assert f"1 passed, {len(WRONG)} errors" in wrong_output
+
+
+class TestAnOwnAttribute:
+    def test_is_no_error_when_it_is_read_or_like_none_of_ours(self, tmp_path: Path) -> None:
+        body = (
+            "class Own(Scenario):\n"
+            "    size, tolerance = 4, 0.1\n"
+            "    thread = wave = 2\n"
+            "    param = 3\n"
+            "    class Row:\n        pass\n"
+            "    def setup(self, device):\n        return self.thread, getattr(self, 'param')\n"
+            "    @property\n    def iterations(self):\n        return self.wave\n"
+        )
+        step = STEP.replace("    iterations = 1\n", "")
+        write(tmp_path, {"scenarios/subject.py": HEAD + body + step})
+        assert ids(tmp_path) == ["scenarios/subject.py::Own[t2]"]
 
 
 class TestADryRun:

@@ -281,7 +281,7 @@ class Acceptable(Scenario):
     def step(self, state, x):
         if threading.current_thread().name.startswith("crew"):
             raise RuntimeError("declared fine")
-        return x
+        return x + 0
 
 class Found(Scenario):
     canary = True
@@ -297,22 +297,22 @@ class Unseen(Scenario):
     def make_input(self, generator):
         return torch.randn(2, generator=generator)
     def step(self, state, x):
-        return x
+        return x + 0
 
 class TooMany(Scenario):
     threads_max = 2
     def step(self, state, x):
-        return torch.ones(1)
+        return torch.ones(1) * stress.current().thread_index
 
 class TooFew(Scenario):
     threads_min = 5
     def step(self, state, x):
-        return torch.ones(1)
+        return torch.ones(1) * stress.current().thread_index
 
 class NeedsStreams(Scenario):
     requires = ("streams",)
     def step(self, state, x):
-        return torch.ones(1)
+        return torch.ones(1) * stress.current().thread_index
 
 class Compiled(Scenario):
     iterations = 2
@@ -325,7 +325,7 @@ class Compiled(Scenario):
 
 class CompiledNever(Compiled):
     def step(self, state, x):
-        return x
+        return x + 0
 
 class OneKernelPath(Scenario):
     iterations = 2

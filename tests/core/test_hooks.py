@@ -37,11 +37,12 @@ LOCAL = """
 class Local(Scenario):
     iterations = 1
     def step(self, state, x):
-        return torch.ones(2)
+        return torch.ones(2) * stress.current().thread_index
 """
 ADDED = """
 import os, threading
 import torch
+import stress
 from stress import Scenario
 
 class Added(Scenario):
@@ -50,7 +51,7 @@ class Added(Scenario):
         if sum(one.name.startswith("crew") for one in threading.enumerate()) > 1:
             os.write(2, b"our own assertion failed\\n")
             os.abort()
-        return torch.ones(2)
+        return torch.ones(2) * stress.current().thread_index
 
 class Named(Scenario):
     iterations = 1
@@ -58,7 +59,7 @@ class Named(Scenario):
         if sum(one.name.startswith("crew") for one in threading.enumerate()) > 1:
             os.write(2, b"failed assertion `A command encoder is already encoding to this command buffer'\\n")
             os.abort()
-        return torch.ones(2)
+        return torch.ones(2) * stress.current().thread_index
 """
 
 

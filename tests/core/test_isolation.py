@@ -27,7 +27,7 @@ class _Faulty(Scenario):
     def step(self, state, x):
         if in_company():
             self.fault()
-        return torch.ones(2)
+        return torch.ones(2) * stress.current().thread_index
     def fault(self):
         raise NotImplementedError
 """
@@ -101,14 +101,14 @@ class TakesTwoLocksInTwoOrders(Scenario):
                 BOTH_HOLD_ONE.wait()
                 with SECOND:
                     pass
-        return torch.ones(2)
+        return torch.ones(2) * stress.current().thread_index
     def backwards(self, state, x):
         if in_company() and stress.current().thread_index < 2:
             with SECOND:
                 BOTH_HOLD_ONE.wait()
                 with FIRST:
                     pass
-        return torch.ones(2)
+        return torch.ones(2) * stress.current().thread_index
     def steps(self):
         return [self.forwards, self.backwards]
 

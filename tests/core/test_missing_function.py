@@ -58,7 +58,7 @@ class OwnThread(Scenario):
         one = threading.Thread(target=lambda: torch.accelerator.empty_cache())
         one.start()
         one.join()
-        return 0
+        return torch.ones(1) * stress.current().thread_index
 
 class MainStep(Scenario):
     iterations = 2

@@ -280,11 +280,12 @@ class TestOnACommandLine:
 
 QUICK = """
 import torch
+import stress
 from stress import Scenario
 class Quick(Scenario):
     iterations = 2
     def step(self, state, x):
-        return torch.ones(2)
+        return torch.ones(2) * stress.current().thread_index
 """
 
 

@@ -35,12 +35,12 @@ class Hangs(Scenario):
             libc = ctypes.PyDLL(None)  # keeps the GIL: no Python code of this process runs any more
             while True:
                 libc.pause()
-        return torch.ones(2)
+        return torch.ones(2) * stress.current().thread_index
 
 class IsFine(Scenario):
     iterations = 1
     def step(self, state, x):
-        return torch.ones(2)
+        return torch.ones(2) * stress.current().thread_index
 """
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="process groups")

@@ -14,13 +14,14 @@ from stress.scenario import scenario
 from tests import warm
 
 SOURCE = """
+import stress
 from stress import Scenario
 import torch
 
 class _One(Scenario):
     iterations = 1
     def step(self, state, x):
-        return torch.ones(2)
+        return torch.ones(2) * stress.current().thread_index
 
 class Usual(_One):
     pass
@@ -109,7 +110,7 @@ class TestAttempts:
         assert (settings.attempts_of(_Usual), settings.attempts_of(_Long)) == (5, 2)
 
     def test_must_be_a_number(self) -> None:
-        from stress.scenario.variants import class_problem
+        from stress.scenario.declarations import class_problem
 
         class Wrong(scenario.Scenario):
             attempts_quick = "few"  # type: ignore[assignment]
@@ -131,7 +132,7 @@ class TestParamsQuick:
         ],
     )
     def test_must_name_what_is_there(self, given: object, told: str) -> None:
-        from stress.scenario.variants import class_problem
+        from stress.scenario.declarations import class_problem
 
         class Wrong(scenario.Scenario):
             params = {"size": [1, 2]}

@@ -26,7 +26,7 @@ class Fine(Scenario):
     iterations = 3
     params = {"size": [2]}
     def step(self, state, x):
-        return torch.ones(self.size)
+        return torch.ones(self.size) * stress.current().thread_index
 
 class Dies(Scenario):
     iterations = 3
@@ -34,7 +34,7 @@ class Dies(Scenario):
         if in_company():
             os.write(2, b"last words\\n")
             os.abort()
-        return torch.ones(2)
+        return torch.ones(2) * stress.current().thread_index
 """
 # The crew of the first item, and all of the second, fill the disk that the records are on.
 FILLS = """
@@ -54,13 +54,13 @@ class AFills(Scenario):
     def step(self, state, x):
         if in_company() and stress.current().thread_index == 0:
             fill()
-        return torch.ones(2)
+        return torch.ones(2) * stress.current().thread_index
 
 class BFinds(Scenario):
     iterations = 1
     def step(self, state, x):
         fill()
-        return torch.ones(2)
+        return torch.ones(2) * stress.current().thread_index
 """
 
 

@@ -69,7 +69,7 @@ class RaisesAtTimes(Adds):
 class Slots(Scenario):
     requires = ["release_slot", "batch_queue", "per_thread_streams"]
     def step(self, state, x):
-        ones = torch.ones(2, device="mps").cpu()
+        ones = torch.full((2,), float(stress.current().thread_index), device="mps").cpu()
         torch.mps.release_current_thread_slot()
         return ones
 
@@ -83,7 +83,7 @@ UPSTREAM = """
 class Streams(Scenario):
     def step(self, state, x):
         with torch.mps.stream(torch.mps.Stream()) as stream:
-            ones = torch.ones(2, device="mps")
+            ones = torch.full((2,), float(stress.current().thread_index), device="mps")
             stream.synchronize()
         return ones
 """

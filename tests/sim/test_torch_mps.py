@@ -223,6 +223,7 @@ class TestWhatTorchHas:
 LEVEL = """
 class MeasuresInSetup(Scenario):
     iterations = 1
+    exempt = {"no device work": "only memory is measured"}
 
     def setup(self, device):
         return {"device": device, "level": torch.mps.current_allocated_memory() if device.type == "mps" else 0}

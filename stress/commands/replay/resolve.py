@@ -15,10 +15,10 @@ from stress.model.errors import BrokenScenario
 from stress.model.shipped import shipped_file
 from stress.model.shipped import shipped_scenarios
 from stress.model.spec import ScenarioRef
+from stress.scenario.declarations import class_problem
 from stress.scenario.file import load_class
 from stress.scenario.scenario import ProcessScenario
 from stress.scenario.scenario import Scenario
-from stress.scenario.variants import class_problem
 from stress.scenario.variants import variants
 
 THREADS_DEFAULT = 8
