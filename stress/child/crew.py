@@ -20,7 +20,7 @@ from typing import TextIO
 import torch
 
 from stress.child.oracle.digest import Weights
-from stress.child.oracle.digest import digest
+from stress.child.oracle.digest import digests
 from stress.child.oracle.sequential import read_back
 from stress.child.oracle.wrong_value import POISON_BYTE
 from stress.child.state import state_tensors
@@ -200,7 +200,8 @@ class Crew:
             if self.readback == "every":
                 read_back(outcome)
             elif self.readback == "digest" and self.weights is not None:
-                outcome.leaves = [digest(leaf, self.weights) for leaf in outcome.leaves]
+                if outcome.spec is not None:
+                    outcome.leaves = digests(outcome.leaves, outcome.spec.values, self.weights)
             elif self.readback == "every-4th":
                 kept.append(outcome)
                 if turn % _EVERY_K == _EVERY_K - 1:

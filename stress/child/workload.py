@@ -104,6 +104,7 @@ class StepResult:
 
     leaves: list[torch.Tensor] = field(default_factory=list)
     spec: Any = None
+    """Its `tensor_tree.Structure`; None where it raised."""
     raised: Raised | None = None
     homes: list[str] = field(default_factory=list)
     """Device type that each leaf was on before it was read back: a step may return host values too."""

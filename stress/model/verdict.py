@@ -79,7 +79,7 @@ class Verdict(StrEnum):
         return self.counts != "no"
 
 
-WRONG_VALUE_NAMES = ("cross-talk", "stale", "unwritten", "torn", "nan", "numeric")
+WRONG_VALUE_NAMES = ("cross-talk", "stale", "unwritten", "torn", "nan", "numeric", "unequal")
 """Names of a wrong value (`stress.child.oracle.wrong_value`), the most specific first."""
 
 CANARY_MISSED = "CANARY MISSED"

@@ -129,7 +129,12 @@ class TestTree:
         assert [leaf.tolist() for leaf in leaves] == [[1.0, 1.0], 3, True, 1.5]
         assert tensor_tree.unflatten(leaves, spec)["b"][1].item() == 1.5
 
-    @pytest.mark.parametrize("value", [None, (), {}, [None], "text", object(), (torch.ones(1), None)])
+    @pytest.mark.parametrize("value", ["text", "", b"\xff", "\ud800", None])
+    def test_texts_bytes_and_none_come_back(self, value: object) -> None:
+        leaves, spec = tensor_tree.flatten((torch.ones(1), value), "step")
+        assert tensor_tree.unflatten(leaves, spec)[1] == value
+
+    @pytest.mark.parametrize("value", [None, (), {}, [None], object(), (torch.ones(1), object())])
     def test_what_cannot_be_judged_is_broken(self, value: object) -> None:
         with pytest.raises(BrokenScenario, match="step returned"):
             tensor_tree.flatten(value, "step")

@@ -15,10 +15,12 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
+from stress.child import leaf_values
 from stress.child import tensor_tree
 from stress.child.oracle.expectation import same_outcome
 from stress.child.oracle.sequential import Run
 from stress.child.perturb.dispatch_cache import Recorder
+from stress.child.workload import StepResult
 from stress.child.workload import Workload
 from stress.model.finding import Finding
 from stress.model.verdict import Verdict
@@ -70,7 +72,7 @@ def why(workload: Workload, inputs: Sequence[Any], run: Run, work: DeviceWork) -
         return None
     if not all(same_outcome(outcomes[0], one) for one in outcomes[1:]):
         return None
-    value = f"{outcomes[0].leaves[0].flatten()[:3].tolist()}"[:_VALUE_CHARS_MAX]
+    value = _shown(outcomes[0])
     wrong = "so a value of another thread or iteration would look right"
     if all(_same_input(inputs[0], x) for x in inputs[1:]):
         text = (
@@ -80,6 +82,12 @@ def why(workload: Workload, inputs: Sequence[Any], run: Run, work: DeviceWork) -
     else:
         text = f"step returns the same value for all inputs ({value}), {wrong}: return what depends on x"
     return _finding(workload, EQUAL_OUTPUTS, text)
+
+
+def _shown(outcome: StepResult) -> str:
+    leaf = outcome.leaves[0]
+    text = f"{leaf_values.decode(leaf)!r}" if outcome.spec.values[0] else f"{leaf.flatten()[:3].tolist()}"
+    return text[:_VALUE_CHARS_MAX]
 
 
 def _finding(workload: Workload, name: str, text: str) -> Finding | None:

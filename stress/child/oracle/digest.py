@@ -8,6 +8,7 @@ other value: bitwise first, then within the error that the CPU makes in the same
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 
 import torch
 
@@ -45,6 +46,11 @@ def digest(leaf: torch.Tensor, by_device: Weights) -> torch.Tensor:
         return torch.stack([wide.mean(), weighted, wide.max(), wide.min()])
     whole = flat.to(torch.int64)
     return torch.stack([whole.sum(), (whole * weights[:count]).sum(), whole.max(), whole.min()])
+
+
+def digests(leaves: Sequence[torch.Tensor], values: Sequence[bool], by_device: Weights) -> list[torch.Tensor]:
+    """Return the digest of each leaf, but what is a text, bytes or None (`values`) as it is: it is no memory of the device."""
+    return [leaf if value else digest(leaf, by_device) for leaf, value in zip(leaves, values, strict=True)]
 
 
 def elements(leaf: torch.Tensor) -> int:

@@ -36,10 +36,16 @@ class Expected:
     """How far the sequential runs lie apart in this leaf, pooled over the iterations of the role, because one
     iteration can agree by chance: 0 where all agree bitwise, infinite where integers or shapes differ."""
 
+    values: list[bool] = field(default_factory=list)
+    """Whether the output is a text, bytes or None: equal or wrong, and not measured against double precision."""
+
+    def is_value(self, place: int) -> bool:
+        return place < len(self.values) and self.values[place]
+
     def to_data(self) -> dict[str, Any]:
         data = {
             name: getattr(self, name)
-            for name in ("spec", "variants", "exact", "allowed", "scale", "half", "spread")
+            for name in ("spec", "variants", "exact", "allowed", "scale", "half", "values", "spread")
         }
         return {**data, "raised": [asdict(one) for one in self.raised]}
 
@@ -73,6 +79,7 @@ def expectations(
         one = Expected(tensor_tree.describe(distinct[0].spec) if distinct[0].spec is not None else "")
         one.variants = [outcome.leaves for outcome in distinct if outcome.raised is None]
         one.raised = [outcome.raised for outcome in distinct if outcome.raised is not None]
+        one.values = next((outcome.spec.values for outcome in distinct if outcome.spec is not None), [])
         whole = [run[index] for run in ([outputs] if outputs else runs) if run[index].raised is None]
         one.half = [tolerance.is_half(leaf.dtype) for leaf in (whole[0].leaves if whole else [])]
         if exact and exact[index].raised is None:

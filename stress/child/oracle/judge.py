@@ -9,6 +9,7 @@ from dataclasses import field
 
 import torch
 
+from stress.child import leaf_values
 from stress.child import tensor_tree
 from stress.child.oracle import wrong_value
 from stress.child.oracle.expectation import Expected
@@ -166,6 +167,9 @@ class Judge:
                 # Threads that happened to run one after another: any other order would not have been judged.
                 self._add(_cannot_tell(vague), slot)
             return
+        if expected[0].is_value(place):
+            self._judge_value(index, place, got, expected, slot)
+            return
         closest: tuple[float, torch.Tensor, torch.Tensor, float] | None = None
         for one in expected:
             values = [variant[place] for variant in one.variants]
@@ -199,6 +203,25 @@ class Judge:
             return
         error, gap, right, allowed = closest
         self._add(self._named(index, place, got, right, (gap > allowed, error, allowed), slot), slot)
+
+    def _judge_value(
+        self, index: int, place: int, got: torch.Tensor, expected: Sequence[Expected], slot: Slot | None
+    ) -> None:
+        """Judge a text, bytes or None that is none of the sequential runs'."""
+        varying = [_tolerance(one, place) for one in expected if one.spread[place]]
+        if varying:
+            self._add(_cannot_tell(varying[0]), slot)
+            return
+        if self._counts_only():
+            return
+        name, whose = "unequal", None
+        for one in self._candidates(index, place, slot):
+            if tensor_tree.same_bits(got, one.value):
+                name, whose = ("stale" if one.own_earlier else "cross-talk"), one.owner
+                break
+        right = expected[0].variants[0][place]
+        text = f"{_TEXT[name].format(whose=whose)}; {leaf_values.difference(got, right)}"
+        self._add(Finding(Verdict.MISMATCH, name, text, output=place, whose=whose), slot)
 
     @staticmethod
     def _forgive_overflow(gap: torch.Tensor, got: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
@@ -313,7 +336,7 @@ def _cannot_tell(tolerance: _Tolerance) -> Finding:
     spread = tolerance.spread
     if spread == float("inf"):
         text = (
-            "the sequential orders give different integers or shapes here, so it is unknown which is right: "
+            "the sequential orders give different integers, texts or shapes here, so it is unknown which is right: "
             "write compare(), or return what does not depend on the order (from finish(), for instance)"
         )
         return Finding(Verdict.INCONCLUSIVE, "order-dependent", text, output=tolerance.place)
@@ -339,4 +362,5 @@ _TEXT = {
     "torn": "a mix of the right value and that of {whose}",
     "nan": "NaN or infinity where the right value is finite",
     "numeric": "wrong number",
+    "unequal": "not what one thread gets",
 }
