@@ -83,6 +83,8 @@ WRONG_VALUE_NAMES = ("cross-talk", "stale", "unwritten", "torn", "nan", "numeric
 """Names of a wrong value (`stress.child.oracle.wrong_value`), the most specific first."""
 
 CANARY_MISSED = "CANARY MISSED"
+ONE_THREAD = "ONE THREAD"
+"""What is green on one thread: no threads were tested."""
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
@@ -95,7 +97,9 @@ def severity(verdict: Verdict) -> int:
     return tuple(Verdict).index(verdict)
 
 
-def word_of(verdict: Verdict | None, *, signal: str | None = None, is_canary: bool = False) -> str:
+def word_of(
+    verdict: Verdict | None, *, signal: str | None = None, is_canary: bool = False, one_thread: bool = False
+) -> str:
     """Return the word shown for the worst of some attempts: PASSED, MISMATCH, CRASH SIGABRT, ...
 
     `signal` is the name of the one that the crashes ended with. A canary's attempts must fail. None: no attempt ended.
@@ -104,4 +108,6 @@ def word_of(verdict: Verdict | None, *, signal: str | None = None, is_canary: bo
         return "NO END"
     if is_canary and verdict.enters_rate:
         return "CANARY FOUND" if verdict.is_failure else CANARY_MISSED
+    if one_thread and verdict.is_green:
+        return ONE_THREAD
     return f"{verdict.word} {signal}" if verdict is Verdict.CRASH and signal else verdict.word

@@ -15,6 +15,8 @@ from stress.model.spec import ScenarioRef
 from stress.model.text import count
 from stress.model.verdict import Verdict
 from stress.plugin.options import repeat_arguments
+from stress.scenario.scenario import ProcessScenario
+from stress.scenario.scenario import waves_of
 
 if TYPE_CHECKING:
     from stress.plugin.run import Run
@@ -59,6 +61,14 @@ class ItemResult(JudgedCase):
     def simulated(self) -> bool:
         """Whether it ran on the simulated device and so says nothing about a real backend."""
         return bool(self.spec.scenario.device_type == "sim")
+
+    @property
+    def one_thread(self) -> bool:
+        """Whether it is green and had one thread only; what a process scenario starts is its own matter."""
+        scenario = self.spec.scenario
+        if self.spec.threads > 1 or not self.verdict.is_green or isinstance(scenario, ProcessScenario):
+            return False
+        return max(threads for threads, _ in waves_of(scenario, None)) == 1
 
     @property
     def wants_control(self) -> bool:

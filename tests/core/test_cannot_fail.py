@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.acceptance import Ran
@@ -100,6 +102,17 @@ class MovesState(Base):
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     args = ("--mps-attempts=1", "--mps-threads=2", "--mps-perturb=off", "-v")
     return run_in(tmp_path_factory.mktemp("cannot_fail"), SOURCE, *args)
+
+
+class TestOneThread:
+    def test_is_no_pass(self, tmp_path: Path) -> None:
+        source = SOURCE.partition("class NoTensor")[0] + "class Right(Base):\n    pass\n"
+        ran = run_in(tmp_path, source, "--mps-threads=1", "--mps-attempts=1", "-v")
+        assert ran.result.ret == 0
+        assert "PASSED" not in ran.text
+        assert "Right[t1] ONE THREAD" in ran.text
+        assert "1 item ran on one thread: nothing about threads was tested (--mps-threads=8)" in ran.text
+        assert "a failure rate below" not in ran.text
 
 
 class TestAScenarioThatCannotFail:

@@ -23,6 +23,8 @@ class ItemRow:
     headline: str
     simulated: bool
     canary: bool = False
+    one_thread: bool = False
+    """It is green, and no threads were tested."""
     controls: int = 0
     control_failures: int = 0
     words: Mapping[str, int] = field(default_factory=dict)
@@ -43,7 +45,7 @@ class ItemRow:
     @property
     def is_clean(self) -> bool:
         """Whether nothing failed in attempts of which some count; acceptable failures are green, too."""
-        return self.verdict.is_green and bool(self.counted) and not self.failures
+        return self.verdict.is_green and bool(self.counted) and not self.failures and not self.one_thread
 
     def to_data(self) -> dict[str, Any]:
         """Return what `from_data` takes, also after a way through JSON."""

@@ -80,6 +80,8 @@ def _rate_of_each(rows: Sequence[ItemRow]) -> str:
 def _rate(row: ItemRow) -> str:
     if row.canary and row.verdict.is_green:
         return "planted"
+    if row.one_thread:
+        return "no threads"
     if row.verdict.is_failure or row.failures:  # the latter on a green item: what it declares acceptable
         low, high = stats.wilson(row.failures, row.counted)
         control = f"; one thread {row.control_failures}/{row.controls}" if row.controls else ""
@@ -111,7 +113,7 @@ def _kind_of(note: str) -> str:
 
 def sentences(rows: Sequence[ItemRow]) -> list[str]:
     """Return the sentences: one per number of clean attempts, then how many items failed. Rates of unlike items are not pooled."""
-    real = [row for row in rows if not row.canary]
+    real = [row for row in rows if not row.canary and not row.one_thread]
     clean = Counter(row.counted for row in real if row.is_clean)
     lines = [
         f"{count(items, 'item')}: 0 of {count(counted, 'attempt')} failed{' in each' if items > 1 else ''}; a failure "
@@ -119,6 +121,11 @@ def sentences(rows: Sequence[ItemRow]) -> list[str]:
         for counted, items in sorted(clean.items(), reverse=True)
         if items
     ]
+    alone = sum(row.one_thread for row in rows)
+    if alone:
+        lines.append(
+            f"{count(alone, 'item')} ran on one thread: nothing about threads was tested (--mps-threads=8)"
+        )
     failed = sum(row.verdict.is_failure for row in real)
     undecided = len(real) - failed - sum(row.verdict.is_green for row in real)
     canaries = [row for row in rows if row.canary]

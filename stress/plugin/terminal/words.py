@@ -25,6 +25,7 @@ def word_of_item(result: ItemResult) -> str:
         worst(attempts) if attempts else result.verdict,
         signal=first.judged.signal if first is not None else None,
         is_canary=is_canary,
+        one_thread=result.one_thread,
     )
 
 
@@ -59,6 +60,7 @@ def row_of(result: ItemResult) -> ItemRow:
         headline=result.headline,
         simulated=result.simulated,
         canary=bool(result.spec.scenario.canary),
+        one_thread=result.one_thread,
         controls=len(result.controls),
         control_failures=result.control_failures,
         words=_failures_by_word(result),
