@@ -102,6 +102,20 @@ class _Names:
                 yield SharedPlace(self.path.child(name), self.kind)
 
 
+class _Entries:
+    """The entries of a dictionary: an entry that changes is named, and the dictionary where one comes or goes."""
+
+    def __init__(self, owner: dict[Any, Any], path: SharedPath) -> None:
+        self.owner, self.path, self.entries = owner, path, dict(owner)
+
+    def changes(self, after: Any) -> Iterator[SharedPlace]:
+        if self.entries.keys() != after.entries.keys():
+            yield SharedPlace(self.path, "contents")
+        for key, value in self.entries.items():
+            if key in after.entries and not _same(value, after.entries[key]):
+                yield SharedPlace(self.path.item(key), "contents")
+
+
 class _Contents:
     """What is in a container, or any other text that stands for it."""
 
@@ -113,7 +127,7 @@ class _Contents:
             yield SharedPlace(self.path, self.kind)
 
 
-_Mark = _Tensor | _Names | _Contents
+_Mark = _Tensor | _Names | _Entries | _Contents
 _Found = tuple[Any, SharedPath, str]
 """(object, path, kind if it is a tensor)."""
 
@@ -194,12 +208,14 @@ class SharedObjects:
                 yield tensor.grad, path.child("grad"), "gradient"
 
     def _container(self, value: Any, path: SharedPath) -> Iterator[_Found]:
-        pairs = list(value.items()) if isinstance(value, dict) else list(enumerate(value))
-        flat = [one for pair in pairs for one in pair] if isinstance(value, dict) else list(value)
-        if isinstance(value, set | frozenset):
-            flat = sorted(flat, key=id)
-        if not isinstance(value, tuple | frozenset):
-            self.marks[id(value)] = _Contents(value, path, flat)
+        if isinstance(value, dict):
+            self.marks[id(value)] = _Entries(value, path)
+            pairs = list(value.items())
+        else:
+            items = sorted(value, key=id) if isinstance(value, set | frozenset) else list(value)
+            pairs = list(enumerate(items))
+            if not isinstance(value, tuple | frozenset):
+                self.marks[id(value)] = _Contents(value, path, items)
         for key, child in pairs:
             yield child, path.item(key), "tensor"
 

@@ -7,7 +7,10 @@ does not.
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +26,7 @@ from stress.model.shared_write import SharedWrite
 STEPS_WATCHED, _WORKERS_MAX = 2, 8
 _ROW_MAX = 3
 """More parameters of one model than this are counted, not listed."""
+_NUMBERED = re.compile(r"\[(\d|\.\.\.)")
 _LAST = {"parameter": 1, "gradient": 2}
 """Kinds that are shown last: of a training step they are many, and known."""
 
@@ -38,6 +42,8 @@ class SharedWrites:
         self._writers: dict[SharedPlace, set[tuple[int, int]]] = {}
         self._before: SharedObjects | None = None
         self._first: tuple[int, int] | None = None
+        self._main_steps = 0
+        self._by_main_step: dict[SharedPlace, None] = {}
 
     def before(self, slot: Slot, states: Sequence[Any]) -> None:
         """Call it before a step."""
@@ -56,6 +62,18 @@ class SharedWrites:
             self._writers.setdefault(place, set()).add((slot.worker, slot.iteration))
         self._before = now
 
+    @contextlib.contextmanager
+    def around_main_step(self, states: Sequence[Any]) -> Iterator[None]:
+        """Run one `main_step` in it: what that writes is no step's."""
+        watches = self._main_steps < STEPS_WATCHED and not self.problem
+        self._main_steps += 1
+        before = self._snapshot(states) if watches else None
+        yield
+        self._before = None
+        after = self._snapshot(states) if before is not None else None
+        if before is not None and after is not None:
+            self._by_main_step.update(dict.fromkeys(before.changes(after)))
+
     def found(self) -> list[SharedWrite]:
         """Return what was written: models' own tensors and attributes first, then parameters, then gradients."""
         made: dict[str, SharedWrite] = {}
@@ -63,7 +81,7 @@ class SharedWrites:
             workers = {worker for worker, _ in slots}
             if len(workers) > 1:
                 writer = STEP
-            elif place.kind in ("tensor", "gradient") and "[" in place.path.text:
+            elif _NUMBERED.search(place.path.text):
                 continue  # it may be one of several that threads have of their own: caches[thread]
             elif slots == {self._first}:
                 writer = FIRST_STEP
@@ -73,6 +91,8 @@ class SharedWrites:
             if known is None or (known.writer != STEP and writer == STEP):
                 kind = known.kind if known is not None else place.kind
                 made[str(place.path)] = SharedWrite(str(place.path), kind, writer)
+        for place in self._by_main_step:
+            made.setdefault(str(place.path), SharedWrite(str(place.path), place.kind, "main_step"))
         return sorted(_counted(made.values()), key=lambda one: _LAST.get(one.kind, 0))
 
     def _watches(self, slot: Slot) -> bool:

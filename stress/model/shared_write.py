@@ -24,7 +24,7 @@ class SharedWrite:
     """"tensor", "parameter", "gradient", "attribute", "contents" (of a container), "generator" or "cache"."""
     writer: str
     """`STEP` where steps of several threads write it, `FIRST_STEP` where only the first one of all does, or the step
-    of one thread ("the step of thread 0")."""
+    of one thread ("the step of thread 0"), or "main_step"."""
 
     def to_data(self) -> dict[str, Any]:
         return asdict(self)

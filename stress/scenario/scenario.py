@@ -66,7 +66,7 @@ class _Base:
 class Scenario(_Base):
     """One subject that N threads run at once, judged value by value against sequential runs.
 
-    Only `step` has to be written. Every optional method and attribute is described in the README; the
+    Only `step` has to be written. Every optional method and attribute is described in docs/scenarios.md; the
     class must be constructible without arguments.
     """
 
@@ -97,7 +97,8 @@ class Scenario(_Base):
         return None
 
     def step(self, state: Any, x: Any) -> Any:
-        """Run one iteration of one thread; return nested tensors or numbers to be judged."""
+        """Run one iteration of one thread; return what is to be judged: tensors, numbers, texts, bytes, None
+        or NumPy arrays, in lists, tuples, dicts and dataclasses."""
         raise NotImplementedError
 
     def steps(self) -> Sequence[Callable[[Any, Any], Any]]:

@@ -218,6 +218,25 @@ class ThreadLocal(Base):
         state.value = x
         return state.value * 2
 
+class InADict(Base):
+    def setup(self, device):
+        return {"sum": 0, "mask": None, 0: None, 1: None, 2: None}
+    def step(self, state, x):
+        state["sum"] += 1
+        if state["mask"] is None:
+            state["mask"] = torch.ones(4)
+        state[stress.current().thread_index] = x
+        return x * state["mask"]
+
+class ByMainStep(Base):
+    iterations = 1
+    def setup(self, device):
+        return model.TinyGPT().to(device)
+    def main_step(self, net):
+        net.plain.add_(1.0)
+    def step(self, net, x):
+        return net.linear(x)
+
 class OneWriter(Base):
     def setup(self, device):
         return model.TinyGPT().to(device)
@@ -258,6 +277,8 @@ NAMED = {
     "PerThreadButShared": [("TinyGPT.k_cache", "tensor", "step")],
     "OwnRow": [],
     "ThreadLocal": [],
+    "InADict": [("state['sum']", "contents", "step"), ("state['mask']", "contents", "the first step")],
+    "ByMainStep": [("TinyGPT.plain", "tensor", "main_step")],
     "OneWriter": [("TinyGPT.plain", "tensor", "the step of thread 0")],
 }
 

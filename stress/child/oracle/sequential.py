@@ -64,7 +64,8 @@ def _run_slots(
     for turn, index in enumerate(workload.plan.order(order, seeds.derive(workload.seed, order))):
         slot = workload.plan.slots[index]
         if has_main_step and turn % workload.plan.threads_max == 0:
-            workload.scenario.main_step(workload.finish_argument(states))
+            with watch.around_main_step(states) if watch is not None else contextlib.nullcontext():
+                workload.scenario.main_step(workload.finish_argument(states))
         x = fresh_copy(moved(inputs[index], device))
         if watch is not None:
             watch.before(slot, states)
