@@ -12,6 +12,7 @@ from types import ModuleType
 import torch
 
 from stress.child.perturb import TraceScope
+from stress.child.perturb.scope import INSTALLED
 
 _LIBRARY = tuple(
     os.path.join(folder, "")
@@ -21,15 +22,16 @@ _LIBRARY = tuple(
     }
 )
 
+_NOT_AUTHORS = ("stress", "torch")
+
 
 class AuthorsModules:
     """Which of the loaded modules are the author's. `names` grows as modules are loaded."""
 
     def __init__(self, scenario_path: str, trace_modules: Sequence[str] = ()) -> None:
         """`trace_modules` are dotted prefixes of installed packages that count as the author's, too."""
-        self._scope = TraceScope(
-            (str(Path(scenario_path).parent), Path(scenario_path).anchor), tuple(trace_modules)
-        )
+        self._folder = str(Path(scenario_path).parent)
+        self._scope = TraceScope((self._folder, Path(scenario_path).anchor), tuple(trace_modules))
         self._known: set[str] = set()
         self.names: set[str] = set()
 
@@ -49,5 +51,12 @@ class AuthorsModules:
         ]
 
     def _is_authors(self, file: str, name: str) -> bool:
-        is_library = file.startswith(_LIBRARY) and "site-packages" not in file
-        return not is_library and self._scope.covers(file, name)
+        if (
+            not os.path.isabs(file) or name.partition(".")[0] in _NOT_AUTHORS
+        ):  # torch.ops has a file "_ops.py"
+            return False
+        is_installed = any(part in file for part in INSTALLED) and not file.startswith(self._folder)
+        # Before the scope is asked, which resolves links: of two thousand modules that takes a tenth of a second.
+        if (is_installed and not self._scope.modules) or (file.startswith(_LIBRARY) and not is_installed):
+            return False
+        return self._scope.covers(file, name)

@@ -29,7 +29,7 @@ from stress.child.state import storage_key
 
 OBJECTS_MAX = 20_000
 _DEPTH_MAX = 10
-_BYTES_MAX, _BYTES_MAX_TOTAL = 1 << 20, 32 << 20
+_BYTES_MAX, _BYTES_MAX_TOTAL = 1 << 18, 4 << 20
 """Sizes of tensors that are compared by their bytes: of one, and of all in a snapshot."""
 _UNKNOWN_KEY = "[...]"
 _ATOMS = (str, bytes, int, float, complex, bool, type(None), torch.dtype, torch.device)

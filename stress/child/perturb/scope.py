@@ -11,7 +11,7 @@ from stress.model.shipped import DATA_IN_WHEEL
 _FRAMEWORK = os.path.realpath(os.path.join(os.path.dirname(__file__), os.pardir, os.pardir)) + os.sep
 _NOT_FRAMEWORK = str(DATA_IN_WHEEL) + os.sep
 """Scenarios that come in a wheel lie below the package: without this they would run undisturbed there alone."""
-_INSTALLED = ("site-packages", "dist-packages")
+INSTALLED = ("site-packages", "dist-packages")
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class TraceScope:
 def _is_own(path: str, folder: str) -> bool:
     prefix = folder.rstrip(os.sep) + os.sep
     return path.startswith(prefix) and not any(
-        part in _INSTALLED for part in path[len(prefix) :].split(os.sep)
+        part in INSTALLED for part in path[len(prefix) :].split(os.sep)
     )
 
 
