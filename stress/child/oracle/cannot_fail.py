@@ -68,7 +68,7 @@ def why(workload: Workload, inputs: Sequence[Any], run: Run, work: DeviceWork) -
             "state and x where they are, and call .cpu() on results only",
         )
     author_decides = overrides(workload.scenario, "compare") or overrides(workload.scenario, "finish")
-    if workload.plan.threads_max == 1 or author_decides or exact.is_used():
+    if workload.plan.threads_max == 1 or author_decides or exact.calls:
         return None
     if not all(same_outcome(outcomes[0], one) for one in outcomes[1:]):
         return None
