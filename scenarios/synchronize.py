@@ -94,6 +94,9 @@ class ShortWaits(Scenario):
     )
     rows: ClassVar[tuple[int, ...]] = (10, 18)
     iterations = 8
+    exempt: ClassVar[dict[str, str]] = {
+        "equal outputs": "it counts sums that are wrong: 0 is right of every thread"
+    }
 
     def setup(self, device: torch.device) -> torch.Tensor:
         return torch.ones(()).to(device)

@@ -74,6 +74,18 @@ class Exempt(Base):
     def step(self, net, x):
         return int(torch.equal(net(x), net(x)))
 
+class Refused(Base):
+    "An operator that the device refuses has been asked, too; its reason is judged."
+    def make_input(self, generator):
+        return torch.randn(3, 3, generator=generator).half()
+    def step(self, net, x):
+        try:
+            return torch.linalg.svd(x)[1]
+        except RuntimeError:
+            return x
+    def compare(self, got, expected):
+        return bool(torch.equal(got, expected))
+
 class PurePython(Base):
     exempt = {"no device work": "a dict of Python is the subject"}
     def step(self, net, x):
@@ -134,7 +146,7 @@ class TestAScenarioThatCannotFail:
 
     @pytest.mark.parametrize(
         "name",
-        ["Right", "FromItsThread", "Exact", "Exempt", "PurePython", "OwnReference", "Arbiter"],
+        ["Right", "FromItsThread", "Exact", "Exempt", "Refused", "PurePython", "OwnReference", "Arbiter"],
     )
     def test_is_not_one_that_can(self, ran: Ran, name: str) -> None:
         assert ran.items[f"{name}[t2]"]["verdict"] == "pass"

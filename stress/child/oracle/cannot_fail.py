@@ -46,13 +46,20 @@ class DeviceWork(Recorder):
         self.is_seen = False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = super().__torch_dispatch__(func, types, args, kwargs)
-        if not self.is_seen and current.is_running() and not getattr(func, "is_view", False):
-            made = [one for one in pytree.tree_leaves(result) if isinstance(one, torch.Tensor)]
-            if not made and func is not torch.ops.aten._local_scalar_dense.default:
-                made = [one for one in pytree.tree_leaves((args, kwargs)) if isinstance(one, torch.Tensor)]
-            self.is_seen = any(one.device.type == self.device_type for one in made)
-        return result
+        result = None
+        try:
+            result = super().__torch_dispatch__(func, types, args, kwargs)
+            return result
+        finally:  # an operator that refuses its arguments has been asked, too
+            if not self.is_seen and current.is_running() and not getattr(func, "is_view", False):
+                made = _tensors(result)
+                if not made and func is not torch.ops.aten._local_scalar_dense.default:
+                    made = _tensors((args, kwargs))
+                self.is_seen = any(one.device.type == self.device_type for one in made)
+
+
+def _tensors(value: Any) -> list[torch.Tensor]:
+    return [one for one in pytree.tree_leaves(value) if isinstance(one, torch.Tensor)]
 
 
 def why(workload: Workload, inputs: Sequence[Any], run: Run, work: DeviceWork) -> Finding | None:
