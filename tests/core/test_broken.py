@@ -88,7 +88,7 @@ class OrderDependent(Base):
         return []
     def step(self, state, x):
         state.append(1)
-        return torch.tensor(len(state))
+        return torch.tensor(len(state)) + 0
 
 class RandomResult(Base):
     def step(self, state, x):
@@ -118,7 +118,11 @@ class TestBrokenScenarios:
         ("name", "verdict", "text"),
         [
             ("SetupRaises", "broken", "setup raised KeyError: 'weights'"),
-            ("ReturnsNothing", "broken", "returned no tensor (None): return the tensors to be judged"),
+            (
+                "ReturnsNothing",
+                "broken",
+                "returned nothing to compare (None): return the tensors to be judged",
+            ),
             ("ReturnsAnObject", "broken", "returned an object of class ReturnsAnObject"),
             ("ReturnsSparse", "broken", "only strided tensors are compared; return x.to_dense()"),
             ("GlobalGenerator", "broken", "draws from a global generator: pass generator=generator"),
@@ -136,7 +140,7 @@ class TestBrokenScenarios:
             (
                 "OrderDependent",
                 "inconclusive",
-                "the sequential orders give different integers or shapes here",
+                "the sequential orders give different integers, texts or shapes here",
             ),
             (
                 "RandomResult",

@@ -65,7 +65,9 @@ def test_a_race_made_smaller(tmp_path: Path) -> None:
 
 def test_a_pass_cannot_be_made_smaller(tmp_path: Path) -> None:
     ran = run_in(
-        tmp_path, "class A(Scenario):\n    def step(self, state, x):\n        return 1\n", "--mps-attempts=1"
+        tmp_path,
+        "class A(Scenario):\n    def step(self, state, x):\n        return torch.ones(1) * stress.current().thread_index\n",
+        "--mps-attempts=1",
     )
     number = ran.ends("A[t4]")[0]["serial"]
     done = cli(tmp_path, "minimise", str(number))
