@@ -103,6 +103,7 @@ class TakenAway(Scenario):
 class Lost(Scenario):
     # In a thread of the crew only: the sequential run, which is asked too, did not lack it.
     iterations = 2
+    exempt = {"no device work": "only the name is looked up", "equal outputs": "it is a name"}
     def setup(self, device):
         torch.accelerator.of_mine = len
     def step(self, state, x):
