@@ -304,7 +304,8 @@ def _perturbation(spec: ChildSpec) -> Callable[[int, Writer], Any]:
     from stress.model import seeds
 
     assert spec.scenario is not None
-    scope = perturb.TraceScope((str(Path(spec.scenario.path).parent),), spec.trace_modules)
+    folders = (str(Path(spec.scenario.path).parent), *spec.trace_folders)
+    scope = perturb.TraceScope(folders, spec.trace_modules)
     seed = seeds.derive(spec.seed, "perturb", spec.attempt)
 
     def make(worker: int, writer: Writer) -> Any:

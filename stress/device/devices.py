@@ -19,6 +19,7 @@ from typing import Protocol
 import torch
 
 from stress.device.sim import loading
+from stress.device.sim.zoo import FORK_CAPABILITIES
 from stress.scenario import streams
 
 
@@ -208,7 +209,7 @@ class Sim:
         if hasattr(self._module, "set_per_process_memory_fraction"):
             found.add("memory_limit")
         if self._design != "upstream":
-            found |= {"per_thread_streams", "release_slot", "batch_queue"}
+            found |= FORK_CAPABILITIES
         unable = RuntimeError, TypeError, NotImplementedError, AttributeError
         with contextlib.suppress(*unable):
             event = self._module.Event()

@@ -19,6 +19,7 @@ from stress.device.sim.build import default_builder
 from stress.device.sim.settings import SimSettings
 from stress.device.sim.toolchain import BuildError
 from stress.isolate import same_torch
+from stress.device.sim.zoo import DESIGN_DEFAULT
 from stress.isolate.backend import IsolationError
 from stress.isolate.supervisor import Supervisor
 from stress.model.errors import OptionError
@@ -88,7 +89,9 @@ class DeviceInfo:
         lines = [f"mps: device {self.name} ({simulated}{self.reason}), {self.torch_text}, {file}"]
         if self.sim is not None and self.sim.settings.faults:
             told = ", ".join(one.told for one in self.sim.settings.faults)
-            lines.append(f"mps: faults armed on the simulated device: {told}")
+            design = self.sim.settings.design
+            whose = f"; design {design} has the bug" if design != DESIGN_DEFAULT else ""
+            lines.append(f"mps: faults armed on the simulated device: {told}{whose}")
         if self.sim is not None and self.sim.settings.schedule != "free":
             lines.append(
                 f"mps: the simulated device's order is repeatable (schedule {self.sim.settings.schedule_text})"

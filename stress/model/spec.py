@@ -77,6 +77,8 @@ class ChildSpec:
     perturb_mode: str = "none"
     perturb_level: str = "off"
     trace_modules: tuple[str, ...] = ()
+    trace_folders: tuple[str, ...] = ()
+    """Folders of the user's own code, whose lines are perturbed; the scenario's own is always one."""
     readback: str = "every"
     references: tuple[str, ...] = ()
     """Files written by reference children; the first is that of the item's own environment."""
@@ -114,6 +116,6 @@ def load_spec(path: Path) -> ChildSpec:
         data["sim"] = SimSpec(**data["sim"])
     if data["window"] is not None:
         data["window"] = WindowSpec(**data["window"])
-    for name in ("trace_modules", "references", "sys_path", "operators"):
+    for name in ("trace_modules", "trace_folders", "references", "sys_path", "operators"):
         data[name] = tuple(data[name])
     return ChildSpec(**data)

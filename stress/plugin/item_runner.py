@@ -84,6 +84,7 @@ class ItemRunner:
                 seed=seed,
                 streams=settings.streams,
                 trace_modules=settings.trace_modules,
+                trace_folders=self.run.trace_folders,
                 operators=operator_patch.texts(settings.operators),
                 deadline_s=settings.deadline_s,
                 sys_path=(*_package_root(item.ref), *sys.path),

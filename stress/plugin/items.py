@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from stress.device.sim.zoo import FORK_CAPABILITIES
 from stress.model.spec import ScenarioRef
 from stress.plugin.item import ItemSpec
 from stress.plugin.item_runner import ItemRunner
@@ -58,7 +59,9 @@ class ScenarioItem(JudgedItem):
             pytest.skip(f"runs with {cls.threads_max} or fewer threads: --mps-threads={cls.threads_max}")
         missing = [name for name in cls.requires if name not in run.device.capabilities]
         if missing:
-            pytest.skip(f"{run.device.name} here has no {', '.join(missing)}")
+            is_forks = run.device.sim is not None and FORK_CAPABILITIES.issuperset(missing)
+            way_out = ": --mps-sim-design=fork has it" if is_forks else ""
+            pytest.skip(f"{run.device.name} here has no {', '.join(missing)}{way_out}")
         if issubclass(cls, ProcessScenario) and not run.settings.isolation:
             pytest.skip("a process scenario needs isolation: leave out --mps-no-isolation and --pdb")
         if self.environment and not run.settings.isolation:

@@ -11,6 +11,7 @@ import pytest
 
 from stress.device import operator_patch
 from stress.device.sim import settings as sim_settings
+from stress.device.sim.zoo import DESIGN_DEFAULT
 from stress.device.sim.zoo import DESIGNS
 from stress.model.spec import DEADLINE_S_DEFAULT
 from stress.model.spec import RESULTS_DEFAULT
@@ -178,7 +179,7 @@ OPTIONS = (
         default=(),
         field="trace_modules",
         repeat=lambda settings: settings.trace_modules,
-        help="Modules whose lines are perturbed, in addition to those in the scenario's folder",
+        help="Installed modules whose lines are perturbed, in addition to the files of this project",
     ),
     Option(
         name="operator",
@@ -214,7 +215,7 @@ OPTIONS = (
         read=values.one_of(tuple(DESIGNS)),
         field=None,
         repeat=_if_simulated(lambda sim: sim.design),
-        help=f"How the simulated device assigns streams to threads (default {sim_settings.DESIGN_DEFAULT}, or the "
+        help=f"How the simulated device assigns streams to threads (default {DESIGN_DEFAULT}, or the "
         "design that the faults belong to)",
     ),
     Option(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from stress.child.perturb.own_code import can_be_found
 from stress.device.sim import settings as sim_settings
 from stress.device.sim.settings import SimSettings
 from stress.model.spec import RESULTS_DEFAULT
@@ -82,6 +83,7 @@ def parse(config: pytest.Config) -> Settings:
             "each attempt needs its own process: leave out --mps-no-isolation and --pdb"
         )
     _check_xdist(config, settings)
+    _check_trace_modules(config, settings)
     return _with_tsan(settings) if settings.tsan else settings
 
 
@@ -182,6 +184,21 @@ def xdist_workers(config: pytest.Config) -> int:
 def _check_xdist(config: pytest.Config, settings: Settings) -> None:
     if not settings.isolation and config.getoption("usepdb", False) and xdist_workers(config):
         raise pytest.UsageError("--pdb does not work with distributed tests: leave out -n or --pdb")
+
+
+def _check_trace_modules(config: pytest.Config, settings: Settings) -> None:
+    """Refuse a module that cannot be found: its lines would not be perturbed, and nothing would say so."""
+    root = config.rootpath
+    given = [(config.invocation_params.dir / one.partition("::")[0]).parent for one in config.args]
+    above = [folder for one in given for folder in (one, *one.parents) if folder.is_relative_to(root)]
+    for name in settings.trace_modules:
+        if not can_be_found(name, dict.fromkeys([root, root / "src", *above])):
+            option = _given(config, BY_NAME["trace-modules"])
+            assert option is not None, "no module is traced by default"
+            raise option.refuse(
+                f"there is no module {name}: expected the name that the code imports it by, as in "
+                "--mps-trace-modules=mypackage, from a folder on sys.path (PYTHONPATH, or pythonpath in the ini file)"
+            )
 
 
 def tsan_conflict(*, device: str, isolation: bool, all_tests: bool, schedule: str) -> str | None:

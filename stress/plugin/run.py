@@ -15,6 +15,8 @@ from typing import Protocol
 
 import pytest
 
+from stress.child.perturb.own_code import editable_installs
+from stress.child.perturb.own_code import own_folders
 from stress.diagnose.signatures import SignatureError
 from stress.diagnose.signatures import default_signatures
 from stress.isolate import same_torch
@@ -90,6 +92,29 @@ class Run:
     def show_command(self, serial: int) -> str:
         """Return the command that prints all that was recorded of an attempt."""
         return attempt_command("show", self.folder_path, serial, self.config.rootpath)
+
+    @functools.cached_property
+    def editable(self) -> dict[str, Path]:
+        """Packages that are installed in place, outside of rootdir: the user's own code too."""
+        root = self.config.rootpath
+        return {
+            name: folder for name, folder in editable_installs().items() if not folder.is_relative_to(root)
+        }
+
+    @property
+    def trace_folders(self) -> tuple[str, ...]:
+        return own_folders(self.config.rootpath, self.editable.values())
+
+    @property
+    def perturbed_line(self) -> str:
+        """Return what has its lines perturbed and what has not, for the header; "" without perturbation."""
+        if self.settings.perturb == "off":
+            return ""
+        own = ["files of this project", *(f"{name} (editable)" for name in self.editable)]
+        more = [f"{name} (--mps-trace-modules)" for name in self.settings.trace_modules]
+        out = "not those of other installed packages" if more else "not those of installed packages"
+        way_out = "" if more else ": --mps-trace-modules=NAME adds one"
+        return f"mps: perturbed lines: {', '.join([*own, *more])}; {out}{way_out}"
 
     @property
     def supervisor(self) -> Supervisor:

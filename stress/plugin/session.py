@@ -165,6 +165,8 @@ class StressPlugin:
         lines += [f"mps: {one.told} in all scenarios" for one in settings.operators]
         if self.shipped:
             lines.append(f"mps: shipped scenarios: {', '.join(self.shipped)} ({shipped_scenarios()})")
+        if not self.dry and run.perturbed_line:
+            lines.append(run.perturbed_line)
         if not self.dry:
             lines.append(f"mps: records {run.folder_path}")
         if not settings.isolation:

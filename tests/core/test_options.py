@@ -51,6 +51,7 @@ BAD_VALUES = [
     ("perturb", "medium", "off, low, high"),
     ("trace-modules", "one,,two", "names of modules"),
     ("trace-modules", "a/b.py", "names of modules"),
+    ("trace-modules", "json,nope", "there is no module nope: expected the name that the code imports it by"),
     ("torch-source", "no-such-folder", "there is no such folder"),
     ("sim-faults", "no_such_fault", "known are pool_counter_unlocked, "),
     ("sim-faults", "copy_torn,", "as in allocator_free_list:0.01:50"),
@@ -83,7 +84,7 @@ TWINS = {
     "streams": "shared",
     "perturb": "high",
     "results": "elsewhere",
-    "trace-modules": "one, two.three",
+    "trace-modules": "json, os.path",
     "torch-source": ".",
     "no-isolation": "true",
     "share-device": "true",
@@ -182,7 +183,7 @@ class TestTheIniFile:
             isolation=False,
             share_device=True,
             all_tests=True,
-            trace_modules=("one", "two.three"),
+            trace_modules=("json", "os.path"),
             torch_source=pytester.path,
             allow_torch_mismatch=True,
             sim=SimSettings(design="fork-free-list"),
@@ -222,7 +223,7 @@ class TestTheDefaults:
         assert settings.results == pytester.path / "results" / "runs"
         assert settings.isolation
         assert not any((settings.share_device, settings.all_tests, settings.allow_torch_mismatch))
-        assert settings.sim == SimSettings("fork", (), "free")
+        assert settings.sim == SimSettings("upstream", (), "free")
 
     def test_draw_a_new_seed_for_every_run(self, pytester: pytest.Pytester) -> None:
         assert len({parse(pytester, "--mps-threads=8").seed for _ in range(3)}) == 3

@@ -48,8 +48,8 @@ def repeated(config: pytest.Config, settings: Settings, scenario: type[Scenario]
 
 
 def test_has_the_modules_that_were_traced(pytester: pytest.Pytester) -> None:
-    config, settings = parse(pytester, "--mps-threads=3", "--mps-trace-modules=mypackage,other.module")
-    assert "--mps-trace-modules=mypackage,other.module" in repeated(config, settings)
+    config, settings = parse(pytester, "--mps-threads=3", "--mps-trace-modules=json,os.path")
+    assert "--mps-trace-modules=json,os.path" in repeated(config, settings)
 
 
 SAMPLES = {
@@ -63,11 +63,11 @@ SAMPLES = {
     "device": ["--mps-device=cpu"],
     "streams": ["--mps-streams=shared"],
     "perturb": ["--mps-perturb=high"],
-    "trace-modules": ["--mps-trace-modules=mypackage,other.module"],
+    "trace-modules": ["--mps-trace-modules=json,os.path"],
     "operator": ["--mps-operator=linalg.svd=mypackage:svd,mypackage:patch"],
     "sequences": ["--mps-sequences=17, 40-49"],
     "sim-faults": ["--mps-sim-faults=copy_torn/twin:0.3:20"],
-    "sim-design": ["--mps-sim-design=upstream"],
+    "sim-design": ["--mps-sim-design=fork"],
     "sim-schedule": ["--mps-sim-schedule=pct:5"],
     "tsan": ["--mps-tsan"],
     "no-isolation": ["--mps-no-isolation"],
@@ -136,7 +136,7 @@ NEUTRAL = {
     "streams": "--mps-streams=auto",
     "perturb": "--mps-perturb=low",
     "iterations": "--mps-iterations=3",
-    "sim-design": "--mps-sim-design=fork",
+    "sim-design": "--mps-sim-design=upstream",
     "sim-schedule": "--mps-sim-schedule=free",
 }
 
@@ -156,7 +156,7 @@ def test_a_default_that_was_stated_wins_again_over_the_ini_file(
 
 
 def test_says_nothing_of_the_simulated_device_on_another_one(pytester: pytest.Pytester) -> None:
-    pytester.makeini("[pytest]\nmps_sim_design = upstream\n")
+    pytester.makeini("[pytest]\nmps_sim_design = fork\n")
     config, first = parse(pytester, "--mps-threads=3", "--mps-device=cpu")
     assert not [word for word in repeated(config, first) if word.startswith("--mps-sim")]
 

@@ -251,7 +251,7 @@ def sim_supervisor() -> Iterator[tuple[Supervisor, SimSpec]]:
     except BuildError as error:
         pytest.skip(f"the simulated device cannot be built here: {error}")
     one = Supervisor(str(build.library))
-    yield one, build.spec(SimSettings())
+    yield one, build.spec(SimSettings("fork"))
     one.close()
 
 

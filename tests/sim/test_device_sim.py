@@ -97,7 +97,7 @@ def build(build_cache: Path) -> None:
 
 @pytest.fixture(scope="module")
 def faultless(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    given = ["--mps-attempts=2", "-v", "-rs", "--junitxml=junit.xml", SIM]
+    given = ["--mps-attempts=2", "-v", "-rs", "--junitxml=junit.xml", SIM, "--mps-sim-design=fork"]
     return run_in(tmp_path_factory.mktemp("sim"), SUBJECT, *given)
 
 
@@ -150,6 +150,7 @@ class TestARunWithoutFaults:
     def test_says_simulated_where_a_failure_is_shown(self, faultless: Ran) -> None:
         block = faultless.text.partition("= FAILURES =")[2].partition("= mps-stress")[0]
         assert "on the simulated device, not on Metal (design fork; no fault armed)" in block
+        assert "a lock in Python does not order them: --mps-sim-design=upstream is PyTorch's" in block
         assert re.search(r"repeat: pytest .* --mps-device=sim .*--mps-sim-design=fork", block)
 
     def test_closes_with_what_it_is_worth(self, faultless: Ran) -> None:
@@ -174,7 +175,7 @@ class TestARunWithoutFaults:
 class TestAFault:
     def test_is_named_in_the_header(self, faulty: Ran) -> None:
         faulty.result.stdout.fnmatch_lines(
-            ["mps: faults armed on the simulated device: copy_torn (probability 1)"]
+            ["mps: faults armed on the simulated device: copy_torn (probability 1); design fork has the bug"]
         )
 
     def test_is_found_and_needs_the_threads(self, faulty: Ran) -> None:
@@ -198,11 +199,32 @@ class TestAFault:
         )
         assert ran.items["Copies[t4]"]["verdict"] == "pass"
         ran.result.stdout.fnmatch_lines(
-            ["mps: faults armed*: copy_torn (the twin: it takes the safe path; prob*1)"]
+            [
+                "mps: faults armed*: copy_torn (the twin: it takes the safe path; prob*1); design fork has the bug"
+            ]
         )
 
 
+LOCKED = """
+class Locked(Scenario):
+    iterations = 20
+    def setup(self, device):
+        return {"scratch": torch.zeros(4096).to(device), "lock": threading.Lock()}
+    def make_input(self, generator):
+        return torch.randn(4096, generator=generator)
+    def step(self, state, x):
+        with state["lock"]:
+            state["scratch"].copy_(x)
+            return state["scratch"] * 2
+"""
+
+
 class TestTheUpstreamDesign:
+    def test_is_the_default_so_a_correct_lock_is_right(self, run_stress: RunStress) -> None:
+        assert run_stress(LOCKED, "--mps-attempts=3", SIM).items["Locked[t4]"]["verdict"] == "pass"
+        fork = run_stress(LOCKED, "--mps-attempts=3", SIM, "--mps-sim-design=fork")
+        assert fork.items["Locked[t4]"]["verdict"] == "mismatch"
+
     def test_has_streams_and_no_slots(self, run_stress: RunStress) -> None:
         ran = run_stress(
             SUBJECT + UPSTREAM,
@@ -211,14 +233,19 @@ class TestTheUpstreamDesign:
             "--mps-attempts=1",
             "-rs",
             SIM,
-            "--mps-sim-design=upstream",
         )
         assert ran.items["Streams[t4]"]["verdict"] == "pass"
-        assert "sim here has no release_slot, batch_queue, per_thread_streams" in ran.text
+        ran.result.stdout.fnmatch_lines(
+            ["mps: device sim (simulated, not Metal; design upstream; as asked), torch *"]
+        )
+        skipped = (
+            "sim here has no release_slot, batch_queue, per_thread_streams: --mps-sim-design=fork has it"
+        )
+        assert skipped in ran.text
 
     def test_gives_each_thread_a_stream_on_request(self, run_stress: RunStress) -> None:
         given = ["-k", "Adds", "--mps-attempts=1", SIM, "--mps-streams=per-thread"]
-        assert run_stress(SUBJECT, *given, "--mps-sim-design=upstream").items["Adds[t4]"]["verdict"] == "pass"
+        assert run_stress(SUBJECT, *given).items["Adds[t4]"]["verdict"] == "pass"
 
 
 class TestARepeatableSchedule:
@@ -268,7 +295,7 @@ class TestTheChoiceOfDevice:
     def test_takes_the_simulated_one_where_there_is_no_mps(self, run_stress: RunStress) -> None:
         ran = run_stress(SUBJECT, "-k", "Adds", "--mps-attempts=1", "--mps-device=auto")
         ran.result.stdout.fnmatch_lines(
-            ["mps: device sim (simulated, not Metal; design fork; auto: no MPS off macOS), torch *"]
+            ["mps: device sim (simulated, not Metal; design upstream; auto: no MPS off macOS), torch *"]
         )
 
     def without_compiler(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,7 +71,7 @@ class TestTheDesign:
 class TestASchedule:
     def test_that_repeats_is_disturbed_by_nothing(self, pytester: pytest.Pytester) -> None:
         settings = parse(pytester, "--mps-sim-schedule=pct:5")
-        assert settings.sim == SimSettings("fork", (), "pct", 5)
+        assert settings.sim == SimSettings("upstream", (), "pct", 5)
         assert settings.perturb == "off"
 
     def test_does_not_go_with_perturbation(self, pytester: pytest.Pytester) -> None:
@@ -114,7 +114,7 @@ class TestWhatTheDeviceIsTold:
             "design=fork;schedule=pct;schedule_depth=2;"
             "faults=copy_torn:0.5:20,linear_shared_scratch:1.0:0/twin"
         )
-        assert SimSettings().configure_text() == "design=fork;schedule=free"
+        assert SimSettings().configure_text() == "design=upstream;schedule=free"
 
     def test_can_be_asked_for_again(self, pytester: pytest.Pytester) -> None:
         first = parse(

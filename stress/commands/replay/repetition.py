@@ -9,6 +9,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
+from stress.child.perturb.own_code import own_folders
 from stress.commands import CommandError
 from stress.commands.replay.failure_kind import FailureKind
 from stress.commands.replay.recorded import Recorded
@@ -97,6 +98,7 @@ class Repetition:
         writer: RecordWriter,
         rootdir: Path,
     ) -> None:
+        self._trace_folders = own_folders(rootdir)
         self.recorded, self.what, self.device, self.writer = recorded, what, device, writer
         self._runner = CaseRunner(supervisor.run, writer, recorder(writer, simulated=recorded.simulated))
         self._references: dict[str, References] = {}
@@ -164,6 +166,7 @@ class Repetition:
                 seed=recorded.seed,
                 streams=recorded.streams,
                 trace_modules=recorded.trace_modules,
+                trace_folders=self._trace_folders,
                 deadline_s=deadline_s,
                 stall_s=STALL_S if recorded.simulated else 0.0,
                 env=dict(what.env),

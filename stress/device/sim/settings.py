@@ -7,9 +7,9 @@ from dataclasses import asdict
 from dataclasses import dataclass
 
 from stress.device.sim.zoo import BY_NAME
+from stress.device.sim.zoo import DESIGN_DEFAULT
 from stress.device.sim.zoo import DESIGNS
 
-DESIGN_DEFAULT = "fork"
 SCHEDULES = ("free", "random", "pct")
 PCT_DEPTH_DEFAULT = 3
 PCT_DEPTH_MAX = 100

@@ -20,6 +20,10 @@ DESIGNS = {
     "upstream": "upstream's: all plain threads on stream 0, explicit streams 1-32, one graph cache",
 }
 """How threads get streams on the simulated device, by the name that `--mps-sim-design` uses."""
+DESIGN_DEFAULT = "upstream"
+"""PyTorch's own: on the fork's, a lock of Python does not order the device, and a correct program would look wrong."""
+FORK_CAPABILITIES = frozenset({"per_thread_streams", "release_slot", "batch_queue"})
+"""Capabilities that the fork's designs have and upstream's has not."""
 
 METAL = (
     "metal/encoder-overlap",

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from stress.child.perturb import kept_ready
+from stress.child.perturb.own_code import own_folders
 from stress.model.spec import DEADLINE_S_DEFAULT
 from stress.model.text import count
 from stress.plugin.ordinary import fixtures
@@ -71,14 +72,20 @@ class OrdinaryPlugin:
         self._journal = journal
         self._pool = Pool()
         self._shared = frozenset(config.getini(INI_SHARED))
-        self._conditions = Conditions(
+        self._overlaps: list[tuple[int, float]] = []
+        self._reasons: list[str] = []
+
+    @functools.cached_property
+    def _conditions(self) -> Conditions:
+        """Made for the first test that runs from threads: looking for editable installs takes milliseconds."""
+        settings = self._settings
+        return Conditions(
             deadline_s=settings.deadline_s if settings else DEADLINE_S_DEFAULT,
             seed=settings.seed if settings else secrets.randbits(32),
             perturb=settings.perturb if settings else "low",
             modules=settings.trace_modules if settings else (),
+            folders=own_folders(self._config.rootpath),
         )
-        self._overlaps: list[tuple[int, float]] = []
-        self._reasons: list[str] = []
 
     @pytest.fixture
     def thread_index(self) -> int:

@@ -70,6 +70,8 @@ class Conditions:
     seed: int
     perturb: str
     modules: tuple[str, ...]
+    folders: tuple[str, ...]
+    """Folders of the user's own code; the test's own is always one."""
 
 
 def run_function(item: pytest.Function, state: Threaded, pool: Pool, conditions: Conditions) -> None:
@@ -173,7 +175,7 @@ def _perturbations(
 ) -> Callable[[int], Perturbation] | None:
     if conditions.perturb == "off":
         return None
-    scope = TraceScope((str(item.path.parent),), conditions.modules)
+    scope = TraceScope((str(item.path.parent), *conditions.folders), conditions.modules)
     return lambda index: Perturbation(
         PERTURB_MODE, conditions.perturb, seed=seed, thread_index=index, scope=scope
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stress.device.sim.zoo import DESIGN_DEFAULT
 from stress.diagnose import parse_stacks
 from stress.diagnose import summarise
 from stress.model import stats
@@ -63,8 +64,15 @@ def _simulated(run: Run) -> list[str]:
     sim = run.device.sim if run.device is not None else None
     if sim is None:
         return []
+    design = sim.settings.design
     faults = ", ".join(one.told for one in sim.settings.faults) or "no fault armed"
-    return [f"  on the simulated device, not on Metal (design {sim.settings.design}; {faults})"]
+    lines = [f"  on the simulated device, not on Metal (design {design}; {faults})"]
+    if design != DESIGN_DEFAULT and not sim.settings.faults:
+        lines.append(
+            f"  threads have streams of their own in design {design}, and a lock in Python does not order them: "
+            f"--mps-sim-design={DESIGN_DEFAULT} is PyTorch's"
+        )
+    return lines
 
 
 def _promise(first: Attempt | None, run: Run) -> str:
