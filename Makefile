@@ -11,11 +11,11 @@ INPUTS := pyproject.toml constraints.txt tools/setup
 
 # The quick profile, in at most three minutes: on a slow machine items get fewer attempts, and items that did not run are reported.
 stress: $(VENV)/.ready
-	$(BIN)/python -m pytest --mps-threads=8 --mps-seconds=170
+	$(BIN)/python -m pytest --mps-threads=8 --mps-seconds=170 scenarios
 
 # The full profile: every item, up to 20 attempts each, in half an hour.
 nightly: $(VENV)/.ready
-	$(BIN)/python -m pytest --mps-threads=8 --mps-profile=full --mps-seconds=1750
+	$(BIN)/python -m pytest --mps-threads=8 --mps-profile=full --mps-seconds=1750 scenarios
 
 # Each file of tests stays in one worker, because its tests share runs. The root conftest.py puts the longest files first, and
 # says how many workers: more than cores, since many tests wait for a deadline.

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from stress.model.shipped import shipped_scenarios
 from stress.model.text import count
+from stress.plugin import arguments
 from stress.plugin import tsan_run as tsan
 from stress.plugin.items import ScenarioItem
 from stress.plugin.items import make_items
@@ -30,6 +30,7 @@ from stress.plugin.terminal.item_row import ItemRow
 from stress.plugin.terminal.table import closing_table
 from stress.plugin.terminal.table import note_lines
 from stress.plugin.terminal.table import sentences
+from stress.plugin.uncollected import Uncollected
 from stress.scenario.variants import SCENARIO_FOLDER
 from stress.scenario.variants import is_scenario_class
 
@@ -46,6 +47,8 @@ class StressPlugin:
         self.left_out = 0
         self.late: list[str] = []
         self.failure_groups = FailureGroups()
+        self.not_collected = ""
+        self.uncollected = Uncollected(config.rootpath)
         self.is_worker = hasattr(config, "workerinput")
         self.runs_items = self.is_worker or not xdist_workers(config)
         run = Run(settings, config)
@@ -62,32 +65,25 @@ class StressPlugin:
         self._choose_arguments()
 
     def _choose_arguments(self) -> None:
-        """Without arguments, run the local scenarios, and the shipped ones where there are none."""
+        """Without arguments, add scenarios to the user's own tests, or run them alone: see `arguments.choose`."""
         config = self.config
         given = config.args_source == pytest.Config.ArgsSource.ARGS
-        if given or self.settings.all_tests or config.getoption("markexpr", ""):
-            return
-        local = [base / SCENARIO_FOLDER for base in (config.invocation_params.dir, config.rootpath)]
-        folder = next((one for one in local if one.is_dir()), None) or shipped_scenarios()
-        if folder not in local:
-            self.shipped = [f"no {SCENARIO_FOLDER}/ here, so the shipped ones run"]
-        extra = [Path(path) for paths in config.hook.pytest_mps_scenarios(config=config) for path in paths]
-        config.args[:] = list(dict.fromkeys(map(str, [folder, *extra])))
+        if not given and not self.settings.all_tests and not config.getoption("markexpr", ""):
+            self.not_collected = arguments.choose(config)
 
     # collection
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         """Collect `scenarios/*.py`; files given by name are collected by pytest itself."""
-        if (
-            file_path.suffix != ".py"
-            or file_path.parent.name != SCENARIO_FOLDER
-            or file_path.name == "__init__.py"
-        ):
+        if file_path.suffix != ".py" or file_path.name == "__init__.py":
             return None
         by_pytest = parent.session.isinitpath(file_path) or any(
             file_path.match(pattern) for pattern in self.config.getini("python_files")
         )
         if by_pytest:
+            return None
+        if file_path.parent.name != SCENARIO_FOLDER:
+            self.uncollected.look_at(file_path)
             return None
         module: pytest.Collector = pytest.Module.from_parent(parent, path=file_path)
         return shipped_module(file_path, parent) or module
@@ -121,10 +117,12 @@ class StressPlugin:
 
     def pytest_report_collectionfinish(self) -> list[str]:
         # `--collect-only -q` prints ids and nothing else, for programs; pytest's own last line counts the deselected.
-        if not self.left_out or (self.dry and self.config.get_verbosity() < 0):
+        if self.dry and self.config.get_verbosity() < 0:
             return []
         them = "it" if self.left_out == 1 else "them"
-        return [f"mps: {count(self.left_out, 'slow item')} deselected; --mps-profile=full runs {them}"]
+        slow = f"mps: {count(self.left_out, 'slow item')} deselected; --mps-profile=full runs {them}"
+        lines = [slow if self.left_out else "", self.not_collected, self.uncollected.line]
+        return [line for line in lines if line]
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         items = [item for item in session.items if isinstance(item, ScenarioItem)]
@@ -162,6 +160,8 @@ class StressPlugin:
             lines += run.device.header_lines
         if run.tsan is not None:
             lines.append(tsan.header_line(run.tsan))
+        if self.not_collected and not self.runs_items:  # workers collect, and say nothing
+            lines.append(self.not_collected)
         lines += [f"mps: {one.told} in all scenarios" for one in settings.operators]
         if self.shipped:
             lines.append(f"mps: shipped scenarios: {', '.join(self.shipped)} ({shipped_scenarios()})")

@@ -164,7 +164,7 @@ class TestTheEnd:
             ([("pass", 5, 5)], "canaries: found in the only round", False),
             ([("pass", 5, 5)] * 2 + [("inconclusive", 0, 0)], "canaries: found in all 2 rounds; 1 round cut short by what does not count", False),
             ([("pass", 5, 5), ("inconclusive", 5, 5)], "CANARY MISSED in 1 of 2 rounds: the green results are worth nothing", True),
-            ([("inconclusive", 5, 4)], "no canary ran; 1 round cut short by what does not count: nothing shows that a fault would have been found", True),
+            ([("inconclusive", 5, 4)], "no canary ran; 1 round cut short by what does not count: nothing shows that a fault would have been found; add scenarios/canary.py", True),
         ],
     )  # fmt: skip
     def test_says_what_the_canaries_are_worth(

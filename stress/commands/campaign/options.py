@@ -89,6 +89,7 @@ def parse(args: argparse.Namespace) -> CampaignOptions:
         resume=args.resume,
         pytest_arguments=(
             "--mps-profile=full",
+            *("-o", "testpaths="),  # without files, scenarios alone: ordinary tests have no attempts
             *args.arguments,
             f"--mps-threads={args.threads}",
             f"--mps-device={args.device}",

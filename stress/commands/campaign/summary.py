@@ -167,7 +167,9 @@ def _canary_sentence(ending: Ending) -> str:
     cut = ending.tally.canary_rounds_cut
     more = f"; {count(cut, 'round')} cut short by what does not count" if cut else ""
     if not rounds:
-        return f"no canary ran{more}: nothing shows that a fault would have been found"
+        return (
+            f"no canary ran{more}: nothing shows that a fault would have been found; add scenarios/canary.py"
+        )
     if found == rounds:
         return f"canaries: found in {'the only round' if rounds == 1 else f'all {rounds} rounds'}{more}"
     return (

@@ -166,7 +166,9 @@ def _clean(rows: Sequence[Row]) -> list[str]:
 
 def _canaries(section: Section) -> list[str]:
     if not section.canaries:
-        return ["no canary ran on both sides: nothing shows that planted faults are found"]
+        return [
+            "no canary ran on both sides: nothing shows that planted faults are found; add scenarios/canary.py to both"
+        ]
     base = sum(one.failures > 0 for one, _ in section.canaries)
     new = sum(one.failures > 0 for _, one in section.canaries)
     return [f"canaries found: BASE {base} of {len(section.canaries)}, NEW {new} of {len(section.canaries)}"]

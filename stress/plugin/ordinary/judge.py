@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Iterable
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace
 
 import pytest
 
@@ -29,6 +30,9 @@ GROUPS_LISTED_MAX = 10
 TRACEBACK_LINES_MAX = 40
 MESSAGE_CHARACTERS_MAX = 300
 
+_SOMETIMES = "sometimes fails: failed in "
+_ALONE_TOO = "fails on one thread too, no race shown: failed in "
+
 _FRAMEWORK_MODULE = "stress.plugin.ordinary."
 
 
@@ -39,6 +43,16 @@ class ThreadedOutcome:
     error: BaseException | None
     headline: str = ""
     details: str = ""
+    failure: CallError | None = None
+    """The first call that failed; None where no call did, though the test may have failed."""
+
+    def with_control(self, sentence: str, *, is_same: bool) -> ThreadedOutcome:
+        """Return the outcome with what one thread alone did; `is_same`: it failed as the threads' calls did."""
+        headline = self.headline
+        if is_same and headline.startswith(_SOMETIMES):
+            headline = f"{_ALONE_TOO}{headline.removeprefix(_SOMETIMES)}"
+        details = self.details.replace(self.headline, f"{headline}\n{sentence}", 1)
+        return replace(self, headline=headline, details=details)
 
 
 @dataclass
@@ -57,7 +71,7 @@ def judge(
     for call in errors:
         if isinstance(call.error, pytest.exit.Exception):
             raise call.error
-    skips = [call for call in errors if _is_skip(call.error)]
+    skips = [call for call in errors if is_skip(call.error)]
     xfails = [call for call in errors if isinstance(call.error, pytest.xfail.Exception)]
     failures = [call for call in errors if call not in skips and call not in xfails]
     failures += _returned_values(job, nodeid)
@@ -72,11 +86,11 @@ def judge(
     headline = _headline(failures, extra, job)
     details = _details(failures, skips, extra, [headline, *context_lines])
     if failures:
-        return ThreadedOutcome(_presentable(failures[0]), headline, details)
+        return ThreadedOutcome(_presentable(failures[0]), headline, details, failures[0])
     return ThreadedOutcome(pytest.fail.Exception(extra[0], pytrace=False), headline, details)
 
 
-def _is_skip(error: BaseException) -> bool:
+def is_skip(error: BaseException) -> bool:
     return isinstance(error, (pytest.skip.Exception, unittest.SkipTest))
 
 
@@ -120,7 +134,7 @@ def _sentences_beyond_calls(job: Job, leftovers: Leftovers) -> list[str]:
         done = len(lane.spans_ns)
         if lane.died_of is not None:
             sentences.append(
-                f"thread {lane.index} died after {done} of {job.iterations} calls: {_one_line(lane.died_of)}"
+                f"thread {lane.index} died after {done} of {job.iterations} calls: {one_line(lane.died_of)}"
             )
         elif done < job.iterations:
             sentences.append(f"thread {lane.index} ended after {done} of {job.iterations} calls")
@@ -136,7 +150,7 @@ def _sentences_beyond_calls(job: Job, leftovers: Leftovers) -> list[str]:
 def _sentences_of_threads(errors: Sequence[threading.ExceptHookArgs]) -> list[str]:
     names: dict[str, list[str]] = {}
     for args in errors:
-        text = _one_line(args.exc_value) if args.exc_value is not None else args.exc_type.__name__
+        text = one_line(args.exc_value) if args.exc_value is not None else args.exc_type.__name__
         names.setdefault(text, []).append(args.thread.name if args.thread else "a thread that is gone")
     return [
         f"{len(threads)} thread{'s' if len(threads) > 1 else ''} that the body started "
@@ -147,7 +161,7 @@ def _sentences_of_threads(errors: Sequence[threading.ExceptHookArgs]) -> list[st
 
 def _mixed(skips: Sequence[CallError], calls: int) -> str:
     return (
-        f"{len(skips)} of {calls} calls skipped ({_threads(skips)}: {_one_line(skips[0].error)}) and the "
+        f"{len(skips)} of {calls} calls skipped ({_threads(skips)}: {one_line(skips[0].error)}) and the "
         "others did not: either all calls of a test skip or none does"
     )
 
@@ -157,7 +171,7 @@ def _headline(failures: Sequence[CallError], extra: Sequence[str], job: Job) -> 
         return extra[0]
     if len(failures) == job.calls:
         return f"always fails: {len(failures)} of {job.calls} calls"
-    return f"sometimes fails: failed in {len(failures)} of {job.calls} calls ({_threads(failures)})"
+    return f"{_SOMETIMES}{len(failures)} of {job.calls} calls ({_threads(failures)})"
 
 
 def _threads(calls: Iterable[CallError]) -> str:
@@ -173,14 +187,14 @@ def _details(
     for group in groups[:GROUPS_LISTED_MAX]:
         first = group[0]
         text.append(
-            f"{len(group)} x {_one_line(first.error)} {_place(first.error)}"
+            f"{len(group)} x {one_line(first.error)} {_place(first.error)}"
             f"({_threads(group)}; first: thread {first.thread}, iteration {first.iteration})"
         )
     if len(groups) > GROUPS_LISTED_MAX:
         text.append(f"and {len(groups) - GROUPS_LISTED_MAX} other kinds of failure")
     if skips:
         text.append(
-            f"in addition, {len(skips)} calls skipped ({_threads(skips)}): {_one_line(skips[0].error)}"
+            f"in addition, {len(skips)} calls skipped ({_threads(skips)}): {one_line(skips[0].error)}"
         )
     # The headline is the first line already.
     text += [sentence for sentence in extra if sentence != lines[0]]
@@ -200,11 +214,11 @@ def _details(
 def _grouped(failures: Sequence[CallError]) -> list[list[CallError]]:
     groups: dict[tuple[str, str], list[CallError]] = {}
     for call in failures:
-        groups.setdefault((_one_line(call.error), _place(call.error)), []).append(call)
+        groups.setdefault((one_line(call.error), _place(call.error)), []).append(call)
     return list(groups.values())
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     try:
         message = str(error).strip()
     except Exception as broken:
@@ -213,6 +227,11 @@ def _one_line(error: BaseException) -> str:
     if len(first) > MESSAGE_CHARACTERS_MAX:
         first = first[:MESSAGE_CHARACTERS_MAX] + "..."
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+def is_same_failure(one: BaseException, other: BaseException) -> bool:
+    """Whether two errors are of one type and from one place; their texts may hold numbers."""
+    return type(one) is type(other) and _place(one) == _place(other)
 
 
 def _own_frames(error: BaseException) -> list[traceback.FrameSummary]:
@@ -248,7 +267,7 @@ def _presentable(call: CallError) -> BaseException:
     elif isinstance(error, SystemExit):
         sentence = f"the body raised SystemExit({error.code!r}) {where}: in a thread it ends only the thread"
     else:
-        sentence = f"the body raised {_one_line(error)} {where}"
+        sentence = f"the body raised {one_line(error)} {where}"
     return pytest.fail.Exception(sentence, pytrace=False)
 
 

@@ -33,9 +33,11 @@ INI_SHARED = "mps_shared_fixtures"
 
 _STATE = pytest.StashKey[Threaded]()
 _REASON = pytest.StashKey[str]()
+_ONCE = pytest.StashKey[bool]()
 
 # Attributes of a report are carried over by pytest-xdist as long as JSON can hold them.
 _REASON_ATTRIBUTE = "mps_not_threaded"
+_ONCE_ATTRIBUTE = "mps_ran_once"
 
 
 def add_ini(parser: pytest.Parser) -> None:
@@ -74,6 +76,7 @@ class OrdinaryPlugin:
         self._shared = frozenset(config.getini(INI_SHARED))
         self._overlaps: list[tuple[int, float]] = []
         self._reasons: list[str] = []
+        self._ran_once = 0
 
     @functools.cached_property
     def _conditions(self) -> Conditions:
@@ -102,16 +105,32 @@ class OrdinaryPlugin:
         for item in items:
             if isinstance(item, pytest.Function):
                 self._select(item)
+            elif self._settings is not None:
+                self._note_other(item, all_tests=self._settings.all_tests)
+
+    def _note_other(self, item: pytest.Item, *, all_tests: bool) -> None:
+        """Note an item that is neither a test function nor ours, such as a doctest: it always runs once."""
+        from stress.plugin.judged_item import JudgedItem  # not in runs that do not want us
+
+        if isinstance(item, JudgedItem):
+            return
+        if all_tests:
+            item.stash[_REASON] = f"{type(item).__name__} is no test function"
+        else:
+            item.stash[_ONCE] = True
 
     def _select(self, item: pytest.Function) -> None:
         plan = selection.plan(item, self._settings)
         if plan is None:
+            item.stash[_ONCE] = self._settings is not None
             return
         reason = selection.why_not(item)
         if reason is not None:
             item.stash[_REASON] = reason
             return
         selection.check_run_parallel(item)
+        if plan.threads == 1:
+            item.stash[_REASON] = "one thread"
         state = item.stash[_STATE] = Threaded(plan)
         if isinstance(item.instance, unittest.TestCase):
             run = functools.partial(self._run_unittest, item, state)
@@ -191,6 +210,8 @@ class OrdinaryPlugin:
         judgement = state.judgement if state is not None else None
         if report.when == "call" and report.failed and judgement is not None and judgement.headline:
             _explain(report, judgement)
+        if report.when == "call" and not report.skipped and item.stash.get(_ONCE, False):
+            setattr(report, _ONCE_ATTRIBUTE, True)
         if report.when == "setup" and _REASON in item.stash:
             setattr(report, _REASON_ATTRIBUTE, item.stash[_REASON])
         if report.when == "teardown" and state is not None:
@@ -203,6 +224,7 @@ class OrdinaryPlugin:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "setup" and hasattr(report, _REASON_ATTRIBUTE):
             self._reasons.append(getattr(report, _REASON_ATTRIBUTE))
+        self._ran_once += hasattr(report, _ONCE_ATTRIBUTE)
         if report.when == "call":
             told = dict(report.user_properties)
             if PROPERTY_CALLS in told:
@@ -216,6 +238,12 @@ class OrdinaryPlugin:
             terminalreporter.write_line(
                 f"mps-stress: {count(tests, 'ordinary test')}, {calls} calls from threads; "
                 f"{share:.0%} of the calls overlapped with another thread's"
+            )
+        if self._ran_once:
+            runs = "runs it" if self._ran_once == 1 else "runs them"
+            terminalreporter.write_line(
+                f"mps-stress: {count(self._ran_once, 'ordinary test')} ran once, on one thread: --mps-all-tests or "
+                f"@pytest.mark.mps_stress {runs} from threads"
             )
         if self._reasons:
             terminalreporter.write_line(f"mps-stress: not threaded: {selection.tally(self._reasons)}")

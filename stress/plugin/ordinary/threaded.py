@@ -24,6 +24,7 @@ from stress.child.perturb import TraceScope
 from stress.child.perturb.schedule import Draws
 from stress.model.seeds import derive
 from stress.plugin.ordinary import fixtures
+from stress.plugin.ordinary.control import run_control
 from stress.plugin.ordinary.job import Body
 from stress.plugin.ordinary.job import Job
 from stress.plugin.ordinary.judge import Leftovers
@@ -154,9 +155,15 @@ def _run(
         )
     else:
         overlap = job.overlap()
-        item.user_properties += [(PROPERTY_CALLS, job.calls), (PROPERTY_OVERLAP, round(overlap, 3))]
+        if job.threads > 1:
+            item.user_properties += [(PROPERTY_CALLS, job.calls), (PROPERTY_OVERLAP, round(overlap, 3))]
         lines = [_conditions_line(job, conditions, overlap)]
-        state.judgement = judge(job, Leftovers(errors, running), nodeid=item.nodeid, context_lines=lines)
+        outcome = judge(job, Leftovers(errors, running), nodeid=item.nodeid, context_lines=lines)
+        if outcome.failure is not None and state.plan.threads > 1 and not item.get_closest_marker("xfail"):
+            control = run_control(bodies, state.plan, pool, conditions.deadline_s)
+            sentence = control.sentence(outcome.failure, item.nodeid, conditions.deadline_s)
+            outcome = outcome.with_control(sentence, is_same=control.fails_as(outcome.failure))
+        state.judgement = outcome
     if state.judgement.error is not None:
         raise state.judgement.error
 
