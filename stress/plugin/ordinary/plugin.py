@@ -20,6 +20,7 @@ from stress.plugin.ordinary import selection
 from stress.plugin.ordinary.judge import ThreadedOutcome
 from stress.plugin.ordinary.judge import hide_unless_alone
 from stress.plugin.ordinary.pool import Pool
+from stress.plugin.ordinary.selection import MARKER
 from stress.plugin.ordinary.threaded import PROPERTY_CALLS
 from stress.plugin.ordinary.threaded import PROPERTY_OVERLAP
 from stress.plugin.ordinary.threaded import Conditions
@@ -38,6 +39,7 @@ _ONCE = pytest.StashKey[bool]()
 # Attributes of a report are carried over by pytest-xdist as long as JSON can hold them.
 _REASON_ATTRIBUTE = "mps_not_threaded"
 _ONCE_ATTRIBUTE = "mps_ran_once"
+_NOT_PERTURBED_ATTRIBUTE = "mps_not_perturbed"
 
 
 def add_ini(parser: pytest.Parser) -> None:
@@ -76,6 +78,7 @@ class OrdinaryPlugin:
         self._shared = frozenset(config.getini(INI_SHARED))
         self._overlaps: list[tuple[int, float]] = []
         self._reasons: list[str] = []
+        self._not_perturbed: list[str] = []
         self._ran_once = 0
 
     @functools.cached_property
@@ -122,7 +125,7 @@ class OrdinaryPlugin:
     def _select(self, item: pytest.Function) -> None:
         plan = selection.plan(item, self._settings)
         if plan is None:
-            item.stash[_ONCE] = self._settings is not None
+            item.stash[_ONCE] = self._settings is not None or item.get_closest_marker(MARKER) is not None
             return
         reason = selection.why_not(item)
         if reason is not None:
@@ -212,6 +215,8 @@ class OrdinaryPlugin:
             _explain(report, judgement)
         if report.when == "call" and not report.skipped and item.stash.get(_ONCE, False):
             setattr(report, _ONCE_ATTRIBUTE, True)
+        if report.when == "call" and state is not None and state.not_perturbed:
+            setattr(report, _NOT_PERTURBED_ATTRIBUTE, state.not_perturbed)
         if report.when == "setup" and _REASON in item.stash:
             setattr(report, _REASON_ATTRIBUTE, item.stash[_REASON])
         if report.when == "teardown" and state is not None:
@@ -225,6 +230,8 @@ class OrdinaryPlugin:
         if report.when == "setup" and hasattr(report, _REASON_ATTRIBUTE):
             self._reasons.append(getattr(report, _REASON_ATTRIBUTE))
         self._ran_once += hasattr(report, _ONCE_ATTRIBUTE)
+        if hasattr(report, _NOT_PERTURBED_ATTRIBUTE):
+            self._not_perturbed.append(getattr(report, _NOT_PERTURBED_ATTRIBUTE))
         if report.when == "call":
             told = dict(report.user_properties)
             if PROPERTY_CALLS in told:
@@ -241,10 +248,14 @@ class OrdinaryPlugin:
             )
         if self._ran_once:
             runs = "runs it" if self._ran_once == 1 else "runs them"
+            on = "--mps-all-tests or @pytest.mark.mps_stress" if self._settings else "--mps-threads=8"
+            which = count(self._ran_once, "ordinary test" if self._settings else "test")
+            which += "" if self._settings else " marked mps_stress"
             terminalreporter.write_line(
-                f"mps-stress: {count(self._ran_once, 'ordinary test')} ran once, on one thread: --mps-all-tests or "
-                f"@pytest.mark.mps_stress {runs} from threads"
+                f"mps-stress: {which} ran once, on one thread: {on} {runs} from threads"
             )
+        if self._not_perturbed:
+            terminalreporter.write_line(f"mps-stress: not perturbed: {selection.tally(self._not_perturbed)}")
         if self._reasons:
             terminalreporter.write_line(f"mps-stress: not threaded: {selection.tally(self._reasons)}")
 

@@ -61,6 +61,8 @@ class Threaded:
     plan: ThreadedPlan
     instances: list[object] = field(default_factory=list)
     judgement: ThreadedOutcome | None = None
+    not_perturbed: str = ""
+    """Why no thread was perturbed although perturbation was on."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,7 @@ def _run(
             pytest.fail.Exception(text, pytrace=False), text.splitlines()[0], text
         )
     else:
+        state.not_perturbed = next((p.blocked for p in job.perturbations if p.blocked), "")
         overlap = job.overlap()
         if job.threads > 1:
             item.user_properties += [(PROPERTY_CALLS, job.calls), (PROPERTY_OVERLAP, round(overlap, 3))]
