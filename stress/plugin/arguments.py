@@ -34,12 +34,26 @@ def choose(config: pytest.Config) -> str:
         folder = local or shipped_scenarios()
         config.args[:] = _distinct([str(folder), *map(str, extra)])
         where = f"the scenarios in {SCENARIO_FOLDER}" if local else "the scenarios that come with mps-stress"
-        return f"mps: {where} are collected, and no other tests: pytest {_OPTION}=8 . collects those of this folder"
+        other = _other_tests(config)
+        return f"mps: {where} are collected; {other} not: pytest {_OPTION}=8 . collects all" if other else ""
     own = [local] if local is not None and not _holds(config, given, local) else []
     config.args[:] = _distinct([*given, *map(str, own), *map(str, extra)])
     if local is not None or extra:
         return ""
     return f"mps: the scenarios that come with mps-stress are not collected, because {reason}: {way_out}"
+
+
+def _other_tests(config: pytest.Config) -> str:
+    """Return what pytest alone would probably have found here, with its verb; looks at no folder below `tests`."""
+    here = config.invocation_params.dir
+    files = [one.name for pattern in config.getini("python_files") for one in sorted(here.glob(pattern))]
+    folders = [f"{name}/" for name in ("tests", "test") if (here / name).is_dir()]
+    found = [*folders, *files]
+    return (
+        f"{', '.join(found[:3])}{', ...' if len(found) > 3 else ''} {'is' if len(found) == 1 else 'are'}"
+        if found
+        else ""
+    )
 
 
 def _holds(config: pytest.Config, arguments: list[str], folder: Path) -> bool:

@@ -237,7 +237,9 @@ class StressPlugin:
         writer.line(closing_table(rows, width=writer.fullwidth, color=writer.hasmarkup, fold=fold))
         writer.line("")
         told = [row.tsan for row in rows if row.tsan is not None]
-        for sentence in [*sentences(rows), *tsan.closing_lines(told), *note_lines(rows)]:
+        unseen = tsan.unseen_line(self.settings.sim.design) if self.settings.tsan else ""
+        closing = [*tsan.closing_lines(told), *([unseen] if unseen else [])]
+        for sentence in [*sentences(rows), *closing, *note_lines(rows)]:
             writer.line(sentence)
         writer.line(f"records: {self.run.folder_path}")
 

@@ -16,6 +16,7 @@ import pytest
 
 from stress.device.sim.build import Say
 from stress.device.sim.toolchain import BuildError
+from stress.device.sim.zoo import DESIGN_DEFAULT
 from stress.isolate.backend import IsolationError
 from stress.isolate.supervisor import Supervisor
 from stress.model.spec import ChildSpec
@@ -88,6 +89,16 @@ def header_line(children: Children) -> str:
     """Return the line for the header of the run."""
     found = f"NOT USABLE ({children.problem})" if children.problem else "canaries found"
     return f"mps: ThreadSanitizer ({children.toolchain.version}): {found}; {children.units}; {LIBTORCH}"
+
+
+def unseen_line(design: str) -> str:
+    """Return what silence does not cover on this design of the simulated device; "" where it covers kernels."""
+    if design != DESIGN_DEFAULT:
+        return ""
+    return (
+        f"ThreadSanitizer: design {design} has one stream for all threads, which orders their kernels: races of kernels "
+        "show with --mps-sim-design=fork"
+    )
 
 
 def closing_lines(told: Sequence[Mapping[str, Any]]) -> list[str]:

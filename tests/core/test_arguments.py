@@ -63,9 +63,10 @@ def test_scenarios_alone_are_said_to_be_alone(tmp_path: Path) -> None:
     done = run(tmp_path, "--mps-attempts=1")
     assert "1 passed" in done.stdout
     assert (
-        "mps: the scenarios in scenarios are collected, and no other tests: pytest --mps-threads=8 . collects those of "
-        "this folder"
+        "mps: the scenarios in scenarios are collected; tests/ is not: pytest --mps-threads=8 . collects all"
     ) in done.stdout
+    (tmp_path / "tests").rename(tmp_path / "no-tests")
+    assert "are collected" not in run(tmp_path, "--mps-attempts=1").stdout
 
 
 class TestAFolderThatIsNotCalledScenarios:

@@ -53,7 +53,14 @@ import pytest
 def test_ordinary():
     pass
 """
-GIVEN = ("--mps-attempts=1", "--mps-seed=7", "--mps-device=sim", "--mps-tsan", "--mps-perturb=off")
+GIVEN = (
+    "--mps-attempts=1",
+    "--mps-seed=7",
+    "--mps-device=sim",
+    "--mps-tsan",
+    "--mps-sim-design=fork",
+    "--mps-perturb=off",
+)
 
 
 @pytest.fixture(scope="module", autouse=True)

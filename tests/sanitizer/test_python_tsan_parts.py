@@ -301,3 +301,8 @@ def test_our_own_suppressions_are_fine_and_of_no_race() -> None:
     entries = suppressions.read(SUPPRESSIONS)
     assert [one.kind for one in entries] == ["signal"]
     assert suppressions.problems(entries, ["mps_sim::commit()"]) == []
+
+
+def test_one_stream_for_all_threads_is_said_to_hide_races_of_kernels() -> None:
+    assert tsan_run.unseen_line("fork") == ""
+    assert "races of kernels show with --mps-sim-design=fork" in tsan_run.unseen_line("upstream")
