@@ -22,6 +22,7 @@ from stress.model.spec import ChildSpec
 from stress.model.verdict import Verdict
 from stress.plugin import options
 from stress.plugin.tsan_run import closing_lines
+from stress.plugin.tsan_run import unseen_line
 from stress.sanitizer import suppressions
 from stress.sanitizer.python.audit import audit
 from stress.sanitizer.python.build import TsanBuild
@@ -304,5 +305,5 @@ def test_our_own_suppressions_are_fine_and_of_no_race() -> None:
 
 
 def test_one_stream_for_all_threads_is_said_to_hide_races_of_kernels() -> None:
-    assert tsan_run.unseen_line("fork") == ""
-    assert "races of kernels show with --mps-sim-design=fork" in tsan_run.unseen_line("upstream")
+    assert unseen_line("fork") == ""
+    assert "races of kernels show with --mps-sim-design=fork" in unseen_line("upstream")

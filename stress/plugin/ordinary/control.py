@@ -28,7 +28,7 @@ from stress.scenario import current
 
 
 @dataclass(frozen=True)
-class Control:
+class OneThreadControl:
     """How the calls went on one thread."""
 
     calls: int
@@ -61,7 +61,7 @@ class Control:
         )
 
 
-def run_control(bodies: Sequence[Body], plan: ThreadedPlan, pool: Pool, deadline_s: float) -> Control:
+def run_control(bodies: Sequence[Body], plan: ThreadedPlan, pool: Pool, deadline_s: float) -> OneThreadControl:
     """Make all calls of all threads on one thread, one round of the threads after the other, up to a failure."""
     numbers = itertools.count()
     ended = threading.Event()
@@ -88,10 +88,10 @@ def run_control(bodies: Sequence[Body], plan: ThreadedPlan, pool: Pool, deadline
     try:
         pool.run(job, deadline_s)
     except Hang:
-        return Control(calls, is_hang=True)
+        return OneThreadControl(calls, is_hang=True)
     finally:
         threading.excepthook = excepthook
     (lane,) = job.lanes
     if lane.errors and isinstance(lane.errors[0].error, pytest.exit.Exception):
         raise lane.errors[0].error
-    return Control(calls, failed=lane.errors[0] if lane.errors else None)
+    return OneThreadControl(calls, failed=lane.errors[0] if lane.errors else None)
