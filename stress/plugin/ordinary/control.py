@@ -61,7 +61,9 @@ class OneThreadControl:
         )
 
 
-def run_control(bodies: Sequence[Body], plan: ThreadedPlan, pool: Pool, deadline_s: float) -> OneThreadControl:
+def run_control(
+    bodies: Sequence[Body], plan: ThreadedPlan, pool: Pool, deadline_s: float
+) -> OneThreadControl:
     """Make all calls of all threads on one thread, one round of the threads after the other, up to a failure."""
     numbers = itertools.count()
     ended = threading.Event()
