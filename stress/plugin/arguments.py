@@ -33,7 +33,11 @@ def choose(config: pytest.Config) -> str:
     else:
         folder = local or shipped_scenarios()
         config.args[:] = _distinct([str(folder), *map(str, extra)])
-        where = f"the scenarios in {SCENARIO_FOLDER}" if local else "the scenarios that come with mps-stress"
+        where = (
+            f"the scenarios in {SCENARIO_FOLDER}"
+            if local
+            else f"the scenarios that come with mps-stress ({folder})"
+        )
         other = _other_tests(config)
         return f"mps: {where} are collected; {other} not: pytest {_OPTION}=8 . collects all" if other else ""
     own = [local] if local is not None and not _holds(config, given, local) else []

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from stress.model.shipped import shipped_scenarios
 from stress.model.text import count
 from stress.plugin import arguments
 from stress.plugin import tsan_run as tsan

@@ -93,7 +93,7 @@ class TestARunFromTheWheel:
         assert re.search(r"^ SharedLinear\[float32-t2\] +PASSED", done.stdout, re.MULTILINE)
         (site,) = (bin_folder.parent / "lib").glob("*/site-packages")
         where = site.resolve() / "stress" / "_shipped" / "scenarios"
-        assert f"mps: shipped scenarios: no scenarios/ here, so the shipped ones run ({where})" in done.stdout
+        assert f"mps: the scenarios that come with mps-stress ({where}) are collected" in done.stdout
         assert "NumPy" not in done.stdout
         assert (tmp_path / "results" / "runs").is_dir()
         # Not the checkout itself; the virtual environment may lie in it.
