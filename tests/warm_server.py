@@ -7,6 +7,7 @@ import gc
 import importlib
 import json
 import os
+import re
 import resource
 import selectors
 import signal
@@ -15,30 +16,17 @@ import sys
 import traceback
 from collections.abc import Mapping
 from typing import Any
+from typing import NoReturn
 
 from stress.child import process
 from stress.isolate import fork_server_main
 from tests import warm
 
-HARMLESS = (
-    "PYTEST_",
-    "MPS_STRESS_",
-    warm.ADDRESS,
-    "PYTHONDONTWRITEBYTECODE",
-    "TURNS",
-    "COLUMNS",
-    "LINES",
-    "TERM",
-    "NO_COLOR",
-    "FORCE_COLOR",
-    "HOME",
-    "USERPROFILE",
-    "PWD",
-    "OLDPWD",
-    "SHLVL",
-    "_",
+HARMLESS = re.compile(
+    r"(PYTEST|MPS_STRESS)_\w+|TESTS_WARM_SERVER|PYTHONDONTWRITEBYTECODE|TURNS|COLUMNS|LINES|TERM"
+    r"|NO_COLOR|PY_COLORS|FORCE_COLOR|HOME|USERPROFILE|PWD|OLDPWD|SHLVL|_"
 )
-"""Variables, and beginnings of them, that importing torch and the children's modules does not read."""
+"""Variables that importing torch and the children's modules does not read; `_become` sees to the third of these."""
 
 
 class Server:
@@ -53,13 +41,7 @@ class Server:
 
     @staticmethod
     def _telling(env: Mapping[str, str]) -> dict[str, str]:
-        return {
-            name: value
-            for name, value in env.items()
-            if not any(
-                name.startswith(one) if one.endswith("_") and one != "_" else name == one for one in HARMLESS
-            )
-        }
+        return {name: value for name, value in env.items() if not HARMLESS.fullmatch(name)}
 
     def serve(self) -> None:
         """Answer until this process is killed, as it is when the tests end."""
@@ -67,24 +49,27 @@ class Server:
             for key, _ in self._selector.select():
                 if key.fileobj is self._listener:
                     connection, _ = self._listener.accept()
-                    with connection:
+                    with connection, contextlib.suppress(OSError):  # the one who asked was killed meanwhile
                         self._answer(connection)
                 else:
                     key.data()
 
     def _answer(self, connection: socket.socket) -> None:
         data, descriptors, _, _ = socket.recv_fds(connection, warm.MESSAGE_BYTES_MAX, 2)
-        request = json.loads(data)
+        request = json.loads(data or '{"op": "none"}')
         if request["op"] == "cpu":
             used = resource.getrusage(resource.RUSAGE_CHILDREN)
             connection.send(json.dumps({"cpu_s": used.ru_utime + used.ru_stime}).encode())
+        if request["op"] != "fork":
             return
-        if self._telling(request["env"]) != self._env or request["limits"] != self._limits:
-            connection.send(json.dumps({"refused": True}).encode())
-        else:
-            self._fork(connection, request, descriptors)
-        for one in descriptors:
-            os.close(one)
+        try:
+            if self._telling(request["env"]) != self._env or request["limits"] != self._limits:
+                connection.send(json.dumps({"refused": True}).encode())
+            else:
+                self._fork(connection, request, descriptors)
+        finally:
+            for one in descriptors:
+                os.close(one)
 
     def _fork(self, connection: socket.socket, request: dict[str, Any], descriptors: list[int]) -> None:
         packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
@@ -92,38 +77,39 @@ class Server:
         ours = os.getpid()
         pid = os.fork()
         if pid == 0:
-            connection.close()
-            os.close(asker)
-            self._become(ours, request, descriptors)
+            self._become(ours, request, descriptors, unwanted=(connection.fileno(), asker))
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)
         server = os.pidfd_open(pid)
-        socket.send_fds(connection, [json.dumps({"pid": pid}).encode()], [server])
+        watched = {asker, server}
 
-        def kill() -> (
-            None
-        ):  # what its death signal does for a server that is a child of the process that asked
-            self._selector.unregister(asker)
-            os.close(asker)
-            with contextlib.suppress(ProcessLookupError):
+        def forget(one: int) -> None:
+            watched.remove(one)
+            self._selector.unregister(one)
+            os.close(one)
+
+        def kill() -> None:
+            """Do what its death signal does to a server that is a child of the process that asked."""
+            if asker in watched:
+                forget(asker)
                 signal.pidfd_send_signal(server, signal.SIGTERM)
 
         def reap() -> None:
-            self._selector.unregister(server)
-            os.close(server)
             os.waitpid(pid, 0)
-            if asker in self._selector.get_map():
-                self._selector.unregister(asker)
-                os.close(asker)
+            for one in tuple(watched):
+                forget(one)
 
         self._selector.register(asker, selectors.EVENT_READ, kill)
         self._selector.register(server, selectors.EVENT_READ, reap)
+        socket.send_fds(connection, [json.dumps({"pid": pid}).encode()], [server])
 
-    def _become(self, parent: int, request: dict[str, Any], descriptors: list[int]) -> None:
+    def _become(
+        self, parent: int, request: dict[str, Any], descriptors: list[int], unwanted: tuple[int, ...]
+    ) -> NoReturn:
         """Be the fork server's program, as if it had been started by its command line."""
         try:
             os.setpgid(0, 0)
-            for descriptor in [one.fd for one in self._selector.get_map().values()]:
+            for descriptor in [*unwanted, *(one.fd for one in self._selector.get_map().values())]:
                 os.close(descriptor)
             self._selector.close()
             connection, log = descriptors
