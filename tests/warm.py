@@ -34,6 +34,8 @@ ADDRESS = "TESTS_WARM_SERVER"
 SERVER_PROGRAM = "stress.isolate.fork_server_main"
 MESSAGE_BYTES_MAX = 200_000
 own_popen = subprocess.Popen
+_GIVEN = dict(os.environ)
+"""The environment before any test has changed it."""
 
 
 def command(module: str, *arguments: str) -> list[str]:
@@ -59,6 +61,7 @@ def _start() -> str:
             pass_fds=[listener.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
+            env=_GIVEN,
             process_group=0,
         )
     _started.append(process)
