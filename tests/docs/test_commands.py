@@ -22,6 +22,7 @@ from pathlib import Path
 import pytest
 
 from stress.commands import cli
+from tests import warm
 from tests.docs.pages import DOCS
 from tests.docs.pages import PAGES
 from tests.docs.pages import PROGRAMS
@@ -116,7 +117,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
 
 def run_pytest(folder: Path, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
+        warm.command("pytest", "-p", "no:cacheprovider", *arguments),
         cwd=folder, env={**os.environ, "COLUMNS": "80"}, capture_output=True, text=True, timeout=800, check=False,
     )  # fmt: skip
 
