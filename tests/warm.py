@@ -29,8 +29,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-ADDRESS = "TESTS_WARM_SERVER"
-"""The variable with the name of the warm server's socket, for the processes of `command`."""
 SERVER_PROGRAM = "stress.isolate.fork_server_main"
 MESSAGE_BYTES_MAX = 200_000
 own_popen = subprocess.Popen
@@ -42,8 +40,7 @@ def command(module: str, *arguments: str) -> list[str]:
     """Return the command line that runs a module as `python -m` does, with fork servers from the warm one."""
     if sys.platform != "linux":
         return [sys.executable, "-m", module, *arguments]
-    os.environ[ADDRESS] = _start()
-    return [sys.executable, str(Path(__file__).resolve()), module, *arguments]
+    return [sys.executable, str(Path(__file__).resolve()), _start(), module, *arguments]
 
 
 @functools.cache
@@ -69,6 +66,8 @@ def _start() -> str:
 
 
 _started: list[subprocess.Popen[bytes]] = []
+_given_name = ""
+"""The name of the warm server's socket, in a process of `command`."""
 
 
 def cpu_s() -> float:
@@ -111,8 +110,7 @@ def borrow(arguments: Sequence[str], descriptors: Sequence[int], log: int) -> Bo
         "cwd": os.getcwd(),
         "limits": limits(),
     }
-    # In a process of `command` there is one; here the variable may be that of another session of tests.
-    with _connect(os.environ[ADDRESS] if __name__ == "__main__" else _start()) as connection:
+    with _connect(_given_name or _start()) as connection:
         socket.send_fds(connection, [json.dumps(request).encode()], [*descriptors, log])
         answer, fds, _, _ = socket.recv_fds(connection, MESSAGE_BYTES_MAX, 1)
     return Borrowed(json.loads(answer)["pid"], fds[0]) if fds else None
@@ -154,9 +152,10 @@ class Borrowed:
 
 
 def main() -> None:
+    global _given_name
+    _given_name, sys.argv = sys.argv[1], sys.argv[2:]
     subprocess.Popen = Popen  # type: ignore[misc]
     sys.path[0] = os.getcwd()  # as with -m, instead of this file's folder
-    del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 

@@ -23,10 +23,10 @@ from stress.isolate import fork_server_main
 from tests import warm
 
 HARMLESS = re.compile(
-    r"(PYTEST|MPS_STRESS)_\w+|TESTS_WARM_SERVER|PYTHONDONTWRITEBYTECODE|TURNS|COLUMNS|LINES|TERM"
+    r"(PYTEST|MPS_STRESS)_\w+|PYTHONDONTWRITEBYTECODE|TURNS|COLUMNS|LINES|TERM"
     r"|NO_COLOR|PY_COLORS|FORCE_COLOR|HOME|USERPROFILE|PWD|OLDPWD|SHLVL|_"
 )
-"""Variables that importing torch and the children's modules does not read; `_become` sees to the third of these."""
+"""Variables that importing torch and the children's modules does not read; `_become` sees to the second of these."""
 
 
 class Server:
