@@ -13,6 +13,7 @@ from stress.device.sim.settings import SimSettings
 from stress.plugin import options
 from stress.plugin.settings import Settings
 from tests import warm
+from tests.acceptance import PROLOGUE
 
 BAD_VALUES = [
     # (option, value, words of the way out)
@@ -279,15 +280,15 @@ class TestOnACommandLine:
         assert sorted(os.listdir(pytester.path)) == ["scenarios"]
 
 
-QUICK = """
-import torch
-import stress
-from stress import Scenario
+QUICK = (
+    PROLOGUE
+    + """
 class Quick(Scenario):
     iterations = 2
     def step(self, state, x):
         return torch.ones(2) * stress.current().thread_index
 """
+)
 
 
 def run(folder: Path, *args: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -12,12 +12,11 @@ import pytest
 from stress.plugin import options
 from stress.scenario import scenario
 from tests import warm
+from tests.acceptance import PROLOGUE
 
-SOURCE = """
-import stress
-from stress import Scenario
-import torch
-
+SOURCE = (
+    PROLOGUE
+    + """
 class _One(Scenario):
     iterations = 1
     def step(self, state, x):
@@ -39,6 +38,7 @@ class Chosen(_One):
 class Others(Chosen):
     params = {"width": [1]}
 """
+)
 
 
 @pytest.fixture
