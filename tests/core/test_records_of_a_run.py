@@ -243,5 +243,7 @@ class TestSignaturesOfOnesOwn:
         (known / "own.toml").write_text(OWN.replace("mine/", ""))
         ran = run_in(tmp_path, SOURCE, "--mps-attempts=1")
         assert ran.result.ret == 4
-        assert "own.toml: signature 1 ('last-words'): id must look like 'metal/encoder-overlap'" in ran.text
+        assert "own.toml: signature 1 ('last-words'): id must look like 'metal/encoder-overlap'" in "\n".join(
+            ran.result.errlines
+        )
         assert not (tmp_path / "results" / "runs").exists()
