@@ -7,7 +7,7 @@ $(error VENV=$(VENV): make takes no path with a space; the checkout itself may h
 endif
 INPUTS := pyproject.toml constraints.txt tools/setup
 
-.PHONY: stress nightly test test-fast durations lint docs bench power check-macos clean
+.PHONY: stress nightly test test-fast durations lint docs bench power check-macos core clean
 
 # The quick profile, in at most three minutes: on a slow machine items get fewer attempts, and items that did not run are reported.
 stress: $(VENV)/.ready
@@ -55,6 +55,14 @@ bench: $(VENV)/.ready-dev
 # time, a network: it downloads some 300 MB, as data. Nothing runs on macOS.
 check-macos: $(VENV)/.ready-dev
 	$(BIN)/python tools/check_macos.py
+
+# A PyTorch release's own MPS backend over the simulated Metal: its real bugs are found, and their fixes silence what found them.
+# The first time it downloads the release from Debian (38 MB), and says so. Its torch may be newer than the tree: --force.
+PYTORCH ?= build/pytorch-2.6.0
+core: $(VENV)/.ready-dev
+	$(BIN)/python tools/fetch_pytorch.py $(PYTORCH)
+	$(BIN)/mps-stress core build --pytorch=$(PYTORCH) --force
+	$(BIN)/python -m benchmarks.real_bugs --pytorch=$(PYTORCH) --runs=5
 
 $(VENV)/.ready: $(INPUTS)
 	tools/setup $(VENV)

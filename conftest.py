@@ -138,7 +138,7 @@ class Durations:
 @pytest.fixture(scope="session", autouse=True)
 def build_cache() -> Iterator[Path]:
     """Keep builds of the simulated device out of the user's cache: in the checkout, for the next run as well."""
-    from stress.device.sim.cache import CACHE_VARIABLE
+    from stress.device.cache import CACHE_VARIABLE
 
     with pytest.MonkeyPatch.context() as patch:
         if CACHE_VARIABLE not in os.environ:

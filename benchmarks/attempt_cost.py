@@ -16,11 +16,11 @@ from pathlib import Path
 
 from stress.device.sim.build import default_builder
 from stress.device.sim.settings import SimSettings
-from stress.device.sim.toolchain import BuildError
 from stress.isolate.backend import can_fork
 from stress.isolate.supervisor import ChildRun
 from stress.isolate.supervisor import Supervisor
 from stress.model.blackbox import BlackBox
+from stress.model.errors import BuildError
 from stress.model.spec import ChildSpec
 from stress.model.spec import ScenarioRef
 from stress.model.spec import SimSpec

@@ -15,13 +15,13 @@ import time
 from pathlib import Path
 
 from stress.commands.tsan import faults
+from stress.device.clang import find_toolchain
 from stress.sanitizer.native.build import NativeBuilder
 from stress.sanitizer.native.case_runner import NativeRunner
 from stress.sanitizer.native.harness import Harness
 from stress.sanitizer.native.harness import HarnessError
 from stress.sanitizer.native.harness import default_recipe
 from stress.sanitizer.native.recipe import Recipe
-from stress.sanitizer.toolchain import find_toolchain
 
 RUNS = 20
 SIZES = ((8, 50), (31, 100))

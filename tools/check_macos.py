@@ -29,13 +29,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from stress.device.sim.cache import cache_folder  # noqa: E402
+from stress.device.cache import cache_folder  # noqa: E402
+from stress.device.clang import Toolchain  # noqa: E402
 from stress.sanitizer.native.build import COMPILERS_AT_ONCE  # noqa: E402
 from stress.sanitizer.native.build import NativeBuilder  # noqa: E402
 from stress.sanitizer.native.harness import default_recipe  # noqa: E402
 from stress.sanitizer.native.recipe import Recipe  # noqa: E402
 from stress.sanitizer.native.recipe import Unit  # noqa: E402
-from stress.sanitizer.toolchain import Toolchain  # noqa: E402
 from tools import torch_wheels  # noqa: E402
 
 TARGET = "aarch64-macos.14.0"

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from collections.abc import Sequence
 from pathlib import Path
 
-from stress.device.sim.cache import cache_folder
+from stress.device.cache import cache_folder
 
 OLDEST = "2.9.1"
 CI = "2.13.0"

@@ -1,5 +1,5 @@
-// What the cases drive beside bare Metal: PyTorch's MPS backend on a Mac (native/mps), the simulated device elsewhere
-// (native/simulated). Work on a stream is a fill or a copy of bytes, which both can do without a shader.
+// What the cases drive beside bare Metal: PyTorch's MPS backend (native/mps), on a Mac or, as the core of a tree, over the
+// simulated Metal; or our own model of it (native/simulated). Work on a stream is a fill or a copy of bytes, which both can do without a shader.
 // Everything throws std::runtime_error: with `Unavailable` where this backend does not have the function.
 #pragma once
 
@@ -16,7 +16,7 @@ struct Unavailable : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-const char* platform();                            // "simulated" or "metal".
+const char* platform();                            // "metal" on a Mac, "core" over simulated Metal; "simulated": our own model.
 std::vector<std::string> designs();                // Stream pools that this build can have.
 void use_design(const std::string& design);        // Before anything else; chooses where there is a choice.
 

@@ -15,10 +15,12 @@ struct Case {
   bool needs_design;    // Its invariants are promises of that design: with another one they would be false alarms.
   int threads_min;
   bool needs_simulation;  // Provokes what no call of the real backend can provoke.
+  bool needs_pytorch;     // Drives PyTorch's own interfaces.
   void (*run)(const Settings& settings);
 };
 
-const std::vector<Case>& cases();
+const std::vector<Case>& cases();  // Those for every backend, and the backend's own.
+std::vector<Case> backend_cases();  // The backend's own, beside it: what only its interface allows.
 const Case* find_case(const std::string& name);
 
 // Plants races that ThreadSanitizer must find, or must not: see controls.cpp.

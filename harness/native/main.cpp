@@ -27,6 +27,7 @@ namespace {
 constexpr int kThreadsMax = 1024;
 constexpr int kIterationsMax = 10'000'000;
 constexpr double kStallSeconds = 1.0;
+constexpr double kStallSecondsOfCore = 4.0;  // A report waits while the symbolizer reads libtorch, for seconds on a busy machine.
 
 struct Arguments {
   Settings settings;
@@ -90,7 +91,9 @@ void print_list() {
   bool is_simulated = std::string(backend::platform()) == "simulated";
   for (const Case& one : cases()) {
     if (one.needs_simulation && !is_simulated) continue;
-    std::string platforms = one.needs_simulation ? "[\"simulated\"]" : "[\"simulated\",\"metal\"]";
+    std::string platforms = one.needs_simulation ? "[\"simulated\"]"
+                            : one.needs_pytorch  ? "[\"metal\",\"core\"]"
+                                                 : "[\"simulated\",\"metal\",\"core\"]";
     print_line("{\"kind\":\"case\"," + field("name", one.name) + "," + field("about", one.about) + ",\"platforms\":" + platforms + "," +
                field("design", one.design) + "," + field("threads_min", static_cast<uint64_t>(one.threads_min)) + "}");
   }
@@ -167,7 +170,7 @@ int run(const Arguments& arguments) {
   print_start(settings, arguments.fault);
   the_run = {&settings, armed, std::chrono::steady_clock::now()};
   std::atexit(end_run);  // After the device's own handler, which is registered later: a hang there is a hang of the run.
-  start_watchdog(kStallSeconds, print_end);
+  start_watchdog(backend::platform() == std::string("core") ? kStallSecondsOfCore : kStallSeconds, print_end);
   if (one != nullptr && one->needs_design) require_design(one->design);
   std::string error = error_of([&] { one != nullptr ? one->run(settings) : control->run(settings); });
   if (!error.empty()) violation("exception", "main thread: " + error);

@@ -9,13 +9,11 @@
 #include <mutex>
 #include <vector>
 
+#include "assertions.h"
 #include "device.h"
 #include "graph_cache.h"
 
 namespace mps_sim {
-
-[[noreturn]] void metal_assertion(const char* method, const char* text);
-[[noreturn]] void dispatch_sync_deadlock();
 
 // What a freed object is filled with, so that using it faults instead of seeming to work (as MallocScribble does).
 inline void* scribble() { return reinterpret_cast<void*>(0x5555555555555555ULL); }

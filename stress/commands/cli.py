@@ -26,6 +26,7 @@ from stress.model.quiet import ignore_numpy_warning
 COMMANDS = (
     "campaign",
     "compare",
+    "core",
     "doctor",
     "evidence",
     "explain",

@@ -20,7 +20,6 @@ from stress.commands import CommandError
 from stress.commands.exit_status import EXIT_INTERRUPTED
 from stress.device.sim.build import SimBuild
 from stress.device.sim.settings import SimSettings
-from stress.device.sim.toolchain import BuildError
 from stress.isolate.backend import IsolationError
 from stress.isolate.device_choice import DeviceInfo
 from stress.isolate.device_choice import SimDevice
@@ -30,6 +29,7 @@ from stress.isolate.device_choice import default_build
 from stress.isolate.device_choice import open_device
 from stress.isolate.device_choice import probe
 from stress.isolate.supervisor import Supervisor
+from stress.model.errors import BuildError
 from stress.record import RecordWriter
 from stress.record import RunFolder
 from stress.record import host_environment

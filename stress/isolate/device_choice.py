@@ -17,11 +17,11 @@ from stress.device.operator_patch import Operator
 from stress.device.sim.build import SimBuild
 from stress.device.sim.build import default_builder
 from stress.device.sim.settings import SimSettings
-from stress.device.sim.toolchain import BuildError
 from stress.device.sim.zoo import DESIGN_DEFAULT
 from stress.isolate import same_torch
 from stress.isolate.backend import IsolationError
 from stress.isolate.supervisor import Supervisor
+from stress.model.errors import BuildError
 from stress.model.errors import OptionError
 from stress.model.spec import ChildSpec
 from stress.model.spec import SimSpec

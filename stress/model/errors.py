@@ -39,3 +39,7 @@ class Inconclusive(Exception):
 
 class LibraryError(Exception):
     """The simulated device's library cannot be loaded into this torch."""
+
+
+class BuildError(Exception):
+    """A device or a program cannot be built or loaded; the text says why and names a way out."""

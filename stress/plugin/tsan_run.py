@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
+from stress.device.clang import ToolchainError
 from stress.device.sim.build import Say
-from stress.device.sim.toolchain import BuildError
 from stress.device.sim.zoo import DESIGN_DEFAULT
 from stress.isolate.backend import IsolationError
 from stress.isolate.supervisor import Supervisor
+from stress.model.errors import BuildError
 from stress.model.spec import ChildSpec
 from stress.model.spec import SimSpec
 from stress.sanitizer.instrumentation import CountError
@@ -30,7 +31,6 @@ from stress.sanitizer.python.children import Children
 from stress.sanitizer.python.children import python_options
 from stress.sanitizer.python.control import problem_of
 from stress.sanitizer.suppressions import SuppressionsError
-from stress.sanitizer.toolchain import ToolchainError
 from stress.sanitizer.tsan_options import OptionsError
 
 CONTROL_DEADLINE_S = 180.0

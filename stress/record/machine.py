@@ -84,8 +84,13 @@ def git(folder: Path, *arguments: str) -> str | None:
     return output_of("git", "-c", "core.fsmonitor=false", "-C", str(folder), *arguments)
 
 
+# Set where git started us (a hook, `git rebase --exec`): they lead to that repository, whatever the folder.
+_GIT_PLACES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_NAMESPACE")
+
+
 def output_of(*command: str) -> str | None:
     """Return what a command prints, stripped, or None when it fails, is missing or takes too long."""
+    apart = {name: value for name, value in os.environ.items() if name not in _GIT_PLACES}
     try:
         done = subprocess.run(
             command,
@@ -93,7 +98,7 @@ def output_of(*command: str) -> str | None:
             capture_output=True,
             timeout=COMMAND_TIMEOUT_S,
             check=True,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"},
+            env={**apart, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"},
         )
     except (OSError, subprocess.SubprocessError):
         return None

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stress.sanitizer.toolchain import Toolchain
+from stress.device.clang import Toolchain
 
 _MARKER = re.compile(r" t _?tsan\.module_ctor$", re.MULTILINE)
 _HOOK = re.compile(

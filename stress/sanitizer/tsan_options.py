@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from stress.sanitizer.toolchain import Toolchain
+from stress.device.clang import Toolchain
 
 VARIABLE = "TSAN_OPTIONS"
 EXIT_CODE = 66

@@ -24,8 +24,8 @@ from stress.commands.doctor.report import is_ready
 from stress.commands.doctor.report import text_of
 from stress.commands.doctor.sanitizer_lines import canary_line
 from stress.commands.doctor.torch_probe import openmp_of
-from stress.sanitizer.toolchain import ToolchainError
-from stress.sanitizer.toolchain import find_toolchain
+from stress.device.clang import ToolchainError
+from stress.device.clang import find_toolchain
 
 FINGERPRINT: dict[str, Any] = {
     "version": "2.15.0",

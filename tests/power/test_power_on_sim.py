@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from stress.device.sim.toolchain import BuildError
 from stress.device.sim.toolchain import find_compiler
+from stress.model.errors import BuildError
 from stress.record import RunReader
 from tests import warm
 

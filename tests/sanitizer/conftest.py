@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
+from stress.device.clang import Toolchain
+from stress.device.clang import ToolchainError
+from stress.device.clang import find_toolchain
 from stress.sanitizer.native.build import NativeBuilder
 from stress.sanitizer.native.build import Program
 from stress.sanitizer.native.case_runner import NativeRunner
 from stress.sanitizer.native.harness import Harness
 from stress.sanitizer.native.recipe import Recipe
-from stress.sanitizer.toolchain import Toolchain
-from stress.sanitizer.toolchain import ToolchainError
-from stress.sanitizer.toolchain import find_toolchain
 from stress.sanitizer.tsan_options import TsanOptions
 
 PROGRAMS = Path(__file__).parent / "programs"

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from stress.device.sim.cache import run_compiler
-from stress.device.sim.toolchain import BuildError
+from stress.device.cache import run_compiler
+from stress.device.clang import Toolchain
+from stress.model.errors import BuildError
 from stress.sanitizer.instrumentation import is_instrumented
 from stress.sanitizer.instrumentation import libraries_of
 from stress.sanitizer.instrumentation import names_in
@@ -16,7 +17,6 @@ from stress.sanitizer.native.build import NativeBuilder
 from stress.sanitizer.native.build import Program
 from stress.sanitizer.native.harness import Harness
 from stress.sanitizer.native.recipe import Recipe
-from stress.sanitizer.toolchain import Toolchain
 from tests.sanitizer.conftest import SMALL
 
 

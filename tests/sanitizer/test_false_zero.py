@@ -15,14 +15,14 @@ from pathlib import Path
 
 import pytest
 
+from stress.device.clang import CLANG_VARIABLE
+from stress.device.clang import Toolchain
+from stress.device.clang import find_toolchain
 from stress.model.verdict import Verdict
 from stress.sanitizer.native.build import NativeBuilder
 from stress.sanitizer.native.build import Program
 from stress.sanitizer.native.recipe import Recipe
 from stress.sanitizer.native.result import CaseResult
-from stress.sanitizer.toolchain import CLANG_VARIABLE
-from stress.sanitizer.toolchain import Toolchain
-from stress.sanitizer.toolchain import find_toolchain
 from tests.sanitizer.conftest import SMALL
 from tests.sanitizer.conftest import Open
 from tests.sanitizer.conftest import Opened

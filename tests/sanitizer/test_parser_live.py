@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from stress.device.clang import Toolchain
 from stress.diagnose.tsan.parser import parse_lines
-from stress.sanitizer.toolchain import Toolchain
 from tests.sanitizer.record import build
 from tests.sanitizer.record import cases
 from tests.sanitizer.record import run

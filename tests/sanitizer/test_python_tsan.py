@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from stress.sanitizer.toolchain import CLANG_VARIABLE
-from stress.sanitizer.toolchain import ToolchainError
-from stress.sanitizer.toolchain import find_toolchain
+from stress.device.clang import CLANG_VARIABLE
+from stress.device.clang import ToolchainError
+from stress.device.clang import find_toolchain
 from stress.sanitizer.tsan_options import VARIABLE
 from tests.acceptance import Ran
 from tests.acceptance import run_in

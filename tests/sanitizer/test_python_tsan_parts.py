@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from stress.device.clang import Toolchain
 from stress.diagnose.tsan.parser import parse_lines
 from stress.diagnose.tsan.report import Parsed
 from stress.isolate.backend import Exit
@@ -32,7 +33,6 @@ from stress.sanitizer.python.children import TsanResult
 from stress.sanitizer.python.control import problem_of
 from stress.sanitizer.python.findings import findings_of
 from stress.sanitizer.python.in_flight import InFlight
-from stress.sanitizer.toolchain import Toolchain
 from stress.sanitizer.tsan_options import TsanOptions
 
 KERNELS = """\

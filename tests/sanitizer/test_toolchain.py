@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from stress.sanitizer.toolchain import CLANG_VARIABLE
-from stress.sanitizer.toolchain import Toolchain
-from stress.sanitizer.toolchain import ToolchainError
-from stress.sanitizer.toolchain import find_toolchain
+from stress.device.clang import CLANG_VARIABLE
+from stress.device.clang import Toolchain
+from stress.device.clang import ToolchainError
+from stress.device.clang import find_toolchain
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="shell scripts stand in for Linux' clang")
 MACHINE = "x86_64"

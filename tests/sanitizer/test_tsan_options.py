@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stress.sanitizer.toolchain import Toolchain
+from stress.device.clang import Toolchain
 from stress.sanitizer.tsan_options import OptionsError
 from stress.sanitizer.tsan_options import TsanOptions
 from stress.sanitizer.tsan_options import parse

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from stress.device.clang import Toolchain
 from stress.model.shipped import shipped
-from stress.sanitizer.toolchain import Toolchain
 from tests.sanitizer.conftest import SMALL
 
 DEADLINE_S = 60.0

@@ -21,9 +21,9 @@ from stress import ProcessScenario
 from stress import Scenario
 from stress.device.sim.build import default_builder
 from stress.device.sim.settings import SimSettings
-from stress.device.sim.toolchain import BuildError
 from stress.isolate.judgement import judge
 from stress.isolate.supervisor import Supervisor
+from stress.model.errors import BuildError
 from stress.model.plan import Plan
 from stress.model.spec import READBACKS
 from stress.model.spec import ChildSpec

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from stress.device.sim import cache
+from stress.device import cache
+from stress.device import torch_installation
 from stress.device.sim import toolchain
 from stress.device.sim.build import LIBRARY
 from stress.device.sim.build import SimBuilder
-from stress.device.sim.toolchain import BuildError
+from stress.model.errors import BuildError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the simulated device is for Linux")
 
@@ -32,7 +33,8 @@ ENSURE = """
 import sys
 from pathlib import Path
 from stress.device.sim.build import SimBuilder
-from stress.device.sim.toolchain import find_compiler, find_torch
+from stress.device.sim.toolchain import find_compiler
+from stress.device.torch_installation import find_torch
 sources, cache = map(Path, sys.argv[1:])
 say = lambda text: print(text, flush=True)
 print(SimBuilder(sources, find_torch(), find_compiler(), cache).ensure(say).sha256, flush=True)
@@ -51,7 +53,10 @@ def make_builder(tmp_path: Path) -> MakeBuilder:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "tiny.cpp").write_text(source)
         return SimBuilder(
-            tmp_path / "harness", toolchain.find_torch(), toolchain.find_compiler(), tmp_path / "cache"
+            tmp_path / "harness",
+            torch_installation.find_torch(),
+            toolchain.find_compiler(),
+            tmp_path / "cache",
         )
 
     return make
@@ -253,7 +258,7 @@ class TestTorch:
 
     def test_is_read_from_its_files(self, tmp_path: Path) -> None:
         text = "from typing import Optional\n__version__ = '2.9.1a0+git1'\ncuda: Optional[str] = None\n"
-        found = toolchain.read_torch(
+        found = torch_installation.read_torch(
             self.fake(tmp_path, text + "git_version = 'abc'\nhip: Optional[str] = None\n")
         )
         assert (found.version, found.git, found.accelerators, found.key) == ("2.9.1a0+git1", "abc", (), "mps")
@@ -261,7 +266,9 @@ class TestTorch:
 
     @pytest.mark.parametrize("name", ["cuda", "hip", "xpu"])
     def test_with_an_accelerator_leaves_the_mps_key_alone(self, tmp_path: Path, name: str) -> None:
-        found = toolchain.read_torch(self.fake(tmp_path, f"__version__ = '2.14.1'\n{name}: str = '13.0'\n"))
+        found = torch_installation.read_torch(
+            self.fake(tmp_path, f"__version__ = '2.14.1'\n{name}: str = '13.0'\n")
+        )
         assert (found.accelerators, found.key) == ((name,), "privateuseone")
 
     def test_of_the_old_abi_is_recognised(self, tmp_path: Path) -> None:
@@ -269,23 +276,23 @@ class TestTorch:
         (root / "lib" / "libc10.so").write_bytes(
             b"\0_ZN3c105ErrorC2ENS_14SourceLocationESs\0_ZNSt7__cxx11x\0"
         )
-        assert not toolchain.read_torch(root).cxx11_abi
+        assert not torch_installation.read_torch(root).cxx11_abi
 
     def test_without_headers_is_refused(self, tmp_path: Path) -> None:
         root = self.fake(tmp_path, "__version__ = '2.9.1'\n")
         (root / "include" / "torch" / "library.h").unlink()
         with pytest.raises(BuildError, match=r"has no C\+\+ headers .*library\.h is missing"):
-            toolchain.read_torch(root)
+            torch_installation.read_torch(root)
 
     @pytest.mark.parametrize("text", ["not Python(", "\0"])
     def test_with_an_unreadable_version_is_refused(self, tmp_path: Path, text: str) -> None:
         with pytest.raises(BuildError, match="does not give torch's version"):
-            toolchain.read_torch(self.fake(tmp_path, text))
+            torch_installation.read_torch(self.fake(tmp_path, text))
 
     def test_that_is_installed_agrees_with_itself(self) -> None:
         import torch
 
-        found = toolchain.find_torch()
+        found = torch_installation.find_torch()
         assert found.root == Path(torch.__file__).parent
         assert (found.version, found.git) == (torch.__version__, torch.version.git_version)
         assert found.cxx11_abi == torch._C._GLIBCXX_USE_CXX11_ABI

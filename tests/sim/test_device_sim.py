@@ -16,7 +16,7 @@ import pytest
 
 from stress.device.sim.build import default_builder
 from stress.device.sim.settings import SimSettings
-from stress.device.sim.toolchain import KEY_VARIABLE
+from stress.device.torch_installation import KEY_VARIABLE
 from stress.isolate.supervisor import Supervisor
 from stress.model.spec import ChildSpec
 from tests import warm

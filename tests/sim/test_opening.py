@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from stress.device import torch_installation
 from stress.device.sim import toolchain
 from stress.device.sim.build import SimBuilder
 from stress.isolate import device_choice
@@ -64,7 +65,7 @@ def unusable(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest
     folder.mkdir(parents=True)
     (folder / "unusable.cpp").write_text(request.param)
     builder = SimBuilder(
-        tmp_path / "harness", toolchain.find_torch(), toolchain.find_compiler(), tmp_path / "cache"
+        tmp_path / "harness", torch_installation.find_torch(), toolchain.find_compiler(), tmp_path / "cache"
     )
     monkeypatch.setattr(device_choice, "default_builder", lambda: builder)
 

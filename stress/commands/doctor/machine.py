@@ -12,11 +12,11 @@ from pathlib import Path
 from stress.commands.doctor.check import CheckResult
 from stress.commands.doctor.check import Status
 from stress.commands.doctor.check import mac_only
+from stress.device.cache import cache_folder
 from stress.device.sim.build import LIBRARY
 from stress.device.sim.build import default_builder
-from stress.device.sim.cache import cache_folder
-from stress.device.sim.toolchain import BuildError
 from stress.diagnose import default_folders
+from stress.model.errors import BuildError
 from stress.record.machine import output_of
 
 SECTION = "machine"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from stress.commands.doctor.check import CheckResult
 from stress.commands.doctor.check import Status
-from stress.sanitizer.toolchain import Toolchain
-from stress.sanitizer.toolchain import ToolchainError
-from stress.sanitizer.toolchain import find_toolchain
-from stress.sanitizer.toolchain import way_out
+from stress.device.clang import Toolchain
+from stress.device.clang import ToolchainError
+from stress.device.clang import find_toolchain
+from stress.device.clang import way_out
 
 SECTION = "tools"
 CANARY_TIMEOUT_S = 60.0

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from stress.device.sim import cache
+from stress.device import cache
 from stress.device.sim.settings import SimSettings
-from stress.device.sim.toolchain import BuildError
 from stress.device.sim.toolchain import Compiler
-from stress.device.sim.toolchain import TorchInstall
 from stress.device.sim.toolchain import find_compiler
-from stress.device.sim.toolchain import find_torch
+from stress.device.torch_installation import TorchInstallation
+from stress.device.torch_installation import find_torch
+from stress.model.errors import BuildError
 from stress.model.shipped import shipped
 from stress.model.spec import SimSpec
 
@@ -62,7 +62,7 @@ class SimBuilder:
     """Builds one set of sources for one torch with one compiler."""
 
     sources: Path
-    torch: TorchInstall
+    torch: TorchInstallation
     compiler: Compiler
     cache: Path
     flags: tuple[str, ...] = FLAGS

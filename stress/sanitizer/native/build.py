@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from stress.device.sim import cache
-from stress.device.sim.toolchain import BuildError
+from stress.device import cache
+from stress.device.clang import Toolchain
+from stress.model.errors import BuildError
 from stress.sanitizer import instrumentation
 from stress.sanitizer.instrumentation import Marks
 from stress.sanitizer.native.recipe import Recipe
 from stress.sanitizer.native.recipe import Unit
-from stress.sanitizer.toolchain import Toolchain
 
 COMPILERS_AT_ONCE = 2
 _FLAGS = ("-O1", "-g", "-fno-omit-frame-pointer", "-fblocks", "-pthread")

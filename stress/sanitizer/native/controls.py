@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
 
+from stress.device.clang import Toolchain
 from stress.sanitizer import suppressions
 from stress.sanitizer.instrumentation import CountError
 from stress.sanitizer.instrumentation import Library
@@ -26,7 +27,6 @@ from stress.sanitizer.native.listing import HISTORY_CANARY
 from stress.sanitizer.native.listing import Control
 from stress.sanitizer.suppressions import Suppression
 from stress.sanitizer.suppressions import SuppressionsError
-from stress.sanitizer.toolchain import Toolchain
 from stress.sanitizer.tsan_options import TsanOptions
 
 CANARY_BYTES = 4

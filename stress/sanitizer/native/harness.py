@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from stress.device.sim.toolchain import BuildError
+from stress.device.clang import Toolchain
+from stress.device.clang import ToolchainError
+from stress.device.clang import find_toolchain
+from stress.model.errors import BuildError
 from stress.model.errors import UserError
 from stress.model.shipped import shipped
 from stress.sanitizer.native import controls
@@ -21,9 +24,6 @@ from stress.sanitizer.native.listing import ListingError
 from stress.sanitizer.native.listing import read_listing
 from stress.sanitizer.native.recipe import Recipe
 from stress.sanitizer.native.recipe import RecipeError
-from stress.sanitizer.toolchain import Toolchain
-from stress.sanitizer.toolchain import ToolchainError
-from stress.sanitizer.toolchain import find_toolchain
 from stress.sanitizer.tsan_options import VARIABLE
 from stress.sanitizer.tsan_options import OptionsError
 from stress.sanitizer.tsan_options import TsanOptions
@@ -79,7 +79,7 @@ class Harness:
     def of(cls, program: Program, toolchain: Toolchain, options: TsanOptions) -> Harness:
         """Inspect a built program; raise `ListingError` where it cannot list its cases."""
         env = controls.clean_environment()
-        listing = read_listing(_list(program.path, env))
+        listing = listed(program.path, env)
         return cls(
             program, toolchain, options, listing, controls.audit(program, toolchain, options, env), env
         )
@@ -104,6 +104,11 @@ class Harness:
             "platform": self.platform,
             **self.audit.to_data(),
         }
+
+
+def listed(program: Path, env: Mapping[str, str]) -> Listing:
+    """Return what a program offers; raise `ListingError`."""
+    return read_listing(_list(program, env))
 
 
 def _list(program: Path, env: Mapping[str, str]) -> str:

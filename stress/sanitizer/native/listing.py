@@ -16,7 +16,7 @@ HISTORY_CANARY = "canary_history"
 GUARDED_TWIN = "guarded_twin"
 CANARIES = (CANARY, HISTORY_CANARY)
 CONTROLS = (*CANARIES, GUARDED_TWIN)
-PLATFORMS = ("simulated", "metal")
+PLATFORMS = ("simulated", "metal", "core")
 
 
 class ListingError(UserError):
@@ -138,7 +138,7 @@ class Told:
 
     @property
     def platform(self) -> str:
-        """Return "simulated" or "metal"; empty where the program did not say."""
+        """Return one of `PLATFORMS`; empty where the program did not say."""
         value = (self.start or {}).get("platform")
         return value if value in PLATFORMS else ""
 

@@ -13,8 +13,8 @@ import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
-from stress.device.sim.toolchain import BuildError
-from stress.device.sim.toolchain import find_torch
+from stress.device.torch_installation import find_torch
+from stress.model.errors import BuildError
 from stress.sanitizer import suppressions
 from stress.sanitizer.instrumentation import CountError
 from stress.sanitizer.python.build import TsanBuild

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from functools import cache as cached
 from pathlib import Path
 
-from stress.device.sim import cache
+from stress.device import cache
+from stress.device.clang import Toolchain
+from stress.device.clang import find_toolchain
 from stress.device.sim.build import LIBRARY
 from stress.device.sim.build import Say
 from stress.device.sim.build import SimBuild
 from stress.device.sim.build import SimBuilder
-from stress.device.sim.toolchain import BuildError
 from stress.device.sim.toolchain import Compiler
-from stress.device.sim.toolchain import find_torch
+from stress.device.torch_installation import find_torch
+from stress.model.errors import BuildError
 from stress.model.shipped import shipped
 from stress.sanitizer.instrumentation import CountError
 from stress.sanitizer.instrumentation import marks_of
-from stress.sanitizer.toolchain import Toolchain
-from stress.sanitizer.toolchain import find_toolchain
 
 PRELOADED = "libmps_stress_in_flight.so"
 _FOLDER = "preload"

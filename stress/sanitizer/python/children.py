@@ -11,12 +11,12 @@ from dataclasses import field
 from dataclasses import replace
 from pathlib import Path
 
+from stress.device.clang import Toolchain
 from stress.diagnose.tsan.parser import parse_file
 from stress.diagnose.tsan.report import Parsed
 from stress.model.finding import Finding
 from stress.sanitizer.python.findings import findings_of
 from stress.sanitizer.python.in_flight import InFlight
-from stress.sanitizer.toolchain import Toolchain
 from stress.sanitizer.tsan_options import VARIABLE
 from stress.sanitizer.tsan_options import TsanOptions
 

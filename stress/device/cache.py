@@ -19,14 +19,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from stress.device.sim.toolchain import BuildError
+from stress.model.errors import BuildError
 
 CACHE_VARIABLE = "MPS_STRESS_CACHE"
 MANIFEST = "manifest.json"
+OTHERS = "others"
+"""Key of a manifest: files beside the main one."""
 BUILDS_KEPT = 8
 """Older builds are removed once they are unused for `_UNUSED_S`: each takes some megabytes."""
 _UNUSED_S = 24 * 3600.0
 LOG_LINES_SHOWN = 12
+
+Make = Callable[[Path], dict[str, Any]]
 
 
 def cache_folder() -> Path:
@@ -59,10 +63,11 @@ def file_hash(path: Path) -> str:
 
 
 def read_valid(folder: Path, file_name: str) -> dict[str, Any] | None:
-    """Return the manifest of a build whose file is what was written; None for a missing or damaged one."""
+    """Return the manifest of a build whose files are what was written; None for a missing or damaged one."""
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        return manifest if manifest["sha256"] == file_hash(folder / file_name) else None
+        hashes = {file_name: manifest["sha256"], **manifest.get(OTHERS, {})}
+        return manifest if all(file_hash(folder / name) == one for name, one in hashes.items()) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -70,14 +75,15 @@ def read_valid(folder: Path, file_name: str) -> dict[str, Any] | None:
 def ensure(
     folder: Path,
     file_name: str,
-    make: Callable[[Path], dict[str, Any]],
+    make: Make,
     *,
     waiting: Callable[[], None],
     again: bool = False,
 ) -> dict[str, Any]:
     """Return the manifest of the build in `folder`, made now if need be, or with `again` in any case.
 
-    `make(work)` puts `file_name` into the folder `work` and returns the manifest's fields beside its hash.
+    `make(work)` puts `file_name` into the folder `work` and returns the manifest's fields beside its hash; under `OTHERS`
+    the names of further files, which become their hashes.
     Raise `BuildError` where nothing can be written. One process builds at a time, the others wait for it.
     """
     found = None if again else read_valid(folder, file_name)
@@ -97,7 +103,7 @@ def ensure(
         raise unwritable(cache, error) from error
 
 
-def make_locked(folder: Path, file_name: str, make: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+def make_locked(folder: Path, file_name: str, make: Make) -> dict[str, Any]:
     """Make the build and publish it, as `ensure` does. The caller holds the lock."""
     work = folder.with_name(f"{folder.name}.building")
     shutil.rmtree(work, ignore_errors=True)  # of a process that was killed: we hold the lock
@@ -108,6 +114,7 @@ def make_locked(folder: Path, file_name: str, make: Callable[[Path], dict[str, A
         manifest = {
             "sha256": file_hash(work / file_name),
             **facts,
+            OTHERS: {name: file_hash(work / name) for name in facts.get(OTHERS, ())},
             "seconds": round(time.monotonic() - started, 1),
         }
         (work / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Find a clang that can build and run code under ThreadSanitizer, with all that a readable report needs.
+"""Find a clang that can build Objective-C++ and run it under ThreadSanitizer, with all that a readable report needs.
 
 A toolchain is usable only when it is complete: without a symbolizer every frame is `<null>`, and suppressions by
 function name stop working as well. Debian's clang-19 looks for one in `/usr/bin/llvm-symbolizer-19` alone, which the
@@ -55,11 +55,14 @@ class Toolchain:
         return self.objective_c_headers is None
 
 
-def find_toolchain() -> Toolchain:
-    """Return the compiler that $MPS_STRESS_CLANGXX names, else the first complete one; raise `ToolchainError`."""
+def find_toolchain(purpose: str = "ThreadSanitizer") -> Toolchain:
+    """Return the compiler that $MPS_STRESS_CLANGXX names, else the first complete one.
+
+    Raise `ToolchainError`, which says that `purpose` needs it.
+    """
     given = os.environ.get(CLANG_VARIABLE)
     if not given and sys.platform == "darwin":
-        _require_xcode()
+        _require_xcode(purpose)
     names = [given] if given else [_APPLE_CLANG] if sys.platform == "darwin" else list(_NAMES)
     problems = []
     for name in names:
@@ -73,7 +76,7 @@ def find_toolchain() -> Toolchain:
     if given and not problems:
         raise ToolchainError(f"{CLANG_VARIABLE}={given} names no program: unset it, or name a clang++")
     raise ToolchainError(
-        f"ThreadSanitizer needs clang {VERSION_MIN} or newer with its runtime and a symbolizer: "
+        f"{purpose} needs clang {VERSION_MIN} or newer with its runtime and a symbolizer: "
         f"{problems[0] if problems else 'no clang++ was found on PATH'}. {way_out()}"
     )
 
@@ -90,7 +93,7 @@ def way_out() -> str:
     )
 
 
-def _require_xcode() -> None:
+def _require_xcode(purpose: str) -> None:
     """Raise where there are no developer tools: asking the stub of clang would open a window."""
     try:
         asked = subprocess.run(
@@ -100,7 +103,7 @@ def _require_xcode() -> None:
     except (OSError, subprocess.SubprocessError):
         missing = True
     if missing:
-        raise ToolchainError(f"ThreadSanitizer needs Apple's clang, which is not installed. {way_out()}")
+        raise ToolchainError(f"{purpose} needs Apple's clang, which is not installed. {way_out()}")
 
 
 def _examine(clangxx: Path) -> Toolchain | str:

@@ -1,0 +1,1 @@
+"""`mps-stress core`: a PyTorch tree's own MPS backend on Linux."""

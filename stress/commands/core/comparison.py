@@ -1,0 +1,81 @@
+"""What two trees' native cases found: counted by finding, and told apart by how often each was seen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.table import Table
+
+from stress.model.stats import fisher_one_sided
+from stress.sanitizer.native.core_driver import found_in
+from stress.sanitizer.native.judge import JudgedRun
+
+P_MAX = 0.05
+"""How likely a difference by chance may be, to be called one."""
+FATES = ("came", "stayed", "went", "cannot be told apart")
+
+
+@dataclass(frozen=True)
+class CaseRuns:
+    """The runs of one case on one tree."""
+
+    runs: Sequence[JudgedRun]
+
+    @property
+    def found(self) -> Counter[str]:
+        """Return in how many runs each finding was seen."""
+        return sum((found_in(one) for one in self.runs), Counter[str]())
+
+    @property
+    def unsure(self) -> str:
+        """Return why runs that found nothing prove nothing; empty where they do."""
+        lost = [one for one in self.runs if not one.findings and one.reasons]
+        return lost[0].reasons[0] if lost else ""
+
+
+@dataclass(frozen=True)
+class FindingRow:
+    """One finding of one case, in both trees."""
+
+    case: str
+    finding: str
+    base: tuple[int, int]
+    """(runs in which it was seen, runs)."""
+    patched: tuple[int, int]
+
+    @property
+    def fate(self) -> str:
+        if fisher_one_sided(*self.base, *self.patched) <= P_MAX:
+            return "came"
+        if fisher_one_sided(*self.patched, *self.base) <= P_MAX:
+            return "went"
+        return "stayed" if self.base[0] and self.patched[0] else "cannot be told apart"
+
+
+def rows_of(base: Mapping[str, CaseRuns], patched: Mapping[str, CaseRuns]) -> list[FindingRow]:
+    """Return every finding of the cases that ran on both trees, what came first."""
+    rows = []
+    for case in base.keys() & patched.keys():
+        left, right = base[case], patched[case]
+        before, after = left.found, right.found
+        rows += [
+            FindingRow(case, one, (before[one], len(left.runs)), (after[one], len(right.runs)))
+            for one in before.keys() | after.keys()
+        ]
+    return sorted(rows, key=lambda row: (FATES.index(row.fate), row.case, row.finding))
+
+
+def table_of(rows: Sequence[FindingRow]) -> Table:
+    table = Table("", "case", "finding", "base", "patched", box=None, pad_edge=False)
+    for row in rows:
+        seen = (f"{hits}/{runs}" for hits, runs in (row.base, row.patched))
+        table.add_row(row.fate, row.case, row.finding, *seen)
+    return table
+
+
+def closing_line(rows: Sequence[FindingRow], cases: int) -> str:
+    counts = Counter(row.fate for row in rows)
+    return f"{cases} cases: " + ", ".join(f"{counts[fate]} {fate}" for fate in FATES)

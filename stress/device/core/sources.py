@@ -1,0 +1,92 @@
+"""What of a PyTorch tree is compiled, found by looking into it: releases and forks have different files.
+
+Taken from the tree: all of ATen/mps, the core of ATen/native/mps, the hooks' interface, and torch/csrc/mps. Operators'
+own sources are not; every other header comes from the installed torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from stress.device.core.tree import ATEN
+from stress.device.core.tree import OPERATIONS
+from stress.device.core.tree import OPERATIONS_USED
+
+_SUFFIXES = (".mm", ".cpp")
+HEADERS_OF_TREE = {
+    "ATen/mps": f"{ATEN}/mps",
+    "ATen/native/mps": f"{ATEN}/native/mps",
+    "ATen/detail/MPSHooksInterface.h": f"{ATEN}/detail/MPSHooksInterface.h",
+    "torch/csrc/mps": "torch/csrc/mps",
+}
+"""As included -> path in the tree, of the only headers that are the tree's."""
+_FORCED = {
+    "__is_target_os": "pretend_apple.h",
+    "empty_mps(": "native_declarations.h",
+    "has_names()": "named_tensors.h",
+}
+"""A word in a source -> the header of ours that is included before it, from harness/adapter."""
+
+
+@dataclass(frozen=True)
+class CoreSource:
+    """One translation unit."""
+
+    path: Path
+    name: str
+    """As shown to a person: the path in the tree, or below harness/."""
+    is_of_tree: bool = False
+
+    @property
+    def is_objective_c(self) -> bool:
+        """The tree's own sources all are, so that they can share one precompiled header."""
+        return self.is_of_tree or self.path.suffix == ".mm"
+
+    @cached_property
+    def forced(self) -> tuple[str, ...]:
+        """Return our headers that must come before it, by what is in its text."""
+        if not self.is_of_tree:
+            return ()
+        text = self.path.read_text(encoding="utf-8", errors="replace")
+        return tuple(header for word, header in _FORCED.items() if word in text)
+
+
+def core_sources(tree: Path) -> list[CoreSource]:
+    """Return the sources of the tree's backend, without those for Python."""
+    found = [
+        *_in(tree, f"{ATEN}/mps"),
+        *_in(tree, f"{ATEN}/native/mps"),
+        *(one for name in OPERATIONS_USED if (one := tree / OPERATIONS / name).is_file()),
+        *(one for one in [tree / ATEN / "detail" / "MPSHooksInterface.cpp"] if one.is_file()),
+    ]
+    return [_of_tree(tree, one) for one in found]
+
+
+def python_sources(tree: Path) -> list[CoreSource]:
+    """Return the sources of the tree's functions for Python; none where only the backend was unpacked."""
+    return [_of_tree(tree, one) for one in _in(tree, "torch/csrc/mps")]
+
+
+def own_sources(harness: Path, *patterns: str) -> list[CoreSource]:
+    """Return our own sources below `harness/` that match."""
+    found = {one for pattern in patterns for one in harness.glob(pattern) if one.suffix in _SUFFIXES}
+    return [CoreSource(one, one.relative_to(harness).as_posix()) for one in sorted(found)]
+
+
+def link_headers(tree: Path, folder: Path) -> None:
+    """Fill `folder` with links to the tree's own headers, in the places where they are included from."""
+    for included, name in HEADERS_OF_TREE.items():
+        if (tree / name).exists():
+            link = folder / included
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to((tree / name).resolve())
+
+
+def _in(tree: Path, folder: str) -> list[Path]:
+    return sorted(one for one in (tree / folder).glob("*") if one.suffix in _SUFFIXES)
+
+
+def _of_tree(tree: Path, path: Path) -> CoreSource:
+    return CoreSource(path, path.relative_to(tree).as_posix(), is_of_tree=True)
