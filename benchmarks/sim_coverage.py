@@ -31,10 +31,11 @@ def load(library: str, key: str, *, configure: str = "") -> str:
     """Load the device into this process; return its name. Runs no op."""
     import torch._dynamo  # noqa: F401 - the first op of each child would import it
 
+    from stress.device import library as device_library
     from stress.device.sim import loading
 
     warnings.simplefilter("ignore")
-    loading.load(library)
+    device_library.load(library)
     loading._name_device(key)
     if configure:
         loading.ops().configure(configure)

@@ -3,14 +3,10 @@
 #include "tensors.h"
 
 #include <ATen/EmptyTensor.h>
-#include <c10/core/Allocator.h>
 
 #include <cstring>
 
 #include "announce.h"
-#include "errors.h"
-#include "launch.h"
-#include "side_copies.h"
 
 namespace mps_sim {
 
@@ -19,19 +15,6 @@ Layout layout_of(const at::Tensor& tensor) {
   const auto strides = tensor.strides();
   return {c10::DimVector(sizes.begin(), sizes.end()), c10::DimVector(strides.begin(), strides.end()),
           tensor.scalar_type(), tensor.is_conj(), tensor.is_neg()};
-}
-
-MemoryRange memory_of(const at::Tensor& tensor) {
-  TORCH_CHECK_NOT_IMPLEMENTED(tensor.layout() == c10::kStrided && tensor.has_storage(),
-                              "simulated device: only dense tensors are supported, not ", tensor.layout());
-  const c10::Storage& storage = tensor.unsafeGetTensorImpl()->unsafe_storage();
-  return {storage.mutable_data(), storage.nbytes(), tensor.storage_offset()};
-}
-
-MemoryRange memory_for(const at::Tensor& tensor, StreamId stream) {
-  MemoryRange memory = memory_of(tensor);
-  wait_for_side_copies(memory.base, stream);
-  return memory;
 }
 
 c10::Storage cpu_storage(const MemoryRange& memory) {
@@ -50,20 +33,6 @@ at::Tensor alias(const Layout& layout, const MemoryRange& memory, c10::Storage s
   return tensor;
 }
 
-void check_dtype_supported(c10::ScalarType dtype) {
-  TORCH_CHECK_TYPE(dtype != c10::ScalarType::Double,
-                   "Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support float64. Please "
-                   "use float32 instead.");
-  TORCH_CHECK_TYPE(dtype != c10::ScalarType::ComplexDouble,
-                   "Trying to convert ComplexDouble to the MPS backend but it does not have support for that dtype.");
-}
-
-at::Tensor empty_on_device(c10::IntArrayRef sizes, c10::IntArrayRef strides, c10::ScalarType dtype) {
-  check_dtype_supported(dtype);
-  return at::detail::empty_strided_generic(sizes, strides, c10::GetAllocator(kDeviceType),
-                                           c10::DispatchKeySet(kDispatchKey), dtype);
-}
-
 at::Tensor private_copy(const at::Tensor& tensor) {
   at::Tensor copy;
   if (tensor.dim() == 0 && !tensor.is_conj() && !tensor.is_neg() && !tensor._is_zerotensor()) {
@@ -74,30 +43,6 @@ at::Tensor private_copy(const at::Tensor& tensor) {
   }
   if (tensor.unsafeGetTensorImpl()->is_wrapped_number()) copy.unsafeGetTensorImpl()->set_wrapped_number(true);
   return copy;
-}
-
-void grow_storage(const at::Tensor& tensor) {
-  auto* impl = tensor.unsafeGetTensorImpl();
-  const c10::Storage& storage = impl->unsafe_storage();
-  size_t bytes = at::detail::computeStorageNbytes(impl->sizes(), impl->strides(), impl->itemsize(),
-                                                  static_cast<size_t>(impl->storage_offset()));
-  if (impl->numel() == 0 || bytes <= storage.nbytes()) return;
-  TORCH_CHECK(storage.resizable(), "Trying to resize storage that is not resizable");
-  at::DataPtr grown = c10::GetAllocator(kDeviceType)->allocate(bytes);
-  const size_t kept_bytes = storage.nbytes();
-  if (kept_bytes > 0) {
-    const StreamId stream = current_stream();
-    void* to = grown.get();
-    const void* from = memory_for(tensor, stream).base;
-    enqueue(stream, "resize_storage", [to, from, kept_bytes] { std::memcpy(to, from, kept_bytes); });
-  }
-  storage.unsafeGetStorageImpl()->set_data_ptr_noswap(std::move(grown));
-  storage.unsafeGetStorageImpl()->set_nbytes(bytes);
-}
-
-void resize_on_device(const at::Tensor& tensor, c10::IntArrayRef sizes) {
-  tensor.unsafeGetTensorImpl()->set_sizes_contiguous(sizes);
-  grow_storage(tensor);
 }
 
 void copy_values(const Layout& to_layout, const MemoryRange& to, const at::Tensor& from) {

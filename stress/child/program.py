@@ -27,10 +27,9 @@ def run_program(spec: ChildSpec) -> None:
     box.stage("import")
     result: tasks.Result = {"findings": [], "notes": []}
     try:
-        if spec.sim is not None:
-            from stress.device.sim import loading
+        from stress.device import preparation
 
-            loading.prepare(spec)
+        preparation.prepare(spec)
         operator_patch.apply(spec.operators, spec.device)
         scenario = load_scenario(
             spec.scenario, threads=spec.threads, device_type=spec.device, overrides=spec.overrides

@@ -69,10 +69,9 @@ def result_of(spec: ChildSpec, *, join_deadline_s: float | None = None) -> Resul
     try:
         if spec.kind == "probe":
             result["fingerprint"] = _fingerprint(spec)
-        if spec.sim is not None:
-            from stress.device.sim import loading
+        from stress.device import preparation
 
-            loading.prepare(spec)  # before the author's file, which may look for what torch.mps has
+        preparation.prepare(spec)  # before the author's file, which may look for what torch.mps has
         operator_patch.apply(spec.operators, spec.device)
         findings = (body.get(spec.kind) or _named(spec.kind))(spec, result)
     except LibraryError as error:

@@ -81,10 +81,10 @@ class Session:
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def supervise(
-        self, sim_library: str, python: str = sys.executable, preload: Sequence[str] = ()
+        self, device_library: str, python: str = sys.executable, preload: Sequence[str] = ()
     ) -> Supervisor:
         """Return where children of that interpreter come from; raise `IsolationError`."""
-        supervisor = Supervisor(sim_library, python, preload=preload)
+        supervisor = Supervisor(device_library, python, preload=preload)
         self._stack.callback(supervisor.close)
         return supervisor
 
@@ -102,10 +102,10 @@ class Session:
         """
         opened: list[Supervisor] = []
 
-        def open_supervisor(sim_library: str) -> Supervisor:
+        def open_supervisor(device_library: str) -> Supervisor:
             for one in opened:  # of a library that could not be used
                 one.close()
-            opened.append(self.supervise(sim_library, python, preload))
+            opened.append(self.supervise(device_library, python, preload))
             return opened[-1]
 
         device = open_device(wanted, open_supervisor, say, given, foreign=python != sys.executable)
@@ -188,7 +188,8 @@ def _device_fields(device: DeviceInfo | str) -> dict[str, object]:
     return {
         "device": device.name,
         "device_reason": device.reason,
-        "simulated": device.sim is not None,
+        "simulated": device.is_simulated,
         "sim": device.sim.to_data() if device.sim is not None else None,
+        "core": device.core.to_data() if device.core is not None else None,
         "torch": device.torch,
     }

@@ -102,6 +102,11 @@ _OPTIONS = (
         help="device to test (default auto: mps on macOS, elsewhere the simulated one)",
     ),
     SharedOption(
+        "--pytorch",
+        metavar="TREE",
+        help="source tree of PyTorch whose own MPS core --device=core builds and tests, on a simulated Metal",
+    ),
+    SharedOption(
         "--sim-faults",
         metavar="FAULTS",
         help="faults of the simulated device, written as for --mps-sim-faults",

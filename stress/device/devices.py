@@ -1,4 +1,4 @@
-"""Devices behind one small protocol: mps, cuda, cpu, sim. Child processes only; importing this imports torch.
+"""Devices behind one small protocol: mps, cuda, cpu, sim, core. Child processes only; importing this imports torch.
 
 What a torch build can do is found by looking, never by its version: forks and upstream differ, and
 pre-release builds carry any version number.
@@ -185,6 +185,23 @@ class Mps(_FreelyScheduled):
         return mps.stream(mps.Stream())
 
 
+class Core(Mps):
+    """A PyTorch tree's own MPS core on a simulated Metal. Torch calls it mps; nothing else does."""
+
+    type = "core"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._note_step = loading.note_step()
+
+    def capabilities(self) -> set[str]:
+        return super().capabilities() - {"inductor"} | {"simulated"}
+
+    def note_step(self, thread: int, iteration: int) -> None:
+        if self._note_step is not None:
+            self._note_step(thread, iteration)
+
+
 class Sim:
     """The simulated device, through the control functions of its library. It is not Metal."""
 
@@ -195,8 +212,7 @@ class Sim:
         self._ops = loading.ops()
         self.torch_device = loading.torch_device()
         self._module: Any = torch.get_device_module(self.torch_device)
-        # Only an instrumented build has it, for the reports of ThreadSanitizer.
-        self._note_step = self._ops.tsan_step if hasattr(self._ops, "tsan_step") else None
+        self._note_step = loading.note_step()
 
     def synchronize(self) -> None:
         self._ops.synchronize_all()
@@ -266,11 +282,11 @@ class Sim:
 
 
 _BYTES_IN_USE = ("allocated_bytes", "reserved_bytes")
-_DEVICES: dict[str, Callable[[], Device]] = {"cpu": Cpu, "cuda": Cuda, "mps": Mps, "sim": Sim}
+_DEVICES: dict[str, Callable[[], Device]] = {"cpu": Cpu, "cuda": Cuda, "mps": Mps, "sim": Sim, "core": Core}
 
 
 def open_device(name: str) -> Device:
-    """Return the device called `name` ("cpu", "cuda", "mps" or "sim"). Runs no op on it."""
+    """Return the device called `name` ("cpu", "cuda", "mps", "sim" or "core"). Runs no op on it."""
     return _DEVICES[name]()
 
 
@@ -279,7 +295,8 @@ def visibility(name: str) -> str | None:
     if name in (
         "cpu",
         "sim",
-    ):  # the simulated device was loaded before; otherwise the child would not be here
+        "core",
+    ):  # the last two were loaded before; otherwise the child would not be here
         return None
     if name == "cuda":
         if torch.cuda.is_available():

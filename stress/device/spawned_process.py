@@ -12,7 +12,6 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from stress.model.spec import ChildSpec
-from stress.model.spec import SimSpec
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +34,7 @@ def compute(device: torch.device) -> Answer:
     """Spawn a process that computes on `device`, and wait for its answer and its end."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(theirs, device.type, _simulated(device)), daemon=True)
+    process = context.Process(target=_child, args=(theirs, device.type, _loaded(device)), daemon=True)
     process.start()
     theirs.close()
     wrong = -1
@@ -53,28 +52,24 @@ def compute(device: torch.device) -> Answer:
     return Answer(wrong, process.exitcode or 0)
 
 
-def _simulated(device: torch.device) -> SimSpec | None:
-    """Return how the simulated device behaves here, which a spawned process has to load by itself."""
-    from stress.device.sim import loading
+def _loaded(device: torch.device) -> ChildSpec:
+    """Return what a spawned process has to load by itself to have the same device."""
+    from stress.device import preparation
 
-    if device.type == "cpu" or not loading.is_prepared():
-        return None
-    return loading.prepared()
+    return ChildSpec("crew") if device.type == "cpu" else preparation.loaded()
 
 
-def _child(connection: Connection, device_type: str, sim: SimSpec | None) -> None:
+def _child(connection: Connection, device_type: str, loaded: ChildSpec) -> None:
     """Compute what has one right value, and send how many elements differ from it."""
     import torch
 
+    from stress.device import preparation
     from stress.scenario.exact import climb
     from stress.scenario.exact import count_wrong
     from stress.scenario.exact import shift_matrix
 
     torch.set_num_threads(1)
-    if sim is not None:
-        from stress.device.sim import loading
-
-        loading.prepare(ChildSpec("crew", "", "", "sim", sim=sim))
+    preparation.prepare(loaded)
     shift = shift_matrix(64).to(device_type)
     wrong = sum(
         int(count_wrong(climb(float(turn), shift, rows=32, steps=4), turn + 4)) for turn in range(_ROUNDS)

@@ -13,6 +13,10 @@ from typing import Any
 from typing import Protocol
 
 from stress.device import operator_patch
+from stress.device.core.build import CoreBuild
+from stress.device.core.build import core_builder
+from stress.device.core.tree import PytorchTree
+from stress.device.core.tree import device_text
 from stress.device.operator_patch import Operator
 from stress.device.sim.build import SimBuild
 from stress.device.sim.build import default_builder
@@ -24,6 +28,7 @@ from stress.isolate.supervisor import Supervisor
 from stress.model.errors import BuildError
 from stress.model.errors import OptionError
 from stress.model.spec import ChildSpec
+from stress.model.spec import CoreSpec
 from stress.model.spec import SimSpec
 
 PROBE_DEADLINE_S = 180.0
@@ -43,6 +48,8 @@ class Wanted(Protocol):
     def device(self) -> str: ...
     @property
     def sim(self) -> SimSettings: ...
+    @property
+    def pytorch(self) -> str | None: ...
     @property
     def operators(self) -> tuple[Operator, ...]: ...
 
@@ -64,6 +71,23 @@ class SimDevice:
 
 
 @dataclass(frozen=True)
+class CoreDevice:
+    """A PyTorch tree's own core of a run: the tree, and the build that is used."""
+
+    tree: PytorchTree
+    build: CoreBuild
+
+    @property
+    def spec(self) -> CoreSpec:
+        assert self.build.python_module is not None
+        return CoreSpec(str(self.build.python_module), "")
+
+    def to_data(self) -> dict[str, object]:
+        """Return its fields for a record."""
+        return {**self.tree.to_data(), "library": self.spec.library}
+
+
+@dataclass(frozen=True)
 class DeviceInfo:
     """The facts that the probe child found out about the device and the torch build."""
 
@@ -72,6 +96,20 @@ class DeviceInfo:
     torch: dict[str, Any]
     capabilities: frozenset[str]
     sim: SimDevice | None = None
+    core: CoreDevice | None = None
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether Metal, at least, is a model of ours: nothing of it enters a rate of a real device."""
+        return self.sim is not None or self.core is not None
+
+    @property
+    def sim_spec(self) -> SimSpec | None:
+        return self.sim.spec if self.sim is not None else None
+
+    @property
+    def core_spec(self) -> CoreSpec | None:
+        return self.core.spec if self.core is not None else None
 
     @property
     def torch_text(self) -> str:
@@ -82,11 +120,12 @@ class DeviceInfo:
     @property
     def header_lines(self) -> list[str]:
         """Return its lines for the header."""
-        simulated = (
-            f"simulated, not Metal; design {self.sim.settings.design}; " if self.sim is not None else ""
-        )
-        file = self.torch.get("file", "")
-        lines = [f"mps: device {self.name} ({simulated}{self.reason}), {self.torch_text}, {file}"]
+        name = f"{self.name} ({self.reason})"
+        if self.sim is not None:
+            name = f"{self.name} (simulated, not Metal; design {self.sim.settings.design}; {self.reason})"
+        if self.core is not None:
+            name = device_text(self.core.tree)
+        lines = [f"mps: device {name}, {self.torch_text}, {self.torch.get('file', '')}"]
         if self.sim is not None and self.sim.settings.faults:
             told = ", ".join(one.told for one in self.sim.settings.faults)
             design = self.sim.settings.design
@@ -132,12 +171,20 @@ def open_device(
     make: Make = default_build,
     *,
     foreign: bool = False,
+    sanitizer: str | None = None,
 ) -> DeviceInfo:
     """Choose the device and look at it in a child; raise `DeviceError` when it cannot be used.
 
     `given` is what the xdist controller chose for its workers: (device, why). `make` builds the simulated device.
     `foreign`: children run in another interpreter, whose torch is meant to be another one.
     """
+    if settings.device == "core":
+        return _open_core(settings, open_supervisor, say, sanitizer)
+    if settings.pytorch is not None:
+        raise DeviceError(
+            f"the tree is for its own device alone, not for {settings.device}", option=f"pytorch={settings.pytorch}",
+            way_out=": add {device}=core",
+        )  # fmt: skip
     choice = _choose(settings, say, make) if given is None else _as_given(given, say, make)
     try:
         result = _probe(choice, settings, open_supervisor)
@@ -153,6 +200,39 @@ def open_device(
     capabilities = frozenset(result["capabilities"])
     sim = SimDevice(settings.sim, choice.build) if choice.build is not None else None
     return DeviceInfo(choice.name, choice.reason, result["fingerprint"], capabilities, sim)
+
+
+def _open_core(
+    settings: Wanted, open_supervisor: OpenSupervisor, say: Say, sanitizer: str | None
+) -> DeviceInfo:
+    """Build the tree's core if need be, and look at it in a child."""
+    if settings.pytorch is None:
+        raise DeviceError(
+            "the core of which PyTorch?", option="device=core", way_out=": name its source tree, as in {pytorch}=../pytorch"
+        )  # fmt: skip
+    try:
+        builder = core_builder(settings.pytorch, sanitizer)
+        device = CoreDevice(builder.tree, builder.ensure(say, _progress(say)))
+        supervisor = open_supervisor(device.spec.library)
+        result = probe(supervisor, "core", None, settings.operators, core=device.spec)
+    except (BuildError, IsolationError, Unusable) as error:
+        raise DeviceError(f"{error}", option=f"pytorch={settings.pytorch}") from error
+    capabilities = frozenset(result["capabilities"])
+    return DeviceInfo("core", "as asked", result["fingerprint"], capabilities, core=device)
+
+
+def _progress(say: Say) -> Callable[[str, float], None]:
+    """Return what says once that a core is being built: it takes a minute."""
+    said: list[str] = []
+
+    def progress(what: str, share: float) -> None:
+        if not said:
+            said.append(what)
+            say(
+                "building the core of this tree, about a minute, once (mps-stress core build shows the progress)"
+            )
+
+    return progress
 
 
 def _choose(settings: Wanted, say: Say, make: Make) -> _Choice:
@@ -244,13 +324,17 @@ def _probe(choice: _Choice, settings: Wanted, open_supervisor: OpenSupervisor) -
 
 
 def probe(
-    supervisor: Supervisor, device: str, sim: SimSpec | None, operators: tuple[Operator, ...] = ()
+    supervisor: Supervisor,
+    device: str,
+    sim: SimSpec | None,
+    operators: tuple[Operator, ...] = (),
+    core: CoreSpec | None = None,
 ) -> dict[str, Any]:
     """Return what a child says about torch and the device; raise `Unusable` when it cannot say anything."""
     folder = Path(tempfile.mkdtemp(prefix="mps-stress-probe-"))
     spec = ChildSpec(
         "probe", str(folder), "probe", device, deadline_s=PROBE_DEADLINE_S, sys_path=tuple(sys.path),
-        cwd=os.getcwd(), operators=operator_patch.texts(operators), sim=sim,
+        cwd=os.getcwd(), operators=operator_patch.texts(operators), sim=sim, core=core,
     )  # fmt: skip
     try:
         run = supervisor.run(spec, 0)

@@ -25,13 +25,13 @@ SERVER_START_S_MAX = 120.0
 
 
 class ForkServer:
-    """Children forked from a server process that is started once, with the simulated device loaded if there is one."""
+    """Children forked from a server process that is started once, with the device's library loaded if it has one."""
 
     def __init__(
-        self, sim_library: str = "", python: str = sys.executable, preload: Sequence[str] = ()
+        self, device_library: str = "", python: str = sys.executable, preload: Sequence[str] = ()
     ) -> None:
         """Make a server that has the modules `preload` imported, too: slow ones, which run no op while they load."""
-        self._sim_library, self._python, self._preload = sim_library, python, tuple(preload)
+        self._device_library, self._python, self._preload = device_library, python, tuple(preload)
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._log: IO[bytes] | None = None
@@ -55,7 +55,7 @@ class ForkServer:
                     *interpreter("stress.isolate.fork_server_main", self._python),
                     str(theirs.fileno()),
                     str(os.getpid()),
-                    self._sim_library,
+                    self._device_library,
                     *self._preload,
                 ],
                 pass_fds=[theirs.fileno()],

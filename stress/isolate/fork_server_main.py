@@ -167,15 +167,15 @@ PRELOADED = (
 )
 
 
-def preload(sim_library: str = "", more: Sequence[str] = ()) -> None:
-    """Import what children need, and load the simulated device; no op may run and no user code be imported."""
+def preload(device_library: str = "", more: Sequence[str] = ()) -> None:
+    """Import what children need, and load the device's library; no op may run and no user code be imported."""
     for name in PRELOADED:
         importlib.import_module(name)
-    if sim_library:
-        from stress.device.sim import loading
+    if device_library:
+        from stress.device import library
 
         with contextlib.suppress(LibraryError):  # the children that need it will say so
-            loading.load(sim_library)
+            library.load(device_library)
     for name in more:  # behind the device: what asks whether there is an MPS fixes the answer for the process
         importlib.import_module(name)
     from stress.child.perturb import dispatch_cache

@@ -33,9 +33,9 @@ class Spawner:
     """
 
     def __init__(
-        self, sim_library: str = "", python: str = sys.executable, env: Mapping[str, str] | None = None
+        self, device_library: str = "", python: str = sys.executable, env: Mapping[str, str] | None = None
     ) -> None:
-        self._sim_library, self._python = sim_library, python
+        self._device_library, self._python = device_library, python
         self._env = dict(env or {})
         self._spare: _SpawnedChild | None = None
         self._log = tempfile.NamedTemporaryFile(prefix="mps-stress-spawn-", suffix=".log")  # noqa: SIM115
@@ -46,7 +46,7 @@ class Spawner:
             self._drop_spare()
             os.truncate(self._log.name, 0)  # the spare before this one writes to its attempt's file by now
             self._spare = _SpawnedChild(
-                ["--spare", self._sim_library],
+                ["--spare", self._device_library],
                 {**os.environ, **self._env},
                 self._log.name,
                 python=self._python,

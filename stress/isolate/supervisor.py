@@ -75,7 +75,7 @@ class Supervisor:
 
     def __init__(
         self,
-        sim_library: str = "",
+        device_library: str = "",
         python: str = sys.executable,
         tsan: Children | None = None,
         preload: Sequence[str] = (),
@@ -84,8 +84,8 @@ class Supervisor:
         self._forks = can_fork() and tsan is None
         self._tsan = tsan
         self._is_foreign = python != sys.executable
-        self._server = ForkServer(sim_library, python, preload)
-        self._spawner = Spawner(sim_library, python, tsan.env() if tsan is not None else {})
+        self._server = ForkServer(device_library, python, preload)
+        self._spawner = Spawner(device_library, python, tsan.env() if tsan is not None else {})
 
     def warm_up(self) -> None:
         """Start what takes long to start, without waiting for it."""

@@ -43,6 +43,15 @@ class SimSpec:
 
 
 @dataclass(frozen=True)
+class CoreSpec:
+    """A PyTorch tree's own MPS core for a child: where its library is, and how the simulated Metal below it behaves."""
+
+    library: str
+    configure: str
+    """Text for the simulated Metal's configure(); the seed follows from the child's own."""
+
+
+@dataclass(frozen=True)
 class WindowSpec:
     """A time window in which requests are counted: see `stress.commands.throughput`."""
 
@@ -92,6 +101,8 @@ class ChildSpec:
     env: dict[str, str] = field(default_factory=dict)
     sim: SimSpec | None = None
     """Given where `device` is "sim"."""
+    core: CoreSpec | None = None
+    """Given where `device` is "core"."""
     operators: tuple[str, ...] = ()
     """Operators to replace before the scenario's file is imported: see `stress.device.operator_patch`."""
     window: WindowSpec | None = None
@@ -114,6 +125,8 @@ def load_spec(path: Path) -> ChildSpec:
         data["scenario"] = ScenarioRef(**{**scenario, "indices": tuple(scenario["indices"])})
     if data["sim"] is not None:
         data["sim"] = SimSpec(**data["sim"])
+    if data["core"] is not None:
+        data["core"] = CoreSpec(**data["core"])
     if data["window"] is not None:
         data["window"] = WindowSpec(**data["window"])
     for name in ("trace_modules", "trace_folders", "references", "sys_path", "operators"):

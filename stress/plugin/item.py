@@ -59,8 +59,13 @@ class ItemResult(JudgedCase):
 
     @property
     def simulated(self) -> bool:
-        """Whether it ran on the simulated device and so says nothing about a real backend."""
-        return bool(self.spec.scenario.device_type == "sim")
+        """Whether it ran on the simulated device or on core and so says nothing about a real backend."""
+        return bool(self.spec.scenario.device_type in ("sim", "core"))
+
+    @property
+    def is_core(self) -> bool:
+        """Whether it ran on a PyTorch tree's own core, on simulated Metal."""
+        return bool(self.spec.scenario.device_type == "core")
 
     @property
     def one_thread(self) -> bool:

@@ -153,7 +153,15 @@ OPTIONS = (
         field="device",
         repeat=lambda settings: settings.device,
         help="Device to test (default auto: mps on macOS; elsewhere sim, a simulated MPS that is never real Metal, "
-        "or cpu if that cannot be built)",
+        "or cpu if that cannot be built; core: see --mps-pytorch)",
+    ),
+    Option(
+        name="pytorch",
+        metavar="TREE",
+        read=values.source_tree,
+        field="pytorch",
+        repeat=lambda settings: settings.pytorch,
+        help="Source tree of PyTorch whose own MPS core is built and tested with --mps-device=core, on a simulated Metal",
     ),
     Option(
         name="streams",

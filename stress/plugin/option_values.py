@@ -112,6 +112,13 @@ def existing_folder(given: Given) -> Path:
     return folder
 
 
+def source_tree(given: Given) -> str:
+    """Return the path as given, which header and records show; that of an ini file is relative to it."""
+    if not given.text:
+        raise ValueError("expected the root of a PyTorch source tree, as in --mps-pytorch=../pytorch")
+    return given.text if given.is_on_command_line else str(given.base / given.text)
+
+
 def folder_to_write(given: Given) -> Path:
     if not given.text:
         raise ValueError("expected a folder, as in --mps-results=results/runs")

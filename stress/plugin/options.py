@@ -203,6 +203,11 @@ def _check_trace_modules(config: pytest.Config, settings: Settings) -> None:
 
 def tsan_conflict(*, device: str, isolation: bool, all_tests: bool, schedule: str) -> str | None:
     """Return why the options cannot be used with ThreadSanitizer and what to do; None where they can."""
+    if device == "core":
+        return (
+            "a core's races are looked for in its own streams, events and allocator, from C++: mps-stress core compare, or "
+            "mps-stress core build --sanitizer=thread"
+        )
     if device not in ("auto", "sim"):
         return (
             f"this is for the simulated device alone, not for {device}, whose code is not instrumented: "

@@ -121,12 +121,12 @@ class Run:
         assert self._supervisor is not None, "opened with the device"
         return self._supervisor
 
-    def open_supervisor(self, sim_library: str) -> Supervisor:
+    def open_supervisor(self, device_library: str) -> Supervisor:
         """Start the processes that start children, in place of those that were started before."""
         self.close_supervisor()
         try:
-            self.tsan = tsan.children_of(Path(sim_library)) if self.settings.tsan else None
-            self._supervisor = Supervisor(sim_library, tsan=self.tsan)
+            self.tsan = tsan.children_of(Path(device_library)) if self.settings.tsan else None
+            self._supervisor = Supervisor(device_library, tsan=self.tsan)
         except IsolationError as error:
             raise pytest.UsageError(str(error)) from error
         atexit.register(self._supervisor.close)
@@ -220,6 +220,7 @@ class Run:
                 device=device.name if device is not None else "none",
                 device_reason=device.reason if device is not None else self._no_device_reason,
                 sim=device.sim.to_data() if device is not None and device.sim is not None else None,
+                core=device.core.to_data() if device is not None and device.core is not None else None,
                 capabilities=sorted(device.capabilities) if device is not None else [],
                 tsan=self.tsan.to_data() if self.tsan is not None else None,
                 settings=settings,
@@ -236,7 +237,7 @@ class Run:
     @property
     def _is_simulated(self) -> bool:
         native = self.native is not None and self.native["platform"] == "simulated"
-        return native or (self.device is not None and self.device.sim is not None)
+        return native or (self.device is not None and self.device.is_simulated)
 
     @property
     def _no_device_reason(self) -> str:

@@ -231,7 +231,11 @@ class StressPlugin:
         if not self.rows or self.config.get_verbosity() < 0:
             return
         simulated = any(row.simulated for row in self.rows)
-        terminalreporter.section("mps-stress (simulated device)" if simulated else "mps-stress")
+        is_core = any(row.is_core for row in self.rows)
+        what = (
+            " (a PyTorch tree on simulated Metal)" if is_core else " (simulated device)" if simulated else ""
+        )
+        terminalreporter.section(f"mps-stress{what}")
         writer = terminalreporter._tw
         rows = sorted(self.rows, key=lambda row: row.item)
         fold = self.config.get_verbosity() < 1

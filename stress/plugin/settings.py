@@ -51,6 +51,8 @@ class Settings:
     """Whether children run under ThreadSanitizer; the device is "sim" then."""
     sim: SimSettings = field(default_factory=SimSettings)
     """Used where the device is, or turns out to be, the simulated one."""
+    pytorch: str | None = None
+    """The PyTorch tree whose own MPS core is tested, as given; the device is "core" then."""
     profile: str = "quick"
     attempts_asked: bool = False
     """The user named the number of attempts, which is that of every item then."""

@@ -68,9 +68,11 @@ class RunRecord(_Common):
     device: str
     device_reason: NotRequired[str]
     simulated: bool
-    """True on the simulated device: such a record proves the framework, never a real backend."""
+    """True on the simulated device and on core: such a record proves the framework, never a real backend."""
     sim: NotRequired[dict[str, object] | None]
     """The simulated device: design, faults that are switched on, schedule, and the library's key and SHA-256."""
+    core: NotRequired[dict[str, object] | None]
+    """The PyTorch tree whose own MPS core ran: commit, files that differ, content; and the library's SHA-256."""
     settings: dict[str, object]
     environment: dict[str, object]
     """`stress.record.host_environment()`."""

@@ -19,5 +19,5 @@ CAPABILITIES = {
 }
 """Names for `Scenario.requires`, with what each means."""
 
-DEVICES = ("auto", "mps", "cuda", "cpu", "sim")
+DEVICES = ("auto", "mps", "cuda", "cpu", "sim", "core")
 """The values of `--mps-device`, and of the `--device` of a command."""

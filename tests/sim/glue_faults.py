@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.sim_op_db import in_child
+from stress.device import library as device_library
 from stress.device.sim import loading
 
 FAULTS = (
@@ -120,7 +121,7 @@ def cases(device: str) -> Mapping[str, Callable[[], dict[str, int]]]:
 
 def main() -> None:
     library, key = sys.argv[1:]
-    loading.load(library)
+    device_library.load(library)
     loading._name_device(key)
     device = "mps" if key == "mps" else loading.DEVICE_NAME
     print(json.dumps({name: in_child(case) for name, case in cases(device).items()}))

@@ -24,9 +24,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_JOB] = given
     torch.set_num_threads(1)  # eight threads with as many helpers each would only wait for one another
     if given.sim is not None:
-        from stress.device.sim import loading
+        from stress.device import preparation
 
-        loading.prepare(ChildSpec("crew", "", "", "sim", seed=given.seed, sim=given.sim))
+        preparation.prepare(ChildSpec("crew", "", "", "sim", seed=given.seed, sim=given.sim))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shared_options.add(
         parser, "threads", metavar="N[,N...]", default="8", help="threads of each item (default %(default)s)"
     )
-    shared_options.add(parser, "device", "sim-faults")
+    shared_options.add(parser, "device", "pytorch", "sim-faults")
     shared_options.add(
         parser, "deadline", help="kill an attempt after this long and call it a hang (default 60)"
     )
@@ -80,6 +80,7 @@ def parse(args: argparse.Namespace) -> CampaignOptions:
     disk_mb = shared_options.count(args.disk_mb, "--disk-mb", DISK_MB_MAX)
     results = shared_options.value(args, "results")
     sim = [f"--mps-sim-faults={args.sim_faults}"] if args.sim_faults is not None else []
+    pytorch = [f"--mps-pytorch={args.pytorch}"] if args.pytorch is not None else []
     deadline = [f"--mps-deadline={args.deadline}"] if args.deadline is not None else []
     return CampaignOptions(
         seconds=shared_options.value(args, "seconds"),
@@ -94,6 +95,7 @@ def parse(args: argparse.Namespace) -> CampaignOptions:
             f"--mps-threads={args.threads}",
             f"--mps-device={args.device}",
             f"--mps-results={results}",
+            *pytorch,
             *sim,
             *deadline,
         ),

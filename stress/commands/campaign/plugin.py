@@ -191,7 +191,7 @@ class CampaignPlugin:
             run.replay_command,
             str(run.folder_path),
             run.device.name,
-            run.device.sim is not None,
+            run.device.is_simulated,
             self.seconds,
             spent_s,
             not_run,

@@ -31,9 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=TREES,
         help="build: make the library, or find it in the cache; compare: run the native cases on two trees",
     )
-    parser.add_argument(
-        "--pytorch",
-        metavar="TREE",
+    shared_options.add(
+        parser,
+        "pytorch",
         action="append",
         required=True,
         help="root of a PyTorch source tree: a checkout, a fork, or an unpacked release; compare takes two, BASE first",

@@ -176,7 +176,7 @@ def _sanitizer_point(whole: Aggregate) -> Point:
             "ThreadSanitizer", NOT_SHOWN, "neither mps-stress tsan nor pytest --mps-tsan is among the records"
         )
     good = sum(is_green for _, is_green, _ in lines)
-    simulated = all(kind is DeviceKind.SIMULATED for *_, kind in lines)
+    simulated = all(kind.is_simulated for *_, kind in lines)
     state = FAILED if good < len(lines) else NOT_SHOWN if simulated else SHOWN
     where = "; on the simulated Metal only" if simulated else ""
     return Point(

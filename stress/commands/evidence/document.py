@@ -43,7 +43,6 @@ from stress.commands.evidence.upstream_results import UpstreamTests
 from stress.model.text import count
 from stress.plugin.terminal.table import SIMULATED_SENTENCE
 from stress.record.aggregate import Aggregate
-from stress.record.aggregate import DeviceKind
 from stress.record.aggregate import read_folders
 from stress.record.aggregate.throughput import Throughput
 from stress.record.aggregate.words import not_shown
@@ -113,7 +112,7 @@ def _document(given: Inputs, collected: Throughput, why_not: str, made: str) -> 
         f"{plain(made)}. Every number is computed from {count(given.whole.records, 'record')} of "
         f"{count(len(given.whole.runs), 'run')}; the unit is an attempt, one process.",
     ]
-    if any(one.group.kind is DeviceKind.SIMULATED for one in given.subjects):
+    if any(one.group.kind.is_simulated for one in given.subjects):
         head.append(f"> Where a line says simulated: {plain(SIMULATED_SENTENCE)}.")
     first = front(given, found, "\n\n".join(head), why_not)
     rest = [folded(name, text) for name, text in _rest(given, collected, found, first) if text]
@@ -230,7 +229,7 @@ def _before_and_after(compared: Compared | None) -> str:
 def _sanitizer(whole: Aggregate) -> str:
     lines = whole.sanitizer_lines
     return bullets(
-        f"{code(text, 700)}{' (simulated, not Metal)' if kind is DeviceKind.SIMULATED else ''}{f' x {runs}' if runs > 1 else ''}"
+        f"{code(text, 700)}{' (simulated, not Metal)' if kind.is_simulated else ''}{f' x {runs}' if runs > 1 else ''}"
         for (text, _, kind), runs in lines.items()
     )
 

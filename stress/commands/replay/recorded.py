@@ -32,6 +32,7 @@ from stress.scenario.capabilities import DEVICES
 T = TypeVar("T")
 
 ITEM_CHARS_MAX = 1000
+_PATH_CHARS_MAX = 4096
 SEED_MAX = 2**63 - 1
 
 
@@ -60,6 +61,8 @@ class Recorded:
     deadline_s: float
     device: str
     sim: SimSettings | None
+    pytorch: str | None
+    """The source tree of a recorded core."""
     env: Mapping[str, str]
     """Variables that the scenario asked for; whether it asks for them today is for the resolver to see."""
     environment: Mapping[str, str]
@@ -72,7 +75,7 @@ class Recorded:
 
     @property
     def simulated(self) -> bool:
-        return self.sim is not None
+        return self.sim is not None or self.pytorch is not None
 
 
 class _Reader:
@@ -172,6 +175,7 @@ def read(found: Found) -> Recorded:
         ),
         device=run.choice("device", DEVICES, ""),
         sim=_sim(run) if found.run.get("device") == "sim" else None,
+        pytorch=_pytorch(run) if found.run.get("device") == "core" else None,
         env=start.variables("env"),
         environment=_Reader(_mapping(run, "environment"), found.run_place).variables("env"),
         torch=found.run.get("torch") or {},
@@ -242,6 +246,14 @@ def _sim(run: _Reader) -> SimSettings:
         return SimSettings(choose_design(faults, str(sim.get("design"))), faults, schedule, depth)
 
     return run.checked("sim", sim, parse)
+
+
+def _pytorch(run: _Reader) -> str:
+    """Return the source tree of a recorded core; what it holds now may be something else."""
+    tree = _mapping(run, "core").get("tree")
+    if not isinstance(tree, str) or not tree or len(tree) > _PATH_CHARS_MAX or _has_controls(tree):
+        raise run.refuse("core", tree, "the path of a source tree")
+    return tree
 
 
 def _has_controls(text: str) -> bool:

@@ -147,7 +147,7 @@ class Repetition:
         return self._references[key]
 
     def _spec(self, case: Configuration, item: str, deadline_s: float) -> CaseSpec:
-        recorded, what, sim = self.recorded, self.what, self.device.sim
+        recorded, what = self.recorded, self.what
         scenario = case.scenario(self.device.name)
         waves = [] if what.is_process else waves_of(scenario, case.iterations)
         try:
@@ -170,7 +170,8 @@ class Repetition:
                 deadline_s=deadline_s,
                 stall_s=STALL_S if recorded.simulated else 0.0,
                 env=dict(what.env),
-                sim=sim.spec if sim is not None else None,
+                sim=self.device.sim_spec,
+                core=self.device.core_spec,
             ),
             rotation=Rotation(case.perturb_level, mode=case.perturb, readback=case.readback),
             reference_deadline_s=recorded.deadline_s * REFERENCE_DEADLINE_FACTOR,
@@ -189,7 +190,7 @@ def open_repetition(
     opened: Session, recorded: Recorded, what: Resolved, command: str, *, results: Path, rootdir: Path
 ) -> Repetition:
     """Open the recorded device and a run folder for what follows; the session closes them."""
-    wanted = _Wanted(recorded.device, recorded.sim or SimSettings())
+    wanted = _Wanted(recorded.device, recorded.sim or SimSettings(), recorded.pytorch)
     try:
         device, supervisor = opened.open_device(wanted)
     except DeviceError as error:
@@ -222,4 +223,5 @@ class _Wanted:
 
     device: str
     sim: SimSettings
+    pytorch: str | None
     operators: tuple[Operator, ...] = ()

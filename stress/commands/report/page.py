@@ -116,7 +116,13 @@ def _sanitizer(whole: Aggregate) -> Markup:
 
 
 def _where(kind: DeviceKind) -> str:
-    return " (on the simulated device, not on Metal)" if kind is DeviceKind.SIMULATED else ""
+    return (
+        " (on simulated Metal)"
+        if kind is DeviceKind.CORE
+        else " (on the simulated device, not on Metal)"
+        if kind.is_simulated
+        else ""
+    )
 
 
 def _machines(whole: Aggregate) -> Markup:

@@ -115,7 +115,7 @@ def _swept(
         op_db.full_name(op): op_db.why_not_comparable(op, op_db.NOT_COMPARABLE_FROM_THREADS)
         for op in op_db.all_entries()
     }
-    simulated = device.sim is not None
+    simulated = device.is_simulated
     return Swept(
         results=results,
         planned=len(planned),

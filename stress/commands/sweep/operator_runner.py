@@ -85,7 +85,7 @@ class OperatorRunner:
         options: SweepOptions,
     ) -> None:
         self._device, self._options = device, options
-        self._runner = CaseRunner(run_child, writer, recorder(writer, simulated=device.sim is not None))
+        self._runner = CaseRunner(run_child, writer, recorder(writer, simulated=device.is_simulated))
 
     def run(self, case: OperatorCase) -> OperatorResult:
         """Run a case to its verdict."""
@@ -96,7 +96,7 @@ class OperatorRunner:
         return result
 
     def _spec(self, case: OperatorCase, command: str) -> CaseSpec:
-        options, sim = self._options, self._device.sim
+        options = self._options
         return CaseSpec(
             item=case.item,
             child=ChildSpec(
@@ -107,7 +107,8 @@ class OperatorRunner:
                 threads=options.threads,
                 seed=seeds.derive(options.seed, case.item),
                 deadline_s=DEADLINE_S,
-                sim=sim.spec if sim is not None else None,
+                sim=self._device.sim_spec,
+                core=self._device.core_spec,
             ),
             # Most cases have one attempt only: each begins at another place in the rotation of modes.
             rotation=Rotation(

@@ -18,7 +18,7 @@ from stress.device.sim.settings import SimSettings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    shared_options.add(parser, "device")
+    shared_options.add(parser, "device", "pytorch")
     shared_options.add(parser, "threads", default="8")
     parser.add_argument(
         "--ops", metavar="NAME[,NAME...]", help="only these operators, as in 'linalg.*,nn.functional.linear'"
@@ -46,6 +46,7 @@ class SweepOptions:
     """Validated options."""
 
     device: str
+    pytorch: str | None
     sim: SimSettings
     threads: int
     ops: tuple[str, ...]
@@ -74,7 +75,7 @@ def parse(args: argparse.Namespace) -> SweepOptions:
             f"--threads={args.threads}: expected at least 2, as results are compared with one thread's"
         )
     return SweepOptions(
-        **shared_options.values(args, "device", "threads", "seconds", "seed", "results", "json"),
+        **shared_options.values(args, "device", "pytorch", "threads", "seconds", "seed", "results", "json"),
         sim=shared_options.sim(args),
         ops=tuple(one.strip() for one in args.ops.split(",")) if args.ops else (),
         dtypes=_dtypes(args.dtypes),

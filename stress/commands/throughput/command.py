@@ -100,7 +100,7 @@ def _check_version(python: Path) -> None:
 
 def _setting(builds: dict[str, Build], folder: str) -> Setting:
     this, other = builds[THIS_BUILD].device, builds.get(OTHER_BUILD)
-    simulated = this.sim is not None
+    simulated = this.is_simulated
     return Setting(
         device=f"{this.name} (simulated, not Metal)" if simulated else this.name,
         torch=this.torch_text,

@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "device",
         help="device to measure (default auto: mps on macOS; elsewhere the simulated one, which says nothing about speed)",
     )
+    shared_options.add(parser, "pytorch")
     shared_options.add(
         parser,
         "threads",
@@ -71,6 +72,7 @@ class ThroughputOptions:
     """Validated options."""
 
     device: str
+    pytorch: str | None
     sim: SimSettings
     counts: tuple[int, ...]
     workloads: tuple[str, ...]
@@ -96,7 +98,7 @@ class ThroughputOptions:
 
 def parse(args: argparse.Namespace) -> ThroughputOptions:
     return ThroughputOptions(
-        **shared_options.values(args, "device", "seconds", "seed", "results", "json"),
+        **shared_options.values(args, "device", "pytorch", "seconds", "seed", "results", "json"),
         sim=shared_options.sim(args),
         counts=_counts(args.threads),
         workloads=_names(args.workloads, "--workloads", tuple(BY_NAME)),

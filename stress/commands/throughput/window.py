@@ -26,6 +26,7 @@ from stress.commands.throughput.gate import Gate
 from stress.commands.throughput.lane import Lane
 from stress.commands.throughput.lane import LaneTally
 from stress.commands.throughput.lane import Model
+from stress.device import preparation
 from stress.isolate.backend import can_fork
 from stress.isolate.backend import interpreter
 from stress.model.blackbox import BlackBox
@@ -208,10 +209,7 @@ def main() -> None:
     process.redirect(spec)
     sys.path[:] = list(spec.sys_path) or sys.path
     torch.set_num_threads(1)
-    if spec.sim is not None:
-        from stress.device.sim import loading
-
-        loading.prepare(spec)
+    preparation.prepare(spec)
     _tell(_serve(spec, Gate.join(spec.file("gate")), number, []), writer)
     os._exit(0)
 

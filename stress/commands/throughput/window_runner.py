@@ -60,7 +60,7 @@ class WindowRunner:
 
     def __init__(self, build: Build, writer: RecordWriter, options: ThroughputOptions) -> None:
         self._build, self._options = build, options
-        self._record = recorder(writer, simulated=build.device.sim is not None)
+        self._record = recorder(writer, simulated=build.device.is_simulated)
         self._runner = CaseRunner(build.supervisor.run, writer, self._record)
         self._references: dict[str, References] = {}
         self._workers = max(options.counts)
@@ -114,7 +114,8 @@ class WindowRunner:
                 seed=seeds.derive(self._options.seed, "throughput", workload),
                 deadline_s=DEADLINE_S,
                 window=WindowSpec(cell.way, cell.count, WINDOW_S, WARM_UP_S) if cell is not None else None,
-                sim=device.sim.spec if device.sim is not None else None,
+                sim=device.sim_spec,
+                core=device.core_spec,
             ),
             rotation=_UNDISTURBED,
             reference_deadline_s=REFERENCE_DEADLINE_S,

@@ -73,6 +73,7 @@ _MISSING = re.compile(
     r"(?:undeclared identifier|unknown type name|declaration for|undefined reference to|undefined symbol:) "
     r"?[`']?(?P<name>\w+)|method for selector '(?P<selector>[\w:]+)'|'(?P<header>[\w/.-]+\.h)' file not found"
 )
+_INCLUDED_SOURCE = re.compile(r'^#include "(torch/\w+\.cpp)"$', re.MULTILINE)
 _ERROR = re.compile(r"^(?P<line>.*?(?:error: |undefined reference to |undefined symbol: ).*)$", re.MULTILINE)
 
 Progress = Callable[[str, float], None]
@@ -138,9 +139,8 @@ class _Build:
         sources.link_headers(self.tree, self._links)
         for folder in (self._objects, self._logs):
             folder.mkdir()
-        tree_header = self._links / "ATen" / "detail" / "MPSHooksInterface.h"
         adapter = self._objects / _ADAPTER
-        adapter.write_text(hooks.adapter(tree_header, self.torch.include_folders[0]), encoding="utf-8")
+        adapter.write_text(hooks.adapter(self._links, self.torch.include_folders[0]), encoding="utf-8")
         core, python = sources.core_sources(self.tree), sources.python_sources(self.tree)
         own = sources.own_sources(self._harness, *LAYER)
         library = [*core, *own, CoreSource(adapter, _ADAPTER)]
@@ -274,6 +274,10 @@ class _Build:
 
     def _key(self, source: CoreSource, arguments: Sequence[str]) -> str:
         """Return what stands for everything that goes into an object file."""
+        text = source.path.read_text(encoding="utf-8", errors="replace")
+        included = [
+            (self._harness / one).read_text(encoding="utf-8") for one in _INCLUDED_SOURCE.findall(text)
+        ]
         kind = _kind(source)
         knows_tree = kind in ("macos", "glue") or source.name.startswith("native/mps/")
         return objects.digest(
@@ -286,7 +290,8 @@ class _Build:
                 *([self._headers["tree"]] if knows_tree else []),
                 *(one for one in arguments if str(self.output) not in one and str(self.tree) not in one),
                 source.name,
-                source.path.read_text(encoding="utf-8", errors="replace").replace(str(self.output), ""),
+                text.replace(str(self.output), ""),
+                *included,
             ]
         )
 

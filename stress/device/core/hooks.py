@@ -32,6 +32,10 @@ _TEXT = """\
 {undefines}
 #include <new>
 
+namespace at::mps::detail {{
+Generator createMPSGenerator(uint64_t seed);
+}}
+
 namespace {{
 
 struct Adapter final : at::MPSHooksInterface {{
@@ -48,6 +52,18 @@ __attribute__((constructor)) void replace() {{
 
 }}  // namespace
 """
+_ADDED_LATER = {
+    "isBuilt": "return true;",
+    "isAvailable": "return of_tree().hasMPS();",
+    "deviceCount": "return of_tree().hasMPS() ? 1 : 0;",
+    "getCurrentDevice": "return 0;",
+    "setCurrentDevice": "",
+    "exchangeDevice": "return 0;",
+    "maybeExchangeDevice": "return 0;",
+    "getNewGenerator": "return at::mps::detail::createMPSGenerator(c10::default_rng_seed_val);",
+    "getDeviceFromPtr": "return {at::DeviceType::MPS, 0};",
+}
+"""What the hooks of all accelerators have since, and an older tree's do not: its one device, as torch knew it then."""
 _FUNCTION = """\
   {result}{name}({parameters}) const override {{
     return [&](const auto& tree) -> {result}{{
@@ -60,8 +76,14 @@ _FUNCTION = """\
   }}"""
 
 
-def adapter(tree_header: Path, include: Path) -> str:
-    """Return the adapter's source for the tree's header and the folder of the installed torch's headers."""
+def adapter(headers: Path, include: Path) -> str:
+    """Return the adapter's source for the folders of the tree's headers and of the installed torch's."""
+    tree_header = headers / "ATen" / "detail" / "MPSHooksInterface.h"
+    known = " ".join(
+        one.read_text(encoding="utf-8", errors="replace")
+        for one in (tree_header, headers / "ATen" / "mps" / "MPSHooks.h")
+        if one.is_file()
+    )
     detail = include / "ATen" / "detail"
     functions: dict[str, str] = {}
     for interface in _INTERFACES:
@@ -69,7 +91,8 @@ def adapter(tree_header: Path, include: Path) -> str:
         for signature in virtual_functions(text, interface) or ():
             found = _SIGNATURE.fullmatch(signature)
             if found is not None and found["const"] and "~" not in signature:
-                functions[found["name"]] = _function(found["result"], found["name"], found["types"])
+                body = None if re.search(rf"\b{found['name']}\b", known) else _ADDED_LATER.get(found["name"])
+                functions[found["name"]] = _function(found["result"], found["name"], found["types"], body)
     return _TEXT.format(
         installed=detail / "MPSHooksInterface.h",
         tree=tree_header,
@@ -79,16 +102,15 @@ def adapter(tree_header: Path, include: Path) -> str:
     )
 
 
-def _function(result: str, name: str, types: str) -> str:
+def _function(result: str, name: str, types: str, body: str | None) -> str:
+    """Return one function of the adapter; without a `body` it passes the call on to the tree."""
     parts = [one.strip() for one in types.split(",")] if types else []
-    result = result.strip()
-    return _FUNCTION.format(
-        # Types of the interface are at::'s.
-        result=f"{_qualified(result)} ",
-        name=name,
-        parameters=", ".join(f"{_qualified(one)} a{number}" for number, one in enumerate(parts)),
-        arguments=", ".join(f"a{number}" for number in range(len(parts))),
-    )
+    result = f"{_qualified(result.strip())} "  # Types of the interface are at::'s.
+    parameters = ", ".join(f"{_qualified(one)} a{number}" for number, one in enumerate(parts))
+    if body is not None:
+        return f"  {result}{name}({parameters}) const override {{ {body} }}"
+    arguments = ", ".join(f"a{number}" for number in range(len(parts)))
+    return _FUNCTION.format(result=result, name=name, parameters=parameters, arguments=arguments)
 
 
 def _qualified(text: str) -> str:

@@ -24,6 +24,7 @@ HEADERS_OF_TREE = {
 """As included -> path in the tree, of the only headers that are the tree's."""
 _FORCED = {
     "__is_target_os": "pretend_apple.h",
+    ".fallback(": "fallback_left_out.h",
     "empty_mps(": "native_declarations.h",
     "has_names()": "named_tensors.h",
 }

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch.utils import backend_registration
 
+from stress.device import library
 from stress.device.sim import torch_mps
 from stress.model import seeds
-from stress.model.errors import LibraryError
 from stress.model.spec import ChildSpec
 from stress.model.spec import SimSpec
 
@@ -28,28 +29,18 @@ class _Prepared:
     sim: SimSpec | None = None
 
 
-def load(library: str) -> None:
-    """Load the library; raise `LibraryError`. Runs no op and starts no thread, so that a fork server may do it."""
-    try:
-        torch.ops.load_library(library)
-    except OSError as error:
-        raise LibraryError(str(error)) from error
-
-
-def prepare(spec: ChildSpec) -> None:
-    """Make the simulated device ready for a child's first operation. Nothing for other devices."""
-    if spec.sim is None:
-        return
-    load(spec.sim.library)
-    module = _name_device(spec.sim.key)
+def prepare(spec: ChildSpec, sim: SimSpec) -> None:
+    """Make the simulated device ready for a child's first operation."""
+    library.load(sim.library)
+    module = _name_device(sim.key)
     # Without isolation several attempts share this process, whose device has been used since the first.
     if _Prepared.sim is None:
         seed, order = (
             seeds.derive(spec.seed, "sim", what, spec.kind, spec.attempt) for what in ("lots", "order")
         )
-        ops().configure(f"{spec.sim.configure};seed={seed};schedule_seed={order}{_pool_wait()}")
-    _Prepared.sim = spec.sim
-    torch_mps.provide(module, spec.sim.design)
+        ops().configure(f"{sim.configure};seed={seed};schedule_seed={order}{_pool_wait()}")
+    _Prepared.sim = sim
+    torch_mps.provide(module, sim.design)
 
 
 def _pool_wait() -> str:
@@ -73,6 +64,11 @@ def prepared() -> SimSpec:
 def ops() -> Any:
     """Return the control functions of the loaded library."""
     return torch.ops.mps_stress_sim
+
+
+def note_step() -> Callable[[int, int], None] | None:
+    """Return what reports a thread's position to ThreadSanitizer; None where the library is not instrumented."""
+    return ops().tsan_step if hasattr(ops(), "tsan_step") else None
 
 
 def torch_device() -> torch.device:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stress.device.core.tree import device_text
 from stress.device.sim.zoo import DESIGN_DEFAULT
 from stress.diagnose import parse_stacks
 from stress.diagnose import summarise
@@ -61,6 +62,8 @@ def _code(result: ItemResult) -> list[str]:
 
 def _simulated(run: Run) -> list[str]:
     """Say that this is not Metal, and which faults are planted in it."""
+    if run.device is not None and run.device.core is not None:
+        return [f"  on {device_text(run.device.core.tree)}"]
     sim = run.device.sim if run.device is not None else None
     if sim is None:
         return []

@@ -22,6 +22,8 @@ class ItemRow:
     failures: int
     headline: str
     simulated: bool
+    is_core: bool = False
+    """It ran on a PyTorch tree's own core; `simulated`, too."""
     canary: bool = False
     one_thread: bool = False
     """It is green, and no threads were tested."""

@@ -15,6 +15,10 @@ from stress.model.text import count
 from stress.plugin.terminal.item_row import ItemRow
 from stress.plugin.terminal.render import render
 
+CORE_SENTENCE = (
+    "core: a failure is evidence about the tree's own code; silence is about these files alone, not about its operators, "
+    "MPSGraph, Apple's Metal and libdispatch, or the GPU"
+)
 SIMULATED_SENTENCE = (
     "simulated device: this proves the detector, and says nothing about Metal or a real MPS backend"
 )
@@ -134,7 +138,8 @@ def sentences(rows: Sequence[ItemRow]) -> list[str]:
     native = {row.canaries["runs"]: row.canaries for row in rows if row.canaries is not None}
     found += sum(one["found"] for one in native.values())
     planted = len(canaries) + sum(one["planted"] for one in native.values())
-    simulated = [SIMULATED_SENTENCE] if any(row.simulated for row in rows) else []
+    simulated = [SIMULATED_SENTENCE] if any(row.simulated and not row.is_core for row in rows) else []
+    simulated += [CORE_SENTENCE] if any(row.is_core for row in rows) else []
     if len(real) > 1 and (failed or undecided):
         lines.append(
             f"{failed} of {count(len(real), 'item')} failed{f', {undecided} could not be decided' if undecided else ''}"

@@ -59,6 +59,7 @@ def row_of(result: ItemResult) -> ItemRow:
         failures=result.failures,
         headline=result.headline,
         simulated=result.simulated,
+        is_core=result.is_core,
         canary=bool(result.spec.scenario.canary),
         one_thread=result.one_thread,
         controls=len(result.controls),
@@ -98,5 +99,5 @@ def _tsan(result: ItemResult) -> dict[str, Any] | None:
 
 def summary_of(result: ItemResult) -> str:
     """Return one line for pytest's short summary: the word, how often, and what."""
-    where = " on the simulated device" if result.simulated else ""
+    where = " on core" if result.is_core else " on the simulated device" if result.simulated else ""
     return f"{often(result)}{where}: {result.headline}"

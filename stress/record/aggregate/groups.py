@@ -33,12 +33,18 @@ class DeviceKind(StrEnum):
     CUDA = "cuda"
     CPU = "cpu"
     SIMULATED = "simulated"
+    CORE = "core"
     NONE = "no device"
 
     @property
     def is_metal_evidence(self) -> bool:
         """Whether its rates say anything about MPS on a Mac."""
         return self is DeviceKind.REAL
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether Metal, at least, is a model of ours."""
+        return self in (DeviceKind.SIMULATED, DeviceKind.CORE)
 
 
 KIND_TEXTS = {
@@ -48,6 +54,8 @@ KIND_TEXTS = {
     DeviceKind.CUDA: "CUDA: says nothing about MPS",
     DeviceKind.CPU: "CPU: says nothing about MPS",
     DeviceKind.SIMULATED: "simulated device: proves the detector, and says nothing about Metal or a real MPS backend",
+    DeviceKind.CORE: "core: a PyTorch tree's own host code on simulated Metal, with the CPU's kernels; says nothing about "
+    "operators, Metal or how often something happens on a Mac",
     DeviceKind.NONE: "ordinary tests only: no device was opened",
 }
 
@@ -59,6 +67,7 @@ KIND_NAMES = {
     DeviceKind.CUDA: "CUDA (not MPS)",
     DeviceKind.CPU: "CPU (not MPS)",
     DeviceKind.SIMULATED: "simulated device (not Metal)",
+    DeviceKind.CORE: "core (a PyTorch tree on simulated Metal)",
     DeviceKind.NONE: "no device",
 }
 
@@ -107,14 +116,26 @@ def group_of(record: Mapping[str, object]) -> Group:
     return Group(
         kind_of(record),
         machine_of(environment),
-        build_of(record.get("torch")),
+        _with_core(build_of(record.get("torch")), _mapping(record.get("core"))),
         tuple(_configuration(record, _mapping(environment.get("env")))),
     )
+
+
+def _with_core(build: TorchBuild, core: Mapping[str, object]) -> TorchBuild:
+    """Return the build that was tested where a tree's core stood in for torch's own backend: the tree is what differs."""
+    if not core:
+        return build
+    dirty = ", modified" if core.get("dirty") else ""
+    commit = text(core.get("commit"))[:10]
+    tree = f"core {commit or 'without a commit'}{dirty}, content {text(core.get('content'))[:12]}"
+    return build._replace(file_key=f"{build.file_key}, {tree}" if build.file_key else tree)
 
 
 def kind_of(record: Mapping[str, object]) -> DeviceKind:
     """Return the kind of device; any sign of simulation makes it simulated."""
     device = record.get("device")
+    if device == "core":
+        return DeviceKind.CORE
     if record.get("simulated") is True or device == "sim":
         return DeviceKind.SIMULATED
     if device == "mps":

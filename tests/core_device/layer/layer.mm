@@ -211,10 +211,11 @@ void queue_specifics() {
   static const char key = 0;
   dispatch_queue_t queue = dispatch_queue_create("outer", DISPATCH_QUEUE_SERIAL), inner = dispatch_queue_create("inner", DISPATCH_QUEUE_SERIAL);
   int value = 0;
-  dispatch_queue_set_specific(queue, &key, &value, nullptr);
+  int* context = &value;
+  dispatch_queue_set_specific(queue, &key, context, nullptr);
   std::thread::id caller = std::this_thread::get_id();
   dispatch_sync(queue, ^{
-    check(dispatch_get_specific(&key) == &value, "on the queue");
+    check(dispatch_get_specific(&key) == context, "on the queue");
     std::printf("%s\n", std::this_thread::get_id() == caller ? "caller" : "elsewhere");
     dispatch_sync(inner, ^{
       check(dispatch_get_specific(&key) == nullptr, "on another one");
