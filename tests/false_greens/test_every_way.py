@@ -22,6 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "false-greens.md"
 
 FAILED, USAGE, NOTHING = 1, 4, 5
+MISSPELT = 2
+"""pytest's own status of an error while it collects."""
 GREEN_BUT_SAID = 0
 """The exit status is 0, and a line says what that is not worth."""
 THREADS = "--mps-threads=4"
@@ -339,7 +341,66 @@ COMPILED = (
         FAILED,
     ),
 )
-WAYS = (*WHAT_IS_COLLECTED, *ORDINARY, *PERTURBATION, *VALUES, *COMPILED)
+
+
+def cannot_fail(body: str, kind: str = "torch.randn(4, generator=generator)") -> dict[str, str]:
+    return scenario(
+        f"""
+        class Mine(Scenario):
+            iterations = 2
+            def make_input(self, generator):
+                return {kind}
+            def step(self, state, x):
+                {body}
+        """
+    )
+
+
+CANNOT_FAIL = (
+    Way(
+        "No step runs an operator on the device",
+        cannot_fail("return x.view(2, 2)"),
+        (THREADS, *ONCE),
+        ("INCONCLUSIVE", r"no step ran an operator on the device \(cpu\)"),
+        FAILED,
+    ),
+    Way(
+        "A step that computes with no tensor",
+        cannot_fail("return len(x)", "[1] * int(torch.randint(9, (1,), generator=generator))"),
+        (THREADS, *ONCE),
+        ("INCONCLUSIVE", "no step ran an operator on the device"),
+        FAILED,
+    ),
+    Way(
+        "All threads get equal inputs",
+        cannot_fail("return x * 2", "torch.ones(4)"),
+        (THREADS, *ONCE),
+        ("INCONCLUSIVE", "draw x from `generator` in make_input"),
+        FAILED,
+    ),
+    Way(
+        "The output is constant, or every error is caught",
+        cannot_fail("x * 2; return 0"),
+        (THREADS, *ONCE),
+        ("INCONCLUSIVE", "step returns the same value for all inputs"),
+        FAILED,
+    ),
+    Way(
+        "One thread is taken for a test of threads",
+        scenario(MINE),
+        ("--mps-threads=1", *ONCE),
+        ("ONE THREAD", "1 item ran on one thread: nothing about threads was tested"),
+        GREEN_BUT_SAID,
+    ),
+    Way(
+        "A misspelt attribute keeps its default",
+        scenario(f"class Mine(Scenario):\n    iteration = 100{STEP}"),
+        (THREADS, *ONCE),
+        ("has no iteration, and nothing here reads it: did you mean iterations?",),
+        MISSPELT,
+    ),
+)
+WAYS = (*WHAT_IS_COLLECTED, *ORDINARY, *PERTURBATION, *CANNOT_FAIL, *VALUES, *COMPILED)
 
 
 def run(folder: Path, way: Way) -> subprocess.CompletedProcess[str]:
