@@ -118,7 +118,7 @@ def test_the_children_have_it_and_the_record_says_so(
         run_stress,
         pytester,
         "linalg.svd=mypkg:right",
-        step="x if torch.linalg.svd.__module__ == 'mypkg' else 1 / 0",
+        step="x * 2 if torch.linalg.svd.__module__ == 'mypkg' else 1 / 0",
     )
     assert ran.result.ret == 0
     # In the references as well, which is why a scenario must know what is right by itself: the svd ones do.

@@ -26,14 +26,14 @@ def threaded():
 class Fine(Scenario):
     iterations = 1
     def step(self, state, x):
-        return torch.ones(1)
+        return torch.ones(1) * stress.current().thread_index
 
 class Wrong(Scenario):
     iterations = 2
     def step(self, state, x):
         if threaded() and stress.current().thread_index == 3:
             raise RuntimeError("the last thread")
-        return torch.full((2,), float(threaded()))
+        return torch.full((2,), float(threaded())) + 10 * stress.current().thread_index
 
 class Dies(Scenario):
     iterations = 1
@@ -41,7 +41,7 @@ class Dies(Scenario):
         if threaded():
             os.write(2, b"failed assertion: ours\\n")
             os.abort()
-        return torch.ones(1)
+        return torch.ones(1) * stress.current().thread_index
 """
 
 
