@@ -16,7 +16,7 @@ class One(stress.Scenario):
     iterations = 1
     def make_input(self, generator):
         import torch
-        return torch.ones(2)
+        return torch.randn(2, generator=generator)
     def step(self, state, x):
         return x + 1
 """

@@ -34,7 +34,7 @@ class AddsToOneTensor(Scenario):
     def setup(self, device):
         return torch.zeros(64, device=device)
     def make_input(self, generator):
-        return torch.zeros(64)
+        return torch.randn(64, generator=generator)
     def step(self, state, x):
         state.add_(x)
         return x

@@ -282,7 +282,7 @@ class Locks(Scenario):
         return torch.ones(8, device=device)
     def step(self, state, x):
         with self.lock:
-            y = state + 1
+            y = state + stress.current().thread_index
             time.sleep(0.01)
             y = y * 2
         return y

@@ -22,7 +22,7 @@ class Mixed(Scenario):
         if threaded() and me.thread_index == me.thread_count - 1 and me.iteration == 1 and not os.path.exists("raised"):
             open("raised", "w").close()
             raise RuntimeError("the size of tensor a (18) must match")
-        return torch.full((2,), float(threaded()))
+        return torch.full((2,), float(threaded())) + 10 * stress.current().thread_index
 
 class Dies(Scenario):
     params = {"case": list("abcdef")}
@@ -30,13 +30,13 @@ class Dies(Scenario):
     def step(self, state, x):
         if threaded() and stress.current().thread_index == 0:
             os.abort()
-        return torch.ones(1)
+        return torch.ones(1) * stress.current().thread_index
 
 class Fine(Scenario):
     params = {"case": list("abcdefghijklmnopqrst")}
     iterations = 1
     def step(self, state, x):
-        return torch.ones(1)
+        return torch.ones(1) * stress.current().thread_index
 '''
 CONFTEST = """
 def pytest_mps_classify(attempt, stderr):

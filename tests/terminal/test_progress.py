@@ -20,12 +20,13 @@ class Fine(Scenario):
     iterations = 1
     params = {"case": ["a", "b"]}
     def step(self, state, x):
-        return torch.ones(1)
+        return torch.ones(1) * stress.current().thread_index
 
 class Wrong(Scenario):
     iterations = 1
     def step(self, state, x):
-        return torch.full((2,), float(threading.current_thread().name.startswith("crew")))
+        started = float(threading.current_thread().name.startswith("crew"))
+        return torch.full((2,), started) + 10 * stress.current().thread_index
 """
 
 
