@@ -46,15 +46,17 @@ def command(module: str, *arguments: str) -> list[str]:
 @functools.cache
 def _start() -> str:
     """Start this process's warm server, without waiting for it; it ends with this process."""
+    from stress.isolate.backend import (
+        interpreter,  # not above: in a run of pytest the plugin is imported by pytest
+    )
+
     name = f"mps-stress-tests-{uuid.uuid4().hex}"
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(f"\0{name}")  # no file: a path of more than 107 bytes is too long for a socket
     listener.listen(64)
-    root = str(Path(__file__).resolve().parent.parent)
-    code = f"import sys; sys.path.insert(0, {root!r}); from tests.warm_server import main; main()"
     with listener:
         process = own_popen(
-            [sys.executable, "-P", "-c", code, str(listener.fileno()), str(os.getpid())],
+            [*interpreter("tests.warm_server"), str(listener.fileno()), str(os.getpid())],
             pass_fds=[listener.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
