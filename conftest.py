@@ -152,6 +152,7 @@ def fork_servers() -> Iterator[None]:
     from tests import warm
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("TESTS_DURATIONS", raising=False)  # a run in a test would write down its own
         if sys.platform == "linux":
             patch.setattr(subprocess, "Popen", warm.Popen)
         yield
