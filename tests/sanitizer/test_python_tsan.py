@@ -31,6 +31,7 @@ class Adds(Scenario):
 class AddsToOneTensor(Scenario):
     '''Each thread's stream adds to the same memory, and nothing orders them: always a race, and often no wrong value.'''
     iterations = 25
+    exempt = {"equal outputs": "the race is looked for, not its value"}
     def setup(self, device):
         return torch.zeros(64, device=device)
     def make_input(self, generator):
