@@ -13,7 +13,7 @@ _OPTION = "--mps-threads"
 
 
 def choose(config: pytest.Config) -> str:
-    """Set the arguments of a run that has none; return a line that says what is not collected, or "".
+    """Set the arguments of a run that has none; return a line that says what is not collected, or that it is ours, or "".
 
     What pytest would collect wins where the ini file names it (`testpaths`), and where the ini file or `addopts` turns
     the plugin on: a key in a file must not replace the tests that the command ran before. Local scenarios are added.
@@ -39,7 +39,9 @@ def choose(config: pytest.Config) -> str:
             else f"the scenarios that come with mps-stress ({folder})"
         )
         other = _other_tests(config)
-        return f"mps: {where} are collected; {other} not: pytest {_OPTION}=8 . collects all" if other else ""
+        if other:
+            return f"mps: {where} are collected; {other} not: pytest {_OPTION}=8 . collects all"
+        return "" if local else f"mps: {where} are collected"
     own = [local] if local is not None and not _holds(config, given, local) else []
     config.args[:] = _distinct([*given, *map(str, own), *map(str, extra)])
     if local is not None or extra:

@@ -61,6 +61,7 @@ SAMPLES = {
     "seconds": ["--mps-seconds=13.5"],
     "deadline": ["--mps-deadline=61.2345678"],
     "device": ["--mps-device=cpu"],
+    "pytorch": ["--mps-pytorch=/home/me/pytorch"],
     "streams": ["--mps-streams=shared"],
     "perturb": ["--mps-perturb=high"],
     "trace-modules": ["--mps-trace-modules=json,os.path"],
