@@ -322,7 +322,7 @@ VALUES = (
                 def step(self, state, x):
                     if threading.active_count() > 2:
                         raise ValueError("from threads")
-                    return x
+                    return x * 2
             """
         ),
         (THREADS, *ONCE),
