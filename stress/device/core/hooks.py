@@ -33,7 +33,7 @@ _TEXT = """\
 #include <new>
 
 namespace at::mps::detail {{
-Generator createMPSGenerator(uint64_t seed);
+[[gnu::weak]] Generator createMPSGenerator(uint64_t seed);  // A tree may have none.
 }}
 
 namespace {{
