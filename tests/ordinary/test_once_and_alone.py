@@ -81,11 +81,10 @@ def test_race(thread_index):
 BROKEN = []
 
 def test_race_that_leaves_broken_state(thread_index):
-    if threading.active_count() > 3:
-        BROKEN.append(1)
+    BROKEN.append(1)
+    if len(BROKEN) <= 64:  # the calls from threads, whichever is first
         raise ValueError("a race")
-    if BROKEN:
-        raise RuntimeError("what the race left behind")
+    raise RuntimeError("what the race left behind")
 
 def test_sees_its_own_numbers(thread_index, iteration_index):
     assert (thread_index, iteration_index) != (5, 3)

@@ -77,7 +77,7 @@ def dies(state, tokens):
     import threading
     if threading.current_thread().name.startswith("crew"):
         os.abort()
-    return tokens
+    return tokens * 2
 
 OPTIONS = {"make_input": make_input, "threads": 4, "device": "cpu", "attempts": 1, "iterations": 20}
 
