@@ -6,8 +6,6 @@
 #include <ATen/mps/MPSStream.h>
 #include <ATen/native/mps/OperationUtils.h>
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <mutex>
@@ -73,9 +71,6 @@ void keep_error(std::string text, std::shared_ptr<std::atomic<bool>> owner_alive
   errors.is_any.store(true, std::memory_order_release);
 }
 
-const pid_t first_process = getpid();
-std::atomic<bool> is_used{false};
-
 }  // namespace
 
 void note_buffer(void* buffer) {
@@ -86,7 +81,6 @@ void note_buffer(void* buffer) {
 // memory, must not be bound to the next one: they may be released by then.
 StreamId current_stream() {
   used_buffers.clear();
-  is_used.store(true, std::memory_order_relaxed);
   at::mps::MPSStream* stream = at::mps::getCurrentMPSStream();
   const auto id = static_cast<StreamId>(stream->unwrap().id());
   std::lock_guard<std::mutex> guard(streams().mutex);
@@ -154,8 +148,6 @@ std::shared_ptr<Graph> find_graph(const GraphKey& key, const std::function<std::
   if (graphs->size() >= kGraphsMax) graphs->clear();
   return graphs->emplace(whole, std::move(made)).first->second;
 }
-
-bool in_bad_fork() { return is_used.load(std::memory_order_relaxed) && getpid() != first_process; }
 
 void check_not_forked() {}  // The tree's own business: `_mps_is_in_bad_fork`.
 

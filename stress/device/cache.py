@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ BUILDS_KEPT = 8
 """Older builds are removed once they are unused for `_UNUSED_S`: each takes some megabytes."""
 _UNUSED_S = 24 * 3600.0
 LOG_LINES_SHOWN = 12
+_KEY_CHARS = 16
 
 Make = Callable[[Path], dict[str, Any]]
 
@@ -55,6 +57,16 @@ def unwritable(folder: Path, error: OSError) -> BuildError:
         f"the cache folder {folder} cannot be written ({error.strerror or error}): "
         f"set {CACHE_VARIABLE} to a folder that can be written"
     )
+
+
+def digest(parts: Iterable[str]) -> str:
+    """Return what stands for everything that goes into a build, in this order."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def key(parts: Iterable[str]) -> str:
+    """Return the digest as a folder's name has it."""
+    return digest(parts)[:_KEY_CHARS]
 
 
 def file_hash(path: Path) -> str:

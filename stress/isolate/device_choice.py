@@ -171,7 +171,6 @@ def open_device(
     make: Make = default_build,
     *,
     foreign: bool = False,
-    sanitizer: str | None = None,
 ) -> DeviceInfo:
     """Choose the device and look at it in a child; raise `DeviceError` when it cannot be used.
 
@@ -179,7 +178,7 @@ def open_device(
     `foreign`: children run in another interpreter, whose torch is meant to be another one.
     """
     if settings.device == "core":
-        return _open_core(settings, open_supervisor, say, sanitizer)
+        return _open_core(settings, open_supervisor, say, foreign=foreign)
     if settings.pytorch is not None:
         raise DeviceError(
             f"the tree is for its own device alone, not for {settings.device}", option=f"pytorch={settings.pytorch}",
@@ -195,30 +194,34 @@ def open_device(
     if result["unavailable"]:
         way_out = "" if settings.device == "cpu" else f"; {_CPU_INSTEAD}"
         raise DeviceError(result["unavailable"], option=f"device={settings.device}", way_out=way_out)
-    if not foreign and (text := same_torch.difference(result["fingerprint"])) is not None:
-        raise DeviceError(text)
+    _require_same_torch(result, foreign=foreign)
     capabilities = frozenset(result["capabilities"])
     sim = SimDevice(settings.sim, choice.build) if choice.build is not None else None
     return DeviceInfo(choice.name, choice.reason, result["fingerprint"], capabilities, sim)
 
 
-def _open_core(
-    settings: Wanted, open_supervisor: OpenSupervisor, say: Say, sanitizer: str | None
-) -> DeviceInfo:
+def _open_core(settings: Wanted, open_supervisor: OpenSupervisor, say: Say, *, foreign: bool) -> DeviceInfo:
     """Build the tree's core if need be, and look at it in a child."""
     if settings.pytorch is None:
         raise DeviceError(
             "the core of which PyTorch?", option="device=core", way_out=": name its source tree, as in {pytorch}=../pytorch"
         )  # fmt: skip
     try:
-        builder = core_builder(settings.pytorch, sanitizer)
+        builder = core_builder(settings.pytorch)
         device = CoreDevice(builder.tree, builder.ensure(say, _progress(say)))
         supervisor = open_supervisor(device.spec.library)
         result = probe(supervisor, "core", None, settings.operators, core=device.spec)
     except (BuildError, IsolationError, Unusable) as error:
         raise DeviceError(f"{error}", option=f"pytorch={settings.pytorch}") from error
+    _require_same_torch(result, foreign=foreign)
     capabilities = frozenset(result["capabilities"])
     return DeviceInfo("core", "as asked", result["fingerprint"], capabilities, core=device)
+
+
+def _require_same_torch(result: dict[str, Any], *, foreign: bool) -> None:
+    """Refuse a child's torch that is another one than this process's, unless it is meant to be."""
+    if not foreign and (text := same_torch.difference(result["fingerprint"])) is not None:
+        raise DeviceError(text)
 
 
 def _progress(say: Say) -> Callable[[str, float], None]:

@@ -21,11 +21,11 @@ from stress.diagnose.signatures import SignatureError
 from stress.diagnose.signatures import default_signatures
 from stress.isolate import same_torch
 from stress.isolate.backend import IsolationError
-from stress.isolate.device_choice import DeviceError
 from stress.isolate.device_choice import DeviceInfo
 from stress.isolate.device_choice import default_build
 from stress.isolate.device_choice import open_device
 from stress.isolate.supervisor import Supervisor
+from stress.model.errors import OptionError
 from stress.plugin import tsan_run as tsan
 from stress.plugin.options import worker_input
 from stress.plugin.options import xdist_workers
@@ -143,7 +143,7 @@ class Run:
         make = tsan.build if self.settings.tsan else default_build
         try:
             self.device = open_device(self.settings, self.open_supervisor, self.say, given, make)
-        except DeviceError as error:
+        except OptionError as error:
             raise pytest.UsageError(error.told(OPTION_PREFIX)) from error
         if self.tsan is not None and self.device.sim is not None:
             tsan.control(self.supervisor, self.tsan, self.device.sim.spec)

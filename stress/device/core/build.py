@@ -6,7 +6,6 @@ A build's key is everything that goes into it: the used files of the tree, the i
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -43,7 +42,6 @@ _NOT_KEPT = ("headers", "objects")
 """Folders that compiling leaves: links into the tree, and files that the cache of objects has."""
 _LOADING_TIMEOUT_S = 120.0
 _LOAD = "import ctypes, sys; ctypes.CDLL(sys.argv[1])"
-_KEY_CHARS = 16
 
 Say = Callable[[str], None]
 Progress = Callable[[str, float], None]
@@ -91,7 +89,7 @@ class CoreBuilder:
             self.toolchain.version,
             *_layer_hashes(),
         ]
-        digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:_KEY_CHARS]
+        digest = cache.key(parts)
         return self.cache / f"core-{self.tree.version}-{self.sanitizer or 'plain'}-{digest}"
 
     def find(self) -> CoreBuild | None:

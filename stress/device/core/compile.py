@@ -280,7 +280,7 @@ class _Build:
         ]
         kind = _kind(source)
         knows_tree = kind in ("macos", "glue") or source.name.startswith("native/mps/")
-        return objects.digest(
+        return cache.digest(
             [
                 self.toolchain.version,
                 self.torch.version,

@@ -5,13 +5,13 @@ One edited source of a tree is compiled alone, and what is ours is compiled once
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import time
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+
+from stress.device import cache
 
 FOLDER = "core-objects"
 _UNUSED_S = 14 * 24 * 3600.0
@@ -50,10 +50,6 @@ class ObjectCache:
                     one.unlink()
 
 
-def digest(parts: Iterable[str]) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-
 def headers_digest(*folders: Path) -> str:
     """Return the hash of every header below the folders (or of a file itself), with its path."""
     parts = []
@@ -61,8 +57,8 @@ def headers_digest(*folders: Path) -> str:
         found = sorted(folder.rglob("*")) if folder.is_dir() else [folder]
         for path in found:
             if path.suffix in _HEADERS and path.is_file():
-                parts += [path.relative_to(folder).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()]
-    return digest(parts)
+                parts += [path.relative_to(folder).as_posix(), cache.file_hash(path)]
+    return cache.digest(parts)
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

@@ -9,7 +9,6 @@ files apart, 80 s of CPU time; in three groups, 25 s). Two compilers run at a ti
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +32,6 @@ GROUPS = {"torch": 2, "runtime": 1}
 COMPILERS_AT_ONCE = 2
 FLAGS = ("-std=c++20", "-O2", "-g1", "-fPIC", "-pthread")
 _LIBRARIES = ("-ltorch_cpu", "-lc10")
-_KEY_CHARS = 16
 
 Say = Callable[[str], None]
 
@@ -95,7 +93,7 @@ class SimBuilder:
             " ".join(self.flags),
             *self._source_hashes(),
         ]
-        digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:_KEY_CHARS]
+        digest = cache.key(parts)
         return self.cache / f"torch-{self.torch.version}-{self.torch.key}-{digest}"
 
     def _source_hashes(self) -> list[str]:

@@ -5,7 +5,6 @@ A build is found again by the hash of everything that goes into it: sources, hea
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -29,7 +28,6 @@ _OBJECTIVE_C_LINUX = ("-fobjc-exceptions",)
 _OBJECTIVE_C_APPLE = ("-fno-objc-arc",)
 _LINK_LINUX = ("-lobjc", "-lBlocksRuntime")
 _LINK_APPLE = ("-lobjc",)
-_KEY_CHARS = 16
 
 Say = Callable[[str], None]
 
@@ -79,7 +77,7 @@ class NativeBuilder:
             *recipe.link,
             *(f"{path} {cache.file_hash(path)}" for path in sorted({*sources, *recipe.headers})),
         ]
-        digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:_KEY_CHARS]
+        digest = cache.key(parts)
         kind = "tsan" if self.tsan else "plain"
         return (self.cache or cache.cache_folder()) / f"{recipe.name}-{kind}-{digest}"
 
