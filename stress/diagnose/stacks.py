@@ -25,6 +25,9 @@ _FRAME = re.compile(
 )
 _C_FRAME = re.compile(r'  Binary file "(?P<file>[^"\n]*)"(?:, at (?P<place>[^\n]*))?$')
 _CUT = frozenset({"  ...", "  <truncated rest of calls>"})
+_WRAPPER = re.compile(
+    r"/stress/child/|/threading\.py$|/torch/_dynamo/|/torch/_compile\.py$|/torch/utils/_pytree\.py$|/torch/_ops\.py$"
+)
 # A new dump starts: faulthandler prints one of these before the first thread of some dumps.
 _DUMP_START = re.compile(r"Timeout \(\d{1,9}:\d{2}:\d{2}(?:\.\d{1,6})?\)!$|Fatal Python error: ")
 
@@ -52,6 +55,11 @@ class ThreadStack:
     frames: list[StackFrame] = field(default_factory=list)
     c_frames: list[str] = field(default_factory=list)
     """Native frames (Python 3.14), as "file at symbol+offset"."""
+
+    @property
+    def telling_frames(self) -> list[StackFrame]:
+        """Return the frames without those of the crew and of wrappers, which are the same in every stack."""
+        return [one for one in self.frames if not _WRAPPER.search(one.file)] or self.frames
 
 
 def parse_dumps(text: str) -> list[list[ThreadStack]]:
@@ -85,10 +93,13 @@ def parse_stacks(text: str) -> list[ThreadStack]:
 
 
 def summarise(stacks: Sequence[ThreadStack], *, frames_max: int = SUMMARY_FRAMES_MAX) -> str:
-    """Return a short text: identical stacks once, with how many threads have them, most frequent first."""
+    """Return a short text: identical stacks once, with how many threads have them, most frequent first.
+
+    Frames of the crew and of wrappers are counted, not shown.
+    """
     groups: dict[tuple[StackFrame, ...], list[ThreadStack]] = {}
     for stack in stacks:
-        groups.setdefault(tuple(stack.frames), []).append(stack)
+        groups.setdefault(tuple(stack.telling_frames), []).append(stack)
     lines: list[str] = []
     for frames, members in sorted(groups.items(), key=lambda group: -len(group[1])):
         count = "1 thread" if len(members) == 1 else f"{len(members)} threads"
@@ -97,8 +108,9 @@ def summarise(stacks: Sequence[ThreadStack], *, frames_max: int = SUMMARY_FRAMES
         current = " [current]" if any(stack.current for stack in members) else ""
         lines.append(f"{count}{shown}{current}:")
         lines += [f"  {frame}" for frame in frames[:frames_max]] or ["  no Python frame"]
-        if len(frames) > frames_max:
-            lines.append(f"  ... {len(frames) - frames_max} more")
+        hidden = max(len(stack.frames) for stack in members) - len(frames[:frames_max])
+        if hidden:
+            lines.append(f"  ... {hidden} more")
         native = next((stack.c_frames for stack in members if stack.c_frames), [])
         lines += [f"  native: {frame}" for frame in native[:frames_max]]
     return "\n".join(lines)

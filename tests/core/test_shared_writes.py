@@ -300,6 +300,12 @@ def write_package(folder: Path) -> None:
     (folder / "mypkg" / "model.py").write_text(PACKAGE)
 
 
+def stress_command(name: str, ran: Ran, *arguments: str) -> subprocess.CompletedProcess[str]:
+    assert ran.folder is not None
+    command = [sys.executable, "-m", "stress.commands.cli", name, str(ran.folder), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=800, check=False)
+
+
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     folder = tmp_path_factory.mktemp("fails")
@@ -327,10 +333,17 @@ class TestTheSharedObject:
         (end,) = ran.ends("Overwrites[t3]", role="reference")
         assert end["shared_writes"] == [{"name": "TinyGPT.k_cache", "kind": "tensor", "writer": "step"}]
 
+    def test_is_on_the_page(self, ran: Ran, tmp_path: Path) -> None:
+        page = tmp_path / "page.html"
+        stress_command("report", ran, f"--output={page}")
+        assert "<p>step writes TinyGPT.k_cache, which all threads share</p>" in page.read_text()
+
+    def test_is_in_evidence_before_the_folded_part(self, ran: Ran) -> None:
+        front, _, _ = stress_command("evidence", ran).stdout.partition("<details>")
+        assert "\nstep writes TinyGPT.k_cache, which all threads share\n" in front
+
     def test_is_in_explain(self, ran: Ran) -> None:
-        assert ran.folder is not None
-        command = [sys.executable, "-m", "stress.commands.cli", "explain", str(ran.folder)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=800, check=False)
+        done = stress_command("explain", ran)
         assert re.search(r"shared +step writes TinyGPT.k_cache, which all threads share", done.stdout), done
 
 

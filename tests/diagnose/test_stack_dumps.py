@@ -146,7 +146,7 @@ class TestText:
             """\
             2 threads (crew-1, crew-2 (no GIL)):
               step (/x/scenarios/linear.py:12)
-              _work (/x/stress/child/crew.py:99)
+              ... 1 more
             1 thread (crew-0) [current]:
               step (???:?)
               _work (/x/str\\xe4ss/crew.py:99)
@@ -157,6 +157,15 @@ class TestText:
     def test_summary_cuts_deep_stacks(self) -> None:
         deep = ThreadStack(ident=1, frames=[StackFrame("f.py", i, "f") for i in range(50)])
         assert summarise([deep], frames_max=2).splitlines()[-2:] == ["  f (f.py:1)", "  ... 48 more"]
+
+    def test_summary_counts_frames_of_the_crew_and_does_not_show_them(self) -> None:
+        own = [StackFrame("/x/stress/child/crew.py", i, "_run") for i in range(3)]
+        step = StackFrame("linear.py", 12, "step")
+        text = summarise([ThreadStack(ident=1, frames=[own[0], step, *own[1:]])])
+        assert text == "1 thread:\n  step (linear.py:12)\n  ... 3 more"
+        assert summarise([ThreadStack(ident=1, frames=own)]).count("crew.py") == 3, (
+            "where nothing else is left"
+        )
 
     def test_a_thread_without_python(self) -> None:
         stacks = parse_stacks("Thread 0x1 (most recent call first):\n  <no Python frame>\n")

@@ -10,6 +10,7 @@ import pytest
 from stress.model.blackbox import Stamp
 from stress.model.verdict import Verdict
 from stress.plugin.terminal import block
+from stress.plugin.terminal.failure_groups import LISTED_MAX
 from stress.plugin.terminal.failure_groups import UNNAMED_SHOWN
 from stress.plugin.terminal.failure_groups import FailureGroups
 from stress.plugin.terminal.failure_groups import others
@@ -57,7 +58,7 @@ class TestFailuresWithASignature:
             "metal/x: 14 items, 28 attempts\nblock of AScenarioWithALongName0[float32-t8]\n"
         )
         assert "the same in 13 more items" in printed
-        for number in range(1, self.REPORTS):
+        for number in range(1, LISTED_MAX + 1):
             assert f"AScenarioWithALongName{number}[float32-t8] 2/5" in printed, "and never broken between"
         assert after is reports
         assert [(one.location, one.longrepr) for one in reports] == before
@@ -94,7 +95,10 @@ class TestFailuresWithoutASignature:
 
 def test_a_fault_in_40_items_stays_on_a_page() -> None:
     rows = [row(number, "metal/x", "metal/x") for number in range(40)]
-    assert len(others("metal/x", rows[1:], 120).splitlines()) <= 25
+    text = others("metal/x", rows[1:], 120)
+    assert len(text.splitlines()) <= 10
+    assert text.count("[float32-t8]") == LISTED_MAX
+    assert text.endswith(f"{39 - LISTED_MAX} more in the table below")
 
 
 def test_threads_that_did_the_same_share_a_line() -> None:

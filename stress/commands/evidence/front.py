@@ -5,7 +5,6 @@ At most `LINES_MAX` lines of Markdown, whatever the records hold: what does not 
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -45,8 +44,6 @@ NAMES_SHOWN = 6
 CHANGES_SHOWN = 6
 LOST_SHOWN = 4
 FRAMES_SHOWN = 4
-_OWN_FRAME = re.compile(r"/stress/child/|/threading\.py$|/torch/_dynamo/|/torch/_compile\.py$")
-"""Frames of the crew and of wrappers, which are the same in every stack."""
 
 
 @dataclass
@@ -160,7 +157,8 @@ def example(whole: Aggregate, named: NamedFailure, first: Failure, signature: Si
         else ""
     )
     title = f"{code(named.name)} in {code(cell.item)}, {named.in_cell(cell)} of {count(cell.counted, 'attempt')}.{meaning}"
-    said = [f"$ {repeat_line(first, whole.runs[first.run])}", *evidence_lines(first)]
+    shared = [named.shared_writes] if named.shared_writes else []
+    said = [f"$ {repeat_line(first, whole.runs[first.run])}", *shared, *evidence_lines(first)]
     text = "\n".join(said)
     return f"{title.rstrip()}\n\n{block(text, len(said))}"
 
@@ -175,8 +173,9 @@ def evidence_lines(failure: Failure) -> list[str]:
     stacks = parse_stacks(side_text(failure.folder, end.get("stacks")) or "")
     stack = next((one for one in stacks if one.current), stacks[0] if stacks else None)
     if stack is not None:
-        frames = [one for one in stack.frames if not _OWN_FRAME.search(one.file)] or stack.frames
-        lines += [f"  {one.function} ({_short(one.file)}:{one.line})" for one in frames[:FRAMES_SHOWN]]
+        lines += [
+            f"  {one.function} ({_short(one.file)}:{one.line})" for one in stack.telling_frames[:FRAMES_SHOWN]
+        ]
     return lines
 
 

@@ -101,6 +101,7 @@ def _example(whole: Aggregate, named: NamedFailure) -> Markup:
         tag(
             "p", f"{word_of(Verdict(one.verdict), signal=one.end.get('signal'))} in ", name(one.start["item"])
         ),
+        tag("p", named.shared_writes) if named.shared_writes else None,
         tag("p", tag("code", one.end["headline"])) if one.end["headline"] else None,
         _findings(one.end),
         _stamps(one.end),

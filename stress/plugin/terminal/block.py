@@ -122,7 +122,8 @@ def _attempt(attempt: Attempt, run: Run) -> list[str]:
         lines.append(f"  signature: {attempt.signature}")
         if judged.diagnosis is not None and judged.diagnosis.meaning:
             lines.append(f"    {judged.diagnosis.meaning}")
-            lines += [f"    {link}" for link in judged.diagnosis.links]
+            if judged.diagnosis.links:
+                lines.append(f"    {'  '.join(judged.diagnosis.links)}")
             lines += [f"    next: {judged.diagnosis.next}"] if judged.diagnosis.next else []
     if judged.verdict in ("crash", "hang"):
         lines += [f"  {line}" for line in _stamps(judged.stamps)]

@@ -21,6 +21,8 @@ _STUCK = "\0"
 """A space at which no line is broken."""
 UNNAMED_SHOWN = 3
 """Blocks of a kind without a signature: wrong numbers of two items may well be two faults."""
+LISTED_MAX = 8
+"""Items of a list; the closing table has every one that failed."""
 
 
 class FailureGroups:
@@ -78,11 +80,13 @@ class FailureGroups:
 def others(kind: str, rows: Sequence[ItemRow], width: int) -> str:
     """Return the list of items that failed in the same way, file by file: failed attempts of those that count."""
     files = []
-    for path, of_file in itertools.groupby(rows, key=lambda row: row.item.partition("::")[0]):
+    for path, of_file in itertools.groupby(rows[:LISTED_MAX], key=lambda row: row.item.partition("::")[0]):
         items = ", ".join(
             f"{row.item.partition('::')[2]}{_STUCK}{row.failures}/{row.counted}" for row in of_file
         )
         files.append(f"{path}: {items}")
+    if len(rows) > LISTED_MAX:
+        files.append(f"{len(rows) - LISTED_MAX} more in the table below")
     lines = [f"  {kind}: the same in {count(len(rows), 'more item')}, whose blocks -v prints:"]
     lines += textwrap.wrap(
         "; ".join(files), width, initial_indent="    ", subsequent_indent="    ",

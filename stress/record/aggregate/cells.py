@@ -70,6 +70,8 @@ class Cell:
     origin: tuple[str, ...] = ()
     acceptable: dict[str, str] = field(default_factory=dict)
     notes: set[str] = field(default_factory=set)
+    shared_writes: str = ""
+    """What steps write and all threads share, as the reference found it, in a sentence."""
 
     @property
     def scenario(self) -> str:

@@ -18,6 +18,8 @@ from typing import Any
 from typing import NamedTuple
 
 from stress.model.errors import UserError
+from stress.model.shared_write import from_data
+from stress.model.shared_write import sentence
 from stress.model.text import count
 from stress.model.verdict import Verdict
 from stress.record import RecordError
@@ -265,6 +267,8 @@ class _Reader:
             self._file.ended[hash(key)] = now
         if start is not None and start.get("canary") is True:
             cell.is_canary = True
+        if not cell.shared_writes:
+            cell.shared_writes = sentence(from_data(record.get("shared_writes") or ()))[:NOTE_CHARS_MAX]
         if name and record["role"] == "crew":
             if is_known:
                 cell.known.add(name)

@@ -42,6 +42,14 @@ class NamedFailure:
         """Return the attempt to be shown for all: of the item that fails most often."""
         return next((self.firsts[cell.item] for cell in self.cells if cell.item in self.firsts), None)
 
+    @property
+    def shared_writes(self) -> str:
+        """Return what steps of the first's item write and all threads share; empty if nothing is known."""
+        first = self.first
+        return next(
+            (cell.shared_writes for cell in self.cells if first and cell.item == first.start["item"]), ""
+        )
+
     def in_cell(self, cell: Cell) -> int:
         """Return how many attempts of the item failed with this name."""
         return sum(number for (_, its), number in cell.names.items() if its == self.name)
