@@ -14,6 +14,7 @@ import pytest
 
 from stress.record import RunReader
 from tests import warm
+from tests.valid_records import assert_valid
 
 
 @dataclass
@@ -97,4 +98,6 @@ def read(result: pytest.RunResult, results: Path) -> Ran:
     folders = sorted(results.glob("*"), key=lambda one: one.stat().st_mtime) if results.is_dir() else []
     if not folders:
         return Ran(result, None, [])
-    return Ran(result, folders[-1], [dict(one) for one in RunReader(folders[-1])])
+    records = [dict(one) for one in RunReader(folders[-1])]
+    assert_valid(records)
+    return Ran(result, folders[-1], records)

@@ -39,10 +39,10 @@ SideFile = Annotated[str, "side file"]
 VerdictName = Annotated[str, "verdict"]
 """A value of `stress.model.verdict.Verdict`."""
 
-_SIDE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
+SIDE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
 
 
-class _Common(TypedDict):
+class Common(TypedDict):
     v: int
     """`SCHEMA_VERSION` of the writer."""
     run: str
@@ -55,7 +55,7 @@ class _Common(TypedDict):
     """What was cut from this record to keep the line small, one text per place."""
 
 
-class RunRecord(_Common):
+class RunRecord(Common):
     """Written once by each process that writes records, before anything else."""
 
     kind: Literal["run"]
@@ -90,7 +90,7 @@ class RunRecord(_Common):
     """pytest-xdist worker that wrote this, such as "gw0"."""
 
 
-class AttemptStart(_Common):
+class AttemptStart(Common):
     """On disk (fsync) before the child exists: a start without an end is a panic or a killed parent."""
 
     kind: Literal["attempt_start"]
@@ -118,7 +118,7 @@ class AttemptStart(_Common):
     """The scenario has a planted fault: a failure is wanted. Absent means false."""
 
 
-class AttemptEnd(_Common):
+class AttemptEnd(Common):
     """The end of an attempt. A later one for the same attempt with `amends` replaces it."""
 
     kind: Literal["attempt_end"]
@@ -165,7 +165,7 @@ class AttemptEnd(_Common):
     simulated: NotRequired[bool]
 
 
-class ItemRecord(_Common):
+class ItemRecord(Common):
     """An item's verdict over all its attempts."""
 
     kind: Literal["item"]
@@ -189,7 +189,7 @@ class ItemRecord(_Common):
     simulated: NotRequired[bool]
 
 
-class JournalRecord(_Common):
+class JournalRecord(Common):
     """An ordinary test is about to run inside the writing process, which it may kill."""
 
     kind: Literal["journal"]
@@ -197,7 +197,7 @@ class JournalRecord(_Common):
     simulated: NotRequired[bool]
 
 
-class MeasurementRecord(_Common):
+class MeasurementRecord(Common):
     """The measurements of one attempt of `mps-stress throughput`. An attempt that is not green has no such record."""
 
     kind: Literal["measurement"]
@@ -222,7 +222,7 @@ class MeasurementRecord(_Common):
     simulated: NotRequired[bool]
 
 
-class TotalsRecord(_Common):
+class TotalsRecord(Common):
     """Replaces the attempts of a file that a campaign has folded, none of which was a finding."""
 
     kind: Literal["totals"]
@@ -236,7 +236,7 @@ class TotalsRecord(_Common):
     simulated: NotRequired[bool]
 
 
-class RunEnd(_Common):
+class RunEnd(Common):
     """The last record of a process that ended normally; its absence means that it was killed."""
 
     kind: Literal["run_end"]
@@ -258,7 +258,7 @@ Record = (
     | RunEnd
 )
 
-_TYPES: dict[Kind, type] = {
+TYPES: dict[Kind, type] = {
     "run": RunRecord,
     "attempt_start": AttemptStart,
     "attempt_end": AttemptEnd,
@@ -272,7 +272,7 @@ _TYPES: dict[Kind, type] = {
 
 def side_name_error(name: str) -> str | None:
     """Return why `name` may not name a side file, or None: it must stay inside its run folder."""
-    if not _SIDE_NAME.fullmatch(name):
+    if not SIDE_NAME.fullmatch(name):
         return f"side file {name[:80]!r} is not a plain file name (letters, digits, '.', '_', '+', '-')"
     if ".." in name or name.endswith(".jsonl"):
         return f"side file {name[:80]!r} may neither contain '..' nor end in .jsonl"
@@ -393,4 +393,4 @@ def _rules(record_type: type) -> _Rules:
     )
 
 
-_RULES: dict[str, _Rules] = {kind: _rules(record_type) for kind, record_type in _TYPES.items()}
+_RULES: dict[str, _Rules] = {kind: _rules(record_type) for kind, record_type in TYPES.items()}
