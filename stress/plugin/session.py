@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from stress.plugin.run import Run
 from stress.plugin.settings import Settings
 from stress.plugin.shipped_files import resolve_arguments
 from stress.plugin.shipped_files import shipped_module
+from stress.plugin.terminal import github
 from stress.plugin.terminal import progress
 from stress.plugin.terminal.failure_groups import FailureGroups
 from stress.plugin.terminal.failure_groups import row_of_report
@@ -228,7 +230,11 @@ class StressPlugin:
             terminalreporter.write_line(f"mps: late crash report: {line}", red=True)
         if self.skipped and not self.rows:
             terminalreporter.write_line(f"mps: {_NOTHING_TESTED}", red=True)
-        if not self.rows or self.config.get_verbosity() < 0:
+        if not self.rows:
+            return
+        rows = sorted(self.rows, key=lambda row: row.item)
+        self._tell_github(terminalreporter, rows)
+        if self.config.get_verbosity() < 0:
             return
         simulated = any(row.simulated for row in self.rows)
         is_core = any(row.is_core for row in self.rows)
@@ -237,16 +243,33 @@ class StressPlugin:
         )
         terminalreporter.section(f"mps-stress{what}")
         writer = terminalreporter._tw
-        rows = sorted(self.rows, key=lambda row: row.item)
         fold = self.config.get_verbosity() < 1
         writer.line(closing_table(rows, width=writer.fullwidth, color=writer.hasmarkup, fold=fold))
         writer.line("")
+        for sentence in self._sentences(rows):
+            writer.line(sentence)
+
+    def _sentences(self, rows: Sequence[ItemRow]) -> list[str]:
         told = [row.tsan for row in rows if row.tsan is not None]
         unseen = tsan.unseen_line(self.settings.sim.design) if self.settings.tsan else ""
         closing = [*tsan.closing_lines(told), *([unseen] if unseen else [])]
-        for sentence in [*sentences(rows), *closing, *note_lines(rows)]:
-            writer.line(sentence)
-        writer.line(f"records: {self.run.folder_path}")
+        return [*sentences(rows), *closing, *note_lines(rows), f"records: {self.run.folder_path}"]
+
+    def _tell_github(self, reporter: pytest.TerminalReporter, rows: Sequence[ItemRow]) -> None:
+        placed = []
+        for report in reporter.stats.get("failed", []):
+            row = row_of_report(report)
+            if row is not None:
+                path, line, _ = report.location
+                placed.append(github.PlacedRow(row, self.config.rootpath / path, (line or 0) + 1))
+        for one in github.error_lines(placed):
+            reporter.write_line(one)
+        device = self.run.device.name if self.run.device is not None else "?"
+        problem = github.append_summary(
+            github.summary(f"mps-stress on {device}", rows, self._sentences(rows))
+        )
+        if problem:
+            reporter.write_line(f"mps: {problem}", red=True)
 
 
 class Words:

@@ -183,7 +183,7 @@ class TestACampaign:
     ) -> None:
         told = (place.folder / "summary.md").read_text()
         assert told.startswith("### campaign 2")
-        assert "| scenarios/subject.py::Aborts&#91;t2&#93; | " in told
+        assert "| scenarios/subject.py::Aborts\\[t2\\] | " in told
 
     def test_is_known_the_second_time_with_a_baseline(
         self, place: Place, done: subprocess.CompletedProcess[str]

@@ -14,16 +14,16 @@ import pytest
 
 from stress.commands.evidence.document import document_of
 from stress.commands.evidence.lint import lint
-from stress.commands.evidence.markdown import block
-from stress.commands.evidence.markdown import code
-from stress.commands.evidence.markdown import plain
-from stress.commands.evidence.markdown import table
 from stress.commands.evidence.options import EvidenceOptions
 from stress.commands.evidence.patch import PatchError
 from stress.commands.evidence.patch import read_patch
 from stress.commands.evidence.patch import read_tree
 from stress.commands.evidence.power import Power
 from stress.device.sim.zoo import BY_NAME
+from stress.model.markdown import block
+from stress.model.markdown import code
+from stress.model.markdown import plain
+from stress.model.markdown import table
 from stress.record.aggregate import read_folders
 from tests.made_records import CRASH
 from tests.made_records import FORK

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import signal
 import sys
@@ -38,11 +37,10 @@ from stress.plugin.items import ScenarioItem
 from stress.plugin.options import xdist_workers
 from stress.plugin.run import Run
 from stress.plugin.run import run_of
+from stress.plugin.terminal.github import append_summary
 from stress.record.aggregate.cells import scenario_of
 from stress.record.aggregate.folders import AggregateError
 from stress.record.aggregate.folders import read_folders
-
-SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
 
 
 class CampaignPlugin:
@@ -200,7 +198,9 @@ class CampaignPlugin:
             campaign.late,
         )
         print(text(ending, shutil.get_terminal_size().columns, color=sys.stdout.isatty()), flush=True)
-        _append_summary(markdown(ending))
+        problem = append_summary(markdown(ending))
+        if problem:
+            say(problem)
         self.status = int(ending.is_bad)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -244,17 +244,6 @@ def _signals(handler: Any) -> Iterator[None]:
     finally:
         for number, previous in before.items():
             signal.signal(number, previous)
-
-
-def _append_summary(summary: str) -> None:
-    path = os.environ.get(SUMMARY_VARIABLE)
-    if not path:
-        return
-    try:
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(summary)
-    except OSError as error:
-        say(f"{SUMMARY_VARIABLE}={path}: cannot write the summary: {error.strerror}")
 
 
 def _clock(time_s: float) -> str:

@@ -15,6 +15,7 @@ from stress.commands.campaign.progress import duration
 from stress.commands.campaign.tally import Arm
 from stress.commands.campaign.tally import CampaignTally
 from stress.model import stats
+from stress.model.markdown import plain
 from stress.model.text import count
 from stress.model.text import one_line
 from stress.model.verdict import CANARY_MISSED
@@ -73,18 +74,12 @@ def text(ending: Ending, width: int, *, color: bool) -> str:
 
 def markdown(ending: Ending) -> str:
     """Return the same as Markdown."""
-    lines = [f"### {_cell(_title(ending))}", ""]
+    lines = [f"### {plain(_title(ending))}", ""]
     if ending.tally.failing:
         lines += ["| item | failed | of | rate, 95 % | named |", "| --- | ---: | ---: | --- | --- |"]
-        lines += [f"| {' | '.join(map(_cell, _row(one)))} |" for one in _worst_first(ending.tally.failing)]
+        lines += [f"| {' | '.join(map(plain, _row(one)))} |" for one in _worst_first(ending.tally.failing)]
         lines.append("")
-    return "\n".join([*lines, *(f"- {_cell(one)}" for one in _sentences(ending)), ""])
-
-
-def _cell(text: str) -> str:
-    """Return text that Markdown and HTML show as it is."""
-    escaped = "".join(f"&#{ord(one)};" if one in "&<>|`*_[]#@\\" else one for one in text)
-    return escaped.replace("\n", " ")
+    return "\n".join([*lines, *(f"- {plain(one)}" for one in _sentences(ending)), ""])
 
 
 def _title(ending: Ending) -> str:

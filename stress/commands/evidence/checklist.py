@@ -11,13 +11,13 @@ from stress.commands.compare.judge import PairResult
 from stress.commands.compare.report import Compared
 from stress.commands.compare.report import findings
 from stress.commands.evidence.lint import Linted
-from stress.commands.evidence.markdown import plain
-from stress.commands.evidence.markdown import table
 from stress.commands.evidence.patch import Patch
 from stress.commands.evidence.patch import Tree
 from stress.commands.evidence.results import TestedGroup
 from stress.commands.evidence.upstream_results import PATCHED
 from stress.commands.evidence.upstream_results import UpstreamTests
+from stress.model.markdown import plain
+from stress.model.markdown import table
 from stress.model.text import count
 from stress.record.aggregate import Aggregate
 from stress.record.aggregate import DeviceKind

@@ -22,11 +22,6 @@ from stress.commands.evidence.checklist import points
 from stress.commands.evidence.front import Front
 from stress.commands.evidence.front import front
 from stress.commands.evidence.lint import lint
-from stress.commands.evidence.markdown import bullets
-from stress.commands.evidence.markdown import code
-from stress.commands.evidence.markdown import folded
-from stress.commands.evidence.markdown import plain
-from stress.commands.evidence.markdown import table
 from stress.commands.evidence.options import EvidenceOptions
 from stress.commands.evidence.patch import Patch
 from stress.commands.evidence.patch import PatchError
@@ -40,6 +35,11 @@ from stress.commands.evidence.upstream import UpstreamError
 from stress.commands.evidence.upstream import record_suite
 from stress.commands.evidence.upstream import run_suite
 from stress.commands.evidence.upstream_results import UpstreamTests
+from stress.model.markdown import bullets
+from stress.model.markdown import code
+from stress.model.markdown import folded
+from stress.model.markdown import plain
+from stress.model.markdown import table
 from stress.model.text import count
 from stress.plugin.terminal.table import SIMULATED_SENTENCE
 from stress.record.aggregate import Aggregate

@@ -19,16 +19,16 @@ from stress.commands.compare.report import closing
 from stress.commands.compare.report import counts
 from stress.commands.evidence.checklist import Inputs
 from stress.commands.evidence.checklist import Point
-from stress.commands.evidence.markdown import block
-from stress.commands.evidence.markdown import bullets
-from stress.commands.evidence.markdown import code
-from stress.commands.evidence.markdown import plain
-from stress.commands.evidence.markdown import table
 from stress.commands.evidence.results import TestedGroup
 from stress.commands.evidence.results import summary
 from stress.diagnose import Signature
 from stress.diagnose import load_signatures
 from stress.diagnose import parse_stacks
+from stress.model.markdown import block
+from stress.model.markdown import bullets
+from stress.model.markdown import code
+from stress.model.markdown import plain
+from stress.model.markdown import table
 from stress.model.text import count
 from stress.model.text import lines as safe_lines
 from stress.record.aggregate import Aggregate

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stress.commands.evidence.markdown import bullets
-from stress.commands.evidence.markdown import code
-from stress.commands.evidence.markdown import plain
-from stress.commands.evidence.markdown import table
 from stress.model import stats
+from stress.model.markdown import bullets
+from stress.model.markdown import code
+from stress.model.markdown import plain
+from stress.model.markdown import table
 from stress.model.text import count
 from stress.record.aggregate import Aggregate
 from stress.record.aggregate import Cell

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
 
-from stress.commands.evidence.markdown import code
-from stress.commands.evidence.markdown import plain
-from stress.commands.evidence.markdown import table
+from stress.model.markdown import code
+from stress.model.markdown import plain
+from stress.model.markdown import table
 from stress.model.text import count
 from stress.record.aggregate import RunInfo
 
