@@ -45,7 +45,9 @@ def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
     """Register what pyproject.toml has as entry points, under their names: `-p no:NAME` holds here, too."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     for name, module in project["entry-points"]["pytest11"].items():
-        if not pluginmanager.has_plugin(name) and not pluginmanager.is_blocked(name):
+        # Under another name where it was asked for as a module: `-p mps_stress_plugin`.
+        known = pluginmanager.has_plugin(name) or pluginmanager.has_plugin(module)
+        if not known and not pluginmanager.is_blocked(name):
             pluginmanager.register(importlib.import_module(module), name)
 
 

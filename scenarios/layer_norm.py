@@ -55,6 +55,7 @@ class GraphPathLayerNorm(SharedLayerNorm):
     """Every thread calls one shared nn.LayerNorm that is forced to take the graph path."""
 
     env: ClassVar[Mapping[str, str]] = {"MPS_FORCE_GRAPH_PATH": "1"}
+    requires = ("graph_path",)
     attempts_quick: ClassVar[int | None] = 0
 
     @property

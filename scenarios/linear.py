@@ -57,6 +57,7 @@ class GraphPathLinear(SharedLinear):
         "pytorch#197796: nn.Linear in half precision, forward and backward",
     )
     env: ClassVar[Mapping[str, str]] = {"MPS_FORCE_GRAPH_PATH": "1"}
+    requires = ("graph_path",)
     attempts_quick: ClassVar[int | None] = 0
 
     @property

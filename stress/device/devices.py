@@ -158,7 +158,7 @@ class Mps(_FreelyScheduled):
             "memory_limit": ("set_per_process_memory_fraction", "recommended_max_memory"),
         }
         found = {name for name, needed in names.items() if all(hasattr(torch.mps, one) for one in needed)}
-        found.add("accelerator")
+        found |= {"accelerator", "graph_path"}
         if "release_slot" in found:
             found.add("per_thread_streams")
         if found & {"streams", "per_thread_streams"}:
@@ -195,7 +195,7 @@ class Core(Mps):
         self._note_step = loading.note_step()
 
     def capabilities(self) -> set[str]:
-        return super().capabilities() - {"inductor"} | {"simulated"}
+        return super().capabilities() - {"graph_path", "inductor"} | {"simulated"}
 
     def note_step(self, thread: int, iteration: int) -> None:
         if self._note_step is not None:

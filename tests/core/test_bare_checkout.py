@@ -74,6 +74,18 @@ class TestWithoutAnInstall:
         assert re.search(r"SharedLinear\[float32\S*-t2\] +PASSED +0/1 ", done.stdout)
         assert f"records: {clone / 'results' / 'runs'}" in done.stdout
 
+    def test_it_may_be_asked_for_as_a_module(self, python: Path, clone: Path) -> None:
+        options = (
+            "-p",
+            "mps_stress_plugin",
+            "--collect-only",
+            "-q",
+            "--mps-threads=2",
+            "scenarios/linear.py",
+        )
+        done = run(python, clone, "-m", "pytest", *options)
+        assert done.returncode == 0, done.stdout + done.stderr
+
     def test_it_can_be_left_out(self, python: Path, clone: Path) -> None:
         done = run(python, clone, "-m", "pytest", "-p", "no:mps-stress", "--mps-threads=2")
         assert done.returncode == pytest.ExitCode.USAGE_ERROR
