@@ -13,6 +13,8 @@ from tools import coverage
 
 FINDS_NOTHING_KNOWN = {
     "CompiledInductor": "the simulated device, which carries the faults, has no Inductor",
+    "GraphPathLayerNorm": "the simulated device has no second path that MPS_FORCE_GRAPH_PATH would take",
+    "GraphPathLinear": "the same",
     "UnlikeKernels": "pytorch#167541's subject: no two threads compile the same, so that faults strike it seldom",
 }
 """Scenario -> why no seeded fault is known to be found by it, though it stays."""

@@ -60,7 +60,7 @@ def test_tools_are_pinned() -> None:
         if "==" in line
     }
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
-    assert {*groups["dev"], *groups["docs"]} - {"types-psutil"} <= pinned
+    assert {*groups["dev"], *groups["docs"]} - {"types-jsonschema", "types-psutil"} <= pinned
     setup = (ROOT / "tools" / "setup").read_text()
     assert all(
         re.search(rf"^ +install (?:.* )?{re.escape(one)}(?: |$)", setup, re.M)
