@@ -1,4 +1,4 @@
-"""Cost of one operation on the simulated device, beside the CPU and beside the prototype of `sim.md`."""
+"""Cost of one operation on a simulated device, beside the CPU and beside the prototype of `sim.md`."""
 
 from __future__ import annotations
 
@@ -78,13 +78,17 @@ def measured(operation: Callable[[], object], calls: int, wait: Callable[[], obj
     return min(submit[1:]), min(done[1:])
 
 
-def run_overhead(device: str) -> dict[str, Cost]:
-    """Return the costs by operation: CPU and device interleaved, in this process's main thread."""
+def run_overhead(device: str, synchronize: Callable[[], object] | None = None) -> dict[str, Cost]:
+    """Return the costs by operation: CPU and device interleaved, in this process's main thread.
+
+    `synchronize` waits for the device; that of the simulated device by default.
+    """
+    wait = synchronize or torch.ops.mps_stress_sim.synchronize_all
     torch.set_num_threads(1)
     costs = {}
     for (name, on_cpu, calls), (_, on_device, _) in zip(operations("cpu"), operations(device), strict=True):
         _, cpu_us = measured(on_cpu, calls, lambda: None)
-        submit_us, run_us = measured(on_device, calls, torch.ops.mps_stress_sim.synchronize_all)
+        submit_us, run_us = measured(on_device, calls, wait)
         costs[name] = Cost(cpu_us, submit_us, run_us)
     return costs
 

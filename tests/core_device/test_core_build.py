@@ -23,6 +23,7 @@ from stress.device.core.build import CoreBuild
 from stress.device.core.build import CoreBuilder
 from stress.device.core.compile import Built
 from stress.device.core.compile import CompileFailed
+from stress.device.core.objects import ObjectCache
 from stress.device.torch_installation import find_torch
 from stress.model.errors import BuildError
 from stress.model.errors import OptionError
@@ -75,8 +76,9 @@ def ensure(builder: CoreBuilder, *, force: bool = False) -> CoreBuild:
 
 
 def left_in(builder: CoreBuilder) -> set[str]:
-    """Return what lies in the cache beside locks."""
-    return {one.name for one in builder.cache.glob("*") if one.suffix != ".lock"}
+    """Return what lies in the cache beside locks and remembered hashes."""
+    found = (one.name for one in builder.cache.glob("*") if one.suffix != ".lock")
+    return {name for name in found if not name.startswith("hashes-")}
 
 
 class TestCached:
@@ -245,6 +247,38 @@ class TestFailed:
         assert not left_in(builder)
         compiles(compiled)
         assert ensure(builder).is_new
+
+
+class TestHalfBuilt:
+    """What a process left that was killed, or whose disk was full."""
+
+    def test_is_not_taken_for_a_build(self, builder: CoreBuilder, compiles: Compiles) -> None:
+        calls = compiles(compiled)
+        for left in (builder.folder, builder.folder.with_name(f"{builder.folder.name}.building")):
+            left.mkdir(parents=True)
+            (left / "libcore.so").write_text("half")
+        assert builder.find() is None
+        made = ensure(builder)
+        assert (made.is_new, calls) == (True, [None])
+        assert made.library.read_bytes() == (builder.tree.root / STREAM).read_bytes()
+        assert left_in(builder) == {builder.folder.name}
+
+    def test_object_files_are_not_kept(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def copyfile(source: Path, target: Path) -> None:
+            target.write_text("half")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        kept = ObjectCache(tmp_path / "objects")
+        (tmp_path / "made.o").write_text("whole")
+        with monkeypatch.context() as patched:
+            patched.setattr("shutil.copyfile", copyfile)
+            with pytest.raises(OSError, match="No space left on device"):
+                kept.keep("key", tmp_path / "made.o")
+        assert not list((tmp_path / "objects").iterdir())
+        assert not kept.take("key", tmp_path / "target.o")
+        kept.keep("key", tmp_path / "made.o")
+        assert kept.take("key", tmp_path / "target.o")
+        assert (tmp_path / "target.o").read_text() == "whole"
 
 
 SECOND = """

@@ -26,6 +26,7 @@ from stress.device.core import tree as trees
 from stress.device.core import versions
 from stress.device.core.compile import CompileFailed
 from stress.device.core.tree import PytorchTree
+from stress.device.file_hashes import file_hashes
 from stress.device.torch_installation import TorchInstallation
 from stress.device.torch_installation import find_torch
 from stress.model.errors import BuildError
@@ -87,7 +88,7 @@ class CoreBuilder:
             str(self.torch.library_bytes),
             str(self.toolchain.clangxx),
             self.toolchain.version,
-            *_layer_hashes(),
+            *_layer_hashes(self.cache),
         ]
         digest = cache.key(parts)
         return self.cache / f"core-{self.tree.version}-{self.sanitizer or 'plain'}-{digest}"
@@ -223,9 +224,8 @@ def core_builder(given: str, sanitizer: str | None = None) -> CoreBuilder:
     return CoreBuilder(tree, torch, toolchain, cache.cache_folder(), sanitizer)
 
 
-def _layer_hashes() -> Iterator[str]:
+def _layer_hashes(cache_folder: Path) -> Iterator[str]:
     """Yield name and hash of everything of ours that a build is made from, in a fixed order."""
     for folder, suffixes in ((shipped("harness"), _LAYER_SUFFIXES), (Path(__file__).parent, (".py",))):
-        for path in sorted(folder.rglob("*")):
-            if path.suffix in suffixes:
-                yield f"{path.relative_to(folder)} {cache.file_hash(path)}"
+        paths = [path for path in sorted(folder.rglob("*")) if path.suffix in suffixes]
+        yield from file_hashes(folder, paths, cache_folder)

@@ -40,6 +40,8 @@ NATIVE = ("native/*.*", "native/cases/*.*", "native/mps/*.*", "native/mps/cases/
 UNINSTRUMENTED = ("native/uninstrumented/*.cpp",)
 _ADAPTER = "hooks_adapter.cpp"
 _OF_LAYER = ("simulated_metal/", "adapter/", "runtime/")
+_LONGEST = "core/torch_glue.cpp"
+"""It includes other sources. No other unit that needs no precompiled headers takes as long as these."""
 _OWN_RUNTIME = "adapter/runtime_version.cpp"
 """In every library and program: each has tables of its own to convert."""
 _FLAGS = (
@@ -235,9 +237,14 @@ class _Build:
         if not source.is_objective_c:
             return [*self._common, *hooks.RENAMING_FLAGS, *sanitizing]
         if not source.is_of_tree:
-            return [*self._of_tree, *sanitizing, "-include", "simulated/macos.h"]
+            included = self._shared_headers if source.uses_torch else ["-include", "simulated/macos.h"]
+            return [*self._of_tree, *sanitizing, *included]
         forced = [argument for header in source.forced for argument in ("-include", header)]
-        return [*self._of_tree, *sanitizing, "-include-pch", str(self._precompiled), *forced]
+        return [*self._of_tree, *sanitizing, *self._shared_headers, *forced]
+
+    @property
+    def _shared_headers(self) -> list[str]:
+        return ["-include-pch", str(self._precompiled)]
 
     @cached_property
     def _of_tree(self) -> list[str]:
@@ -248,7 +255,7 @@ class _Build:
         return self._objects / "precompiled.pch"
 
     def _require_precompiled(self) -> None:
-        """Precompile the headers that the tree's sources share, when the first of them is to be compiled."""
+        """Precompile the headers that sources in Objective-C++ share, when the first of them is to be compiled."""
         with self.precompiling:
             if self._precompiled.exists():
                 return
@@ -298,21 +305,23 @@ class _Build:
     def _compile_all(
         self, units: Sequence[CoreSource], uninstrumented: set[CoreSource], steps: _Steps
     ) -> dict[CoreSource, Path]:
-        """Compile, the largest first, as many at a time as there are cores."""
+        """Compile, what takes longest first, as many at a time as there are cores."""
 
         def compile_one(source: CoreSource) -> tuple[CoreSource, Path]:
             target = self._objects / f"{source.name.replace('/', '-')}.o"
             arguments = self._arguments(source, instrumented=source not in uninstrumented)
             key = self._key(source, arguments)
             if not self.kept.take(key, target):
-                if source.is_of_tree:
+                if str(self._precompiled) in arguments:
                     self._require_precompiled()
                 self._run(source.name, [*arguments, "-c", str(source.path), "-o", str(target)])
                 self.kept.keep(key, target)
             steps.done(source.name)
             return source, target
 
-        ordered = sorted(units, key=lambda one: (not one.is_of_tree, -one.path.stat().st_size))
+        ordered = sorted(
+            units, key=lambda one: (one.name != _LONGEST, not one.is_of_tree, -one.path.stat().st_size)
+        )
         pool = ThreadPoolExecutor(cpu_count() or 1)
         try:
             return dict(pool.map(compile_one, ordered))

@@ -39,8 +39,11 @@ class ObjectCache:
     def keep(self, key: str, made: Path) -> None:
         """Keep the file under this key, whole or not at all."""
         part = self._folder / f"{key}.{os.getpid()}"
-        shutil.copyfile(made, part)
-        os.replace(part, self._folder / key)
+        try:
+            shutil.copyfile(made, part)
+            os.replace(part, self._folder / key)
+        finally:
+            part.unlink(missing_ok=True)  # of a full disk
 
     def remove_unused(self) -> None:
         """Remove what was not used for two weeks."""

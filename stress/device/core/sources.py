@@ -6,6 +6,7 @@ own sources are not; every other header comes from the installed torch.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from stress.device.core.tree import OPERATIONS
 from stress.device.core.tree import OPERATIONS_USED
 
 _SUFFIXES = (".mm", ".cpp")
+_TORCH_HEADER = re.compile(r"^#include <(?:ATen|c10|torch)/", re.MULTILINE)
 HEADERS_OF_TREE = {
     "ATen/mps": f"{ATEN}/mps",
     "ATen/native/mps": f"{ATEN}/native/mps",
@@ -44,6 +46,11 @@ class CoreSource:
     def is_objective_c(self) -> bool:
         """The tree's own sources all are, so that they can share one precompiled header."""
         return self.is_of_tree or self.path.suffix == ".mm"
+
+    @cached_property
+    def uses_torch(self) -> bool:
+        """Whether it includes torch's headers, which take seconds to read."""
+        return _TORCH_HEADER.search(self.path.read_text(encoding="utf-8", errors="replace")) is not None
 
     @cached_property
     def forced(self) -> tuple[str, ...]:

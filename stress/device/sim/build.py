@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 
 from stress.device import cache
+from stress.device.file_hashes import file_hashes
 from stress.device.sim.settings import SimSettings
 from stress.device.sim.toolchain import Compiler
 from stress.device.sim.toolchain import find_compiler
@@ -106,7 +107,7 @@ class SimBuilder:
         ]
         if not self.groups:
             raise BuildError(f"its sources are missing ({self.sources}): reinstall mps-stress")
-        return [f"{path.relative_to(self.sources)} {cache.file_hash(path)}" for path in paths]
+        return file_hashes(self.sources, paths, self.cache)
 
     def find(self) -> SimBuild | None:
         """Return the cached build if it exists and is undamaged."""
