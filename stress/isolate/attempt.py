@@ -29,6 +29,8 @@ class Attempt:
     signature: str | None = None
     perturbation: str = "none"
     readback: str = ""
+    completion: str = ""
+    """Of the simulated Metal below a core; "" elsewhere."""
     device_order: str = ""
     """The simulated device's order, where it repeats by seed."""
     slots: int = 0
@@ -41,8 +43,9 @@ class Attempt:
     @property
     def conditions(self) -> str:
         """Return the axes of this attempt, for the failure block."""
+        completion = f", completion {self.completion}" if self.completion else ""
         return (
-            f"perturbation {self.perturbation}, read back {self.readback}"
+            f"perturbation {self.perturbation}, read back {self.readback}{completion}"
             if self.role == "crew"
             else self.role
         )

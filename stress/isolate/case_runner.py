@@ -7,8 +7,9 @@ role, number and in how they are disturbed, and in nothing else. All of that is 
 What differs is data, in `CaseSpec` (what runs), `Rotation` (how it is disturbed), `CasePolicy` (how often) and
 `stress.isolate.pace` (how long), because the callers ask different questions:
 
-- an item (`stress.plugin.item_runner`) asks how often something fails: a number of attempts within a budget, modes and
-  readbacks in turn, readbacks from a place that follows from the seed, so that one attempt each covers all of them;
+- an item (`stress.plugin.item_runner`) asks how often something fails: a number of attempts within a budget, modes,
+  readbacks and completions in turn, the last two from a place that follows from the seed, so that one attempt each covers
+  all of them;
 - a sweep (`stress.commands.sweep.operator_runner`) asks a thousand operators once: more attempts only of one that has
   failed, and modes that begin at another place for each operator, since most have one attempt;
 - a repetition (`stress.commands.replay.repetition`) has one recorded set of conditions, and numbers its attempts through
@@ -41,6 +42,7 @@ from stress.isolate.attempt_runner import Recorder
 from stress.isolate.attempt_runner import remove_references
 from stress.isolate.judged_case import JudgedCase
 from stress.isolate.supervisor import ChildRun
+from stress.model.spec import COMPLETIONS
 from stress.model.spec import HANGS_MAX
 from stress.model.spec import READBACKS
 from stress.model.spec import ChildSpec
@@ -55,13 +57,15 @@ _CONTROL_HANGS_MAX = 1
 
 @dataclass(frozen=True)
 class Rotation:
-    """How attempts are disturbed and when they are read back: in turn, unless one mode or readback is given."""
+    """How attempts are disturbed, when they are read back, and when a core's Metal completes: in turn, unless given."""
 
     level: str
     mode: str = ""
     readback: str = ""
+    completion: str = ""
     mode_first: int = 0
     readback_first: int = 0
+    completion_first: int = 0
     """Where attempt 0 stands in the turn."""
 
     def apply(self, spec: ChildSpec, number: int) -> ChildSpec:
@@ -70,7 +74,13 @@ class Rotation:
             perturb_level=self.level,
             perturb_mode=self.mode or perturb.mode_for(self.mode_first + number, self.level),
             readback=self.readback or READBACKS[(self.readback_first + number) % len(READBACKS)],
+            completion=self._completion(number) if spec.core is not None else spec.completion,
         )
+
+    def _completion(self, number: int) -> str:
+        # One place further after each turn: otherwise every completion would always meet the same readback.
+        turn = self.completion_first + number + number // len(COMPLETIONS)
+        return self.completion or COMPLETIONS[turn % len(COMPLETIONS)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -272,6 +282,7 @@ class CaseRunner:
             "env": dict(spec.env),
             "perturb": spec.perturb_mode,
             "readback": spec.readback,
+            **({"completion": spec.completion} if spec.core is not None else {}),
             **case.start,
         }
         identity = {"item": case.item, "role": role, "attempt": number, **case.names}

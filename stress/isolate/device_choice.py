@@ -79,8 +79,7 @@ class CoreDevice:
 
     @property
     def spec(self) -> CoreSpec:
-        assert self.build.python_module is not None
-        return CoreSpec(str(self.build.python_module), "")
+        return CoreSpec(str(self.build.python_module))
 
     def to_data(self) -> dict[str, object]:
         """Return its fields for a record."""
@@ -206,16 +205,28 @@ def _open_core(settings: Wanted, open_supervisor: OpenSupervisor, say: Say, *, f
         raise DeviceError(
             "the core of which PyTorch?", option="device=core", way_out=": name its source tree, as in {pytorch}=../pytorch"
         )  # fmt: skip
+    device = core_device(settings.pytorch, say)
     try:
-        builder = core_builder(settings.pytorch)
-        device = CoreDevice(builder.tree, builder.ensure(say, _progress(say)))
         supervisor = open_supervisor(device.spec.library)
         result = probe(supervisor, "core", None, settings.operators, core=device.spec)
-    except (BuildError, IsolationError, Unusable) as error:
+    except (IsolationError, Unusable) as error:
         raise DeviceError(f"{error}", option=f"pytorch={settings.pytorch}") from error
     _require_same_torch(result, foreign=foreign)
     capabilities = frozenset(result["capabilities"])
     return DeviceInfo("core", "as asked", result["fingerprint"], capabilities, core=device)
+
+
+def core_device(tree: str, say: Say) -> CoreDevice:
+    """Return the core of a tree, built now if need be; raise `OptionError` where there is none."""
+    try:
+        builder = core_builder(tree)
+        build = builder.ensure(say, _progress(say))
+    except BuildError as error:
+        raise DeviceError(f"{error}", option=f"pytorch={tree}") from error
+    if build.python_module is None:
+        reason = "torch/csrc/mps is missing in it, so Python cannot reach its core"
+        raise DeviceError(reason, option=f"pytorch={tree}", way_out=": restore the folder")
+    return CoreDevice(builder.tree, build)
 
 
 def _require_same_torch(result: dict[str, Any], *, foreign: bool) -> None:

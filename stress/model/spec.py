@@ -18,6 +18,9 @@ HANGS_MAX = 2
 READBACKS = ("every", "end", "digest", "every-4th")
 """When outputs are read back: a seeded axis, because reading serialises and keeping prevents memory reuse."""
 
+COMPLETIONS = ("in_order", "delayed", "late_listener", "slow_queue")
+"""When the simulated Metal below a core completes what was committed: an axis, too, as `Completion` in options.h has it."""
+
 
 @dataclass(frozen=True)
 class ScenarioRef:
@@ -44,11 +47,9 @@ class SimSpec:
 
 @dataclass(frozen=True)
 class CoreSpec:
-    """A PyTorch tree's own MPS core for a child: where its library is, and how the simulated Metal below it behaves."""
+    """A PyTorch tree's own MPS core for a child."""
 
     library: str
-    configure: str
-    """Text for the simulated Metal's configure(); the seed follows from the child's own."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,8 @@ class ChildSpec:
     trace_folders: tuple[str, ...] = ()
     """Folders of the user's own code, whose lines are perturbed; the scenario's own is always one."""
     readback: str = "every"
+    completion: str = "in_order"
+    """One of `COMPLETIONS`; of no effect but on a core."""
     references: tuple[str, ...] = ()
     """Files written by reference children; the first is that of the item's own environment."""
     device_only: bool = False

@@ -92,7 +92,12 @@ class ItemRunner:
                 sim=device.sim_spec,
                 core=device.core_spec,
             ),
-            rotation=Rotation(settings.perturb, mode="none" if self._is_process else "", readback_first=seed),
+            rotation=Rotation(
+                settings.perturb,
+                mode="none" if self._is_process else "",
+                readback_first=seed,
+                completion_first=seeds.derive(seed, "completion"),
+            ),
             reference_deadline_s=settings.deadline_s * REFERENCE_DEADLINE_FACTOR,
             command=self._command_of,
             start={

@@ -112,6 +112,8 @@ class AttemptStart(Common):
     perturb: NotRequired[str]
     readback: NotRequired[str]
     """When outputs are read back: an axis of the attempt, because reading serialises."""
+    completion: NotRequired[str]
+    """On core, when the simulated Metal completes what was committed: an axis, too."""
     simulated: NotRequired[bool]
     """As in the run record, so that no line of it can be taken for a real backend's. Absent means false."""
     canary: NotRequired[bool]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,10 @@ from stress.isolate.judged_case import JudgedCase
 from stress.isolate.pace import DEADLINE_FACTOR
 from stress.isolate.pace import Pace
 from stress.isolate.supervisor import ChildRun
+from stress.model.spec import COMPLETIONS
+from stress.model.spec import READBACKS
 from stress.model.spec import ChildSpec
+from stress.model.spec import CoreSpec
 from stress.model.spec import ScenarioRef
 from stress.record import RecordWriter
 from stress.record import RunFolder
@@ -126,6 +130,44 @@ class TestACase:
         spec = ChildSpec("process", "", "", "cpu", ScenarioRef("made_up.py", "made_up", "Made", ()))
         run(writer, children, CasePolicy(2, 2, no_control=lambda: "a process scenario"), child=spec)
         assert [one.kind for one in children.specs] == ["process", "process"]
+
+
+class TestCompletion:
+    """When a core's simulated Metal completes what was committed: an axis of the attempt, as readback is."""
+
+    def on_core(self) -> ChildSpec:
+        return replace(case().child, device="core", core=CoreSpec("core.so"))
+
+    def test_goes_in_turn_and_meets_every_readback(self) -> None:
+        rotation, child = Rotation("low", completion_first=2), self.on_core()
+        specs = [rotation.apply(child, number) for number in range(len(COMPLETIONS) * len(READBACKS))]
+        assert [one.completion for one in specs[:4]] == [*COMPLETIONS[2:], *COMPLETIONS[:2]]
+        assert len({(one.completion, one.readback) for one in specs}) == len(specs)
+
+    def test_of_one_thread_is_that_of_the_crew(self, writer: RecordWriter) -> None:
+        children = Children("pass", "crash")
+        run(
+            writer,
+            children,
+            CasePolicy(3, 3),
+            child=self.on_core(),
+            rotation=Rotation("low", completion_first=1),
+        )
+        reference, *others = [one.completion for one in children.specs]
+        assert (reference, others[:3]) == ("in_order", others[3:])
+        starts = [one for one in RunReader(writer.folder.path) if one["kind"] == "attempt_start"]
+        assert [one.get("completion") for one in starts] == [reference, *others]
+
+    def test_is_fixed_where_it_is_given(self) -> None:
+        rotation = Rotation("low", completion="slow_queue")
+        assert {rotation.apply(self.on_core(), number).completion for number in range(5)} == {"slow_queue"}
+
+    def test_is_nothing_elsewhere(self, writer: RecordWriter) -> None:
+        children = Children()
+        run(writer, children, CasePolicy(5, 5))
+        assert {one.completion for one in children.specs} == {"in_order"}
+        starts = [one for one in RunReader(writer.folder.path) if one["kind"] == "attempt_start"]
+        assert not any("completion" in one for one in starts)
 
 
 class TestThePolicy:

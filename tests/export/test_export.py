@@ -13,6 +13,7 @@ import pytest
 from stress.commands import CommandError
 from stress.commands.export.files import script
 from stress.commands.export.files import unittest_file
+from stress.commands.export.subject import CoreBlock
 from stress.commands.export.subject import ExportSpec
 from stress.commands.export.subject import expression
 from stress.commands.replay.resolve import resolve_name
@@ -105,6 +106,25 @@ class TestRun:
         )
         assert ran.returncode == 0, ran.stderr
         assert "Ran 1 test" in ran.stderr
+
+
+class TestOfACore:
+    """What ran on a PyTorch tree's own core: the file loads it and names the tree, and is for a Mac without the block."""
+
+    def test_loads_it_and_names_the_tree(self) -> None:
+        one = subject("scenarios/linear.py::SharedLinear")
+        assert one is not None
+        core = CoreBlock(
+            "/cache/core/libmps_core_python.so", "ATen/mps of ../pytorch at 5af829b, unmodified", "delayed"
+        )
+        text = script(replace(one, device="core", core=core))
+        assert 'DEVICE = torch.device("mps")' in text
+        assert "# SIMULATED Metal below ATen/mps of ../pytorch at 5af829b, unmodified." in text
+        block = text[text.index("# SIMULATED") : text.index("\n\n", text.index("# SIMULATED"))]
+        assert ast.parse(block)
+        assert 'torch.ops.load_library("/cache/core/libmps_core_python.so")' in block
+        assert 'f"completion=delayed;seed={random.getrandbits(62)}"' in block
+        assert {"import ctypes", "import random"} <= set(text.splitlines())
 
 
 class TestPauses:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,7 +50,7 @@ def resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
 
 
 def walk(
-    what: Resolved, fails: Callable[[Configuration], bool], **changes: object
+    what: Resolved, fails: Callable[[Configuration], bool], **changes: Any
 ) -> tuple[Configuration, list[Candidate]]:
     """Return the smallest case that still fails, and all that were tried."""
     tried: list[Candidate] = []
@@ -57,7 +59,7 @@ def walk(
         tried.append(candidate)
         return fails(candidate.case)
 
-    case = Configuration(what.ref, 16, None, "op", "low", "digest")
+    case = replace(Configuration(what.ref, 16, None, "op", "low", "digest"), **changes)
     axes = Axes(what, case, "cpu", attempt)
     axes.walk()
     return axes.case, tried
@@ -88,6 +90,15 @@ class TestAxes:
         assert case.threads == 4
         assert case.iterations is not None
         assert 9 <= case.iterations <= 14
+
+    def test_completion_of_a_core(self, resolved: Callable[[str], Resolved]) -> None:
+        what, delayed = resolved("Plain"), {"completion": "delayed"}
+        case, tried = walk(what, lambda case: True, **delayed)
+        assert (case.completion, tried[0].text) == ("in_order", "completion in order")
+        case, _ = walk(what, lambda case: case.completion == "delayed", **delayed)
+        assert described(what, case, "core") == (
+            "2 threads, 1 iteration, perturbation none, read back end, completion delayed, size 4, kind a"
+        )
 
     def test_waves(self, resolved: Callable[[str], Resolved]) -> None:
         case, _ = walk(resolved("Waves"), lambda case: len(case.overrides.get("waves", [0] * 4)) >= 2)

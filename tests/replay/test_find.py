@@ -114,6 +114,14 @@ class TestRead:
         assert (recorded.perturb, recorded.perturb_level, recorded.readback) == ("op", "low", "every")
         assert recorded.iterations is None
 
+    def test_when_a_cores_metal_completed(self, tmp_path: Path) -> None:
+        tree: dict[str, Any] = {"device": "core", "simulated": True, "core": {"tree": "/trees/pytorch"}}
+        run = made(tmp_path, "run", **tree)
+        recorded = read(find("run/2", tmp_path, tmp_path))
+        assert (recorded.pytorch, recorded.completion) == ("/trees/pytorch", "in_order")
+        rewritten(run, "attempt_start", lambda one: one.update(completion="late_listener"))
+        assert read(find("run/2", tmp_path, tmp_path)).completion == "late_listener"
+
     def test_a_reference_is_not_replayed(self, tmp_path: Path) -> None:
         made(tmp_path, "run")
         with pytest.raises(CommandError, match=r"run/1 is a reference run.* those are 2, 3"):
@@ -137,6 +145,7 @@ HOSTILE_STARTS: tuple[tuple[str, Any], ...] = (
     ("attempt", 2**40),
     ("perturb", "os.system"),
     ("readback", "../../etc"),
+    ("completion", "never"),
     ("item", "scenarios/x.py::A\x1b[31m[t8]"),
     ("item", "x" * 1500),
     ("item", "scenarios/x.py::A\u2028[t8]"),

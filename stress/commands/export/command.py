@@ -10,6 +10,7 @@ from stress.commands.export.able import check_able
 from stress.commands.export.files import script
 from stress.commands.export.files import unittest_file
 from stress.commands.export.options import ExportOptions
+from stress.commands.export.recorded import core_block
 from stress.commands.export.recorded import sim_block
 from stress.commands.export.subject import ExportSpec
 from stress.commands.replay.command import prepare
@@ -18,8 +19,10 @@ from stress.commands.replay.recorded import Recorded
 from stress.commands.replay.resolve import Resolved
 from stress.commands.replay.resolve import resolve_name
 from stress.commands.session import build_device
+from stress.commands.session import say
 from stress.commands.session import write_output
 from stress.device.sim.settings import SimSettings
+from stress.isolate.device_choice import core_device
 from stress.model.errors import BrokenScenario
 from stress.scenario.file import load_scenario
 
@@ -59,6 +62,9 @@ def _subject(recorded: Recorded | None, what: Resolved, options: ExportOptions) 
             readback=recorded.readback,
             perturb=recorded.perturb,
         )
+    if name == "core" and recorded is not None and recorded.pytorch is not None:
+        device = core_device(recorded.pytorch, say)
+        subject = replace(subject, core=core_block(device, recorded.completion))
     if name == "sim":
         settings = (recorded.sim if recorded is not None else None) or SimSettings()
         subject = replace(subject, sim=sim_block(settings, build_device()))

@@ -20,7 +20,7 @@ from stress.scenario.sequences.generated import GeneratedScenario
 
 DEADLINE_S = 20
 _ALWAYS = ("threading",)
-_STANDARD = ("faulthandler", "os", "random", "subprocess", "sys", "threading", "time", "unittest")
+_STANDARD = ("ctypes", "faulthandler", "os", "random", "subprocess", "sys", "threading", "time", "unittest")
 
 
 def script(subject: ExportSpec, heading: Sequence[str] = (), deadline_s: int = DEADLINE_S) -> str:

@@ -12,6 +12,7 @@ from stress.commands import CommandError
 from stress.commands.export.closure import HERE
 from stress.commands.export.closure import Copied
 from stress.commands.export.subject import SEED
+from stress.commands.export.subject import CoreBlock
 from stress.commands.export.subject import ExportSpec
 from stress.model.spec import READBACKS
 
@@ -133,8 +134,10 @@ class Glue:
         return "\n".join([*lines, f"SEED = {SEED}", f'DEVICE = torch.device("{subject.torch_device}")'])
 
     def device_block(self) -> str:
-        """Return what loads the simulated device, or nothing."""
+        """Return what loads the simulated device or a tree's core, or nothing."""
         sim = self.subject.sim
+        if self.subject.core is not None:
+            return _core_block(self.subject.core)
         if sim is None:
             return ""
         if sim.key != "mps":
@@ -373,3 +376,17 @@ class Glue:
         finished = ", finished" if self.subject.has("finish") else ""
         where = "DEVICE" if self.subject.compares else 'torch.device("cpu")'
         return [f"expected{finished} = run_alone(scenario, inputs, {where})"]
+
+
+def _core_block(core: CoreBlock) -> str:
+    return (
+        f"# SIMULATED Metal below {core.tree}.\n"
+        "# mps-stress core build --pytorch=TREE builds this library. With a real device, delete this block: nothing else here\n"
+        "# knows of it.\n"
+        f"torch.ops.load_library({json.dumps(core.library)})\n"
+        f"CORE = ctypes.PyDLL({json.dumps(core.library)})\n"
+        f'CORE.simulated_metal_configure(f"completion={core.completion};seed={{random.getrandbits(62)}}".encode())\n'
+        "CORE.mps_stress_core_install.argtypes = [ctypes.py_object]\n"
+        "CORE.mps_stress_core_install(torch._C)  # the tree's functions for Python\n"
+        "torch._C._has_mps = True  # torch looked for the device when it was imported"
+    )

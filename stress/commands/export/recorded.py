@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from stress.commands import CommandError
+from stress.commands.export.subject import CoreBlock
 from stress.commands.export.subject import ExportSpec
 from stress.commands.export.subject import SimBlock
 from stress.commands.replay.find import shown
@@ -16,6 +17,7 @@ from stress.commands.replay.variables import ALLOWED
 from stress.device.sim.build import SimBuild
 from stress.device.sim.loading import POOL_WAIT_VARIABLE
 from stress.device.sim.settings import SimSettings
+from stress.isolate.device_choice import CoreDevice
 from stress.isolate.device_choice import DeviceInfo
 from stress.model.errors import BrokenScenario
 
@@ -29,6 +31,7 @@ def subject_of(recorded: Recorded, what: Resolved, case: Configuration, device: 
         case.iterations,
         device.name,
         sim_block(sim.settings, sim.build) if sim is not None else None,
+        core_block(device.core, case.completion) if device.core is not None else None,
         readback=case.readback,
         perturb=case.perturb,
         overrides=case.overrides,
@@ -56,6 +59,11 @@ def sim_block(settings: SimSettings, build: SimBuild) -> SimBlock:
         plain.configure_text(),
         f";pool_wait_ms={wait_ms}" if wait_ms else "",
     )
+
+
+def core_block(core: CoreDevice, completion: str) -> CoreBlock:
+    """Return what an exported file says to a tree's core; pauses are drawn anew in each of its runs."""
+    return CoreBlock(core.spec.library, core.tree.describe(), completion)
 
 
 def _scenario(case: Configuration, device: str) -> Any:

@@ -33,6 +33,16 @@ class SimBlock:
 
 
 @dataclass(frozen=True)
+class CoreBlock:
+    """A PyTorch tree's own core in an exported file: the library to load, and what its simulated Metal is told."""
+
+    library: str
+    tree: str
+    """Which code it is, as the header of a run says it."""
+    completion: str
+
+
+@dataclass(frozen=True)
 class ExportSpec:
     """Everything that the text of an exported file depends on."""
 
@@ -42,6 +52,7 @@ class ExportSpec:
     iterations: int | None
     device: str
     sim: SimBlock | None = None
+    core: CoreBlock | None = None
     readback: str = "end"
     perturb: str = "none"
     overrides: Mapping[str, Any] = field(default_factory=dict)
@@ -58,6 +69,8 @@ class ExportSpec:
     @property
     def torch_device(self) -> str:
         """Return what the file calls the device."""
+        if self.core is not None:
+            return "mps"
         if self.sim is None:
             return self.device
         return "mps" if self.sim.key == "mps" else "sim"

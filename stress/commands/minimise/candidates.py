@@ -45,6 +45,7 @@ class Axes:
 
     def walk(self) -> None:
         """Try every axis once."""
+        self._completion()
         if self._is_process:
             self._threads()
             self._params()
@@ -80,6 +81,10 @@ class Axes:
     def _perturbation(self) -> None:
         if self.case.perturb != "none":
             self._try("no perturbation", perturb="none", perturb_level="off")
+
+    def _completion(self) -> None:
+        if self.case.completion != "in_order":
+            self._try("completion in order", completion="in_order")
 
     def _readback(self) -> None:
         """Try the ways that plain code would have: keep all outputs, or read each at once."""
@@ -202,6 +207,8 @@ def described(what: Resolved, case: Configuration, device: str) -> str:
         parts.append(count(max(iterations for _, iterations in waves), "iteration"))
         parts.append(f"perturbation {case.perturb}")
         parts.append(f"read back {case.readback}")
+    if device == "core":
+        parts.append(f"completion {case.completion}")
     names = zip(what.cls.params.items(), case.ref.indices, strict=True)
     parts += [f"{name} {value_id(values[index], name)}" for (name, values), index in names]
     parts += [f"{name} {value}" for name, value in case.overrides.items() if name != "waves"]

@@ -20,6 +20,7 @@ from stress.device.sim.settings import SimSettings
 from stress.device.sim.settings import choose_design
 from stress.device.sim.settings import parse_faults
 from stress.device.sim.settings import parse_schedule
+from stress.model.spec import COMPLETIONS
 from stress.model.spec import DEADLINE_S_DEFAULT
 from stress.model.spec import READBACKS
 from stress.plugin.settings import COUNT_MAX
@@ -56,6 +57,7 @@ class Recorded:
     perturb: str
     perturb_level: str
     readback: str
+    completion: str
     streams: str
     trace_modules: tuple[str, ...]
     deadline_s: float
@@ -168,6 +170,7 @@ def read(found: Found) -> Recorded:
         perturb=start.choice("perturb", MODES, "none"),
         perturb_level=settings.choice("perturb", PERTURB_LEVELS, "off"),
         readback=start.choice("readback", READBACKS, "every"),
+        completion=start.choice("completion", COMPLETIONS, "in_order"),
         streams=settings.choice("streams", STREAMS, "auto"),
         trace_modules=settings.checked("trace_modules", modules, lambda: _modules(modules)),
         deadline_s=settings.checked(

@@ -23,12 +23,12 @@ from stress.isolate.case_runner import CaseSpec
 from stress.isolate.case_runner import References
 from stress.isolate.case_runner import Rotation
 from stress.isolate.case_runner import recorder
-from stress.isolate.device_choice import DeviceError
 from stress.isolate.device_choice import DeviceInfo
 from stress.isolate.pace import STALL_S
 from stress.isolate.pace import Pace
 from stress.isolate.supervisor import Supervisor
 from stress.model.errors import BrokenScenario
+from stress.model.errors import OptionError
 from stress.model.plan import Plan
 from stress.model.spec import ChildSpec
 from stress.model.spec import ScenarioRef
@@ -50,6 +50,7 @@ class Configuration:
     perturb: str
     perturb_level: str
     readback: str
+    completion: str = "in_order"
     one_thread: bool = False
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
@@ -68,6 +69,7 @@ class Configuration:
             recorded.perturb,
             recorded.perturb_level,
             recorded.readback,
+            recorded.completion,
             one_thread=recorded.role == "control",
         )
 
@@ -173,7 +175,9 @@ class Repetition:
                 sim=self.device.sim_spec,
                 core=self.device.core_spec,
             ),
-            rotation=Rotation(case.perturb_level, mode=case.perturb, readback=case.readback),
+            rotation=Rotation(
+                case.perturb_level, mode=case.perturb, readback=case.readback, completion=case.completion
+            ),
             reference_deadline_s=recorded.deadline_s * REFERENCE_DEADLINE_FACTOR,
             command=lambda _: self._command,
             start={
@@ -193,7 +197,7 @@ def open_repetition(
     wanted = _Wanted(recorded.device, recorded.sim or SimSettings(), recorded.pytorch)
     try:
         device, supervisor = opened.open_device(wanted)
-    except DeviceError as error:
+    except OptionError as error:
         raise CommandError(
             f"{recorded.name} ran on {recorded.device}, which cannot be used here: {error.reason}"
         ) from None

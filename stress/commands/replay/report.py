@@ -23,9 +23,10 @@ def heading(recorded: Recorded, device_lines: Sequence[str], notes: Sequence[str
         textwrap.wrap("; ".join(notes), 116, initial_indent="  ", subsequent_indent="  ") if notes else []
     )
     level = f".{recorded.perturb_level}" if recorded.perturb != "none" else ""
+    completion = f", completion {recorded.completion}" if recorded.pytorch is not None else ""
     lines.append(
         f"  {attempts} times: {recorded.threads} threads, seed {recorded.seed:#x}, perturbation "
-        f"{recorded.perturb}{level}, read back {recorded.readback}"
+        f"{recorded.perturb}{level}, read back {recorded.readback}{completion}"
     )
     return "\n".join(lines)
 

@@ -27,6 +27,7 @@ ALLOWED = frozenset(
         "MPS_ENABLE_COMMIT_AND_CONTINUE",
         "MPS_FORCE_GRAPH_PATH",
         "MPS_STREAM_POOL_WAIT_TIMEOUT_MS",
+        "MPS_STRESS_METAL",
         "MPS_STRESS_SEQUENCES",
         "MPS_USE_AGX_SWIZZLE_FIX",
         "PYTORCH_CUDA_ALLOC_CONF",
@@ -50,7 +51,7 @@ ALLOWED = frozenset(
         "CUDA_VISIBLE_DEVICES",
     )
 )
-_VALUE = re.compile(r"[A-Za-z0-9_.,:=+-]{0,100}")
+_VALUE = re.compile(r"[A-Za-z0-9_.,:;=+-]{0,100}")
 
 
 @dataclass

@@ -30,10 +30,11 @@ _N = TypeVar("_N", int, float)
 def attempt_text(found: Found) -> str:
     """Return the attempt: how it ran, how it ended, all its findings, and the files beside the record."""
     start, end = found.start, found.end
+    completion = f", completion {_safe(start['completion'])}" if "completion" in start else ""
     lines = [
         f"{_safe(found.name)}: {_safe(start['item'])}, {start['role']} attempt {start['attempt']}: {_ending(end)}",
         f"  {start['threads']} threads, {start['iterations']} iterations, seed {start['seed']:#x}, perturbation "
-        f"{_safe(start.get('perturb', 'none'))}, read back {_safe(start.get('readback', '-'))}",
+        f"{_safe(start.get('perturb', 'none'))}, read back {_safe(start.get('readback', '-'))}{completion}",
     ]
     lines += [f"  environment: {_safe(name)}={_safe(value)}" for name, value in start.get("env", {}).items()]
     if end is not None:

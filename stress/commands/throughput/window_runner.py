@@ -33,7 +33,7 @@ WARM_UP_S = 0.05
 DEADLINE_S = 120.0
 """Sixteen interpreters that import torch at once take their time where processes cannot be forked."""
 REFERENCE_DEADLINE_S = 300.0
-_UNDISTURBED = Rotation("off", mode="none", readback="every")
+_UNDISTURBED = Rotation("off", mode="none", readback="every", completion="in_order")
 
 
 @dataclass(frozen=True)

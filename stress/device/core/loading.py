@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import re
 
 import torch
 
@@ -11,6 +13,9 @@ from stress.model import seeds
 from stress.model.errors import LibraryError
 from stress.model.spec import ChildSpec
 from stress.model.spec import CoreSpec
+
+METAL_VARIABLE = "MPS_STRESS_METAL"
+_DRAWN = re.compile(r"(?:^|;)(completion|seed)=")
 
 
 class _Prepared:
@@ -24,9 +29,22 @@ def prepare(spec: ChildSpec, core: CoreSpec) -> None:
     library.load(core.library)
     # Without isolation several attempts share this process, whose device has been used since the first.
     if _Prepared.core is None:
-        lots = seeds.derive(spec.seed, "core", "completion", spec.kind, spec.attempt)
-        _install(core.library, f"{core.configure}{';' if core.configure else ''}seed={lots}")
+        _install(core.library, metal_options(spec, os.environ.get(METAL_VARIABLE, "")))
     _Prepared.core = core
+
+
+def metal_options(spec: ChildSpec, given: str) -> str:
+    """Return the text that configures a child's simulated Metal: the user's, and what the attempt draws.
+
+    Raise `LibraryError` where the user's own says what is drawn: the record would say something else than what ran.
+    """
+    found = _DRAWN.search(given)
+    if found is not None:
+        raise LibraryError(
+            f"{METAL_VARIABLE}={given}: each attempt draws its own {found[1]}, which the record names: leave it out"
+        )
+    lots = seeds.derive(spec.seed, "core", "completion", spec.kind, spec.attempt)
+    return f"{given};completion={spec.completion};seed={lots}"
 
 
 def prepared() -> CoreSpec | None:

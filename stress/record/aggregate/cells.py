@@ -172,6 +172,7 @@ def kept_start(record: Mapping[str, Any]) -> dict[str, Any]:
         "command",
         "perturb",
         "readback",
+        "completion",
     )
     return {name: _cut(record[name]) for name in names if name in record}
 
