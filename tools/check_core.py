@@ -8,7 +8,7 @@ shipped scenarios run on it; what fails is compared with `core_failures.toml`, t
 Then each bug of `benchmarks/real_bugs` is looked for in it, and in a copy with the fixes.
 
 Red are: a failure that is not on the list, one on the list that is gone although it follows from no chance, a bug that
-does not show, or one that shows after its fix. An expected failure or race that chance may hide is not. Exit status: 0
+of one thread that does not show, or one that shows after its fix. What chance may hide is not. Exit status: 0
 when all is as expected, 1 when not, 2 for bad input, 3 when it could not be checked here.
 """
 
