@@ -7,8 +7,8 @@ TREE is fetched from Debian where it is missing (`fetch_pytorch.py`, which says 
 shipped scenarios run on it; what fails is compared with `core_failures.toml`, the list of failures that are understood.
 Then each bug of `benchmarks/real_bugs` is looked for in it, and in a copy with the fixes.
 
-Red are: a failure that is not on the list, one on the list that is gone although it follows from no chance, a bug that
-of one thread that does not show, or one that shows after its fix. What chance may hide is not. Exit status: 0
+Red are: a failure that is not on the list, one on the list that is gone although it follows from no chance, a bug of
+one thread that does not show, or one that shows after its fix. What chance may hide is not. Exit status: 0
 when all is as expected, 1 when not, 2 for bad input, 3 when it could not be checked here.
 """
 
