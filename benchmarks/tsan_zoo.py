@@ -61,10 +61,10 @@ class FaultRunner:
         self._folder = folder
         self._plain: SimBuild = default_builder().ensure(print)
         self._tsan: SimBuild = tsan_run.build(print)
-        self.children = tsan_run.children_of(self._tsan.library)
+        self.children = tsan_run.children_of(self._tsan.library, print)
         self._references = Supervisor(str(self._plain.library))
         self._crews = Supervisor(str(self._tsan.library), tsan=self.children)
-        tsan_run.control(self._crews, self.children, self._tsan.spec(Subject("fork").sim))
+        tsan_run.control(self._crews, self.children, sim=self._tsan.spec(Subject("fork").sim))
         self._made = 0
 
     def close(self) -> None:

@@ -32,7 +32,10 @@ from stress.model.errors import BuildError
 from stress.model.errors import UserError
 from stress.model.verdict import Verdict
 from stress.sanitizer.native.core_driver import STALLED
-from stress.sanitizer.native.core_driver import CoreDriver
+from stress.sanitizer.native.core_driver import open_driver
+from stress.sanitizer.native.core_driver import run_controls
+from stress.sanitizer.native.core_driver import run_once
+from stress.sanitizer.native.harness import Harness
 from stress.sanitizer.native.judge import JudgedRun
 from stress.sanitizer.native.judge import RunRequest
 from stress.sanitizer.native.run import StartError
@@ -113,7 +116,7 @@ class _Tree:
         """Run the bug's case that often, and count in how many runs it shows."""
         driver = self._driver("thread" if bug.shows == "race" else None)
         asked = [RunRequest(bug.case, bug.threads, ITERATIONS, seed) for seed in range(1, runs + 1)]
-        judged = [driver.run(one, deadline_s=DEADLINE_S, metal=bug.metal) for one in asked]
+        judged = [run_once(driver, one, deadline_s=DEADLINE_S, metal=bug.metal) for one in asked]
         hits = [one for one in judged if _shows(bug, one)]
         silent = [one for one in judged if not one.findings and one.told.end is not None]
         others = [one.headline or "no end" for one in judged if one not in hits and one not in silent]
@@ -122,13 +125,13 @@ class _Tree:
     def loud_cases(self, left_out: Set[str]) -> Iterator[str]:
         """Run every other case under ThreadSanitizer; yield what is found, and why silence would prove nothing."""
         driver = self._driver("thread")
-        for reason in driver.run_controls(THREADS, ITERATIONS, deadline_s=DEADLINE_S).reasons:
+        for reason in run_controls(driver, THREADS, ITERATIONS, deadline_s=DEADLINE_S).reasons:
             yield f"silence proves nothing: {reason}"
         silent = 0
         for name in driver.listing.cases:
             if name in left_out:
                 continue
-            judged = driver.run(RunRequest(name, THREADS, ITERATIONS, seed=1), deadline_s=DEADLINE_S)
+            judged = run_once(driver, RunRequest(name, THREADS, ITERATIONS, seed=1), deadline_s=DEADLINE_S)
             if judged.unavailable:
                 pass  # The tree lacks what the case needs.
             elif judged.findings or judged.reasons:
@@ -138,9 +141,9 @@ class _Tree:
             _say(f"{name}: {judged.word}")
         print(f"{silent} other cases are silent in the copy with the fixes, from {THREADS} threads")
 
-    def _driver(self, sanitizer: str | None) -> CoreDriver:
+    def _driver(self, sanitizer: str | None) -> Harness:
         builder = replace(self.builder, sanitizer=sanitizer)
-        return CoreDriver.of(builder, builder.ensure(_say, lambda step, done: None, force=True))
+        return open_driver(builder, builder.ensure(_say, lambda step, done: None, force=True))
 
 
 def _shows(bug: RealBug, judged: JudgedRun) -> bool:

@@ -71,6 +71,15 @@ void keep_error(std::string text, std::shared_ptr<std::atomic<bool>> owner_alive
   errors.is_any.store(true, std::memory_order_release);
 }
 
+void end_turn(StreamId id, at::mps::SyncType how) {
+  at::mps::MPSStream* stream = stream_of(id);
+  at::native::mps::dispatch_sync_with_rethrow(stream->queue(), ^() {
+    @autoreleasepool {
+      stream->synchronize(how);
+    }
+  });
+}
+
 }  // namespace
 
 void note_buffer(void* buffer) {
@@ -106,13 +115,10 @@ void submit(StreamId id, const char*, Kernel kernel) {
   });
 }
 
+void commit(StreamId id) { end_turn(id, at::mps::SyncType::COMMIT); }
+
 void synchronize(StreamId id) {
-  at::mps::MPSStream* stream = stream_of(id);
-  at::native::mps::dispatch_sync_with_rethrow(stream->queue(), ^() {
-    @autoreleasepool {
-      stream->synchronize(at::mps::SyncType::COMMIT_AND_WAIT);
-    }
-  });
+  end_turn(id, at::mps::SyncType::COMMIT_AND_WAIT);
   raise_kernel_error();
 }
 

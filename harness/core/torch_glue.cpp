@@ -8,6 +8,7 @@
 #include "torch/graph.cpp"
 #include "torch/launch.cpp"
 #include "torch/plan.cpp"
+#include "torch/planted_races.cpp"
 #include "torch/substitutes.cpp"
 #include "torch/tensors.cpp"
 
@@ -16,5 +17,10 @@ namespace mps_sim {
 // The model's copies beside a stream (a fault of its own) have no counterpart in a tree's core.
 AttentionScope::AttentionScope() = default;
 AttentionScope::~AttentionScope() = default;
+
+// A tree may have one stream: the first planted kernel is on the current one, and the second access is the host's.
+std::optional<StreamId> planted_stream(int64_t which) {
+  return which == 1 ? std::optional<StreamId>(current_stream()) : std::nullopt;
+}
 
 }  // namespace mps_sim

@@ -7,6 +7,7 @@
 #include "errors.h"
 #include "fallback.h"
 #include "generator.h"
+#include "planted_races.h"
 
 namespace mps_sim {
 
@@ -110,6 +111,8 @@ void define_events(torch::Library& library) {
 }
 
 }  // namespace
+
+std::optional<StreamId> planted_stream(int64_t which) { return static_cast<StreamId>(which); }
 
 TORCH_LIBRARY(mps_stress_sim, library) {
   define_faults(library);

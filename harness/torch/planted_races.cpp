@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "launch.h"
+#include "planted_races.h"
 
 extern "C" {
 int mps_race_canary = 0;
@@ -60,15 +61,23 @@ class Rendezvous {
 
 [[gnu::noinline]] void step_of_history(volatile int& steps) { steps = steps + 1; }
 
-// Two threads call it, each with a stream of its own: they race for a variable, and their kernels for `memory`.
-void canary(const at::Tensor& memory, int64_t stream) {
-  static Rendezvous threads, kernels;
-  threads.in_turn([&] { mps_race_canary = static_cast<int>(stream); });
-  const auto id = static_cast<StreamId>(stream);
-  enqueue(id, "mps_race_canary_kernel", [layout = layout_of(memory), range = memory_of(memory)] {
-    kernels.in_turn([&] { announce_write(layout, range); });
-  });
-  translated([&] { commit(id); });
+// Two threads call it, as the first and the second: they race for a variable, and for `memory` on the device, each with a kernel
+// on a stream of its own, or, where the device has one stream, the first with a kernel and the second on the host.
+void canary(const at::Tensor& memory, int64_t which) {
+  static Rendezvous threads, accesses;
+  static constexpr const char* kName = "mps_race_canary_kernel";
+  threads.in_turn([&] { mps_race_canary = static_cast<int>(which); });
+  auto access = [layout = layout_of(memory), range = memory_of(memory)] {
+    accesses.in_turn([&] { announce_write(layout, range); });
+  };
+  const std::optional<StreamId> id = planted_stream(which);
+  if (!id) {
+    MPS_SIM_CALL_FRAME(kName);
+    access();
+    return;
+  }
+  enqueue(*id, kName, access);
+  translated([&] { commit(*id); });
 }
 
 // The first caller's access lies far back when the second one's comes.
@@ -84,26 +93,27 @@ void canary_history(const at::Tensor&, bool is_first) {
 }
 
 // As `canary`, and right.
-void guarded(const at::Tensor& memory, int64_t stream) {
+void guarded(const at::Tensor& memory, int64_t which) {
   static Rendezvous threads;
   static std::mutex mutex;
   threads.meet();
+  const StreamId id = planted_stream(1).value();
   {
     std::lock_guard<std::mutex> guard(mutex);
-    mps_race_guarded = static_cast<int>(stream);
-    enqueue(1, "mps_race_guarded_kernel", [layout = layout_of(memory), range = memory_of(memory)] {
+    mps_race_guarded = static_cast<int>(which);
+    enqueue(id, "mps_race_guarded_kernel", [layout = layout_of(memory), range = memory_of(memory)] {
       announce_write(layout, range);
     });
   }
-  translated([&] { commit(1); });
+  translated([&] { commit(id); });
 }
 
 }  // namespace
 
 TORCH_LIBRARY_FRAGMENT(mps_stress_sim, library) {
-  library.def("tsan_canary(Tensor memory, int stream) -> ()");
+  library.def("tsan_canary(Tensor memory, int which) -> ()");
   library.def("tsan_canary_history(Tensor memory, bool is_first) -> ()");
-  library.def("tsan_guarded(Tensor memory, int stream) -> ()");
+  library.def("tsan_guarded(Tensor memory, int which) -> ()");
   library.def("tsan_step(int thread, int iteration) -> ()",
               [](int64_t thread, int64_t iteration) { note_step({static_cast<int>(thread), iteration}); });
 }

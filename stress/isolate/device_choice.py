@@ -15,6 +15,7 @@ from typing import Protocol
 from stress.device import operator_patch
 from stress.device.core.build import CoreBuild
 from stress.device.core.build import core_builder
+from stress.device.core.build import said_once
 from stress.device.core.tree import PytorchTree
 from stress.device.core.tree import device_text
 from stress.device.operator_patch import Operator
@@ -170,19 +171,16 @@ def open_device(
     make: Make = default_build,
     *,
     foreign: bool = False,
+    sanitizer: str | None = None,
 ) -> DeviceInfo:
     """Choose the device and look at it in a child; raise `DeviceError` when it cannot be used.
 
     `given` is what the xdist controller chose for its workers: (device, why). `make` builds the simulated device.
-    `foreign`: children run in another interpreter, whose torch is meant to be another one.
+    `foreign`: children run in another interpreter, whose torch is meant to be another one. `sanitizer` is that of a core.
     """
+    require_tree(settings)
     if settings.device == "core":
-        return _open_core(settings, open_supervisor, say, foreign=foreign)
-    if settings.pytorch is not None:
-        raise DeviceError(
-            f"the tree is for its own device alone, not for {settings.device}", option=f"pytorch={settings.pytorch}",
-            way_out=": add {device}=core",
-        )  # fmt: skip
+        return _open_core(settings, open_supervisor, say, foreign=foreign, sanitizer=sanitizer)
     choice = _choose(settings, say, make) if given is None else _as_given(given, say, make)
     try:
         result = _probe(choice, settings, open_supervisor)
@@ -199,13 +197,25 @@ def open_device(
     return DeviceInfo(choice.name, choice.reason, result["fingerprint"], capabilities, sim)
 
 
-def _open_core(settings: Wanted, open_supervisor: OpenSupervisor, say: Say, *, foreign: bool) -> DeviceInfo:
-    """Build the tree's core if need be, and look at it in a child."""
-    if settings.pytorch is None:
+def require_tree(settings: Wanted) -> None:
+    """Refuse a core without a tree, and a tree for another device; raise `DeviceError`."""
+    if settings.device == "core" and settings.pytorch is None:
         raise DeviceError(
             "the core of which PyTorch?", option="device=core", way_out=": name its source tree, as in {pytorch}=../pytorch"
         )  # fmt: skip
-    device = core_device(settings.pytorch, say)
+    if settings.device != "core" and settings.pytorch is not None:
+        raise DeviceError(
+            f"the tree is for its own device alone, not for {settings.device}", option=f"pytorch={settings.pytorch}",
+            way_out=": add {device}=core",
+        )  # fmt: skip
+
+
+def _open_core(
+    settings: Wanted, open_supervisor: OpenSupervisor, say: Say, *, foreign: bool, sanitizer: str | None
+) -> DeviceInfo:
+    """Build the tree's core if need be, and look at it in a child."""
+    assert settings.pytorch is not None, "refused otherwise"
+    device = core_device(settings.pytorch, say, sanitizer)
     try:
         supervisor = open_supervisor(device.spec.library)
         result = probe(supervisor, "core", None, settings.operators, core=device.spec)
@@ -216,11 +226,11 @@ def _open_core(settings: Wanted, open_supervisor: OpenSupervisor, say: Say, *, f
     return DeviceInfo("core", "as asked", result["fingerprint"], capabilities, core=device)
 
 
-def core_device(tree: str, say: Say) -> CoreDevice:
+def core_device(tree: str, say: Say, sanitizer: str | None = None) -> CoreDevice:
     """Return the core of a tree, built now if need be; raise `OptionError` where there is none."""
     try:
-        builder = core_builder(tree)
-        build = builder.ensure(say, _progress(say))
+        builder = core_builder(tree, sanitizer)
+        build = builder.ensure(say, said_once(say))
     except BuildError as error:
         raise DeviceError(f"{error}", option=f"pytorch={tree}") from error
     if build.python_module is None:
@@ -233,20 +243,6 @@ def _require_same_torch(result: dict[str, Any], *, foreign: bool) -> None:
     """Refuse a child's torch that is another one than this process's, unless it is meant to be."""
     if not foreign and (text := same_torch.difference(result["fingerprint"])) is not None:
         raise DeviceError(text)
-
-
-def _progress(say: Say) -> Callable[[str, float], None]:
-    """Return what says once that a core is being built: it takes a minute."""
-    said: list[str] = []
-
-    def progress(what: str, share: float) -> None:
-        if not said:
-            said.append(what)
-            say(
-                "building the core of this tree, about a minute, once (mps-stress core build shows the progress)"
-            )
-
-    return progress
 
 
 def _choose(settings: Wanted, say: Say, make: Make) -> _Choice:

@@ -8,19 +8,24 @@ from typing import Any
 
 import pytest
 
+from stress.isolate.device_choice import require_tree
+from stress.model.errors import UserError
 from stress.plugin.judged_item import JudgedItem
 from stress.plugin.judged_item import NotGreen
 from stress.plugin.native_arguments import FOLDER
 from stress.plugin.native_arguments import SUFFIX
 from stress.plugin.native_arguments import only_native
 from stress.plugin.native_arguments import recipes_in
+from stress.plugin.run import OPTION_PREFIX
 from stress.plugin.run import Run
 from stress.plugin.settings import Settings
 from stress.plugin.terminal.item_row import ItemRow
 from stress.sanitizer.native.case_runner import NativeRunner
+from stress.sanitizer.native.core_driver import open_tree
 from stress.sanitizer.native.harness import Harness
 from stress.sanitizer.native.harness import HarnessError
 from stress.sanitizer.native.harness import NoToolchainError
+from stress.sanitizer.native.harness import default_recipe
 from stress.sanitizer.native.listing import Case
 from stress.sanitizer.native.report_text import block
 from stress.sanitizer.native.report_text import canaries
@@ -49,16 +54,16 @@ class SuitePlugin:
             )
         for path in recipes:
             try:
+                require_tree(self.settings)
                 self.harness(path)
             except NoToolchainError:
                 continue  # its item is skipped with the reason
-            except HarnessError as error:
-                raise pytest.UsageError(str(error)) from None
+            except UserError as error:
+                raise pytest.UsageError(error.told(OPTION_PREFIX)) from None
 
     def pytest_report_header(self) -> list[str]:
         return [
-            f"mps: {one.program.recipe.name} on {'simulated Metal' if one.simulated else 'Metal'}, "
-            f"{one.audit.units_text}, {one.program.compiler}"
+            f"mps: {one.program.name} on {one.subject}, {one.audit.units_text}, {one.program.compiler}"
             for one in self._harnesses.values()
             if isinstance(one, Harness)
         ]
@@ -73,20 +78,31 @@ class SuitePlugin:
         return collector
 
     def harness(self, path: Path) -> Harness:
-        """Return the harness of a recipe, opened once; raise `HarnessError`."""
+        """Return the harness of a recipe, opened once; raise `UserError`. On a core it is that of the tree."""
         path = path.resolve()
         if path not in self._harnesses:
             try:
-                opened = Harness.open(path, self.run.say)
+                opened = self._open(path)
             except NoToolchainError as error:
                 self._harnesses[path] = error
                 raise
             self._harnesses[path] = opened
-            self.run.native = opened.to_data()
+            self.run.native, self.run.native_core = opened.to_data(), opened.core
         found = self._harnesses[path]
         if isinstance(found, NoToolchainError):
             raise found
         return found
+
+    def _open(self, path: Path) -> Harness:
+        if self.settings.device != "core":
+            return Harness.open(path, self.run.say)
+        if path != default_recipe().resolve():
+            raise HarnessError(
+                f"{path.name} builds a program of its own, and --mps-device=core runs the native cases of "
+                f"{default_recipe()}: name that file, or leave the option out"
+            )
+        assert self.settings.pytorch is not None, "refused otherwise"
+        return open_tree(self.settings.pytorch, self.run.say)
 
     def runner(self, path: Path, prefix: str) -> NativeRunner:
         if path not in self._runners:
@@ -133,8 +149,8 @@ class HarnessFile(pytest.File):
         except NoToolchainError as error:
             yield HarnessItem.from_parent(self, name=_SUITE, case=None, threads=0, missing=str(error))
             return
-        except HarnessError as error:
-            raise self.CollectError(str(error)) from None
+        except UserError as error:
+            raise self.CollectError(error.told(OPTION_PREFIX)) from None
         for threads in plugin.settings.threads:
             for case in harness.listing.cases.values():
                 name = f"{case.name}[t{threads}]"
@@ -180,7 +196,8 @@ class HarnessItem(JudgedItem):
         plugin.run.verdicts[str(result.verdict)] += 1
         self.take(_row(result))
         if not result.verdict.is_green:
-            where = "on the simulated Metal: " if result.harness.simulated else ""
+            simulated = "on the simulated Metal: " if result.harness.simulated else ""
+            where = "on core: " if result.harness.core is not None else simulated
             message = f"{result.word}: {where}{result.headline}"
             raise NotGreen(block(result, plugin.run.folder_path), message)
 
@@ -204,6 +221,7 @@ def _row(result: CaseResult) -> ItemRow:
         failures=result.failures,
         headline=result.headline,
         simulated=result.harness.simulated,
+        is_core=result.harness.core is not None,
         canaries=canaries(result),
         signature=signature,
         kind=signature or "",

@@ -240,7 +240,8 @@ OPTIONS = (
         default=False,
         field="tsan",
         repeat=lambda settings: settings.tsan,
-        help="Run under ThreadSanitizer, on an instrumented simulated device: finds races that have not yet done harm",
+        help="Run under ThreadSanitizer, on an instrumented simulated device or a tree's instrumented core: finds races that have "
+        "not yet done harm",
     ),
     Option(
         name="no-isolation",

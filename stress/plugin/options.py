@@ -104,7 +104,7 @@ def repeat_arguments(settings: Settings, config: pytest.Config) -> list[str]:
 
 
 def _with_tsan(settings: Settings) -> Settings:
-    """Return the settings of a run under ThreadSanitizer, on the simulated device; refuse what does not go with it."""
+    """Return the settings of a run under ThreadSanitizer, on a device that can be instrumented; refuse what does not go with it."""
     problem = tsan_conflict(
         device=settings.device,
         isolation=settings.isolation,
@@ -113,7 +113,7 @@ def _with_tsan(settings: Settings) -> Settings:
     )
     if problem is not None:
         raise pytest.UsageError(f"--mps-tsan: {problem}")
-    return replace(settings, device="sim")
+    return settings if settings.device == "core" else replace(settings, device="sim")
 
 
 def check_off(config: pytest.Config) -> None:
@@ -203,15 +203,10 @@ def _check_trace_modules(config: pytest.Config, settings: Settings) -> None:
 
 def tsan_conflict(*, device: str, isolation: bool, all_tests: bool, schedule: str) -> str | None:
     """Return why the options cannot be used with ThreadSanitizer and what to do; None where they can."""
-    if device == "core":
+    if device not in ("auto", "sim", "core"):
         return (
-            "a core's races are looked for in its own streams, events and allocator, from C++: mps-stress core compare, or "
-            "mps-stress core build --sanitizer=thread"
-        )
-    if device not in ("auto", "sim"):
-        return (
-            f"this is for the simulated device alone, not for {device}, whose code is not instrumented: "
-            "use --mps-device=sim"
+            f"this is for the simulated device and a tree's own core, not for {device}, whose code is not instrumented: "
+            "use --mps-device=sim, or --mps-device=core with --mps-pytorch=TREE"
         )
     if not isolation:
         return "the runtime is preloaded into child processes: leave out --mps-no-isolation and --pdb"

@@ -17,6 +17,7 @@ import pytest
 
 from stress.child.perturb.own_code import editable_installs
 from stress.child.perturb.own_code import own_folders
+from stress.device.core.tree import PytorchTree
 from stress.diagnose.signatures import SignatureError
 from stress.diagnose.signatures import default_signatures
 from stress.isolate import same_torch
@@ -71,6 +72,8 @@ class Run:
     """More than 1 where an earlier process of this run has named attempts."""
     native: dict[str, Any] | None = None
     """The native program that runs under ThreadSanitizer, if one does: `Harness.to_data`."""
+    native_core: PytorchTree | None = None
+    """The tree whose own backend that program drives, if it is one."""
     tsan: Children | None = None
     """How children are put under ThreadSanitizer, with `--mps-tsan`."""
     progress: Drawn | None = None
@@ -125,7 +128,7 @@ class Run:
         """Start the processes that start children, in place of those that were started before."""
         self.close_supervisor()
         try:
-            self.tsan = tsan.children_of(Path(device_library)) if self.settings.tsan else None
+            self.tsan = tsan.children_of(Path(device_library), self.say) if self.settings.tsan else None
             self._supervisor = Supervisor(device_library, tsan=self.tsan)
         except IsolationError as error:
             raise pytest.UsageError(str(error)) from error
@@ -142,11 +145,18 @@ class Run:
         given = worker_input(self.config).get("mps_device")
         make = tsan.build if self.settings.tsan else default_build
         try:
-            self.device = open_device(self.settings, self.open_supervisor, self.say, given, make)
+            self.device = open_device(
+                self.settings,
+                self.open_supervisor,
+                self.say,
+                given,
+                make,
+                sanitizer="thread" if self.settings.tsan else None,
+            )
         except OptionError as error:
             raise pytest.UsageError(error.told(OPTION_PREFIX)) from error
-        if self.tsan is not None and self.device.sim is not None:
-            tsan.control(self.supervisor, self.tsan, self.device.sim.spec)
+        if self.tsan is not None:
+            tsan.control(self.supervisor, self.tsan, sim=self.device.sim_spec, core=self.device.core_spec)
         self._check_sharing(self.device.name)
         self._check_source(self.device.torch)
 
@@ -217,10 +227,14 @@ class Run:
                 rootdir=str(self.config.rootpath),
                 sys_path=import_folders(self.config.rootpath),
                 seed=self.settings.seed,
-                device=device.name if device is not None else "none",
+                device=device.name
+                if device is not None
+                else "core"
+                if self.native_core is not None
+                else "none",
                 device_reason=device.reason if device is not None else self._no_device_reason,
                 sim=device.sim.to_data() if device is not None and device.sim is not None else None,
-                core=device.core.to_data() if device is not None and device.core is not None else None,
+                core=self._core_data,
                 capabilities=sorted(device.capabilities) if device is not None else [],
                 tsan=self.tsan.to_data() if self.tsan is not None else None,
                 settings=settings,
@@ -235,14 +249,24 @@ class Run:
             raise pytest.UsageError(error.told(OPTION_PREFIX)) from error
 
     @property
+    def _core_data(self) -> dict[str, object] | None:
+        if self.device is not None and self.device.core is not None:
+            return self.device.core.to_data()
+        return self.native_core.to_data() if self.native_core is not None else None
+
+    @property
     def _is_simulated(self) -> bool:
-        native = self.native is not None and self.native["platform"] == "simulated"
+        native = self.native is not None and self.native["platform"] != "metal"
         return native or (self.device is not None and self.device.is_simulated)
 
     @property
     def _no_device_reason(self) -> str:
         if self.native is not None:
-            return "the native harness uses no torch device"
+            return (
+                "the native harness uses no torch device"
+                if self.native_core is None
+                else "the native cases drive the tree's core without Python"
+            )
         return "ordinary tests only: no scenario ran"
 
     def journal(self, nodeid: str) -> None:

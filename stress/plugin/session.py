@@ -251,7 +251,11 @@ class StressPlugin:
 
     def _sentences(self, rows: Sequence[ItemRow]) -> list[str]:
         told = [row.tsan for row in rows if row.tsan is not None]
-        unseen = tsan.unseen_line(self.settings.sim.design) if self.settings.tsan else ""
+        unseen = (
+            tsan.unseen_line(self.settings.sim.design, is_core=self.settings.device == "core")
+            if self.settings.tsan
+            else ""
+        )
         closing = [*tsan.closing_lines(told), *([unseen] if unseen else [])]
         return [*sentences(rows), *closing, *note_lines(rows), f"records: {self.run.folder_path}"]
 

@@ -48,7 +48,7 @@ class Settings:
     sequences: str | None = None
     """Numbers of random operator sequences, as given and checked."""
     tsan: bool = False
-    """Whether children run under ThreadSanitizer; the device is "sim" then."""
+    """Whether children run under ThreadSanitizer; the device is "sim" or "core" then."""
     sim: SimSettings = field(default_factory=SimSettings)
     """Used where the device is, or turns out to be, the simulated one."""
     pytorch: str | None = None

@@ -32,6 +32,7 @@ from tests.core_device.trees import small_tree
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a core is for Linux")
 
+UNITS = {"library": 20, "python_module": 1, "driver": 10}
 Compile = Callable[[Path, Path], Built]
 Compiles = Callable[[Compile], list[str | None]]
 
@@ -43,7 +44,7 @@ def compiled(tree: Path, work: Path) -> Built:
     driver = work / "bin" / "driver"
     driver.write_text("#!/bin/sh\n")
     driver.chmod(0o755)
-    return Built(work / "libcore.so", None, driver, (STREAM,), 1.0)
+    return Built(work / "libcore.so", None, driver, (STREAM,), 1.0, UNITS, ())
 
 
 @pytest.fixture

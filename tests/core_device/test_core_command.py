@@ -101,7 +101,7 @@ def test_says_what_is_taken_and_how_long_it_took(
         driver = output / "driver"
         driver.write_text("#!/bin/sh\n")
         driver.chmod(0o755)
-        return Built(output / "libcore.so", None, driver, (STREAM, "torch/csrc/mps/Module.cpp"), 1.0)
+        return Built(output / "libcore.so", None, driver, (STREAM, "torch/csrc/mps/Module.cpp"), 1.0, {}, ())
 
     monkeypatch.setattr("stress.device.core.compile.build", build)
     assert cli.main(["core", "build", f"--pytorch={root}"]) == 0

@@ -11,10 +11,14 @@ import pytest
 from stress.commands import cli
 from stress.commands.core.comparison import FindingRow
 from stress.device import cache
+from stress.device.clang import Toolchain
 from stress.device.clang import ToolchainError
 from stress.device.clang import find_toolchain
 from stress.device.core.compile import Built
 from stress.device.torch_installation import find_torch
+from stress.sanitizer import instrumentation
+from stress.sanitizer.instrumentation import Marks
+from stress.sanitizer.instrumentation import marks_of
 from stress.sanitizer.native.build import NativeBuilder
 from stress.sanitizer.native.recipe import Recipe
 from tests.core_device.trees import STREAM
@@ -53,9 +57,15 @@ def compare(
         driver.write_text(f'#!/bin/sh\n{script}exec "{used[0]}" "$@"\n')
         driver.chmod(0o755)
         (output / "libcore.so").write_text("")
-        return Built(output / "libcore.so", None, driver, (STREAM,), 1.0)
+        return Built(output / "libcore.so", None, driver, (STREAM,), 1.0, {"library": 0, "driver": 3}, ())
 
     used = [program]
+
+    def marks(path: Path, toolchain: Toolchain) -> Marks:
+        """Return those of the program that the script starts; the library has none."""
+        return marks_of(used[0], toolchain) if path.name == "driver" else Marks(0, 0)
+
+    monkeypatch.setattr(instrumentation, "marks_of", marks)
 
     def run(base: str, patched: str, *arguments: str, program: Path = program) -> tuple[int, str]:
         used[0] = program
@@ -119,6 +129,9 @@ def test_silence_of_a_program_that_is_not_instrumented_proves_nothing(
     status, text = compare("", "", program=plain.path)
     assert status == 3, text
     assert "base: silence proves nothing: canary not found" in text
+    assert (
+        "base: silence proves nothing: the linked program has 0 instrumented units, its objects had 3" in text
+    )
     assert "patched: silence proves nothing: canary not found" in text
 
 

@@ -79,7 +79,16 @@ class Builder:
 
     def __init__(self, tree: PytorchTree, folder: Path, python_module: Path | None) -> None:
         self.tree = tree
-        self.made = CoreBuild(folder / "libmps_core.so", python_module, None, (STREAM,), 1.0, is_new=False)
+        self.made = CoreBuild(
+            folder / "libmps_core.so",
+            python_module,
+            None,
+            (STREAM,),
+            1.0,
+            is_new=False,
+            units={},
+            left_out=(),
+        )
 
     def ensure(self, *_: object, **__: object) -> CoreBuild:
         return self.made
@@ -97,7 +106,7 @@ def opening(
     folder = pytester.path
     tree = trees.inspect(str(small_tree(folder / "tree")))
     module = folder / "libmps_core_python.so" if has_module else None
-    monkeypatch.setattr(device_choice, "core_builder", lambda given: Builder(tree, folder, module))
+    monkeypatch.setattr(device_choice, "core_builder", lambda given, sanitizer: Builder(tree, folder, module))
     result = {"capabilities": ["accelerator"], "fingerprint": fingerprint}
     monkeypatch.setattr(device_choice, "probe", lambda *_, **__: result)
     settings = options.parse(

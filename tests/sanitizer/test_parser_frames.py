@@ -138,6 +138,15 @@ def test_stable_name(function: str, name: str) -> None:
         ("RoundRobin::next(int) /src/pool.cpp:7:1 (m+0x1)", Origin.OURS),
         ("-[SimEncoder dispatch] harness.mm:12 (harness:arm64+0x1)", Origin.OURS),
         ("read /src/reader.cpp:7:1 (m+0x1)", Origin.OURS),
+        (
+            "-[SimulatedCommandBuffer add:keeping:] /src/harness/simulated_metal/command_buffer.mm:7:1 (m+0x1)",
+            Origin.LAYER,
+        ),
+        (
+            "simulated::CommandBufferState::f() /src/harness/simulated_metal/objects.h:7:1 (m+0x1)",
+            Origin.LAYER,
+        ),
+        ("layer() /src/simulated_metal/layer.mm:7:1 (m+0x1)", Origin.OURS),
         ("at::native::add(at::Tensor&) <null> (libtorch_cpu.so+0x1)", Origin.OTHER),
         ("std::unique_ptr<Pool> Pool::make<int>(int&&) /src/pool.cpp:7:1 (m+0x1)", Origin.OURS),
         ("_PyEval_EvalFrameDefault <null> (python3.11+0x1)", Origin.OTHER),
@@ -161,6 +170,18 @@ def test_stable_name(function: str, name: str) -> None:
 )  # fmt: skip
 def test_origin(text: str, expected: Origin) -> None:
     assert origin(parse_frame(text)) is expected
+
+
+def test_a_stack_is_named_after_who_called_the_simulated_metal() -> None:
+    frames = [
+        parse_frame(
+            "-[SimulatedCommandBuffer commit] /src/harness/simulated_metal/command_buffer.mm:7:1 (m+0x1)"
+        ),
+        parse_frame("at::mps::MPSStream::flush() aten/src/ATen/mps/MPSStream.mm:7:1 (m+0x1)"),
+        parse_frame("at::native::copy(at::Tensor&) <null> (libtorch_cpu.so+0x1)"),
+    ]
+    assert short_name(naming_frame(frames)) == "at::mps::MPSStream::flush"
+    assert short_name(naming_frame([frames[0], frames[2]])) == "-[SimulatedCommandBuffer commit]"
 
 
 def test_a_stack_is_named_after_the_innermost_of_our_own() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from stress.device.cache import CACHE_VARIABLE
 from stress.device.clang import Toolchain
 from stress.diagnose.tsan.parser import parse_lines
 from stress.diagnose.tsan.report import Parsed
@@ -27,6 +28,7 @@ from stress.plugin.tsan_run import unseen_line
 from stress.sanitizer import suppressions
 from stress.sanitizer.python.audit import audit
 from stress.sanitizer.python.build import TsanBuild
+from stress.sanitizer.python.build import preloaded_library
 from stress.sanitizer.python.children import SUPPRESSIONS
 from stress.sanitizer.python.children import Children
 from stress.sanitizer.python.children import TsanResult
@@ -242,9 +244,7 @@ class TestSuppressions:
             "# A reason. https://example.org/\nrace_top:^memcpy_of_libtorch$\n"
             "# A reason. https://example.org/\nrace_top:^mps_sim::*$\n"
         )
-        return audit(
-            TsanOptions({"suppressions": str(file)}, {}), TsanBuild(Path("/x/lib.so"), "", "mps", 3, 3)
-        )
+        return audit(TsanOptions({"suppressions": str(file)}, {}), TsanBuild((Path("/x/lib.so"),), 3, 3))
 
     def test_that_every_call_passes_through_are_refused(self, told: list[str]) -> None:
         assert "libtorch_python.so, through which every call of a scenario passes" in told[0]
@@ -257,14 +257,49 @@ class TestSuppressions:
 
 
 def test_a_unit_that_is_not_instrumented_is_told() -> None:
-    build = TsanBuild(Path("/x/lib.so"), "", "mps", units=3, instrumented=2)
+    build = TsanBuild((Path("/x/lib.so"),), units=3, instrumented=2)
     assert audit(TsanOptions({}, {}), build) == ["only 2 of 3 translation units instrumented"]
+
+
+def test_what_is_instrumented_of_a_core_is_counted_in_both_of_its_libraries(
+    toolchain: Toolchain, tmp_path: Path
+) -> None:
+    source = tmp_path / "one.cpp"
+    source.write_text("int value; void change() { value = 1; }\n")
+    for name, flags in (("module.so", ["-fsanitize=thread"]), ("core.so", [])):
+        command = [
+            str(toolchain.clangxx),
+            "-shared",
+            "-fPIC",
+            *flags,
+            str(source),
+            "-o",
+            str(tmp_path / name),
+        ]
+        subprocess.run(command, check=True)
+    units = {"library": 1, "python_module": 1, "driver": 7}
+    manifest = {"library": "core.so", "python_module": "module.so", "driver": "driver", "units": units}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    made = TsanBuild.read(tmp_path / "module.so")
+    assert set(made.libraries) == {tmp_path / "module.so", tmp_path / "core.so"}
+    assert made.units_text == "1 of 2 translation units instrumented"
+    assert audit(TsanOptions({}, {}), made) == ["only 1 of 2 translation units instrumented"]
+
+
+def test_what_is_preloaded_is_built_once(
+    toolchain: Toolchain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    made = preloaded_library(print)
+    before = made.stat()
+    assert preloaded_library(print) == made
+    assert made.stat().st_mtime_ns == before.st_mtime_ns
 
 
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ("--mps-device=cpu", "for the simulated device alone, not for cpu"),
+        ("--mps-device=cpu", "for the simulated device and a tree's own core, not for cpu"),
         ("--mps-no-isolation", "leave out --mps-no-isolation and --pdb"),
         ("--mps-all-tests", "leave out --mps-all-tests"),
         ("--mps-sim-schedule=random", "leave one of the two options out"),
@@ -274,6 +309,11 @@ def test_what_does_not_go_together_is_refused(pytester: pytest.Pytester, given: 
     config = pytester.parseconfig("--mps-threads=4", "--mps-tsan", given)
     with pytest.raises(pytest.UsageError, match=rf"^--mps-tsan: .*{told}"):
         options.parse(config)
+
+
+def test_the_device_is_a_trees_core_where_that_was_asked_for(pytester: pytest.Pytester) -> None:
+    config = pytester.parseconfig("--mps-threads=4", "--mps-tsan", "--mps-device=core", "--mps-pytorch=..")
+    assert options.parse(config).device == "core"
 
 
 def test_the_device_is_the_simulated_one(pytester: pytest.Pytester) -> None:
@@ -306,4 +346,5 @@ def test_our_own_suppressions_are_fine_and_of_no_race() -> None:
 
 def test_one_stream_for_all_threads_is_said_to_hide_races_of_kernels() -> None:
     assert unseen_line("fork") == ""
+    assert "a race of one with the host on any" in unseen_line("upstream", is_core=True)
     assert "races of kernels show with --mps-sim-design=fork" in unseen_line("upstream")

@@ -8,6 +8,7 @@ from stress.commands.core.compare import compare
 from stress.commands.core.options import CoreOptions
 from stress.model.errors import BuildError
 from stress.sanitizer.native.run import StartError
+from stress.sanitizer.tsan_options import OptionsError
 
 _ACTIONS = {"build": build, "compare": compare}
 
@@ -16,5 +17,5 @@ def run(options: CoreOptions) -> int:
     """Do what the options name, and return the exit status."""
     try:
         return _ACTIONS[options.action](options)
-    except (BuildError, StartError) as error:
+    except (BuildError, OptionsError, StartError) as error:
         raise CommandError(f"the core cannot be built or run: {error}") from None

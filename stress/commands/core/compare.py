@@ -21,7 +21,10 @@ from stress.device.core.build import core_builder
 from stress.model import seeds
 from stress.plugin.terminal.render import render
 from stress.sanitizer.native.controls import Controls
-from stress.sanitizer.native.core_driver import CoreDriver
+from stress.sanitizer.native.core_driver import open_driver
+from stress.sanitizer.native.core_driver import run_controls
+from stress.sanitizer.native.core_driver import run_once
+from stress.sanitizer.native.harness import Harness
 from stress.sanitizer.native.judge import RunRequest
 from stress.sanitizer.native.listing import ListingError
 
@@ -36,7 +39,7 @@ class _Side:
 
     name: str
     builder: CoreBuilder
-    driver: CoreDriver
+    driver: Harness
     controls: Controls
 
     @classmethod
@@ -44,8 +47,8 @@ class _Side:
         builder = core_builder(given, "thread")
         for line in about(builder):
             print(f"{name:8} {line}", flush=True)
-        driver = CoreDriver.of(builder, built(builder, force=options.force))
-        found = driver.run_controls(options.threads, options.iterations, deadline_s=options.deadline_s)
+        driver = open_driver(builder, built(builder, force=options.force))
+        found = run_controls(driver, options.threads, options.iterations, deadline_s=options.deadline_s)
         return cls(name, builder, driver, found)
 
     def case(self, name: str, options: CoreOptions) -> CaseRuns:
@@ -53,7 +56,12 @@ class _Side:
             RunRequest(name, options.threads, options.iterations, seeds.derive(options.seed, name, number))
             for number in range(options.runs)
         ]
-        return CaseRuns([self.driver.run(one, deadline_s=options.deadline_s) for one in asked])
+        return CaseRuns([run_once(self.driver, one, deadline_s=options.deadline_s) for one in asked])
+
+    @property
+    def amiss(self) -> list[str]:
+        """Return why silence proves nothing."""
+        return [*self.driver.audit.reasons, *self.controls.reasons]
 
 
 def compare(options: CoreOptions) -> int:
@@ -79,7 +87,7 @@ def compare(options: CoreOptions) -> int:
     print(f"seed {options.seed:#x}; {NOTHING_REAL}")
     if any(row.fate == "came" for row in rows):
         return EXIT_CAME
-    return EXIT_UNPROVEN if any(one.controls.reasons for one in (base, patched)) else 0
+    return EXIT_UNPROVEN if any(one.amiss for one in (base, patched)) else 0
 
 
 def _cases(base: _Side, patched: _Side, options: CoreOptions) -> list[str]:
@@ -96,7 +104,7 @@ def _cases(base: _Side, patched: _Side, options: CoreOptions) -> list[str]:
 def _unproven(sides: Sequence[_Side], found: dict[str, dict[str, CaseRuns]]) -> Iterator[str]:
     """Yield every reason why silence proves nothing."""
     for side in sides:
-        for reason in side.controls.reasons:
+        for reason in side.amiss:
             yield f"{side.name}: silence proves nothing: {reason}"
         for case, runs in found[side.name].items():
             if runs.unsure:

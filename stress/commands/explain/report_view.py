@@ -144,6 +144,7 @@ def _frame_lines(frames: Sequence[Frame], indent: str, *, lost: bool = False) ->
 def _rest(frames: Sequence[Frame], shown: Sequence[Frame]) -> str:
     names = {
         Origin.OURS: "of our own",
+        Origin.LAYER: "simulated Metal",
         Origin.OTHER: "without source",
         Origin.SYSTEM: "library",
         Origin.RUNTIME: "sanitizer",

@@ -4,6 +4,9 @@ Before a case counts, the same program must find a planted race, keep silent on 
 every translation unit; else the case is inconclusive, with the reason. Where the harness runs on the simulated Metal,
 every line says so.
 
+With --pytorch the same cases drive a PyTorch tree's own at::mps, built for Linux over the simulated Metal. The seeded faults
+are not in it: what is found there are the tree's own.
+
 Exit status: 0 when every case is silent and the controls hold, 1 when something was found (a race, a broken invariant, a
 crash, a hang), 2 for bad input or a missing compiler, 3 when nothing was found but nothing is proven either. With
 --faults: 0 when every seeded fault is found by its declared detector in every run and everything else is silent.
@@ -56,6 +59,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recipe", metavar="FILE", help="build and run another program with the harness's protocol"
     )
+    shared_options.add(
+        parser,
+        "pytorch",
+        help="source tree of PyTorch whose own at::mps the cases drive, on a simulated Metal",
+    )
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="of --pytorch: try a tree of another version than the installed torch, or one with a half-applied patch",
+    )
     shared_options.add(parser, "results")
     shared_options.add(parser, "json", help="print JSON instead of text")
 
@@ -75,6 +88,8 @@ class TsanCommandOptions:
     seed: int
     list_only: bool
     recipe: Path | None
+    pytorch: str | None
+    force: bool
     results: Path
     json: bool
 
@@ -88,6 +103,7 @@ class TsanCommandOptions:
             f"--mps-deadline={self.deadline_s!r}",
             f"--mps-seed={self.seed:#x}",
             f"--mps-results={self.results}",
+            *(["--mps-device=core", f"--mps-pytorch={self.pytorch}"] if self.pytorch is not None else []),
             *(["--collect-only"] if self.list_only else []),
         )
 
@@ -107,6 +123,7 @@ class TsanCommandOptions:
 def parse(args: argparse.Namespace) -> TsanCommandOptions:
     if args.faults and (args.fault or args.case):
         raise ValueError("--faults runs all of them: leave out --fault and --case")
+    _check_tree(args)
     recipe = Path(args.recipe).resolve() if args.recipe else None
     if recipe is not None and not recipe.is_file():
         raise ValueError(f"--recipe={args.recipe}: no such file")
@@ -121,8 +138,31 @@ def parse(args: argparse.Namespace) -> TsanCommandOptions:
         deadline_s=shared_options.value(args, "deadline"),
         list_only=args.list,
         recipe=recipe,
+        pytorch=args.pytorch,
+        force=args.force,
         **shared_options.values(args, "iterations", "seed", "results", "json"),
     )
+
+
+def _check_tree(args: argparse.Namespace) -> None:
+    """Refuse what has no meaning for a tree's own code, and what has none without a tree."""
+    if args.pytorch is None:
+        if args.force:
+            raise ValueError("--force: only for a tree, which --pytorch=TREE names")
+        return
+    if not args.pytorch:
+        raise ValueError("--pytorch=: expected the root of a PyTorch source tree, as in --pytorch=../pytorch")
+    if args.fault is not None or args.faults:
+        given = f"--fault={args.fault}" if args.fault is not None else "--faults"
+        raise ValueError(
+            f"{given}: the seeded faults are in the simulated backend, and --pytorch={args.pytorch} takes its place: "
+            "leave one of the two options out"
+        )
+    if args.recipe:
+        raise ValueError(
+            f"--recipe={args.recipe} builds a program of its own, and --pytorch={args.pytorch} the native cases: leave "
+            "one of the two options out"
+        )
 
 
 def _names(text: str | None) -> tuple[str, ...]:

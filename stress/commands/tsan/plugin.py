@@ -13,16 +13,17 @@ from stress.commands.session import say
 from stress.commands.tsan import faults
 from stress.commands.tsan.faults import FaultTable
 from stress.commands.tsan.options import TsanCommandOptions
+from stress.model.errors import UserError
 from stress.model.verdict import Verdict
 from stress.model.verdict import worst
 from stress.plugin.native_items import HarnessItem
 from stress.plugin.native_items import suite_of
 from stress.plugin.options import xdist_workers
 from stress.plugin.run import run_of
+from stress.plugin.terminal.table import CORE_SENTENCE
 from stress.plugin.terminal.table import SIMULATED_SENTENCE
 from stress.sanitizer.native.case_runner import NativeRunner
 from stress.sanitizer.native.harness import Harness
-from stress.sanitizer.native.harness import HarnessError
 from stress.sanitizer.native.listing import Case
 from stress.sanitizer.native.listing import ListingError
 from stress.sanitizer.native.report_text import block
@@ -59,8 +60,8 @@ class TsanPlugin:
         """Refuse a machine without a compiler, where `pytest tsan` would skip."""
         try:
             self.harness = suite_of(session.config).harness(self.recipe)
-        except HarnessError as error:
-            raise pytest.UsageError(str(error)) from None
+        except UserError as error:
+            raise pytest.UsageError(error.told("--")) from None
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Keep the cases that were asked for; refuse one that is not there before there are records."""
@@ -133,7 +134,7 @@ class TsanPlugin:
         lines += [one.sentence for one in self.results]
         lines += [self.harness.audit.not_covered_text] if self.harness.audit.not_covered_text else []
         if self.harness.simulated:
-            lines.append(SIMULATED_SENTENCE)
+            lines.append(SIMULATED_SENTENCE if self.harness.core is None else CORE_SENTENCE)
         return "\n".join([*lines, f"records: {folder}"])
 
     def _json(self, folder: Path) -> str:

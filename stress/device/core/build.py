@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -62,6 +63,9 @@ class CoreBuild:
     """How long the build took when it was made."""
     is_new: bool
     """Whether it was made now."""
+    units: Mapping[str, int]
+    """As in `compile.Built`."""
+    left_out: tuple[str, ...]
     driver_problem: str | None = None
     """Why there is no driver."""
 
@@ -149,6 +153,8 @@ class CoreBuilder:
             cache.OTHERS: sorted(parts.values()),
             "sources": list(built.sources),
             "driver_problem": built.driver_problem,
+            "units": dict(built.units),
+            "left_out": list(built.left_out),
             "tree": self.tree.to_data(),
             "torch": self.torch.version,
             "compiler": self.toolchain.version,
@@ -189,6 +195,8 @@ class CoreBuilder:
             sources=tuple(manifest["sources"]),
             seconds=manifest["seconds"],
             driver_problem=manifest["driver_problem"],
+            units=manifest["units"],
+            left_out=tuple(manifest["left_out"]),
             is_new=is_new,
             **parts,
         )
@@ -222,6 +230,20 @@ def core_builder(given: str, sanitizer: str | None = None) -> CoreBuilder:
     except ToolchainError as error:
         raise BuildError(str(error)) from error
     return CoreBuilder(tree, torch, toolchain, cache.cache_folder(), sanitizer)
+
+
+def said_once(say: Say) -> Progress:
+    """Return a progress that says once that a core is being built: it takes a minute."""
+    said: list[str] = []
+
+    def progress(what: str, share: float) -> None:
+        if not said:
+            said.append(what)
+            say(
+                "building the core of this tree, about a minute, once (mps-stress core build shows the progress)"
+            )
+
+    return progress
 
 
 def _layer_hashes(cache_folder: Path) -> Iterator[str]:

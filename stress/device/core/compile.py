@@ -12,6 +12,7 @@ import sysconfig
 import threading
 import time
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -91,6 +92,10 @@ class Built:
     sources: tuple[str, ...]
     """The tree's sources that were compiled, as paths in it."""
     seconds: float
+    units: Mapping[str, int]
+    """"library", "python_module" and "driver" -> of how many instrumented units each is linked."""
+    left_out: tuple[str, ...]
+    """Units of the driver that are never instrumented."""
     driver_problem: str | None = None
     """Why there is no driver: a tree's interface may have gone on, and its core is of use without."""
 
@@ -162,6 +167,7 @@ class _Build:
         if driver:
             self._link_driver([runtime, *driver])
         steps.done(DRIVER)
+        units = {"library": len(library), "python_module": 1 + len(module), "driver": 1 + len(native)}
         self.kept.remove_unused()
         return Built(
             self.output / LIBRARY,
@@ -169,6 +175,8 @@ class _Build:
             self.output / DRIVER if driver else None,
             tuple(sorted(one.name for one in [*core, *python])),
             time.monotonic() - started,
+            units,
+            tuple(one.name for one in plain),
             driver_problem,
         )
 

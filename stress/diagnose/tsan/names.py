@@ -21,13 +21,15 @@ class Origin(IntEnum):
 
     OURS = 0
     """Compiled with source lines, and not a library's header."""
-    OTHER = 1
+    LAYER = 1
+    """The simulated Metal: what Apple's code is on a Mac. Who called it is what a report is about."""
+    OTHER = 2
     """A function without source: a library without debug information, such as libtorch."""
-    SYSTEM = 2
+    SYSTEM = 3
     """The C++ library and the system's."""
-    RUNTIME = 3
+    RUNTIME = 4
     """The sanitizer and its interceptors."""
-    NAMELESS = 4
+    NAMELESS = 5
 
 
 _RUNTIME_MODULE = re.compile(r"libclang_rt\.|libtsan[._]")
@@ -43,6 +45,7 @@ _SYSTEM_SOURCE = re.compile(
     r"/include/(?:[\w.-]+/)?c\+\+/|/c\+\+/v1/|^/usr/(?:include|lib)/|/usr/include/|/libstdc\+\+-v3/|^(?:\./|\.\./)*(?:nptl|misc|csu|"
     r"sysdeps|stdlib|malloc|elf|posix|io|string|libio)/|/sysdeps/|/SDKs?/[^/]+\.sdk/|<built-in>"
 )
+_LAYER_SOURCE = re.compile(r"(?:^|/)harness/simulated_metal/")
 _RUNTIME_FUNCTION = re.compile(
     r"__(?:tsan|sanitizer|interceptor|interception)(?:_|::|\b)|_{2,3}interceptor_|wrap_\w|trampoline_\w"
 )
@@ -83,7 +86,9 @@ def _origin(function: str | None, file: str | None, module: str | None) -> Origi
         or _THUNK.search(function)
     ):
         return Origin.SYSTEM
-    return Origin.OTHER if file is None else Origin.OURS
+    if file is None:
+        return Origin.OTHER
+    return Origin.LAYER if _LAYER_SOURCE.search(file) else Origin.OURS
 
 
 def origin(frame: Frame) -> Origin:

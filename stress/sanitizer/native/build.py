@@ -6,7 +6,6 @@ A build is found again by the hash of everything that goes into it: sources, hea
 from __future__ import annotations
 
 from collections.abc import Callable
-from collections.abc import Mapping
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -37,22 +36,23 @@ class Program:
     """A built program, and what is instrumented in it."""
 
     path: Path
-    recipe: Recipe
-    tsan: bool
-    """Whether it was built to be instrumented; `marks` and `units` show whether it is."""
-    units: Mapping[str, Marks]
-    """Name of each translation unit to instrument -> the marks in its object file."""
+    name: str
+    files: tuple[Path, ...]
+    """Its sources and headers."""
+    units: int
+    """How many translation units should be instrumented."""
+    missing: tuple[str, ...]
+    """Those of them that are not, by their object files."""
+    left_out: tuple[str, ...]
+    """Units that are left uninstrumented on purpose."""
     constructors: int
-    """How many `tsan.module_ctor` the linked program has."""
+    """How many `tsan.module_ctor` the linked program has, and the libraries that belong to it."""
     opted_out: tuple[str, ...]
     """Places in the sources that ask the compiler not to instrument them."""
     compiler: str
     sha256: str
-
-    @property
-    def missing(self) -> list[str]:
-        """Return the units that should be instrumented and are not."""
-        return [name for name, marks in self.units.items() if not (marks.constructors and marks.hooks)]
+    libraries: tuple[Path, ...] = ()
+    """Libraries that belong to it: code under test, as the program itself."""
 
 
 @dataclass(frozen=True)
@@ -94,11 +94,14 @@ class NativeBuilder:
             )
         except instrumentation.CountError as error:
             raise BuildError(f"{name}: what is instrumented cannot be counted: {error}") from error
+        marks = {unit: Marks(*counts) for unit, counts in manifest["units"].items()}
         return Program(
             self.folder / name,
-            self.recipe,
-            self.tsan,
-            {unit: Marks(*counts) for unit, counts in manifest["units"].items()},
+            name,
+            self.recipe.files,
+            len(marks),
+            tuple(unit for unit, one in marks.items() if not (one.constructors and one.hooks)),
+            tuple(one.name for one in self.recipe.units if not one.instrumented),
             manifest["constructors"],
             tuple(manifest["opted_out"]),
             self.toolchain.version,

@@ -52,7 +52,7 @@ class Audit:
     @property
     def units_text(self) -> str:
         names = ", ".join(one.rpartition("/")[2] for one in self.left_out)
-        others = f" ({names} is not, by the recipe)" if names else ""
+        others = f" ({names} is not, on purpose)" if names else ""
         return f"{self.instrumented} of {self.units} translation units instrumented{others}"
 
     @property
@@ -95,15 +95,16 @@ def audit(program: Program, toolchain: Toolchain, options: TsanOptions, env: Map
         try:
             entries = suppressions.read(options.suppressions)
             if entries:
-                reasons += suppressions.problems(
-                    entries, names_in(program.path, program.recipe.files, toolchain)
+                names = (
+                    names_in(one, program.files, toolchain) for one in (program.path, *program.libraries)
                 )
+                reasons += suppressions.problems(entries, set().union(*names))
         except (SuppressionsError, CountError) as error:
             reasons.append(str(error))
     return Audit(
-        len(program.units) - len(program.missing),
-        len(program.units),
-        tuple(one.name for one in program.recipe.units if not one.instrumented),
+        min(program.units - len(program.missing), program.constructors),
+        program.units,
+        program.left_out,
         tuple(libraries),
         tuple(entries),
         tuple(reasons),
@@ -117,12 +118,12 @@ def _instrumentation_reasons(program: Program) -> list[str]:
             " ..." if len(program.missing) > _PLACES_SHOWN else ""
         )
         reasons.append(
-            f"only {len(program.units) - len(program.missing)} of {len(program.units)} translation units are "
+            f"only {program.units - len(program.missing)} of {program.units} translation units are "
             f"instrumented: {names} not"
         )
-    elif program.constructors != len(program.units):
+    elif program.constructors != program.units:
         reasons.append(
-            f"the linked program has {program.constructors} instrumented units, its objects had {len(program.units)}"
+            f"the linked program has {program.constructors} instrumented units, its objects had {program.units}"
         )
     if program.opted_out:
         places = ", ".join(program.opted_out[:_PLACES_SHOWN])

@@ -12,6 +12,7 @@ from pathlib import Path
 from stress.device.clang import Toolchain
 from stress.device.clang import ToolchainError
 from stress.device.clang import find_toolchain
+from stress.device.core.tree import PytorchTree
 from stress.model.errors import BuildError
 from stress.model.errors import UserError
 from stress.model.shipped import shipped
@@ -29,6 +30,8 @@ from stress.sanitizer.tsan_options import OptionsError
 from stress.sanitizer.tsan_options import TsanOptions
 
 LIST_TIMEOUT_S = 30.0
+METAL_VARIABLE = "MPS_STRESS_METAL"
+"""Options of the simulated Metal, in which it is told how completions come: harness/simulated_metal/options.h."""
 _LISTING_OPTIONS = "report_bugs=0"
 """For `--list` alone, which runs nothing: whatever else is wrong with the options shows in the controls."""
 
@@ -58,6 +61,8 @@ class Harness:
     listing: Listing
     audit: Audit
     env: Mapping[str, str]
+    core: PytorchTree | None = None
+    """The source tree whose own backend the program drives; None for a recipe's program."""
 
     @classmethod
     def open(cls, recipe_path: Path, say: Say) -> Harness:
@@ -76,32 +81,44 @@ class Harness:
             raise HarnessError(f"{recipe_path.name} cannot be built: {error}") from None
 
     @classmethod
-    def of(cls, program: Program, toolchain: Toolchain, options: TsanOptions) -> Harness:
+    def of(
+        cls, program: Program, toolchain: Toolchain, options: TsanOptions, core: PytorchTree | None = None
+    ) -> Harness:
         """Inspect a built program; raise `ListingError` where it cannot list its cases."""
         env = controls.clean_environment()
         listing = listed(program.path, env)
-        return cls(
-            program, toolchain, options, listing, controls.audit(program, toolchain, options, env), env
-        )
+        audit = controls.audit(program, toolchain, options, env)
+        return cls(program, toolchain, options, listing, audit, env, core)
 
     @property
     def platform(self) -> str:
-        """Return what Metal is here: real on a Mac, simulated elsewhere."""
+        """Return one of `PLATFORMS`: Metal is real on a Mac and simulated elsewhere, "core" with a tree's own backend."""
+        if self.core is not None:
+            return "core"
         return "metal" if self.toolchain.is_apple else "simulated"
 
     @property
     def simulated(self) -> bool:
-        return self.platform == "simulated"
+        """Whether Metal, at least, is a model of ours."""
+        return self.platform != "metal"
+
+    @property
+    def subject(self) -> str:
+        """Return what the cases run on, for a person."""
+        if self.core is not None:
+            return f"{self.core.describe()} on simulated Metal"
+        return "simulated Metal" if self.simulated else "Metal"
 
     def to_data(self) -> dict[str, object]:
         """Return what the run record keeps."""
         return {
-            "program": self.program.recipe.name,
+            "program": self.program.name,
             "sha256": self.program.sha256,
             "compiler": self.program.compiler,
             "options": dict(self.options.values),
             "options_given": dict(self.options.given),
             "platform": self.platform,
+            "metal": self.env.get(METAL_VARIABLE, ""),
             **self.audit.to_data(),
         }
 

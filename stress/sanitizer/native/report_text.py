@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from stress.model.verdict import Verdict
+from stress.sanitizer.native.harness import METAL_VARIABLE
 from stress.sanitizer.native.harness import Harness
 from stress.sanitizer.native.result import CaseResult
 
@@ -15,7 +17,9 @@ STDERR_LINES_SHOWN = 8
 def block(result: CaseResult, folder: Path) -> str:
     """Return what was found and where, so that it can be pasted into an issue."""
     lines = [f"{result.name}: {result.word} in {_often(result)}"]
-    if result.harness.simulated:
+    if result.harness.core is not None:
+        lines.append(f"  on core ({result.harness.subject})")
+    elif result.harness.simulated:
         lines.append("  on the simulated Metal, not on Metal")
     shown = next((one for one in result.runs if one.verdict == result.verdict), result.runs[0])
     lines += [f"  {finding.verdict}: {finding.text}" for finding in shown.findings[:FINDINGS_SHOWN]]
@@ -44,10 +48,14 @@ def _often(result: CaseResult) -> str:
 
 def repeat_command(result: CaseResult) -> str:
     """Return the command that repeats the case with the same seeds; thread scheduling may differ."""
+    harness = result.harness
+    metal = harness.env.get(METAL_VARIABLE)
+    before = f"{METAL_VARIABLE}={shlex.quote(metal)} " if metal else ""
+    tree = f" --pytorch={shlex.quote(harness.core.given)}" if harness.core is not None else ""
     fault = f" --fault={result.fault}" if result.fault else ""
     return (
-        f"mps-stress tsan --case={result.case} --threads={result.threads} --iterations={result.iterations} "
-        f"--runs={len(result.runs)}{fault} --seed={result.seed:#x}"
+        f"{before}mps-stress tsan{tree} --case={result.case} --threads={result.threads} "
+        f"--iterations={result.iterations} --runs={len(result.runs)}{fault} --seed={result.seed:#x}"
     )
 
 
@@ -60,6 +68,8 @@ def listing_text(harness: Harness) -> str:
         lines.append(f"  {case.name}{elsewhere}: {case.about}")
     lines.append("controls, which run before every case")
     lines += [f"  {one.name}: {one.about}" for one in listing.controls.values()]
+    if harness.core is not None:
+        return "\n".join(lines)  # those that it names are mistakes of a caller's, none of the tree's
     lines.append("faults, each with the detector that must find it")
     lines += [f"  {one.name} ({one.detector}, in {one.case}): {one.about}" for one in listing.faults.values()]
     return "\n".join(lines)

@@ -106,7 +106,7 @@ class CaseResult:
             self._suppressed_text,
         ]
         if self.harness.simulated:
-            parts.append("simulated")
+            parts.append("simulated" if self.harness.core is None else "core on simulated Metal")
         return "; ".join(parts)
 
     @property

@@ -22,7 +22,7 @@ from stress.sanitizer.python.build import the_toolchain
 from stress.sanitizer.suppressions import Suppression
 from stress.sanitizer.tsan_options import TsanOptions
 
-_OWN = "mps_sim::"
+_OWN = ("mps_sim::", "at::mps::", "at::native::mps::", "torch::mps::", "-[", "+[")
 _ANY_FRAME = ("race", "called_from_lib", "thread", "mutex", "deadlock")
 _NM_TIMEOUT_S = 60.0
 
@@ -36,7 +36,8 @@ def audit(options: TsanOptions, build: TsanBuild) -> list[str]:
     entries = suppressions.read(file) if file is not None else []
     if entries:
         reasons += _through_everything(entries)
-        reasons += suppressions.problems(entries, [build.library.name, *_functions(build.library)])
+        own = [name for one in build.libraries for name in (one.name, *_functions(one))]
+        reasons += suppressions.problems(entries, own)
     return reasons
 
 

@@ -1,4 +1,4 @@
-"""The simulated device built under ThreadSanitizer, with the library that is preloaded beside the runtime."""
+"""Devices built under ThreadSanitizer, and the library that is preloaded beside the runtime."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import json
 from dataclasses import dataclass
 from functools import cache as cached
 from pathlib import Path
+from typing import Any
 
 from stress.device import cache
 from stress.device.clang import Toolchain
 from stress.device.clang import find_toolchain
 from stress.device.sim.build import LIBRARY
 from stress.device.sim.build import Say
-from stress.device.sim.build import SimBuild
 from stress.device.sim.build import SimBuilder
 from stress.device.sim.toolchain import Compiler
 from stress.device.torch_installation import find_torch
@@ -23,6 +23,7 @@ from stress.sanitizer.instrumentation import marks_of
 
 PRELOADED = "libmps_stress_in_flight.so"
 _FOLDER = "preload"
+_OF_CORE = ("library", "python_module")
 _FLAGS = ("-std=c++20", "-O1", "-gline-tables-only", "-fPIC", "-pthread", "-fno-omit-frame-pointer")
 _TSAN = ("-fsanitize=thread", "-shared-libsan")
 # No builtins: inside the runtime's callback a loop must not become a call that the runtime intercepts. No debug
@@ -34,24 +35,28 @@ _PRELOADED_FLAGS = (
 
 
 @dataclass(frozen=True)
-class TsanBuild(SimBuild):
-    """An instrumented library."""
+class TsanBuild:
+    """What is instrumented of a device's libraries."""
 
-    units: int = 0
-    """How many translation units it has."""
-    instrumented: int = 0
-    """How many of them the library's symbols show as instrumented."""
+    libraries: tuple[Path, ...]
+    units: int
+    """How many translation units they have."""
+    instrumented: int
+    """How many of them the libraries' symbols show as instrumented."""
 
     @classmethod
     def read(cls, library: Path) -> TsanBuild:
-        """Return the build whose library this is; raise `OSError` where it is gone."""
-        manifest = json.loads(library.with_name(cache.MANIFEST).read_text(encoding="utf-8"))
-        return cls(library, manifest["sha256"], manifest["key"], manifest["units"], manifest["instrumented"])
+        """Return the build whose library this is, of the simulated device or of a tree's core.
 
-    @property
-    def preloaded(self) -> Path:
-        """Return the library that has to be preloaded, before the runtime."""
-        return self.library.with_name(PRELOADED)
+        Raise `OSError` where it is gone, `CountError` where its symbols cannot be read.
+        """
+        manifest = json.loads(library.with_name(cache.MANIFEST).read_text(encoding="utf-8"))
+        units: int | dict[str, int] = manifest["units"]
+        if isinstance(units, int):
+            return cls((library,), units, manifest["instrumented"])
+        libraries = {name: library.with_name(manifest[name]) for name in _OF_CORE}
+        marks = [marks_of(one, the_toolchain()).constructors for one in libraries.values()]
+        return cls(tuple(libraries.values()), sum(units[name] for name in libraries), sum(marks))
 
     @property
     def units_text(self) -> str:
@@ -73,26 +78,37 @@ class TsanBuilder(SimBuilder):
         return cls(shipped("harness"), find_torch(), compiler, cache.cache_folder())
 
     def _source_hashes(self) -> list[str]:
-        own = sorted((self.sources / _FOLDER).glob("*"))
-        return [
-            *super()._source_hashes(),
-            *(f"{path.relative_to(self.sources)} {cache.file_hash(path)}" for path in own),
-            " ".join(_PRELOADED_FLAGS),
-        ]
+        return [*super()._source_hashes(), *_preloaded_hashes(self.sources)]
 
     def _make(self, work: Path, say: Say) -> dict[str, object]:
         facts = super()._make(work, say)
-        sources = [str(path) for path in sorted((self.sources / _FOLDER).glob("*.cpp"))]
-        clangxx = self.compiler.command[0]
-        self._run([clangxx, *_PRELOADED_FLAGS, *sources, "-o", str(work / PRELOADED)])
         try:
             marks = marks_of(work / LIBRARY, the_toolchain())
         except CountError as error:
             raise BuildError(f"what is instrumented cannot be counted: {error}") from error
         return {**facts, "units": len(self.groups), "instrumented": marks.constructors}
 
-    def ensure(self, say: Say, *, again: bool = False) -> TsanBuild:
-        return TsanBuild.read(super().ensure(say, again=again).library)
+
+def preloaded_library(say: Say) -> Path:
+    """Return the library that has to be preloaded before the runtime, built now if need be; raise `BuildError`."""
+    sources, toolchain = shipped("harness"), the_toolchain()
+    name = cache.key([toolchain.version, *_PRELOADED_FLAGS, *_preloaded_hashes(sources)])
+    folder = cache.cache_folder() / f"preloaded-{name}"
+
+    def make(work: Path) -> dict[str, Any]:
+        units = [str(path) for path in sorted((sources / _FOLDER).glob("*.cpp"))]
+        command = [str(toolchain.clangxx), *_PRELOADED_FLAGS, *units, "-o", str(work / PRELOADED)]
+        cache.run_compiler(command, folder.with_name(f"{folder.name}.log"), toolchain.version)
+        return {}
+
+    waiting = "another process is building what is preloaded for ThreadSanitizer: waiting for it"
+    cache.ensure(folder, PRELOADED, make, waiting=lambda: say(waiting))
+    return folder / PRELOADED
+
+
+def _preloaded_hashes(sources: Path) -> list[str]:
+    own = sorted((sources / _FOLDER).glob("*"))
+    return [f"{path.relative_to(sources)} {cache.file_hash(path)}" for path in own]
 
 
 @cached

@@ -71,7 +71,10 @@ def run(spec: ChildSpec, result: dict[str, Any]) -> list[Finding]:
     _both(lambda first: ops.tsan_canary_history(memory, first))
     device.synchronize()
     _both(lambda first: ops.tsan_guarded(memory, 1 if first else 2))
-    _hand_over(memory, ops)
+    if spec.core is None:
+        _hand_over(memory, ops)
+    else:
+        _take_turns(memory)
     device.synchronize()
     result["control"] = True
     return []
@@ -84,6 +87,21 @@ def _both(step: Callable[[bool], object]) -> None:
         one.start()
     for one in threads:
         one.join()
+
+
+def _take_turns(memory: torch.Tensor) -> None:
+    """Use one tensor from two threads, one after the other, on the one stream, which ThreadSanitizer must see."""
+    first_is_done = threading.Event()
+
+    def take(first: bool) -> None:
+        if first:
+            memory.add_(1)
+            first_is_done.set()
+        else:
+            first_is_done.wait()
+            memory.cpu()
+
+    _both(take)
 
 
 def _hand_over(memory: torch.Tensor, ops: Any) -> None:

@@ -69,7 +69,9 @@ def _side(stack: Stack, doing: Doing) -> str:
 def _lines(stack: Stack) -> list[str]:
     """Return the header and the innermost informative frames, our own first."""
     frames = [
-        one for one in stack.frames if origin(one) in (Origin.OURS, Origin.OTHER) and not _announces(one)
+        one
+        for one in stack.frames
+        if origin(one) in (Origin.OURS, Origin.LAYER, Origin.OTHER) and not _announces(one)
     ]
     own = [one for one in frames if origin(one) == Origin.OURS] or frames or list(stack.frames)
     return [stack.header, *(f"  {_frame(one)}" for one in own[:FRAMES_SHOWN])]
