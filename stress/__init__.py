@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from stress import order
     from stress.commands.check import check
     from stress.device import spawned_process
     from stress.model.verdict import Verdict
@@ -35,6 +36,7 @@ __all__ = [
     "growth",
     "handover",
     "memory",
+    "order",
     "sequences",
     "spawned_process",
     "streams",
@@ -52,7 +54,7 @@ _CLASSES = {
 _MODULES = {
     name: f"stress.scenario.{name}"
     for name in ("exact", "growth", "handover", "memory", "sequences", "streams")
-} | {"spawned_process": "stress.device.spawned_process"}
+} | {"order": "stress.order", "spawned_process": "stress.device.spawned_process"}
 
 # `import stress.exact` and `import stress.streams` were in the README of 0.1: they are found here, for one release.
 __path__.append(str(Path(__file__).parent / "scenario" / "old_paths"))

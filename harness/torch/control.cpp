@@ -8,6 +8,7 @@
 #include "fallback.h"
 #include "generator.h"
 #include "planted_races.h"
+#include "trace.h"
 
 namespace mps_sim {
 
@@ -60,9 +61,14 @@ void define_faults(torch::Library& library) {
 }
 
 void define_streams(torch::Library& library) {
-  library.def("synchronize_all() -> ()", [] { translated([] { synchronize_all(); }); });
-  library.def("synchronize_stream(int stream) -> ()",
-              [](int64_t stream) { in_range(stream, [](StreamId id) { synchronize(id); }); });
+  library.def("synchronize_all() -> ()", [] {
+    translated([] { synchronize_all(); });
+    trace::device_synchronization();
+  });
+  library.def("synchronize_stream(int stream) -> ()", [](int64_t stream) {
+    in_range(stream, [](StreamId id) { synchronize(id); });
+    trace::stream_synchronization(static_cast<StreamId>(stream));
+  });
   library.def("current_stream() -> int", [] { return translated([] { return int64_t{current_stream()}; }); });
   library.def("new_stream() -> int", [] { return translated([] { return int64_t{new_stream()}; }); });
   library.def("exchange_current_stream(int stream) -> int", [](int64_t stream) {
@@ -91,22 +97,37 @@ void define_memory(torch::Library& library) {
 }
 
 void define_events(torch::Library& library) {
-  library.def("event_acquire(bool timing) -> int",
-              [](bool timing) { return translated([&] { return int64_t{event_acquire(timing)}; }); });
-  library.def("event_release(int event) -> ()",
-              [](int64_t event) { translated([&] { event_release(handle(event)); }); });
+  library.def("event_acquire(bool timing) -> int", [](bool timing) {
+    const uint32_t event = translated([&] { return event_acquire(timing); });
+    trace::event_creation(event);
+    return int64_t{event};
+  });
+  library.def("event_release(int event) -> ()", [](int64_t event) {
+    trace::event_deletion(handle(event));  // Before: somebody else may have it next.
+    translated([&] { event_release(handle(event)); });
+  });
   library.def("event_record(int event, int stream) -> ()", [](int64_t event, int64_t stream) {
     in_range(stream, [&](StreamId id) { event_record(handle(event), id); });
+    trace::event_record(handle(event), static_cast<StreamId>(stream));
   });
   library.def("event_wait(int event, int stream) -> ()", [](int64_t event, int64_t stream) {
     in_range(stream, [&](StreamId id) { event_wait(handle(event), id); });
+    trace::event_wait(handle(event), static_cast<StreamId>(stream));
   });
-  library.def("event_synchronize(int event) -> ()",
-              [](int64_t event) { translated([&] { event_synchronize(handle(event)); }); });
-  library.def("event_query(int event) -> bool",
-              [](int64_t event) { return translated([&] { return event_query(handle(event)); }); });
+  library.def("event_synchronize(int event) -> ()", [](int64_t event) {
+    translated([&] { event_synchronize(handle(event)); });
+    trace::event_synchronization(handle(event));
+  });
+  library.def("event_query(int event) -> bool", [](int64_t event) {
+    const bool is_done = translated([&] { return event_query(handle(event)); });
+    if (is_done) trace::event_synchronization(handle(event));
+    return is_done;
+  });
   library.def("event_elapsed_ms(int start, int end) -> float", [](int64_t start, int64_t end) {
-    return translated([&] { return event_elapsed_ms(handle(start), handle(end)); });
+    const double milliseconds = translated([&] { return event_elapsed_ms(handle(start), handle(end)); });
+    trace::event_synchronization(handle(start));
+    trace::event_synchronization(handle(end));
+    return milliseconds;
   });
 }
 

@@ -3,6 +3,7 @@
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 
 #include "device_type.h"
+#include "trace.h"
 #include "without_gil.h"
 
 namespace mps_sim {
@@ -40,13 +41,17 @@ class DeviceGuard final : public c10::impl::DeviceGuardImplInterface {
     return translated([&] { return to_torch(exchange_current_stream(from_torch(stream))); });
   }
   bool queryStream(const c10::Stream& stream) const override {
-    return translated([&] { return query(from_torch(stream)); });
+    const bool is_done = translated([&] { return query(from_torch(stream)); });
+    if (is_done) trace::stream_synchronization(from_torch(stream));
+    return is_done;
   }
   void synchronizeStream(const c10::Stream& stream) const override {
     without_gil([&] { synchronize(from_torch(stream)); });
+    trace::stream_synchronization(from_torch(stream));
   }
   void synchronizeDevice(c10::DeviceIndex) const override {
     without_gil([] { synchronize_all(); });
+    trace::device_synchronization();
   }
   void recordDataPtrOnStream(const c10::DataPtr& memory, const c10::Stream& stream) const override {
     without_gil([&] { record_stream(memory.get(), from_torch(stream)); });
@@ -60,25 +65,35 @@ class DeviceGuard final : public c10::impl::DeviceGuardImplInterface {
       }
       event_record(from_torch(*event), from_torch(stream));
     });
+    trace::event_record(from_torch(*event), from_torch(stream));
   }
   void block(void* event, const c10::Stream& stream) const override {
     if (event == nullptr) return;
     without_gil([&] { event_wait(from_torch(event), from_torch(stream)); });
+    trace::event_wait(from_torch(event), from_torch(stream));
   }
   bool queryEvent(void* event) const override {
-    return event == nullptr || translated([&] { return event_query(from_torch(event)); });
+    if (event == nullptr) return true;
+    const bool is_done = translated([&] { return event_query(from_torch(event)); });
+    if (is_done) trace::event_synchronization(from_torch(event));
+    return is_done;
   }
   void synchronizeEvent(void* event) const override {
     if (event == nullptr) return;
     without_gil([&] { event_synchronize(from_torch(event)); });
+    trace::event_synchronization(from_torch(event));
   }
   double elapsedTime(void* start, void* end, c10::DeviceIndex) const override {
     TORCH_CHECK(start != nullptr && end != nullptr, "Both events must be recorded before calculating elapsed time.");
-    return without_gil([&] { return event_elapsed_ms(from_torch(start), from_torch(end)); });
+    const double milliseconds = without_gil([&] { return event_elapsed_ms(from_torch(start), from_torch(end)); });
+    trace::event_synchronization(from_torch(start));
+    trace::event_synchronization(from_torch(end));
+    return milliseconds;
   }
   void destroyEvent(void* event, c10::DeviceIndex) const noexcept override {
     if (event == nullptr) return;
     try {
+      trace::event_deletion(from_torch(event));  // Before: somebody else may have it next.
       event_release(from_torch(event));
     } catch (const std::exception&) {
       // An event that the pool does not know is as good as released.

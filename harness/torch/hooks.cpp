@@ -12,6 +12,7 @@
 #include "device_allocator.h"
 #include "device_type.h"
 #include "generator.h"
+#include "trace.h"
 #include "without_gil.h"
 
 namespace mps_sim {
@@ -76,6 +77,7 @@ class Hooks final : public CommonHooks {
 
   void deviceSynchronize() const override {
     without_gil([] { synchronize_all(); });
+    trace::device_synchronization();
   }
   void commitStream() const override {
     without_gil([] { commit(current_stream()); });
@@ -91,25 +93,38 @@ class Hooks final : public CommonHooks {
   }
 
   uint32_t acquireEvent(bool timing) const override {
-    return translated([&] { return event_acquire(timing); });
+    const uint32_t event = translated([&] { return event_acquire(timing); });
+    trace::event_creation(event);
+    return event;
   }
   void releaseEvent(uint32_t event) const override {
+    trace::event_deletion(event);  // Before: somebody else may have it next.
     translated([&] { event_release(event); });
   }
   void recordEvent(uint32_t event) const override {
-    without_gil([&] { event_record(event, current_stream()); });
+    const StreamId stream = translated([] { return current_stream(); });
+    without_gil([&] { event_record(event, stream); });
+    trace::event_record(event, stream);
   }
   void waitForEvent(uint32_t event) const override {
-    without_gil([&] { event_wait(event, current_stream()); });
+    const StreamId stream = translated([] { return current_stream(); });
+    without_gil([&] { event_wait(event, stream); });
+    trace::event_wait(event, stream);
   }
   void synchronizeEvent(uint32_t event) const override {
     without_gil([&] { event_synchronize(event); });
+    trace::event_synchronization(event);
   }
   bool queryEvent(uint32_t event) const override {
-    return translated([&] { return event_query(event); });
+    const bool is_done = translated([&] { return event_query(event); });
+    if (is_done) trace::event_synchronization(event);
+    return is_done;
   }
   double elapsedTimeOfEvents(uint32_t start, uint32_t end) const override {
-    return without_gil([&] { return event_elapsed_ms(start, end); });
+    const double milliseconds = without_gil([&] { return event_elapsed_ms(start, end); });
+    trace::event_synchronization(start);
+    trace::event_synchronization(end);
+    return milliseconds;
   }
 };
 

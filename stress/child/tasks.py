@@ -32,6 +32,7 @@ from stress.scenario.scenario import overrides
 from stress.scenario.scenario import waves_of
 
 if TYPE_CHECKING:
+    from stress.child.checked_order import NoOrder
     from stress.child.oracle.reference import Reference
     from stress.child.workload import Workload
 
@@ -173,6 +174,15 @@ def _alone_findings(reference: Reference) -> list[Finding]:
 
 
 def _crew(spec: ChildSpec, result: Result, join_deadline_s: float | None) -> list[Finding]:
+    from stress.child.checked_order import checked_order
+
+    with checked_order(spec.order) as order:
+        return _crew_checked(spec, result, join_deadline_s, order)
+
+
+def _crew_checked(
+    spec: ChildSpec, result: Result, join_deadline_s: float | None, order: NoOrder
+) -> list[Finding]:
     import torch
 
     from stress.child.crew import Crew
@@ -212,6 +222,7 @@ def _crew(spec: ChildSpec, result: Result, join_deadline_s: float | None) -> lis
         dispatch_cache.fill(references[0].operators)
     clock.lap("prepare_s")
     box.stage("crew")
+    order.start()
     crew = Crew(
         workload,
         device,
@@ -233,6 +244,7 @@ def _crew(spec: ChildSpec, result: Result, join_deadline_s: float | None) -> lis
     box.stage("finish")
     findings += _final_synchronize(device)
     finished = workload.finish(states)
+    findings += order.stop(result)
     box.stage("readback")
     outcomes = [None if one is None else read_back(one) for one in crew.outcomes]
     finished = [read_back(one) for one in finished]
@@ -244,6 +256,7 @@ def _crew(spec: ChildSpec, result: Result, join_deadline_s: float | None) -> lis
             result["notes"] += [f"not replayable: {why_not}"] if why_not else []
     box.stage("judge")
     findings += _judge(spec, workload, references, outcomes, finished, result)
+    order.blame(findings)
     clock.lap("judge_s")
     result["device_memory"] = device.memory()
     result["threads_peak"] = crew.threads_peak

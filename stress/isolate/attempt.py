@@ -31,6 +31,8 @@ class Attempt:
     readback: str = ""
     completion: str = ""
     """Of the simulated Metal below a core; "" elsewhere."""
+    order: str = ""
+    """Level at which it checked the order of accesses; empty where it did not."""
     device_order: str = ""
     """The simulated device's order, where it repeats by seed."""
     slots: int = 0
@@ -43,12 +45,11 @@ class Attempt:
     @property
     def conditions(self) -> str:
         """Return the axes of this attempt, for the failure block."""
+        if self.role != "crew":
+            return self.role
         completion = f", completion {self.completion}" if self.completion else ""
-        return (
-            f"perturbation {self.perturbation}, read back {self.readback}{completion}"
-            if self.role == "crew"
-            else self.role
-        )
+        order = f", order checked at level {self.order}" if self.order else ""
+        return f"perturbation {self.perturbation}, read back {self.readback}{completion}{order}"
 
 
 def end_fields(fields: Mapping[str, object], attempt: Attempt, run: ChildRun) -> dict[str, Any]:
@@ -77,6 +78,7 @@ def end_fields(fields: Mapping[str, object], attempt: Attempt, run: ChildRun) ->
         "pid": run.pid,
         **({"tsan": attempt.tsan, "tsan_log": attempt.files.get("tsan")} if attempt.tsan else {}),
         **({"shared_writes": data["shared_writes"]} if "shared_writes" in data else {}),
+        **({"order": data["order"]} if "order" in data else {}),
         **({"device_order": data["device_order"]} if "device_order" in data else {}),
         **({"strikes": _strikes(data["device_statistics"])} if "device_statistics" in data else {}),
     }

@@ -88,6 +88,7 @@ class AttemptRunner:
         attempt.serial = identity["serial"]
         attempt.perturbation, attempt.readback = spec.perturb_mode, spec.readback
         attempt.completion = spec.completion if spec.core is not None else ""
+        attempt.order = spec.order
         attempt.device_order = (run.result or {}).get("device_order", "")
         attempt.slots = int((run.result or {}).get("slots", 0))
         attempt.shared_writes = shared_write.from_data((run.result or {}).get("shared_writes", ()))
@@ -96,6 +97,8 @@ class AttemptRunner:
         if run.tsan is not None:
             attempt.tsan = run.tsan.to_data()
             attempt.signature = attempt.signature or run.tsan.signature
+        if judged.verdict is Verdict.UNORDERED:
+            attempt.signature = attempt.signature or _name_of_order((run.result or {}).get("order", {}))
         attempt.files = keep_files(spec, judged)
         end = end_fields(identity, attempt, run)
         if self._classify is not None and not judged.verdict.is_green:
@@ -114,6 +117,11 @@ class AttemptRunner:
                 found += find_reports(folder, since=run.started, pids={run.pid}, unreadable=unreadable)
         self.unreadable_reports += [str(one) for one in unreadable]
         return found
+
+
+def _name_of_order(order: Mapping[str, Any]) -> str | None:
+    """Return the name of the first unordered pair."""
+    return next((str(one["name"]) for one in order.get("pairs", ())), None)
 
 
 def _no_child(spec: ChildSpec, error: Exception, seconds: float) -> dict[str, object]:

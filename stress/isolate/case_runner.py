@@ -67,6 +67,10 @@ class Rotation:
     readback_first: int = 0
     completion_first: int = 0
     """Where attempt 0 stands in the turn."""
+    order: str = ""
+    """Level at which attempts check the order of accesses; empty for none that does."""
+    order_all: bool = False
+    """Every attempt does, not only attempt 0: the checker makes operators slow, and needs no luck."""
 
     def apply(self, spec: ChildSpec, number: int) -> ChildSpec:
         return replace(
@@ -75,6 +79,7 @@ class Rotation:
             perturb_mode=self.mode or perturb.mode_for(self.mode_first + number, self.level),
             readback=self.readback or READBACKS[(self.readback_first + number) % len(READBACKS)],
             completion=self._completion(number) if spec.core is not None else spec.completion,
+            order=self.order if spec.kind == "crew" and (self.order_all or number == 0) else "",
         )
 
     def _completion(self, number: int) -> str:
@@ -283,6 +288,7 @@ class CaseRunner:
             "perturb": spec.perturb_mode,
             "readback": spec.readback,
             **({"completion": spec.completion} if spec.core is not None else {}),
+            **({"order": spec.order} if spec.order else {}),
             **case.start,
         }
         identity = {"item": case.item, "role": role, "attempt": number, **case.names}

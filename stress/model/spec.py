@@ -92,6 +92,8 @@ class ChildSpec:
     readback: str = "every"
     completion: str = "in_order"
     """One of `COMPLETIONS`; of no effect but on a core."""
+    order: str = ""
+    """Level at which the order of all accesses is checked (`stress.order`); empty for not at all."""
     references: tuple[str, ...] = ()
     """Files written by reference children; the first is that of the item's own environment."""
     device_only: bool = False

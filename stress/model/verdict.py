@@ -32,6 +32,10 @@ class Verdict(StrEnum):
     INCONCLUSIVE = "inconclusive", "INCONCLUSIVE", "no", "?", "yellow", "unsure", "it could not be decided"
     ERROR = "error", "ERROR", "no", "E", "red", "unsure", "one thread alone already raises or is wrong"
     BROKEN = "broken", "BROKEN", "no", "B", "red", "unsure", "the scenario or this framework is at fault"
+    UNORDERED = (
+        "unordered", "UNORDERED", "failure", "U", "red", "bad",
+        "two accesses of the same bytes that nothing orders",
+    )  # fmt: skip
     MISMATCH = "mismatch", "MISMATCH", "failure", "M", "red", "bad", "a wrong value"
     RACE = (
         "race", "RACE", "failure", "R", "red", "bad",

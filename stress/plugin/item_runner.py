@@ -97,6 +97,8 @@ class ItemRunner:
                 mode="none" if self._is_process else "",
                 readback_first=seed,
                 completion_first=seeds.derive(seed, "completion"),
+                order=settings.order_level,
+                order_all=settings.order == "all",
             ),
             reference_deadline_s=settings.deadline_s * REFERENCE_DEADLINE_FACTOR,
             command=self._command_of,

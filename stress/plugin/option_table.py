@@ -19,6 +19,7 @@ from stress.plugin import option_values as values
 from stress.plugin.option_values import Given
 from stress.plugin.settings import ATTEMPTS_DEFAULT
 from stress.plugin.settings import ATTEMPTS_FULL_DEFAULT
+from stress.plugin.settings import ORDERS
 from stress.plugin.settings import PERTURB_LEVELS
 from stress.plugin.settings import PROFILES
 from stress.plugin.settings import STREAMS
@@ -42,6 +43,8 @@ class Option:
     """Without `--mps-`."""
     metavar: str = ""
     """Form of the value; "" makes the option a switch."""
+    bare: str = ""
+    """The value of the option without one, as in `--mps-order`; "" where it needs one."""
     read: Callable[[Given], Any] | None = None
     """Returns the value, or raises `ValueError` saying what was expected. None for a switch."""
     default: Any = None
@@ -181,6 +184,16 @@ OPTIONS = (
         help="Schedule perturbation (default low)",
     ),
     Option(
+        name="order",
+        metavar="|".join(ORDERS),
+        bare="first",
+        read=values.order,
+        field="order",
+        repeat=lambda settings: settings.order,
+        help="Check the order of all accesses to tensors, without waiting for a wrong value: in the first attempt of each "
+        "item (the option alone), in all, or strict: the order of threads and locks too",
+    ),
+    Option(
         name="trace-modules",
         metavar="MODULE[,MODULE...]",
         read=values.module_names,
@@ -297,5 +310,6 @@ def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("mps", "stress and race detection for PyTorch's MPS backend")
     for one in OPTIONS:
         how: dict[str, Any] = {"action": "store_true"} if one.is_switch else {"metavar": one.metavar}
+        how |= {"nargs": "?", "const": one.bare} if one.bare else {}
         group.addoption(f"--mps-{one.name}", dest=one.dest, default=None, help=one.help, **how)
         parser.addini(one.dest, one.help, type=one.ini_type, default=False if one.is_switch else None)

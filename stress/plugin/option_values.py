@@ -13,6 +13,7 @@ from typing import TypeVar
 import pytest
 
 from stress.plugin.settings import COUNT_MAX
+from stress.plugin.settings import ORDERS
 from stress.plugin.settings import SECONDS_MAX
 from stress.plugin.settings import THREADS_MAX
 
@@ -96,6 +97,14 @@ def one_of(choices: tuple[str, ...]) -> Callable[[Given], str]:
         return given.text
 
     return read
+
+
+def order(given: Given) -> str:
+    if given.text not in ORDERS:
+        raise ValueError(
+            f"choose one of {', '.join(ORDERS)}, or write the option alone, after the files: pytest scenarios/ --mps-order"
+        )
+    return given.text
 
 
 def module_names(given: Given) -> tuple[str, ...]:

@@ -17,6 +17,8 @@ PERTURB_LEVELS = ("off", "low", "high")
 
 ATTEMPTS_DEFAULT = 5
 ATTEMPTS_FULL_DEFAULT = 20
+ORDERS = ("first", "all", "strict")
+"""Values of `--mps-order`: the first attempt of each item, all, or the first with threads and locks too."""
 PROFILES = ("quick", "full")
 THREADS_MAX = 1024
 """More is a typing error: no machine has so many cores, and many cannot start so many threads."""
@@ -49,6 +51,8 @@ class Settings:
     """Numbers of random operator sequences, as given and checked."""
     tsan: bool = False
     """Whether children run under ThreadSanitizer; the device is "sim" or "core" then."""
+    order: str | None = None
+    """"first", "all" or "strict": which attempts check the order of accesses, and how; None for none."""
     sim: SimSettings = field(default_factory=SimSettings)
     """Used where the device is, or turns out to be, the simulated one."""
     pytorch: str | None = None
@@ -63,6 +67,11 @@ class Settings:
         if not own or self.profile != "quick" or self.attempts_asked:
             return self.attempts
         return min(own, self.attempts)
+
+    @property
+    def order_level(self) -> str:
+        """Return the level at which attempts check the order of accesses; empty for none that does."""
+        return "" if self.order is None else "strict" if self.order == "strict" else "device"
 
     def leaves_out(self, scenario: type[AnyScenario], indices: Sequence[int]) -> bool:
         """Whether the profile leaves out the items with these parameters, unless they are named."""

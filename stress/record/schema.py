@@ -114,6 +114,8 @@ class AttemptStart(Common):
     """When outputs are read back: an axis of the attempt, because reading serialises."""
     completion: NotRequired[str]
     """On core, when the simulated Metal completes what was committed: an axis, too."""
+    order: NotRequired[str]
+    """Level at which the order of accesses is checked: an axis too, because it is slow. Absent where it is not."""
     simulated: NotRequired[bool]
     """As in the run record, so that no line of it can be taken for a real backend's. Absent means false."""
     canary: NotRequired[bool]
@@ -156,6 +158,8 @@ class AttemptEnd(Common):
     cpu_s: NotRequired[float | None]
     shared_writes: NotRequired[list[dict[str, object]]]
     """Of a reference: what steps wrote of that which all threads share: `name`, `kind` and `writer` of each."""
+    order: NotRequired[dict[str, object]]
+    """Of an attempt that checked the order: `accesses`, `unordered` pairs, what was `not_seen`, and the `pairs`."""
     device_order: NotRequired[str]
     """Hash of all work in the order in which the simulated device ran it, where that order repeats by seed."""
     strikes: NotRequired[dict[str, int]]

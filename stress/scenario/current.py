@@ -44,6 +44,11 @@ def is_running() -> bool:
     return getattr(_local, "step", None) is not None
 
 
+def running() -> Step | None:
+    """Return the running step's context; None outside a step (framework use)."""
+    return getattr(_local, "step", None)
+
+
 def enter(step: Step) -> None:
     """Make `step` the current one of this thread (framework use)."""
     _local.step = step

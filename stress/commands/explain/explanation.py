@@ -43,6 +43,8 @@ class FailureClass:
     """Of that file, where it holds ThreadSanitizer's reports."""
     shared: str = ""
     """What the first one's steps write of that which all threads share, in a sentence; empty where it is not known."""
+    unordered: tuple[str, ...] = ()
+    """The pairs of accesses that nothing orders, each as its report, of the first one where it checked the order."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,7 @@ class Explanation:
                     "item": one.item,
                     "headline": one.headline,
                     "shared": one.shared or None,
+                    "unordered": list(one.unordered),
                 }
                 for one in self.records.classes
             ]

@@ -27,6 +27,7 @@ from stress.plugin.terminal.render import render
 REPORTS_SHOWN = 20
 FRAMES_SHOWN = 8
 CLASSES_SHOWN = 20
+PAIRS_SHOWN = 5
 NO_VERDICT = (
     "No report does not mean no race: this text cannot show that ThreadSanitizer was working. `mps-stress tsan` runs the "
     "controls that can."
@@ -186,6 +187,11 @@ def _failure_class(one: FailureClass, console: Console) -> None:
         rows += [("links", link) for link in one.found.signature.links]
     rows += [("stderr", one.stderr)] if one.stderr else []
     console.print(facts(rows))
+    for report in one.unordered[:PAIRS_SHOWN]:
+        for line in report.splitlines():
+            _line(console, f"  {line}")
+    if len(one.unordered) > PAIRS_SHOWN:
+        _line(console, f"  ... and {len(one.unordered) - PAIRS_SHOWN} more pairs (--json has them)")
     inner = one.explanation
     if inner is not None and inner.parsed is not None:
         _tsan(inner, inner.parsed, console)

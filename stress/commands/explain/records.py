@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
@@ -21,6 +23,7 @@ from stress.diagnose.signatures import default_signatures
 from stress.model.shared_write import from_data
 from stress.model.shared_write import sentence
 from stress.model.verdict import Verdict
+from stress.order.pair import UnorderedPair
 from stress.record import RecordError
 from stress.record import RunFolder
 from stress.record import RunReader
@@ -161,7 +164,17 @@ def _explained(key: _Key, one: _Class, folder: RunFolder) -> FailureClass:
         found=found,
         explanation=_of_stderr(stderr, folder),
         shared=one.shared if Verdict(verdict).is_failure else "",
+        unordered=tuple(_unordered(one.first)),
     )
+
+
+def _unordered(end: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the reports of an attempt's unordered pairs, as far as the record can be read."""
+    order = end.get("order")
+    pairs = order.get("pairs") if isinstance(order, Mapping) else None
+    for one in pairs if isinstance(pairs, list) else ():
+        with contextlib.suppress(ValueError):
+            yield UnorderedPair.from_data(one).text
 
 
 def _proposal(end: Mapping[str, Any], folder: RunFolder) -> str | None:

@@ -23,6 +23,7 @@ from stress.device.sim.settings import parse_schedule
 from stress.model.spec import COMPLETIONS
 from stress.model.spec import DEADLINE_S_DEFAULT
 from stress.model.spec import READBACKS
+from stress.order.model import LEVELS
 from stress.plugin.settings import COUNT_MAX
 from stress.plugin.settings import PERTURB_LEVELS
 from stress.plugin.settings import SECONDS_MAX
@@ -58,6 +59,8 @@ class Recorded:
     perturb_level: str
     readback: str
     completion: str
+    order: str
+    """Level at which it checked the order of accesses; empty where it did not."""
     streams: str
     trace_modules: tuple[str, ...]
     deadline_s: float
@@ -171,6 +174,7 @@ def read(found: Found) -> Recorded:
         perturb_level=settings.choice("perturb", PERTURB_LEVELS, "off"),
         readback=start.choice("readback", READBACKS, "every"),
         completion=start.choice("completion", COMPLETIONS, "in_order"),
+        order=start.choice("order", ("", *LEVELS), ""),
         streams=settings.choice("streams", STREAMS, "auto"),
         trace_modules=settings.checked("trace_modules", modules, lambda: _modules(modules)),
         deadline_s=settings.checked(

@@ -51,6 +51,7 @@ class Configuration:
     perturb_level: str
     readback: str
     completion: str = "in_order"
+    order: str = ""
     one_thread: bool = False
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
@@ -70,6 +71,7 @@ class Configuration:
             recorded.perturb_level,
             recorded.readback,
             recorded.completion,
+            recorded.order,
             one_thread=recorded.role == "control",
         )
 
@@ -176,7 +178,12 @@ class Repetition:
                 core=self.device.core_spec,
             ),
             rotation=Rotation(
-                case.perturb_level, mode=case.perturb, readback=case.readback, completion=case.completion
+                case.perturb_level,
+                mode=case.perturb,
+                readback=case.readback,
+                completion=case.completion,
+                order=case.order,
+                order_all=True,
             ),
             reference_deadline_s=recorded.deadline_s * REFERENCE_DEADLINE_FACTOR,
             command=lambda _: self._command,

@@ -27,6 +27,7 @@ def heading(recorded: Recorded, device_lines: Sequence[str], notes: Sequence[str
     lines.append(
         f"  {attempts} times: {recorded.threads} threads, seed {recorded.seed:#x}, perturbation "
         f"{recorded.perturb}{level}, read back {recorded.readback}{completion}"
+        + (f", order checked at level {recorded.order}" if recorded.order else "")
     )
     return "\n".join(lines)
 

@@ -22,6 +22,7 @@ from stress.record import RecordError
 from stress.record import RunFolder
 
 TEXT_CHARS_MAX = 5_000
+TEXT_LINES_MAX = 40
 TRACE_LINES_MAX = 200
 FILE_LINES_MAX = 1_000
 _N = TypeVar("_N", int, float)
@@ -74,7 +75,7 @@ def _finding(data: Mapping[str, Any]) -> Finding | None:
     return Finding(
         _safe(data.get("verdict")),
         _safe(data.get("name")),
-        _safe(data.get("text")),
+        "\n".join(text.lines(str(data.get("text")), TEXT_LINES_MAX, TEXT_CHARS_MAX)),
         wave=_number(data.get("wave"), int),
         thread=_number(data.get("thread"), int),
         iteration=_number(data.get("iteration"), int),

@@ -157,7 +157,7 @@ def _stamp_line(same: Sequence[Stamp]) -> str:
 def finding_lines(finding: Finding, trace_lines_max: int) -> list[str]:
     """Return a finding as text: what and where, how far off it is, and the end of its traceback."""
     where = f"{finding.where}: " if finding.where else ""
-    lines = [f"{finding.name}: {where}{finding.text}"]
+    lines = f"{finding.name}: {where}{finding.text}".splitlines()
     if finding.error_max is not None:
         lines.append(f"  largest error {finding.error_max:.3g}, allowed {finding.error_allowed or 0:.3g}")
     if finding.trace:

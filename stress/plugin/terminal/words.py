@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 from typing import Any
 
+from stress.model.verdict import Verdict
 from stress.model.verdict import severity
 from stress.model.verdict import word_of
 from stress.model.verdict import worst
@@ -32,12 +33,19 @@ def word_of_item(result: ItemResult) -> str:
 def often(result: ItemResult) -> str:
     """Return "RACE in 2 and MISMATCH in 3 of 5 attempts"; the item's word alone where no attempt failed."""
     words = _failures_by_word(result)
-    parts = [f"{word} in {number}" for word, number in words.items()]
+    parts = [f"{word} in {number}{_of_checked(word, result)}" for word, number in words.items()]
     if not parts:
         return word_of_item(result)
     if not result.verdict.is_failure:  # its failures are acceptable, something else is not
         parts.insert(0, word_of_item(result))
     return f"{', '.join(parts[:-1])}{' and ' if parts[1:] else ''}{parts[-1]} of {result.counted} attempts"
+
+
+def _of_checked(word: str, result: ItemResult) -> str:
+    """Say how many attempts checked the order, where some did not and so could not find it."""
+    checked = sum(bool(one.order) for one in result.attempts)
+    some = word == Verdict.UNORDERED.word and checked < len(result.attempts)
+    return f" ({checked} checked the order)" if some else ""
 
 
 def _failures_by_word(result: ItemResult) -> dict[str, int]:

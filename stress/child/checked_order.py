@@ -1,0 +1,90 @@
+"""The order check of an attempt: what it finds, and whose a wrong value is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from typing import Self
+
+from stress.model.finding import Finding
+from stress.model.verdict import Verdict
+from stress.order.session import OrderSession
+
+_TOLD_MAX = 20
+"""Pairs that become findings of their own; all are counted."""
+
+
+class NoOrder:
+    """An attempt without the check."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def start(self) -> None:
+        return None
+
+    def stop(self, result: dict[str, Any]) -> list[Finding]:
+        return []
+
+    def blame(self, findings: Iterable[Finding]) -> None:
+        return None
+
+
+class CheckedOrder(NoOrder):
+    """An attempt with it: from `start`, before the crew, to `stop`, after the scenario's arbiter."""
+
+    def __init__(self, level: str) -> None:
+        self._level = level
+        self._session = OrderSession(level)
+
+    def start(self) -> None:
+        self._session.start()
+
+    def __exit__(self, *_: object) -> None:
+        if OrderSession.active is self._session:  # the attempt ended before its check did
+            self._session.stop()
+
+    def stop(self, result: dict[str, Any]) -> list[Finding]:
+        """End the check, and return a finding for each unordered pair; `result` gets the figures."""
+        self._session.stop()
+        found = self._session.check
+        result["order"] = {
+            "level": self._level,
+            "accesses": found.accesses,
+            "unordered": found.unordered,
+            "not_seen": found.not_seen,
+            "pairs": [one.to_data() for one in found.findings[:_TOLD_MAX]],
+        }
+        result["notes"] += [f"order: {one}" for one in dict.fromkeys(found.problems)]
+        return [Finding(Verdict.UNORDERED, one.kind, one.text) for one in found.findings[:_TOLD_MAX]]
+
+    def blame(self, findings: Iterable[Finding]) -> None:
+        """Say at the first wrong value whose it is, as far as the order shows it."""
+        found = self._session.check
+        wrong = next((one for one in findings if one.verdict == Verdict.MISMATCH), None)
+        if wrong is None:
+            return
+        if found.unordered:
+            said = f"the scenario itself has {found.unordered} unordered pairs ({found.summary})"
+        elif not found.accesses:
+            said = f"level {self._level} has seen no access of a stream, so that it says nothing"
+        elif self._level == "device":
+            # Two threads on one stream may still be in any order: that is no matter of this level.
+            said = (
+                f"streams, host memory and reuse are in order ({found.summary}); whether the threads are, "
+                "--mps-order=strict looks at"
+            )
+        else:
+            said = (
+                f"the scenario orders all its accesses to tensors ({found.summary}): the value is the backend's, unless "
+                "it comes from state that is no tensor"
+            )
+        wrong.text += f"\n  order: {said}"
+
+
+def checked_order(level: str) -> NoOrder:
+    """Return the check of an attempt: an empty level is none."""
+    return CheckedOrder(level) if level else NoOrder()

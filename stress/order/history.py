@@ -1,0 +1,109 @@
+"""Who accessed which bytes of a storage last: the last write of each range, and one read per agent since.
+
+An access that comes after the last write of its bytes, and after all reads since, comes after everything before those
+too (or was reported then). So this is all that has to be kept, and it is bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from stress.order.clocks import Site
+from stress.order.overlap import Extent
+from stress.order.overlap import overlap
+
+RANGES_MAX = 128
+"""Ranges kept of one storage; beyond, the oldest is forgotten, and counted."""
+
+
+class Launch:
+    """One operation of an agent: a kernel on a stream, or work that a thread did itself."""
+
+    __slots__ = ("agent", "epoch", "is_host", "op", "site", "step", "thread", "thread_epoch")
+
+    def __init__(
+        self,
+        agent: int,
+        epoch: int,
+        op: str,
+        *,
+        thread: int,
+        thread_epoch: int,
+        is_host: bool = False,
+        site: Site | None = None,
+        step: str = "",
+    ) -> None:
+        self.agent, self.epoch, self.op, self.is_host = agent, epoch, op, is_host
+        self.thread, self.thread_epoch = thread, thread_epoch
+        self.site, self.step = site, step
+
+
+class Use(NamedTuple):
+    """A launch's access by one of its arguments."""
+
+    launch: Launch
+    argument: str
+    is_write: bool
+    is_retired: bool = False
+    """Of the storage that had the memory before."""
+
+
+class AccessedRange:
+    """The last write of a range and the reads since, one per agent (and per launching thread, if that counts)."""
+
+    __slots__ = ("extent", "reads", "write")
+
+    def __init__(self, extent: Extent) -> None:
+        self.extent = extent
+        self.write: Use | None = None
+        self.reads: dict[tuple[int, int], Use] = {}
+
+    def uses(self) -> Iterator[Use]:
+        if self.write is not None:
+            yield self.write
+        yield from self.reads.values()
+
+
+class AccessHistory:
+    """The ranges of one storage."""
+
+    __slots__ = ("ranges",)
+
+    def __init__(self) -> None:
+        self.ranges: list[AccessedRange] = []
+
+    def conflicts(self, extent: Extent, is_write: bool) -> Iterator[Use]:
+        """Yield the earlier uses that an access has to come after."""
+        for one in self.ranges:
+            if one.extent != extent and not overlap(one.extent, extent):
+                continue
+            if one.write is not None:
+                yield one.write
+            if is_write:
+                yield from one.reads.values()
+
+    def add(self, extent: Extent, use: Use, reader: tuple[int, int]) -> int:
+        """Remember an access; return how many ranges had to be forgotten."""
+        if use.is_write:
+            if self.ranges:
+                self.ranges = [
+                    one for one in self.ranges if one.extent != extent and not extent.covers(one.extent)
+                ]
+            new = AccessedRange(extent)
+            new.write = use
+            return self._append(new)
+        for one in self.ranges:
+            if one.extent == extent:
+                one.reads[reader] = use
+                return 0
+        new = AccessedRange(extent)
+        new.reads[reader] = use
+        return self._append(new)
+
+    def _append(self, new: AccessedRange) -> int:
+        self.ranges.append(new)
+        if len(self.ranges) <= RANGES_MAX:
+            return 0
+        del self.ranges[0]
+        return 1

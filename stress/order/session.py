@@ -1,0 +1,418 @@
+"""A running check: hooks in torch and `threading` that tell the model of every operator and every edge."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import threading
+from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from stress.order import device_edges
+from stress.order import host_edges
+from stress.order.author_line import author_line
+from stress.order.dispatch_mode import CrewMode
+from stress.order.found import OrderCheck
+from stress.order.history import Launch
+from stress.order.op_plan import OpPlan
+from stress.order.op_plan import Touch
+from stress.order.op_plan import plan_of
+from stress.order.op_plan import tensors_of
+from stress.order.overlap import is_exact
+from stress.order.results import fresh
+from stress.order.results import reads_later
+from stress.order.results import waits_as_copy
+from stress.order.storages import StorageTable
+from stress.order.storages import device_name
+from stress.order.storages import tensor_extent
+from stress.scenario import current
+
+_RLock = threading.RLock
+_ENGINE = "autograd's engine"
+
+
+class _Mode(CrewMode):
+    """One thread's view: every operator that it calls, and that autograd calls for it."""
+
+    supports_higher_order_operators = True
+
+    def __init__(self, session: OrderSession) -> None:
+        super().__init__()
+        self._session = session
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if OrderSession.active is not self._session:  # a thread that has outlived the check
+            return func(*args, **kwargs)
+        plan = plan_of(func)
+        if plan is None:
+            self._session.note_unplanned(func)
+            return func(*args, **kwargs)
+        return self._session.run(plan, func, args, kwargs)
+
+
+def _after_fork() -> None:
+    """A thread that is gone in the forked child may have held the lock."""
+    if OrderSession.active is not None:
+        OrderSession.active._lock._at_fork_reinit()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+class _OwnThread(threading.local):
+    agent: int = -1
+    name: str = ""
+
+
+class OrderSession:
+    """A running check: hooks in torch and `threading`, in front of the model. One per process at a time."""
+
+    active: OrderSession | None = None
+
+    def __init__(self, level: str) -> None:
+        self.check = OrderCheck(level)
+        self._model = self.check.model
+        self._storages = StorageTable(self._model)
+        # Taken inside traced locks and by callbacks of torch; it must not be traced itself.
+        self._lock: Any = _RLock()
+        self._own = _OwnThread()
+        self._stream_agents: dict[tuple[str, int, int], int] = {}
+        self._thread_numbers = itertools.count()
+        self._stack = contextlib.ExitStack()
+
+    # ---- begin and end
+
+    def start(self) -> None:
+        """Install the hooks; raise `RuntimeError` where another check runs."""
+        if OrderSession.active is not None:
+            raise RuntimeError(
+                "stress.order.check() is running already, in this process or by --mps-order: leave that one first, or "
+                "put both parts into one check"
+            )
+        OrderSession.active = self
+        with contextlib.ExitStack() as stack:
+            stack.callback(setattr, OrderSession, "active", None)
+            stack.enter_context(device_edges.listen(self))
+            threads = host_edges.StartedThreads(self._host_edge, self.thread)
+            threads.install()
+            stack.callback(threads.uninstall)
+            if self._model.is_strict:
+                stack.enter_context(host_edges.trace_locks(self._host_edge))
+                stack.enter_context(self._backward_edges())
+            stack.enter_context(self._host_reads())
+            stack.enter_context(_Mode(self))
+            self._stack = stack.pop_all()
+        if not device_edges.has_trace():
+            self.check.problems.append("this torch has no GPU trace: events of CUDA streams are not seen")
+        if not is_exact():
+            self.check.problems.append("numpy is not installed: views with gaps are taken to be without them")
+
+    def stop(self) -> None:
+        """Take the hooks away. What has been found stays in `check`."""
+        self._stack.close()
+        with self._lock:
+            self._storages.drain()
+        if self._storages.unseen:
+            self.check.unseen["tensors without plain storage"] += self._storages.unseen
+        self.check.problems += [f"a callback failed ({one})" for one in device_edges.problems]
+
+    @contextmanager
+    def thread(self) -> Iterator[None]:
+        """Watch the calling thread, which a watched thread has started."""
+        if OrderSession.active is not self:  # the check was over before the thread began
+            yield
+            return
+        with self._lock:  # a lock of `threading` itself may have been seen before the thread had its name
+            self._own.name = f"thread {threading.current_thread().name}"
+            self._model.name_thread(self._thread(), self._own.name)
+        with _Mode(self):
+            yield
+
+    def _thread(self) -> int:
+        own = self._own
+        if own.agent < 0:
+            # Not current_thread(): in a thread of autograd's that would make an object that stays for ever.
+            known = threading._active.get(threading.get_ident())  # type: ignore[attr-defined]
+            own.name = own.name or (f"thread {known.name}" if known is not None else _ENGINE)
+            number = next(self._thread_numbers)
+            own.agent = self._model.thread(number, own.name)
+        return own.agent
+
+    def _step(self) -> str:
+        step = current.running()
+        return (
+            f"thread {step.thread_index}, iteration {step.iteration}" if step is not None else self._own.name
+        )
+
+    # ---- operators
+
+    def note_unplanned(self, func: Any) -> None:
+        name = str(getattr(func, "_name", func))
+        if not name.startswith(("mps_stress", "prim::")):
+            with self._lock:
+                self.check.unseen[f"calls of {name}"] += 1
+
+    def run(self, plan: OpPlan, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call an operator and check what it accesses. One that raises counts for nothing."""
+        if plan.is_record_stream:
+            self._record_stream(args)
+            return func(*args, **kwargs)
+        if self._model.is_strict and self._in_engine():
+            self._host_edge("acquire", _ENGINE)
+            try:
+                return self._run(plan, func, args, kwargs)
+            finally:
+                self._host_edge("release", _ENGINE)
+        return self._run(plan, func, args, kwargs)
+
+    def _in_engine(self) -> bool:
+        self._thread()
+        return self._own.name == _ENGINE
+
+    def _run(self, plan: OpPlan, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        touched = plan.touches(args, kwargs)
+        device = next((one.tensor.device for one in touched if one.tensor.device.type != "cpu"), None)
+        if device is None:
+            result = func(*args, **kwargs)
+            if plan.is_resize and args and isinstance(args[0], torch.Tensor):
+                self._replaced(args[0])
+            made = list(tensors_of(result)) if plan.writes_output else []
+            elsewhere = next((one for one in made if one.device.type not in ("cpu", "meta")), None)
+            if elsewhere is not None:
+                launch, _ = self._launch(plan.name, elsewhere.device)
+                self._finish(plan, launch, touched, made, args, kwargs)
+            elif self._model.is_strict or self._storages.host_count:
+                self._finish(plan, None, touched, made, args, kwargs)
+            return result
+        if device.type == "meta":
+            return func(*args, **kwargs)
+        others = {one.tensor.device for one in touched if one.tensor.device.type != "cpu"} - {device}
+        for other in others:  # torch lets the streams of a copy between two devices wait for each other
+            self._link(other, device)
+        launch, number = self._launch(plan.name, device)
+        result = func(*args, **kwargs)
+        if plan.waits_with(touched):
+            self.stream_synchronized(device.type, number, device)
+        made = list(tensors_of(result)) if plan.writes_output else []
+        if plan.is_copy:
+            others |= {one.device for one in made if one.device.type != "cpu"} - {device}
+        for other in others:
+            self._link(device, other)
+        if plan.is_copy and waits_as_copy(touched, made, args, kwargs):
+            self.stream_synchronized(device.type, number, device)
+        self._finish(plan, launch, touched, made, args, kwargs)
+        return result
+
+    def _link(self, first: torch.device, then: torch.device) -> None:
+        """Let the current stream of one device wait for that of another."""
+        one, other = device_edges.stream_number(first), device_edges.stream_number(then)
+        with self._lock:
+            thread = self._thread()
+            self._model.record("link", thread, self._stream(first.type, one, first))
+            self._model.wait("link", thread, self._stream(then.type, other, then))
+
+    def _launch(self, name: str, device: torch.device) -> tuple[Launch, int]:
+        """Count an operation of the current stream, before it runs: what it waits for inside includes itself."""
+        number = device_edges.stream_number(device)
+        site = author_line()
+        with self._lock:
+            self._storages.drain()
+            thread = self._thread()
+            stream = self._stream(device.type, number, device)
+            return self._model.launch(thread, stream, name, site, self._step()), number
+
+    def _finish(
+        self,
+        plan: OpPlan,
+        launch: Launch | None,
+        touched: list[Touch],
+        made: list[torch.Tensor],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
+        """Check the accesses of a call that has returned: the results are known only now."""
+        site = launch.site if launch is not None else author_line()
+        later = plan.is_copy and launch is not None and reads_later(touched, made, args, kwargs)
+        with self._lock:
+            self._storages.drain()
+            by_host = None
+            for tensor, argument, is_write in itertools.chain(touched, fresh(made, touched)):
+                kind = tensor.device.type
+                if kind == "meta":
+                    continue
+                if kind == "cpu" and not later:
+                    if not self._model.is_strict and not self._storages.host_count:
+                        continue
+                    if by_host is None:
+                        by_host = self._model.host_work(self._thread(), plan.name, site, self._step())
+                    self._access(by_host, tensor, argument, is_write, made_here=not argument)
+                elif launch is not None:
+                    self._access(launch, tensor, argument, is_write, made_here=not argument)
+
+    def _access(
+        self, launch: Launch, tensor: torch.Tensor, argument: str, is_write: bool, *, made_here: bool
+    ) -> None:
+        tracked = (
+            self._storages.known(tensor)
+            if launch.is_host and not self._model.is_strict
+            else self._storages.of(tensor, launch.site if made_here else None)
+        )
+        if tracked is None:
+            return
+        extent = tensor_extent(tensor)
+        if extent is not None:
+            self._model.access(launch, tracked, extent, argument, is_write)
+
+    def _record_stream(self, args: tuple[Any, ...]) -> None:
+        tensor, stream = args[:2]
+        with self._lock:
+            tracked = self._storages.of(tensor)
+            if tracked is not None:
+                number = device_edges.number_of(stream)
+                tracked.recorded.add(self._stream(tensor.device.type, number, tensor.device))
+
+    def _replaced(self, tensor: torch.Tensor) -> None:
+        with self._lock:
+            self._storages.replaced(tensor)
+
+    def touches(
+        self, stream: Any, reads: Iterable[torch.Tensor], writes: Iterable[torch.Tensor], name: str
+    ) -> None:
+        """Check the accesses of a kernel that torch did not launch."""
+        touched = [Touch(one, "", False) for one in reads] + [Touch(one, "", True) for one in writes]
+        device = next((one.tensor.device for one in touched), None)
+        if device is None:
+            return
+        site = author_line()
+        with self._lock:
+            self._storages.drain()
+            thread = self._thread()
+            if device.type == "cpu":
+                launch = self._model.host_work(thread, name, site, self._step())
+            else:
+                own = device_edges.stream_number(device) if stream is None else device_edges.number_of(stream)
+                agent = self._stream(device.type, own, device)
+                launch = self._model.launch(thread, agent, name, site, self._step())
+            for one in touched:
+                self._access(launch, one.tensor, one.argument, one.is_write, made_here=False)
+
+    # ---- edges: called by torch's trace and by the wrapped functions
+
+    def _stream(self, type_: str, number: int, device: torch.device | None = None) -> int:
+        """Return a stream's agent. CUDA calls the default stream of every device 0."""
+        index = 0
+        if type_ == "cuda":
+            index = (
+                device.index
+                if device is not None and device.index is not None
+                else torch.cuda.current_device()
+            )
+        key = (type_, index if number == 0 else -1, number)
+        agent = self._stream_agents.get(key)
+        if agent is None:
+            # CUDA's numbers are addresses: its streams are counted instead.
+            others = sum(one[0] == type_ and one[2] != 0 for one in self._stream_agents)
+            shown = number if type_ != "cuda" or not number else others + 1
+            name = device_name(torch.device(type_, index))
+            agent = self._stream_agents[key] = self._model.stream(key, name, f"stream {shown}")
+        return agent
+
+    def event_recorded(self, device: str, event: int, stream: int) -> None:
+        with self._lock:
+            self._model.record((device, event), self._thread(), self._stream(device, stream), author_line())
+
+    def event_awaited(self, device: str, event: int, stream: int) -> None:
+        with self._lock:
+            self._model.wait((device, event), self._thread(), self._stream(device, stream))
+
+    def event_synchronized(self, device: str, event: int) -> None:
+        with self._lock:
+            self._model.synchronize_event((device, event), self._thread())
+
+    def event_forgotten(self, device: str, event: int) -> None:
+        with self._lock:
+            self._model.forget_event((device, event))
+
+    def stream_synchronized(self, device: str, stream: int, exact: torch.device | None = None) -> None:
+        with self._lock:
+            self._model.synchronize_stream(self._stream(device, stream, exact), self._thread(), author_line())
+
+    def device_synchronized(self, device: str) -> None:
+        index = torch.cuda.current_device() if device == "cuda" else 0
+        with self._lock:
+            self._model.synchronize_device(
+                device_name(torch.device(device, index)), self._thread(), author_line()
+            )
+
+    def memory_returned(self, device: str) -> None:
+        with self._lock:
+            self._storages.drain()
+            self._model.forget_retired(device)
+
+    def _host_edge(self, what: str, token: object) -> None:
+        if OrderSession.active is not self or not self._model.is_strict:
+            return
+        with self._lock:
+            if what == "release":
+                self._model.release(token, self._thread(), author_line())
+            else:
+                self._model.acquire(token, self._thread())
+
+    @contextmanager
+    def _backward_edges(self) -> Iterator[None]:
+        """Order the engine's threads with whoever calls backward: all that it does lies within the call."""
+        from torch.autograd import graph
+
+        original = graph._engine_run_backward
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self._host_edge("release", _ENGINE)
+            try:
+                return original(*args, **kwargs)
+            finally:
+                self._host_edge("acquire", _ENGINE)
+
+        modules = [one for one in (graph, torch.autograd) if hasattr(one, "_engine_run_backward")]
+        for one in modules:
+            one._engine_run_backward = call  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            for one in modules:
+                one._engine_run_backward = original  # type: ignore[attr-defined]
+
+    @contextmanager
+    def _host_reads(self) -> Iterator[None]:
+        """See what reads a tensor's memory on the host without an operator."""
+        own = vars(torch.Tensor)
+        originals = {name: getattr(torch.Tensor, name) for name in ("numpy", "tolist")}
+        inherited = [name for name in originals if name not in own]
+
+        def wrap(name: str, original: Any) -> Any:
+            def call(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+                if tensor.device.type == "cpu" and OrderSession.active is self:
+                    with self._lock:
+                        launch = self._model.host_work(
+                            self._thread(), f"Tensor.{name}", author_line(), self._step()
+                        )
+                        self._access(launch, tensor, "", False, made_here=False)
+                return original(tensor, *args, **kwargs)
+
+            return call
+
+        for name, original in originals.items():
+            setattr(torch.Tensor, name, wrap(name, original))
+        try:
+            yield
+        finally:
+            for name, original in originals.items():
+                if name in inherited:
+                    delattr(torch.Tensor, name)
+                else:
+                    setattr(torch.Tensor, name, original)

@@ -1,0 +1,285 @@
+"""`stress.order.check()` in this process, on the CPU: what it sees, what it takes away again, and bad input."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import gc
+import threading
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import stress
+from stress.order import device_edges
+from stress.order.session import OrderSession
+
+
+def chance_order(first: Any, second: Any) -> None:
+    """Run two threads whose order no lock makes."""
+    done = [False]
+
+    def early() -> None:
+        first()
+        done[0] = True
+
+    def late() -> None:
+        while not done[0]:
+            pass
+        second()
+
+    threads = [threading.Thread(target=one) for one in (early, late)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+
+
+def test_strict_finds_two_threads_on_one_tensor_and_says_where() -> None:
+    x = torch.ones(8)
+    with stress.order.check("strict") as found:
+        chance_order(lambda: x.add_(1), lambda: x.mul_(2))
+    [pair] = found
+    assert (pair.kind, pair.hazard, found.unordered) == ("host-host", "WAW", 1)
+    assert pair.signature == (
+        "hazard=WAW kind=host-host op=aten::mul_.Tensor(self) prior=aten::add_.Tensor(self) device=cpu"
+    )
+    assert "test_check.py" in pair.later.line
+    assert "test_check.py" in pair.earlier.line
+    assert "late" in pair.later.where
+    assert "early" in pair.earlier.where
+    assert str(found).startswith("UNORDERED  write after write")
+    assert "2 accesses, 1 unordered" in str(found)
+
+
+def test_level_device_is_silent_about_threads() -> None:
+    x = torch.ones(8)
+    with stress.order.check() as found:
+        chance_order(lambda: x.add_(1), lambda: x.mul_(2))
+    assert not found
+    assert found.findings == []
+
+
+@pytest.mark.parametrize("how", ["lock", "event", "barrier", "condition", "semaphore", "pool", "join"])
+def test_strict_knows_what_orders_threads(how: str) -> None:
+    x = torch.ones(8)
+    with stress.order.check("strict") as found:
+        if how == "pool":
+            with concurrent.futures.ThreadPoolExecutor(2) as pool:
+                pool.submit(x.add_, 1).result()
+                pool.submit(x.mul_, 2).result()
+        elif how == "join":
+            for work in (lambda: x.add_(1), lambda: x.mul_(2)):
+                thread = threading.Thread(target=work)
+                thread.start()
+                thread.join()
+        else:
+            before, after = ordered_by(how)
+            chance_order(lambda: (x.add_(1), before()), lambda: (after(), x.mul_(2)))
+    assert found.findings == []
+    assert found.accesses >= 2
+
+
+def ordered_by(how: str) -> tuple[Any, Any]:
+    if how == "lock":
+        lock = threading.Lock()
+
+        def pass_through() -> None:
+            with lock:
+                pass
+
+        return pass_through, pass_through
+    if how == "event":
+        event = threading.Event()
+        return event.set, event.wait
+    if how == "semaphore":
+        semaphore = threading.Semaphore(0)
+        return semaphore.release, semaphore.acquire
+    if how == "condition":
+        condition = threading.Condition()
+
+        def touch() -> None:
+            with condition:
+                condition.notify_all()
+
+        return touch, touch
+    # The early thread goes through the barrier in a third one: it must not wait for the late one, which waits for it.
+    barrier = threading.Barrier(2)
+    return (lambda: threading.Thread(target=barrier.wait, daemon=True).start()), barrier.wait
+
+
+def test_backward_is_ordered_with_its_caller() -> None:
+    w = torch.ones(4, 4, requires_grad=True)
+    with stress.order.check("strict") as found:
+        for _ in range(3):
+            (w * w).sum().backward()
+        assert w.grad is not None
+        w.grad.zero_()
+    assert found.findings == []
+    assert found.accesses > 10
+
+
+def test_a_check_inside_another_is_an_error_with_the_way_out() -> None:
+    with stress.order.check(), pytest.raises(RuntimeError, match=r"running already.*leave that one first"):
+        stress.order.check().__enter__()
+    with stress.order.check():  # the refused one left nothing behind
+        pass
+
+
+def test_an_unknown_level_is_an_error() -> None:
+    with pytest.raises(ValueError, match="choose one of device, strict"):
+        stress.order.check("loose")
+
+
+def test_all_hooks_are_gone_afterwards() -> None:
+    from torch.autograd import graph
+
+    def hooks() -> list[object]:
+        return [
+            threading.Thread.start, threading.Thread.join, threading.Lock, threading.RLock,
+            vars(torch.Tensor).get("numpy"), vars(torch.Tensor).get("tolist"), graph._engine_run_backward,
+            torch._C._len_torch_dispatch_stack(), OrderSession.active, torch._C._mps_recordEvent,
+        ]  # fmt: skip
+
+    before = hooks()
+    with pytest.raises(ZeroDivisionError), stress.order.check("strict"):
+        raise ZeroDivisionError
+    assert hooks() == before
+
+
+def test_an_operator_that_raises_counts_for_nothing() -> None:
+    x, y = torch.ones(8), torch.ones(3)
+
+    def fails() -> None:
+        with pytest.raises(RuntimeError):
+            x.add_(y)
+
+    with stress.order.check("strict") as found:
+        chance_order(fails, lambda: x.mul_(2))
+    assert found.findings == []
+    assert found.accesses == 1
+
+
+def test_other_modes_above_and_below_see_what_they_saw() -> None:
+    class Counting(TorchDispatchMode):
+        def __init__(self) -> None:
+            super().__init__()
+            self.names: list[str] = []
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            self.names.append(str(func))
+            return func(*args, **(kwargs or {}))
+
+    x, below, above = torch.ones(8), Counting(), Counting()
+    with below, stress.order.check("strict") as found:
+        with above:
+            x.add_(1)
+        x.mul_(2)
+    assert above.names == ["aten.add_.Tensor"]
+    assert below.names == ["aten.add_.Tensor", "aten.mul_.Tensor"]
+    assert found.accesses == 2
+
+
+def test_fake_tensors_are_no_memory() -> None:
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with stress.order.check("strict") as found, FakeTensorMode():
+        (torch.ones(4) + 1).sum()
+    assert found.findings == []
+
+
+def test_compiled_code_still_compiles() -> None:
+    calls: list[int] = []
+
+    def backend(graph: Any, _: Any) -> Any:
+        calls.append(1)
+        return graph.forward
+
+    compiled = torch.compile(lambda x: x * 2 + 1, backend=backend, fullgraph=True)
+    with stress.order.check("strict") as found:
+        assert compiled(torch.ones(4)).tolist() == [3.0] * 4
+    assert calls == [1]
+    assert found.findings == []
+
+
+def test_sparse_tensors_are_counted_as_not_seen() -> None:
+    sparse = torch.eye(4).to_sparse()
+    with stress.order.check("strict") as found:
+        sparse + sparse
+    assert found.not_seen["tensors without plain storage"] > 0
+    assert "not seen" in found.summary
+
+
+def test_many_tensors_leave_nothing_behind() -> None:
+    with stress.order.check("strict"):
+        session = OrderSession.active
+        assert session is not None
+        kept = torch.ones(4)
+        for _ in range(2000):
+            kept.add_(torch.ones(4))
+        gc.collect()
+        session._storages.drain()
+        assert len(session._storages) < 10
+
+
+def test_kernels_of_ones_own_are_seen_if_they_are_named() -> None:
+    x = torch.ones(8)
+    with stress.order.check("strict") as found:
+        chance_order(lambda: x.add_(1), lambda: stress.order.touches(reads=[x], name="my_kernel"))
+    assert [one.later.op for one in found] == ["my_kernel"]
+    stress.order.touches(reads=[x])  # outside a check: nothing
+
+
+def test_a_torch_without_the_trace_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch._C, "_activate_gpu_trace")
+    with stress.order.check() as found:
+        pass
+    assert "no GPU trace" in found.summary
+
+
+def test_a_callback_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch logs and swallows what a callback of its trace raises."""
+    with stress.order.check() as found:
+        device_edges._forward("mps", "event_awaited")("not", "two", "numbers")
+    assert "a callback failed (event_awaited: TypeError" in found.summary
+
+
+def touches_of(call: Any) -> dict[str, bool]:
+    """Return argument -> whether it is written, of all operators that `call` runs."""
+    from stress.order.op_plan import plan_of
+
+    found: dict[str, bool] = {}
+
+    class Looking(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            plan = plan_of(func)
+            assert plan is not None
+            found.update(
+                {f"{plan.name}({one.argument})": one.is_write for one in plan.touches(args, kwargs or {})}
+            )
+            return func(*args, **(kwargs or {}))
+
+    with Looking():
+        call()
+    return found
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_norm_writes_its_statistics_in_training_alone(training: bool) -> None:
+    norm, x = torch.nn.BatchNorm1d(4).train(training), torch.ones(3, 4)
+    assert touches_of(lambda: norm(x))["aten::native_batch_norm(running_mean)"] is training
+
+
+def test_a_fused_optimiser_reads_gradients() -> None:
+    w = torch.ones(4, requires_grad=True)
+    w.grad = torch.ones(4)
+    optimiser = torch.optim.SGD([w], lr=0.1, fused=True)
+    touched = touches_of(optimiser.step)
+    assert touched["aten::_fused_sgd_(self)"]
+    assert touched["aten::_fused_sgd_(grads)"] is False
+
+
+def test_factories_and_views_read_nothing() -> None:
+    x = torch.ones(4, 4)
+    assert touches_of(lambda: (x.new_zeros(3), torch.zeros_like(x), x.t(), x[1:], x.detach())) == {}

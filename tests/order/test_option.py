@@ -1,0 +1,160 @@
+"""`--mps-order`: which attempts check, what a run says of it, and bad values."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stress.commands.explain.explain import explain
+from stress.commands.explain.printing import rendered
+from stress.commands.explain.records import _unordered
+from stress.commands.replay.find import find
+from stress.commands.show.attempt import attempt_text
+from tests.acceptance import Ran
+from tests.acceptance import run_in
+
+SUBJECT = """
+from stress.scenario import streams
+
+class Unordered(Scenario):
+    iterations = 2
+    exempt = {"no device work": "it is about order"}
+    def setup(self, device):
+        return torch.ones(32, 32, device=device)
+    def make_input(self, generator):
+        return torch.randn(32, 32, generator=generator)
+    def step(self, state, x):
+        state.add_(0)
+        return x * 2
+
+class Ordered(Scenario):
+    iterations = 2
+    def setup(self, device):
+        return torch.nn.Linear(32, 32).to(device)
+    def make_input(self, generator):
+        return torch.randn(32, 32, generator=generator)
+    def step(self, state, x):
+        return state(x)
+
+class InThreadsOfItsOwn(Ordered):
+    def setup(self, device):
+        return torch.ones(32, device=device)
+    def step(self, state, x):
+        def body():
+            state.mul_(1)
+        thread = threading.Thread(target=body)
+        thread.start()
+        thread.join()
+        return x * 2
+
+class Wrong(Ordered):
+    def step(self, state, x):
+        return x * (1 if threading.current_thread().name.startswith("crew-0-1") else 2)
+"""
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    return run_in(tmp_path_factory.mktemp("strict"), SUBJECT, "--mps-attempts=2", "--mps-order=strict")
+
+
+def orders(ran: Ran, name: str) -> list[dict[str, Any] | None]:
+    return [one.get("order") for one in ran.ends(name)]
+
+
+def test_the_first_attempt_checks_and_the_others_do_not(strict: Ran) -> None:
+    first, second = orders(strict, "Ordered[t4]")
+    assert first is not None
+    assert (first["level"], first["unordered"], first["pairs"]) == ("strict", 0, [])
+    assert first["accesses"] > 20
+    assert second is None
+    starts = [one for one in strict.records if one["kind"] == "attempt_start" and one["role"] == "crew"]
+    assert {one.get("order") for one in starts if one["attempt"] == 0} == {"strict"}
+    assert {one.get("order") for one in starts if one["attempt"] == 1} == {None}
+
+
+def test_a_finding_is_a_verdict_with_both_sides(strict: Ran) -> None:
+    item = strict.items["Unordered[t4]"]
+    assert (item["verdict"], item["failures"]) == ("unordered", 1)
+    [end, _] = strict.ends("Unordered[t4]")
+    [pair] = end["order"]["pairs"][:1]
+    assert pair["signature"] == (
+        "hazard=WAW kind=host-host op=aten::add_.Tensor(self) prior=aten::add_.Tensor(self) device=cpu"
+    )
+    assert "subject.py" in pair["later"]["line"]
+    assert "thread " in pair["later"]["where"]
+    assert "iteration " in pair["later"]["where"]
+    assert "UNORDERED in 1 (1 checked the order) of 2 attempts" in strict.text
+    assert "would do      hand over by a lock, queue or join" in strict.text
+    assert "hazard=WAW kind=host-host" in strict.text
+    assert "order checked at level strict" in strict.text
+
+
+def test_threads_that_a_step_starts_are_seen(strict: Ran) -> None:
+    assert strict.items["InThreadsOfItsOwn[t4]"]["verdict"] == "unordered"
+
+
+def test_a_wrong_value_says_whose_it_is(strict: Ran) -> None:
+    first, second = strict.ends("Wrong[t4]")
+    assert (first["verdict"], second["verdict"]) == ("mismatch", "mismatch")
+    assert "order: the scenario orders all its accesses to tensors" in first["findings"][0]["text"]
+    assert not any("order:" in one["text"] for one in second["findings"])
+
+
+def test_one_thread_has_nothing_unordered(strict: Ran) -> None:
+    assert all(one["verdict"] == "pass" for one in strict.ends("Unordered[t4]", "control"))
+
+
+def test_all_attempts_check_with_all(tmp_path: Path) -> None:
+    ran = run_in(tmp_path, SUBJECT, "--mps-attempts=2", "--mps-order=all", "-k", "Ordered or Wrong")
+    assert [one and one["level"] for one in orders(ran, "Ordered[t4]")] == ["device", "device"]
+    assert ran.items["Unordered[t4]"]["verdict"] == "pass", (
+        "threads are the host's, and level device takes those as ordered"
+    )
+    wrong = ran.ends("Wrong[t4]")[0]["findings"][0]["text"]
+    assert "order: level device has seen no access of a stream, so that it says nothing" in wrong, (
+        "threads that share memory of the CPU are not this level's matter: it must not acquit the scenario"
+    )
+    assert "--mps-order=all" in next(one["command"] for one in ran.records if one["kind"] == "attempt_start")
+
+
+def test_explain_and_show_print_both_sides(strict: Ran) -> None:
+    assert strict.folder is not None
+    explanation = explain(str(strict.folder), io.BytesIO())
+    text = rendered(explanation, width=120, color=False)
+    assert "unordered, order/host-host aten::add_.Tensor(self) <> aten::add_.Tensor(self)" in text
+    assert "would do      hand over by a lock, queue or join" in text
+    shown = [one["signature"] for one in explanation.as_json()["failures"]]  # type: ignore[attr-defined]
+    assert "order/host-host aten::add_.Tensor(self) <> aten::add_.Tensor(self)" in shown
+    [end, _] = strict.ends("Unordered[t4]")
+    found = find(f"{strict.folder.name}/{end['serial']}", strict.folder.parents[2], strict.folder.parent)
+    assert "\n    hazard=WAW kind=host-host" in attempt_text(found)
+
+
+def test_a_record_that_holds_anything_is_explained_without_it() -> None:
+    made: dict[str, Any]
+    for made in (
+        {},
+        {"order": 3},
+        {"order": {"pairs": 3}},
+        {"order": {"pairs": [7, {}, {"hazard": "?", "later": {}, "earlier": {}}]}},
+    ):
+        assert list(_unordered(made)) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--mps-order", "scenarios"], "or write the option alone, after the files"),
+        (["--mps-order=loose"], "choose one of first, all, strict"),
+        (["--mps-order", "--mps-tsan", "--mps-device=sim"], "leave out --mps-tsan"),
+        (["--mps-order", "--mps-all-tests"], "ordinary tests are not checked yet"),
+    ],
+)
+def test_a_bad_value_names_the_way_out(tmp_path: Path, given: list[str], said: str) -> None:
+    ran = run_in(tmp_path, SUBJECT, *given)
+    assert ran.result.ret == 4
+    assert said in ran.result.stderr.str()
