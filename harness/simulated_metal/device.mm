@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "memory.h"
+#include "metal_shaders/compiler.h"
 #include "objects.h"
 #include "options.h"
 
@@ -14,6 +15,8 @@ namespace {
 constexpr const char* kDevice = "SimulatedDevice";
 constexpr NSUInteger kBufferMax = 8ul << 30;
 constexpr int kUnsupported = 3;
+constexpr int kCompileFailure = 3;  // MTLLibraryErrorCompileFailure.
+constexpr int kNewestLanguage = 320;
 
 SimulatedBuffer* buffer(NSUInteger length, MTLResourceOptions options) {
   if (length == 0) mps_sim::metal_assertion("newBufferWithLength:options:", "Cannot create buffer of zero length.", kDevice);
@@ -25,6 +28,12 @@ SimulatedBuffer* buffer(NSUInteger length, MTLResourceOptions options) {
   made->memory_ = static_cast<char*>(calloc(1, bytes));
   made->owned_ = YES;
   return made;
+}
+
+// As the macro __METAL_VERSION__ has it.
+int language_version(MTLCompileOptions* options) {
+  NSUInteger version = options == nil ? 0 : options.languageVersion;
+  return version == 0 ? kNewestLanguage : static_cast<int>((version >> 16) * 100 + (version & 0xffff) * 10);
 }
 
 }  // namespace
@@ -93,16 +102,26 @@ SimulatedBuffer* buffer(NSUInteger length, MTLResourceOptions options) {
 }
 
 - (id<MTLLibrary>)newLibraryWithSource:(NSString*)source options:(MTLCompileOptions*)options error:(NSError**)error {
-  SimulatedLibrary* made = [SimulatedLibrary new];
-  made->source_ = new std::string([source UTF8String]);
-  return made;
+  metal_shaders::Compiled compiled = metal_shaders::compile([source UTF8String], language_version(options));
+  if (compiled.library == nullptr) {
+    if (error != nullptr) {
+      NSString* text = [NSString stringWithUTF8String:("the simulated Metal's compiler: " + compiled.problem).c_str()];
+      *error = [[[NSError alloc] initWithDescription:text code:kCompileFailure] autorelease];
+    }
+    return nil;
+  }
+  return [[SimulatedLibrary alloc] initWithParts:{compiled.library}];
 }
 
 - (id<MTLLibrary>)newLibraryWithData:(dispatch_data_t)data error:(NSError**)error {
-  SimulatedLibrary* made = [SimulatedLibrary new];
-  made->source_ = new std::string;
-  made->is_bundle_ = YES;
-  return made;
+  const void* bytes = nullptr;
+  size_t size = 0;
+  dispatch_data_t mapped = dispatch_data_create_map(data, &bytes, &size);
+  std::string section(static_cast<const char*>(bytes), size);
+  dispatch_release(mapped);
+  // What a tree finds in its own library (os.cpp): the section's name.
+  if (section.rfind("metal_", 0) != 0) mps_sim::not_simulated("a Metal library in Apple's binary form");
+  return [[SimulatedLibrary alloc] initWithParts:metal_shaders::bundled(section)];
 }
 
 - (id<MTLComputePipelineState>)newComputePipelineStateWithFunction:(id<MTLFunction>)function error:(NSError**)error {

@@ -162,4 +162,11 @@ dispatch_data_t dispatch_data_create(const void* buffer, size_t size, dispatch_q
   return made;
 }
 
+dispatch_data_t dispatch_data_create_map(dispatch_data_t data, const void** buffer, size_t* size) {
+  *buffer = data->bytes.data();
+  *size = data->bytes.size();
+  dispatch_retain(data);
+  return data;
+}
+
 }  // extern "C"

@@ -5,12 +5,14 @@
 #include <utility>
 
 #include "counters.h"
-#include "kernels.h"
 #include "objects.h"
+#include "options.h"
+#include "runtime/random.h"
 
 namespace {
 
 constexpr const char* kBlit = "SimulatedBlitCommandEncoder";
+constexpr NSUInteger kThreadgroupMemoryMax = 32768;
 constexpr const char* kCompute = "SimulatedComputeCommandEncoder";
 
 SimulatedBuffer* checked(id<MTLBuffer> buffer, NSUInteger offset, NSUInteger size, const char* method, const char* what) {
@@ -24,14 +26,40 @@ SimulatedBuffer* checked(id<MTLBuffer> buffer, NSUInteger offset, NSUInteger siz
   return simulated;
 }
 
+void must_be_buffer(const char* method, NSUInteger index) {
+  if (index < metal_abi::kBuffers) return;
+  std::string text = "index(" + std::to_string(index) + ") must be < " + std::to_string(metal_abi::kBuffers) + ".";
+  mps_sim::metal_assertion(method, text.c_str(), kCompute);
+}
+
+void must_be_inside(const char* method, NSUInteger offset, NSUInteger length) {
+  if (offset < length) return;
+  std::string text = "offset(" + std::to_string(offset) + ") must be < [buffer length](" + std::to_string(length) + ").";
+  mps_sim::metal_assertion(method, text.c_str(), kCompute);
+}
+
+void copy_size(MTLSize from, unsigned (&to)[3]) {
+  to[0] = static_cast<unsigned>(from.width);
+  to[1] = static_cast<unsigned>(from.height);
+  to[2] = static_cast<unsigned>(from.depth);
+}
+
+// Of the order of a dispatch's threads: by how many this queue's GPU has run before.
+uint64_t next_seed() {
+  static thread_local uint64_t dispatches = 0;
+  return mps_sim::mix(simulated::options().seed, dispatches++);
+}
+
 }  // namespace
 
 @implementation SimulatedEncoder
 
 - (instancetype)initWithBuffer:(SimulatedCommandBuffer*)buffer {
   buffer_ = [buffer retain];
-  arguments_ = new std::map<NSUInteger, simulated::Argument>;
-  bytes_ = new std::map<NSUInteger, std::shared_ptr<std::string>>;
+  arguments_ = new std::vector<metal_shaders::Buffer>(metal_abi::kBuffers);
+  bytes_ = new std::vector<std::shared_ptr<std::string>>(metal_abi::kBuffers);
+  memory_bytes_ = new std::vector<size_t>(metal_abi::kBuffers);
+  resources_ = new std::vector<metal_shaders::Range>;
   return self;
 }
 
@@ -39,6 +67,8 @@ SimulatedBuffer* checked(id<MTLBuffer> buffer, NSUInteger offset, NSUInteger siz
   if (!is_ended_) mps_sim::metal_assertion("dealloc", "Command encoder released without endEncoding", "SimulatedCommandEncoder");
   delete arguments_;
   delete bytes_;
+  delete memory_bytes_;
+  delete resources_;
   [pipeline_ release];
   [label_ release];
   [buffer_ release];
@@ -98,52 +128,87 @@ SimulatedBuffer* checked(id<MTLBuffer> buffer, NSUInteger offset, NSUInteger siz
 
 - (void)setBytes:(const void*)bytes length:(NSUInteger)length atIndex:(NSUInteger)index {
   [self mustEncode:"setBytes:length:atIndex:"];
+  must_be_buffer("setBytes:length:atIndex:", index);
   auto copy = std::make_shared<std::string>(static_cast<const char*>(bytes), length);
   (*bytes_)[index] = copy;
-  (*arguments_)[index] = {copy->data(), length};
+  (*arguments_)[index] = {copy->data(), {copy->data(), length, static_cast<int>(index)}};
 }
 
 - (void)setBuffer:(id<MTLBuffer>)buffer offset:(NSUInteger)offset atIndex:(NSUInteger)index {
-  [self mustEncode:"setBuffer:offset:atIndex:"];
+  const char* method = "setBuffer:offset:atIndex:";
+  [self mustEncode:method];
+  must_be_buffer(method, index);
   SimulatedBuffer* bound = (SimulatedBuffer*)buffer;
+  (*bytes_)[index].reset();
   if (bound == nil) {
-    arguments_->erase(index);
+    (*arguments_)[index] = {};
     return;
   }
-  if (offset >= bound->length_) {
-    std::string text = "offset(" + std::to_string(offset) + ") must be < [buffer length](" + std::to_string(bound->length_) + ").";
-    mps_sim::metal_assertion("setBuffer:offset:atIndex:", text.c_str(), kCompute);
-  }
-  (*arguments_)[index] = {bound->memory_ + offset, bound->length_ - offset};
+  must_be_inside(method, offset, bound->length_);
+  (*arguments_)[index] = {bound->memory_ + offset, {bound->memory_, bound->length_, static_cast<int>(index)}};
   [buffer_ add:nullptr keeping:bound];
+}
+
+- (void)setBuffers:(const id<MTLBuffer>[])buffers offsets:(const NSUInteger[])offsets withRange:(NSRange)range {
+  for (NSUInteger one = 0; one < range.length; ++one) [self setBuffer:buffers[one] offset:offsets[one] atIndex:range.location + one];
+}
+
+- (void)setBufferOffset:(NSUInteger)offset atIndex:(NSUInteger)index {
+  const char* method = "setBufferOffset:atIndex:";
+  [self mustEncode:method];
+  must_be_buffer(method, index);
+  metal_shaders::Buffer& bound = (*arguments_)[index];
+  if (bound.data == nullptr) mps_sim::metal_assertion(method, "no buffer is set at this index.", kCompute);
+  must_be_inside(method, offset, bound.range.bytes);
+  bound.data = const_cast<char*>(bound.range.begin) + offset;
+}
+
+- (void)setThreadgroupMemoryLength:(NSUInteger)length atIndex:(NSUInteger)index {
+  const char* method = "setThreadgroupMemoryLength:atIndex:";
+  [self mustEncode:method];
+  must_be_buffer(method, index);
+  if (length % 16 != 0 || length > kThreadgroupMemoryMax) {
+    std::string text = "length(" + std::to_string(length) + ") must be a multiple of 16 bytes, and at most " +
+                       std::to_string(kThreadgroupMemoryMax) + ".";
+    mps_sim::metal_assertion(method, text.c_str(), kCompute);
+  }
+  (*memory_bytes_)[index] = length;
 }
 
 - (void)useResource:(id<MTLResource>)resource usage:(MTLResourceUsage)usage {
   [self mustEncode:"useResource:usage:"];
+  SimulatedBuffer* buffer = (SimulatedBuffer*)resource;
+  if (buffer != nil) resources_->push_back({buffer->memory_, buffer->length_, metal_shaders::kResource});
   [buffer_ add:nullptr keeping:(id)resource];
 }
 
+- (void)useResources:(const id<MTLResource>[])resources count:(NSUInteger)count usage:(MTLResourceUsage)usage {
+  for (NSUInteger one = 0; one < count; ++one) [self useResource:resources[one] usage:usage];
+}
+
 - (void)useHeap:(id<MTLHeap>)heap {
-  [self mustEncode:"useHeap:"];
-  [buffer_ add:nullptr keeping:(id)heap];
+  mps_sim::not_simulated("useHeap: of a compute encoder");
 }
 
 - (void)dispatchThreads:(MTLSize)threads threadsPerThreadgroup:(MTLSize)group {
-  [self mustEncode:"dispatchThreads:threadsPerThreadgroup:"];
-  if (pipeline_ == nil) {
-    mps_sim::metal_assertion("dispatchThreads:threadsPerThreadgroup:", "A valid compute pipeline state must be set.", kCompute);
+  const char* method = "dispatchThreads:threadsPerThreadgroup:";
+  [self mustEncode:method];
+  if (pipeline_ == nil) mps_sim::metal_assertion(method, "A valid compute pipeline state must be set.", kCompute);
+  NSUInteger size = group.width * group.height * group.depth;
+  if (size == 0 || size > metal_abi::kThreadsMax) {
+    std::string text = "(threadsPerThreadgroup.width(" + std::to_string(group.width) + ") * threadsPerThreadgroup.height(" +
+                       std::to_string(group.height) + ") * threadsPerThreadgroup.depth(" + std::to_string(group.depth) + "))(" +
+                       std::to_string(size) + ") must be > 0 and <= 1024. (device threadgroup size limit)";
+    mps_sim::metal_assertion(method, text.c_str(), kCompute);
   }
   simulated::count(simulated::counters.dispatches);
   SimulatedFunction* function = pipeline_->function_;
-  simulated::HostKernel body = simulated::find_kernel(*function->name_);
-  std::vector<simulated::Argument> arguments;
-  for (auto& [index, argument] : *arguments_) {
-    if (arguments.size() <= index) arguments.resize(index + 1);
-    arguments[index] = argument;
-  }
-  simulated::Grid grid{threads.width, threads.height, threads.depth};
-  [buffer_ add:[body = std::move(body), arguments = std::move(arguments), bytes = *bytes_, grid, function] {
-    body(arguments, grid, *function->source_);
+  metal_shaders::Dispatch dispatch{function->library_, function->entry_, *arguments_, *memory_bytes_, *resources_};
+  copy_size(threads, dispatch.grid);
+  copy_size(group, dispatch.group);
+  [buffer_ add:[dispatch, bytes = *bytes_]() mutable {
+    dispatch.seed = next_seed();
+    metal_shaders::run(dispatch);
   } keeping:pipeline_];
 }
 

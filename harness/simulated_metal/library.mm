@@ -1,70 +1,53 @@
-// Libraries, functions and pipeline states. A shader's body is a function of the host that is registered by name; what a library
-// has is read from its text.
-#include <algorithm>
-#include <cctype>
+// Libraries, functions and pipeline states: kernels that were compiled from the Metal Shading Language (metal_shaders/).
+#include <string.h>
 
-#include "kernels.h"
 #include "objects.h"
 
+@interface SimulatedArgumentEncoder : NSObject <MTLArgumentEncoder> {
+ @public
+  NSUInteger bytes_;
+  SimulatedBuffer* target_;
+  NSUInteger offset_;
+  NSString* label_;
+}
+@end
+
 namespace {
-
-bool is_of_word(char letter) { return std::isalnum(static_cast<unsigned char>(letter)) || letter == '_'; }
-
-// Whether the text has the name as a word of its own.
-bool has_word(const std::string& text, const std::string& name) {
-  for (size_t at = text.find(name); at != std::string::npos; at = text.find(name, at + 1)) {
-    size_t end = at + name.size();
-    if ((at == 0 || !is_of_word(text[at - 1])) && (end == text.size() || !is_of_word(text[end]))) return true;
-  }
-  return false;
-}
-
-// Read at each dispatch, without a lock that would order those who dispatch; a change replaces the whole.
-using Kernels = std::map<std::string, simulated::HostKernel>;
-
-struct KernelTable {
-  std::mutex changing;
-  std::atomic<const Kernels*> bodies{new Kernels};
-};
-
-KernelTable& kernels() {
-  static KernelTable* const all = new KernelTable;
-  return *all;
-}
-
+constexpr const char* kArguments = "SimulatedArgumentEncoder";
+constexpr NSUInteger kSlotBytes = sizeof(uint64_t);  // Of an id: a structure of pointers, as the kernel sees it.
 }  // namespace
-
-namespace simulated {
-
-void define_kernel(const std::string& name, HostKernel body) {
-  std::lock_guard<std::mutex> guard(kernels().changing);
-  auto* changed = new Kernels(*kernels().bodies.load(std::memory_order_acquire));
-  (*changed)[name] = std::move(body);
-  kernels().bodies.store(changed, std::memory_order_release);  // The one before may still be read: it stays.
-}
-
-HostKernel find_kernel(const std::string& name) {
-  const Kernels& bodies = *kernels().bodies.load(std::memory_order_acquire);
-  auto found = bodies.find(name);
-  if (found == bodies.end()) mps_sim::not_simulated("the Metal function " + name + " (a dispatch of it)");
-  return found->second;
-}
-
-}  // namespace simulated
 
 @implementation SimulatedLibrary
 
+- (instancetype)initWithParts:(std::vector<const metal_abi::Library*>)parts {
+  parts_ = new std::vector<const metal_abi::Library*>(std::move(parts));
+  return self;
+}
+
 - (void)dealloc {
-  delete source_;
+  delete parts_;
   [super dealloc];
 }
 
 - (id<MTLFunction>)newFunctionWithName:(NSString*)name {
-  if (!is_bundle_ && !has_word(*source_, [name UTF8String])) return nil;
-  SimulatedFunction* made = [SimulatedFunction alloc];
-  made->name_ = new std::string([name UTF8String]);
-  made->source_ = new std::string(*source_);
-  return made;
+  for (const metal_abi::Library* part : *parts_) {
+    for (unsigned one = 0; one < part->count; ++one) {
+      if (strcmp(part->entries[one]->name, [name UTF8String]) != 0) continue;
+      SimulatedFunction* made = [SimulatedFunction alloc];
+      made->library_ = part;
+      made->entry_ = part->entries[one];
+      return made;
+    }
+  }
+  return nil;
+}
+
+- (NSArray<NSString*>*)functionNames {
+  std::vector<id> names;
+  for (const metal_abi::Library* part : *parts_) {
+    for (unsigned one = 0; one < part->count; ++one) names.push_back([NSString stringWithUTF8String:part->entries[one]->name]);
+  }
+  return [NSArray arrayWithObjects:names.data() count:names.size()];
 }
 
 - (id<MTLDevice>)device {
@@ -75,15 +58,63 @@ HostKernel find_kernel(const std::string& name) {
 
 @implementation SimulatedFunction
 
-- (void)dealloc {
-  delete name_;
-  delete source_;
-  [super dealloc];
+- (id<MTLArgumentEncoder>)newArgumentEncoderWithBufferIndex:(NSUInteger)index {
+  NSUInteger bytes = index < metal_abi::kBuffers ? entry_->argument_bytes[index] : 0;
+  if (bytes == 0) {
+    std::string text = "buffer " + std::to_string(index) + " of " + entry_->name + " is not an argument buffer.";
+    mps_sim::metal_assertion("newArgumentEncoderWithBufferIndex:", text.c_str(), "SimulatedFunction");
+  }
+  SimulatedArgumentEncoder* made = [SimulatedArgumentEncoder alloc];
+  made->bytes_ = bytes;
+  return made;
 }
 
 - (NSString*)name {
-  return [NSString stringWithUTF8String:name_->c_str()];
+  return [NSString stringWithUTF8String:entry_->name];
 }
+
+@end
+
+@implementation SimulatedArgumentEncoder
+
+- (void)dealloc {
+  [target_ release];
+  [label_ release];
+  [super dealloc];
+}
+
+- (void)setArgumentBuffer:(id<MTLBuffer>)buffer offset:(NSUInteger)offset {
+  [(id)buffer retain];
+  [target_ release];
+  target_ = (SimulatedBuffer*)buffer;
+  offset_ = offset;
+  if (target_ != nil && offset + bytes_ > target_->length_) {
+    std::string text = "offset(" + std::to_string(offset) + ") + encodedLength(" + std::to_string(bytes_) + ") must be <= " +
+                       std::to_string(target_->length_) + ".";
+    mps_sim::metal_assertion("setArgumentBuffer:offset:", text.c_str(), kArguments);
+  }
+}
+
+- (void)setBuffer:(id<MTLBuffer>)buffer offset:(NSUInteger)offset atIndex:(NSUInteger)index {
+  const char* method = "setBuffer:offset:atIndex:";
+  if (target_ == nil) mps_sim::metal_assertion(method, "no argument buffer was set.", kArguments);
+  if ((index + 1) * kSlotBytes > bytes_) {
+    std::string text = "index(" + std::to_string(index) + ") is not in the argument buffer's structure.";
+    mps_sim::metal_assertion(method, text.c_str(), kArguments);
+  }
+  uint64_t address = buffer == nil ? 0 : [buffer gpuAddress] + offset;
+  memcpy(target_->memory_ + offset_ + index * kSlotBytes, &address, sizeof address);
+}
+
+- (void)setLabel:(NSString*)label {
+  [label_ release];
+  label_ = [label copy];
+}
+
+// clang-format off
+- (NSUInteger)encodedLength { return bytes_; }
+- (NSString*)label { return label_; }
+// clang-format on
 
 @end
 
@@ -94,10 +125,14 @@ HostKernel find_kernel(const std::string& name) {
   [super dealloc];
 }
 
+- (NSUInteger)staticThreadgroupMemoryLength {
+  if (function_->entry_->has_variables) mps_sim::not_simulated("staticThreadgroupMemoryLength of a kernel that declares threadgroup memory");
+  return 0;
+}
+
 // clang-format off
-- (NSUInteger)maxTotalThreadsPerThreadgroup { return 1024; }
-- (NSUInteger)threadExecutionWidth { return 32; }
-- (NSUInteger)staticThreadgroupMemoryLength { return 0; }
+- (NSUInteger)maxTotalThreadsPerThreadgroup { return metal_abi::kThreadsMax; }
+- (NSUInteger)threadExecutionWidth { return metal_abi::kSimdWidth; }
 - (NSString*)label { return [function_ name]; }
 // clang-format on
 

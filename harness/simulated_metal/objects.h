@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "metal_shaders/runner.h"
 #include "runtime/assertions.h"
 #include "simulated_metal.h"
 #include "unordered_lock.h"
@@ -56,15 +57,15 @@
 
 @interface SimulatedLibrary : NSObject <MTLLibrary> {
  @public
-  std::string* source_;
-  BOOL is_bundle_;  // Compiled elsewhere: which functions it has is not known.
+  std::vector<const metal_abi::Library*>* parts_;  // A bundle has one for each file.
 }
+- (instancetype)initWithParts:(std::vector<const metal_abi::Library*>)parts;
 @end
 
 @interface SimulatedFunction : NSObject <MTLFunction> {
  @public
-  std::string* name_;
-  std::string* source_;
+  const metal_abi::Library* library_;
+  const metal_abi::Entry* entry_;
 }
 @end
 
@@ -127,8 +128,10 @@ double now_s();
   SimulatedCommandBuffer* buffer_;
   BOOL is_ended_;
   SimulatedPipelineState* pipeline_;
-  std::map<NSUInteger, simulated::Argument>* arguments_;
-  std::map<NSUInteger, std::shared_ptr<std::string>>* bytes_;
+  std::vector<metal_shaders::Buffer>* arguments_;  // By index, as all below.
+  std::vector<std::shared_ptr<std::string>>* bytes_;
+  std::vector<size_t>* memory_bytes_;
+  std::vector<metal_shaders::Range>* resources_;
   NSString* label_;
 }
 - (instancetype)initWithBuffer:(SimulatedCommandBuffer*)buffer;

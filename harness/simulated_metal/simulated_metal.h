@@ -17,21 +17,6 @@ size_t length(const void* buffer);
 // Encodes a host function as one compute dispatch into this MTLComputeCommandEncoder; `buffers` are kept like bound ones.
 void dispatch_host(void* encoder, std::function<void()> body, const std::vector<void*>& buffers);
 
-struct Argument {
-  void* data = nullptr;
-  size_t bytes = 0;
-};
-
-struct Grid {
-  size_t width, height, depth;
-};
-
-// `source` is the text of the Metal library that the function was made from.
-using HostKernel = std::function<void(const std::vector<Argument>& arguments, Grid grid, const std::string& source)>;
-
-// Gives the Metal function of this name a body. To dispatch one that has none ends the process with its name.
-void define_kernel(const std::string& name, HostKernel body);
-
 // ---- what was done, since the start of the process
 struct Counts {
   uint64_t command_buffers, dispatches, blits, signals, waits, heaps, buffers, graphs, signposts;

@@ -27,7 +27,9 @@ from stress.device.clang import Toolchain
 from stress.device.clang import find_toolchain
 from stress.device.core import hooks
 from stress.device.core import objects
+from stress.device.core import shaders
 from stress.device.core import sources
+from stress.device.core.shader_tokens import MetalSourceError
 from stress.device.core.sources import CoreSource
 from stress.device.torch_installation import TorchInstallation
 from stress.model.shipped import shipped
@@ -35,12 +37,12 @@ from stress.model.shipped import shipped
 LIBRARY = "libmps_core.so"
 PYTHON_MODULE = "libmps_core_python.so"
 DRIVER = "mps-core-driver"
-LAYER = ("simulated_metal/*.*", "runtime/assertions.cpp", "adapter/*.cpp")
+LAYER = ("simulated_metal/*.*", "metal_shaders/*.cpp", "runtime/assertions.cpp", "adapter/*.cpp")
 GLUE = ("core/*.*",)
 NATIVE = ("native/*.*", "native/cases/*.*", "native/mps/*.*", "native/mps/cases/*.*")
 UNINSTRUMENTED = ("native/uninstrumented/*.cpp",)
 _ADAPTER = "hooks_adapter.cpp"
-_OF_LAYER = ("simulated_metal/", "adapter/", "runtime/")
+_OF_LAYER = ("simulated_metal/", "metal_shaders/", "adapter/", "runtime/")
 _LONGEST = "core/torch_glue.cpp"
 """It includes other sources. No other unit that needs no precompiled headers takes as long as these."""
 _OWN_RUNTIME = "adapter/runtime_version.cpp"
@@ -154,7 +156,7 @@ class _Build:
         module = [*python, *(sources.own_sources(self._harness, *GLUE) if python else [])]
         native = sources.own_sources(self._harness, *NATIVE)
         plain = sources.own_sources(self._harness, *UNINSTRUMENTED)
-        steps = _Steps(len({*library, *module, *native, *plain}) + 3, progress)
+        steps = _Steps(len({*library, *module, *native, *plain}) + 4, progress)
         uninstrumented = set(plain)
         objects = self._compile_all([*library, *module], uninstrumented, steps)
         driver, driver_problem = self._driver([*native, *plain], uninstrumented, steps)
@@ -167,6 +169,8 @@ class _Build:
         if driver:
             self._link_driver([runtime, *driver])
         steps.done(DRIVER)
+        self._bundle_shaders()
+        steps.done(shaders.FOLDER)
         units = {"library": len(library), "python_module": 1 + len(module), "driver": 1 + len(native)}
         self.kept.remove_unused()
         return Built(
@@ -188,6 +192,12 @@ class _Build:
             return list(self._compile_all(units, uninstrumented, steps).values()), None
         except CompileFailed as error:
             return [], str(error)
+
+    def _bundle_shaders(self) -> None:
+        try:
+            shaders.bundle(self.tree, self.output, self.toolchain, self.kept)
+        except MetalSourceError as error:
+            raise _failed(error.source, str(error), str(error)) from error
 
     @property
     def _harness(self) -> Path:
@@ -277,7 +287,9 @@ class _Build:
     def _headers(self) -> dict[str, str]:
         """Return the hashes of the headers that a unit may include, by its kind; "tree" beside one of the others."""
         macos = (self._harness / "simulated_metal" / "include", self._harness / "adapter")
-        layer = (self._harness / "simulated_metal", self._harness / "adapter", self._harness / "runtime")
+        layer = tuple(
+            self._harness / one for one in ("simulated_metal", "metal_shaders", "adapter", "runtime")
+        )
         links = [one for name in sources.HEADERS_OF_TREE if (one := self._links / name).exists()]
         return {
             "macos": objects.headers_digest(*macos),

@@ -121,7 +121,9 @@ typedef NS_ENUM(NSInteger, MTLMathFloatingPointFunctions) {
 @property MTLLanguageVersion languageVersion;
 @property BOOL fastMathEnabled;
 @end
+@protocol MTLArgumentEncoder;
 @protocol MTLFunction <NSObject>
+- (id<MTLArgumentEncoder>)newArgumentEncoderWithBufferIndex:(NSUInteger)index;
 @property(readonly) NSString* name;
 @end
 @protocol MTLLibrary <NSObject>
@@ -140,14 +142,20 @@ typedef NS_ENUM(NSInteger, MTLMathFloatingPointFunctions) {
 @property(copy) NSString* label;
 @end
 @protocol MTLArgumentEncoder <NSObject>
+- (void)setArgumentBuffer:(id<MTLBuffer>)buffer offset:(NSUInteger)offset;
 - (void)setBuffer:(id<MTLBuffer>)buffer offset:(NSUInteger)offset atIndex:(NSUInteger)index;
+@property(readonly) NSUInteger encodedLength;
+@property(copy) NSString* label;
 @end
 @protocol MTLComputeCommandEncoder <MTLCommandEncoder>
 - (void)setComputePipelineState:(id<MTLComputePipelineState>)state;
 - (void)setBytes:(const void*)bytes length:(NSUInteger)length atIndex:(NSUInteger)index;
 - (void)setBuffer:(id<MTLBuffer>)buffer offset:(NSUInteger)offset atIndex:(NSUInteger)index;
+- (void)setBuffers:(const id<MTLBuffer>[])buffers offsets:(const NSUInteger[])offsets withRange:(NSRange)range;
+- (void)setBufferOffset:(NSUInteger)offset atIndex:(NSUInteger)index;
 - (void)setThreadgroupMemoryLength:(NSUInteger)length atIndex:(NSUInteger)index;
 - (void)useResource:(id<MTLResource>)resource usage:(MTLResourceUsage)usage;
+- (void)useResources:(const id<MTLResource>[])resources count:(NSUInteger)count usage:(MTLResourceUsage)usage;
 - (void)useHeap:(id<MTLHeap>)heap;
 - (void)dispatchThreads:(MTLSize)threads threadsPerThreadgroup:(MTLSize)group;
 - (void)dispatchThreadgroups:(MTLSize)groups threadsPerThreadgroup:(MTLSize)group;

@@ -33,6 +33,7 @@ void dispatch_queue_set_specific(dispatch_queue_t queue, const void* key, void* 
 void* dispatch_queue_get_specific(dispatch_queue_t queue, const void* key);
 void* dispatch_get_specific(const void* key);
 dispatch_data_t dispatch_data_create(const void* buffer, size_t size, dispatch_queue_t queue, dispatch_block_t destructor);
+dispatch_data_t dispatch_data_create_map(dispatch_data_t data, const void** buffer, size_t* size);  // The same object, retained.
 #ifdef __cplusplus
 }
 #endif
