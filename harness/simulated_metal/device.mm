@@ -25,7 +25,8 @@ SimulatedBuffer* buffer(NSUInteger length, MTLResourceOptions options) {
   if (!simulated::take_memory(bytes)) return nil;
   SimulatedBuffer* made = [[SimulatedBuffer alloc] initWithLength:length options:options];
   made->counted_ = bytes;
-  made->memory_ = static_cast<char*>(calloc(1, bytes));
+  made->memory_ = static_cast<char*>(aligned_alloc(simulated::aligned(1), bytes));
+  memset(made->memory_, 0, bytes);
   made->owned_ = YES;
   return made;
 }

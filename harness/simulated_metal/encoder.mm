@@ -1,5 +1,6 @@
 // Encoders: each message becomes work of the command buffer. Arguments are checked when they are encoded, as Metal's validation
 // does: the stack of the process's end then shows who passed them.
+#include <stdlib.h>
 #include <string.h>
 
 #include <utility>
@@ -12,6 +13,7 @@
 namespace {
 
 constexpr const char* kBlit = "SimulatedBlitCommandEncoder";
+constexpr NSUInteger kAlignment = 256;
 constexpr NSUInteger kThreadgroupMemoryMax = 32768;
 constexpr const char* kCompute = "SimulatedComputeCommandEncoder";
 
@@ -57,7 +59,7 @@ uint64_t next_seed() {
 - (instancetype)initWithBuffer:(SimulatedCommandBuffer*)buffer {
   buffer_ = [buffer retain];
   arguments_ = new std::vector<metal_shaders::Buffer>(metal_abi::kBuffers);
-  bytes_ = new std::vector<std::shared_ptr<std::string>>(metal_abi::kBuffers);
+  bytes_ = new std::vector<std::shared_ptr<char>>(metal_abi::kBuffers);
   memory_bytes_ = new std::vector<size_t>(metal_abi::kBuffers);
   resources_ = new std::vector<metal_shaders::Range>;
   return self;
@@ -129,9 +131,11 @@ uint64_t next_seed() {
 - (void)setBytes:(const void*)bytes length:(NSUInteger)length atIndex:(NSUInteger)index {
   [self mustEncode:"setBytes:length:atIndex:"];
   must_be_buffer("setBytes:length:atIndex:", index);
-  auto copy = std::make_shared<std::string>(static_cast<const char*>(bytes), length);
+  // As aligned as a buffer is: a kernel reads vectors of it.
+  std::shared_ptr<char> copy(static_cast<char*>(aligned_alloc(kAlignment, (length + kAlignment) / kAlignment * kAlignment)), free);
+  memcpy(copy.get(), bytes, length);
   (*bytes_)[index] = copy;
-  (*arguments_)[index] = {copy->data(), {copy->data(), length, static_cast<int>(index)}};
+  (*arguments_)[index] = {copy.get(), {copy.get(), length, static_cast<int>(index)}};
 }
 
 - (void)setBuffer:(id<MTLBuffer>)buffer offset:(NSUInteger)offset atIndex:(NSUInteger)index {

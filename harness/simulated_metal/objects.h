@@ -129,7 +129,7 @@ double now_s();
   BOOL is_ended_;
   SimulatedPipelineState* pipeline_;
   std::vector<metal_shaders::Buffer>* arguments_;  // By index, as all below.
-  std::vector<std::shared_ptr<std::string>>* bytes_;
+  std::vector<std::shared_ptr<char>>* bytes_;
   std::vector<size_t>* memory_bytes_;
   std::vector<metal_shaders::Range>* resources_;
   NSString* label_;

@@ -29,14 +29,19 @@ METAL_UNCHECKED void note_atomic(const volatile atomic<T>* object) {
   self.launch->runtime->atomic(self, const_cast<const T*>(&object->value), sizeof(T), __builtin_return_address(0));
 }
 template <class T>
+using bits_of_atomic = conditional_t<sizeof(T) == 8, ulong, conditional_t<sizeof(T) == 4, uint, uchar>>;
+template <class T>
 METAL_UNCHECKED T load(const volatile atomic<T>* object) {
-  T value;
-  __atomic_load(const_cast<const T*>(&object->value), &value, __ATOMIC_RELAXED);
-  return value;
+  auto* bits = reinterpret_cast<const volatile bits_of_atomic<T>*>(&object->value);
+  return __builtin_bit_cast(T, __atomic_load_n(bits, __ATOMIC_RELAXED));
 }
 template <class T>
 METAL_UNCHECKED bool compare_exchange(volatile atomic<T>* object, T* expected, T desired) {
-  return __atomic_compare_exchange(const_cast<T*>(&object->value), expected, &desired, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+  auto* bits = reinterpret_cast<volatile bits_of_atomic<T>*>(&object->value);
+  auto before = __builtin_bit_cast(bits_of_atomic<T>, *expected);
+  bool is_done = __atomic_compare_exchange_n(bits, &before, __builtin_bit_cast(decltype(before), desired), false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+  *expected = __builtin_bit_cast(T, before);
+  return is_done;
 }
 template <class T, class F>
 METAL_UNCHECKED T update(volatile atomic<T>* object, F change) {

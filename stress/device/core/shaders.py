@@ -63,6 +63,7 @@ _FLAGS = (
     "-fno-stack-protector",
     "-fno-omit-frame-pointer",
     "-fwrapv",
+    "-fmax-type-align=8",  # A buffer may be bound at any offset: no load of a vector that traps.
     "-fvisibility=hidden",
     "-ffp-contract=off",
     # Each operation is rounded to its type, as a GPU does.

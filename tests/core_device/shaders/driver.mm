@@ -47,7 +47,8 @@ void shaders_names(void* library, char* names, size_t bytes) {
 struct ShaderBuffer {
   void* memory;  // Copied into a buffer before the dispatch, and back after it.
   size_t bytes, offset;
-  // 'b' a buffer, 'v' bytes by value, 'm' threadgroup memory, 'a' an argument buffer of the `resources` next buffers, '-' none
+  // 'b' a buffer, 'v' bytes by value, 'm' threadgroup memory, '-' none; of the `resources` next buffers 'a' an argument buffer that
+  // Metal's encoder fills, 'p' a buffer with their addresses
   char kind;
   int resources;
   bool is_resident;  // Whether such a buffer is told to the encoder.
@@ -72,6 +73,16 @@ int shaders_run(void* library, const char* name, ShaderBuffer* buffers, int coun
       if (given.kind == 'b') [encoder setBuffer:buffer(one) offset:given.offset atIndex:index];
       if (given.kind == 'v') [encoder setBytes:given.memory length:given.bytes atIndex:index];
       if (given.kind == 'm') [encoder setThreadgroupMemoryLength:given.bytes atIndex:given.offset], --index;
+      if (given.kind == 'p') {
+        id<MTLBuffer> memory = [device() newBufferWithLength:8 * given.resources options:MTLResourceStorageModeShared];
+        auto* addresses = static_cast<uint64_t*>([memory contents]);
+        for (int last = one + given.resources; one < last;) {
+          ++one;
+          *addresses++ = [buffer(one) gpuAddress];
+          if (buffers[one].is_resident) [encoder useResource:made[one] usage:MTLResourceUsageRead];
+        }
+        [encoder setBuffer:memory offset:0 atIndex:index];
+      }
       if (given.kind == 'a') {
         id<MTLArgumentEncoder> arguments = [function newArgumentEncoderWithBufferIndex:index];
         id<MTLBuffer> memory = [device() newBufferWithLength:arguments.encodedLength options:MTLResourceStorageModeShared];

@@ -76,7 +76,9 @@ class Driver:
             raise ValueError(problem.decode())
         buffers = (_Buffer * max(len(arguments), 1))(
             *(
-                _Buffer(one.address, one.length, one.offset, one.kind.encode(), one.resources, one.is_resident)
+                _Buffer(
+                    one.address, one.length, one.offset, one.kind.encode(), one.resources, one.is_resident
+                )
                 for one in arguments
             )
         )
@@ -103,5 +105,3 @@ def bound(values: ctypes.Array[Any], kind: str = "b", offset: int = 0) -> Argume
 def memory(length: int, index: int = 0) -> Argument:
     """Return threadgroup memory, bound at `index`."""
     return Argument(length=length, offset=index, kind="m")
-
-

@@ -1,0 +1,40 @@
+"""The driver's library, built when it is first asked for, and the folder that the simulated Metal compiles in."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from stress.device.clang import Toolchain
+from stress.device.clang import ToolchainError
+from stress.device.clang import find_toolchain
+from stress.device.core import shaders
+from stress.sanitizer.native.build import NativeBuilder
+from stress.sanitizer.native.recipe import Recipe
+
+RECIPE = Path(__file__).parent / "driver.toml"
+VARIABLE = "MPS_STRESS_SHADERS"
+
+
+def toolchain() -> Toolchain:
+    """Return the compiler, or skip the test where there is none, or a Mac's."""
+    try:
+        found = find_toolchain("a Metal kernel")
+    except ToolchainError as error:
+        pytest.skip(str(error))
+    if found.is_apple:
+        pytest.skip("a Mac has Metal itself")
+    return found
+
+
+def driver_library(*, tsan: bool = False) -> Path:
+    return NativeBuilder(Recipe.load(RECIPE), toolchain(), tsan=tsan).ensure(print).path
+
+
+def use_runtime_folder() -> Path:
+    """Return the folder in which texts are compiled, and tell this process of it."""
+    folder = shaders.runtime_folder(toolchain())
+    os.environ[VARIABLE] = str(folder)
+    return folder
