@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <spawn.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -140,18 +141,46 @@ simulated::UnorderedLock& lock() {
   return *all;
 }
 
+std::map<std::string, const Library*>& known() {
+  static auto* const all = new std::map<std::string, const Library*>;
+  return *all;
+}
+
+Compiled loaded(const std::string& key, const std::string& path) {
+  const Library* library = load(path);
+  std::lock_guard<simulated::UnorderedLock> guard(lock());
+  known()[key] = library;
+  return {library, ""};
+}
+
+// Between threads and processes: one compiles a text, the others wait for it.
+class FileLock {
+ public:
+  explicit FileLock(const std::string& path) : file_(open(path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600)) {
+    while (file_ >= 0 && flock(file_, LOCK_EX) != 0 && errno == EINTR) {
+    }
+  }
+  ~FileLock() {
+    if (file_ >= 0) close(file_);
+  }
+
+ private:
+  const int file_;
+};
+
 }  // namespace
 
 Compiled compile(const std::string& source, int version) {
   std::string key = std::to_string(version) + "-" + hash_of(source);
-  static auto* const known = new std::map<std::string, const Library*>;
   {
     std::lock_guard<simulated::UnorderedLock> guard(lock());
-    auto found = known->find(key);
-    if (found != known->end()) return {found->second, ""};
+    auto found = known().find(key);
+    if (found != known().end()) return {found->second, ""};
   }
   std::string base = runtime_folder() + "/" + key, target = base + ".so";
   if (!exists(target)) {
+    FileLock one_at_a_time(base + ".lock");
+    if (exists(target)) return loaded(key, target);
     if (!exists(runtime_folder() + "/compile")) {
       mps_sim::not_simulated("newLibraryWithSource: without a shader compiler: there is no " + runtime_folder() + "/compile (" + kVariable +
                              " names its folder)");
@@ -164,10 +193,7 @@ Compiled compile(const std::string& source, int version) {
     if (said.status == kNotCarried) mps_sim::not_simulated(said.output);
     if (said.status != 0) return {nullptr, said.output.empty() ? "the shader compiler ended with status " + std::to_string(said.status) : said.output};
   }
-  const Library* library = load(target);
-  std::lock_guard<simulated::UnorderedLock> guard(lock());
-  (*known)[key] = library;
-  return {library, ""};
+  return loaded(key, target);
 }
 
 std::vector<const Library*> bundled(const std::string& section) {

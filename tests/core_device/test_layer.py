@@ -5,17 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from stress.device.clang import Toolchain
-from stress.device.clang import ToolchainError
-from stress.device.clang import find_toolchain
-from stress.sanitizer.native.build import NativeBuilder
-from stress.sanitizer.native.recipe import Recipe
+from tests.core_device.shaders.built import simulated_metal
 
-RECIPE = Path(__file__).parent / "layer" / "layer.toml"
+RUN = "import ctypes, sys; ctypes.CDLL(sys.argv[1]).layer_run(sys.argv[2].encode())"
 TIMEOUT_S = 120.0
 SITUATIONS = (
     "command_buffer_lives",
@@ -33,18 +30,12 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def program() -> Path:
-    try:
-        toolchain: Toolchain = find_toolchain("the simulated Metal")
-    except ToolchainError as error:
-        pytest.skip(str(error))
-    if toolchain.is_apple:
-        pytest.skip("a Mac has Metal itself")
-    return NativeBuilder(Recipe.load(RECIPE), toolchain, tsan=False).ensure(print).path
+    return simulated_metal()
 
 
 def _run(program: Path, situation: str, options: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [program, situation],
+        [sys.executable, "-c", RUN, program, situation],
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,
@@ -92,7 +83,6 @@ def test_it_is_the_macos_that_it_is_told_to_be(program: Path, version: str, expe
             "unknown_selector",
             "mps-stress: not simulated: -[MPSGraph transposeTensor:dimension:withDimension:name:]",
         ),
-        ("unknown_kernel", "mps-stress: not simulated: the Metal function made_up (a dispatch of it)"),
     ],
 )
 def test_a_broken_rule_and_an_unknown_name_end_the_process(program: Path, situation: str, text: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from stress.device.core import shaders
-from tests.core_device.shaders.built import driver_library
+from tests.core_device.shaders.built import simulated_metal
 from tests.core_device.shaders.built import use_runtime_folder
 from tests.core_device.shaders.driver import Driver
 from tests.core_device.shaders.of_tensors import TYPES
@@ -62,7 +62,7 @@ Load = Callable[[str], Kernels]
 @pytest.fixture(scope="module")
 def load() -> Load:
     use_runtime_folder()
-    driver = Driver(driver_library())
+    driver = Driver(simulated_metal())
     loaded: dict[str, Kernels] = {}
 
     def one(name: str) -> Kernels:

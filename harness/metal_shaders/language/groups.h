@@ -12,8 +12,8 @@ constexpr mem_flags operator|(mem_flags a, mem_flags b) { return static_cast<mem
 
 namespace shim {
 
-// A call that must not be copied or moved into a branch: who meets whom is decided by the place of the call.
-#define METAL_MEETING __attribute__((convergent, noduplicate, noinline, no_sanitize("kernel-address")))
+// A call that must not be copied, nor become one with another: who meets whom is decided by the place of the call.
+#define METAL_MEETING __attribute__((convergent, noduplicate, nomerge, noinline, no_sanitize("kernel-address")))
 
 METAL_UNCHECKED inline metal_abi::Thread& self() { return metal_abi::thread_of(__builtin_frame_address(0)); }
 

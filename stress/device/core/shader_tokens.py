@@ -79,8 +79,10 @@ class MetalText:
             if token.text in _CLOSING:
                 open_.append(number)
             elif token.text in ")]}":
-                if not open_ or _CLOSING[self.tokens[open_[-1]].text] != token.text:
+                if not open_:
                     raise MetalSourceError(f"{self.place(number)}: '{token.text}' closes nothing")
+                if _CLOSING[self.tokens[open_[-1]].text] != token.text:
+                    break
                 found[open_.pop()] = number
         if open_:
             number = open_[-1]

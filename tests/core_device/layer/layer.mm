@@ -1,4 +1,4 @@
-// One situation per run: `simulated-metal-test NAME` prints "ok", says what was wrong, or ends as Metal would end it.
+// One situation per process: `layer_run(NAME)` prints "ok", says what was wrong, or ends as Metal would end it.
 #import <Metal/Metal.h>
 #import <MetalPerformanceShadersGraph/MetalPerformanceShadersGraph.h>
 #include <Block.h>
@@ -267,15 +267,6 @@ void released_encoder() {
 
 void unknown_selector() { [[MPSGraph new] transposeTensor:nil dimension:0 withDimension:1 name:nil]; }
 
-void unknown_kernel() {
-  id<MTLLibrary> library = [device() newLibraryWithSource:@"kernel void made_up() {}" options:nil error:nullptr];
-  check([library newFunctionWithName:@"made"] == nil, "a function that the text does not have is nil");
-  id<MTLComputePipelineState> pipeline = [device() newComputePipelineStateWithFunction:[library newFunctionWithName:@"made_up"] error:nullptr];
-  id<MTLComputeCommandEncoder> encoder = [[[device() newCommandQueue] commandBuffer] computeCommandEncoder];
-  [encoder setComputePipelineState:pipeline];
-  [encoder dispatchThreads:MTLSizeMake(1, 1, 1) threadsPerThreadgroup:MTLSizeMake(1, 1, 1)];
-}
-
 const std::map<std::string, void (*)()> situations = {
     {"command_buffer_lives", command_buffer_lives}, {"unretained_references", unretained_references},
     {"commit_and_continue", commit_and_continue},   {"shared_event", shared_event},
@@ -285,14 +276,14 @@ const std::map<std::string, void (*)()> situations = {
     {"queue_specifics", queue_specifics},           {"sync_on_own_queue", sync_on_own_queue},
     {"encode_after_commit", encode_after_commit},   {"commit_open_encoder", commit_open_encoder},
     {"handler_after_commit", handler_after_commit}, {"released_encoder", released_encoder},
-    {"unknown_selector", unknown_selector},         {"unknown_kernel", unknown_kernel},
+    {"unknown_selector", unknown_selector},
 };
 
 }  // namespace
 
-int main(int, char** words) {
+extern "C" void layer_run(const char* situation) {
   @autoreleasepool {
-    situations.at(words[1])();
+    situations.at(situation)();
     std::puts(wrong == 0 ? "ok" : "failed");
     std::fflush(stdout);
   }

@@ -1,4 +1,4 @@
-"""The driver's library, built when it is first asked for, and the folder that the simulated Metal compiles in."""
+"""The simulated Metal as a library for tests, built when it is first asked for, and the folder that the simulated Metal compiles in."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from stress.device.core import shaders
 from stress.sanitizer.native.build import NativeBuilder
 from stress.sanitizer.native.recipe import Recipe
 
-RECIPE = Path(__file__).parent / "driver.toml"
+RECIPE = Path(__file__).parents[1] / "layer" / "layer.toml"
 VARIABLE = "MPS_STRESS_SHADERS"
 
 
 def toolchain() -> Toolchain:
     """Return the compiler, or skip the test where there is none, or a Mac's."""
     try:
-        found = find_toolchain("a Metal kernel")
+        found = find_toolchain("the simulated Metal")
     except ToolchainError as error:
         pytest.skip(str(error))
     if found.is_apple:
@@ -29,7 +29,8 @@ def toolchain() -> Toolchain:
     return found
 
 
-def driver_library(*, tsan: bool = False) -> Path:
+def simulated_metal(*, tsan: bool = False) -> Path:
+    """Return the library: the layer, and the functions in `layer/` and `shaders/` that drive it."""
     return NativeBuilder(Recipe.load(RECIPE), toolchain(), tsan=tsan).ensure(print).path
 
 
