@@ -50,7 +50,7 @@ struct Runtime {
   void* (*variable)(Thread& self, unsigned declaration, unsigned long bytes);
   // Each of these ends the process where the kernel may not.
   void (*access)(Thread& self, const void* memory, unsigned long bytes, int is_write, const void* site);
-  void (*atomic)(Thread& self, const void* memory, unsigned long bytes, const void* site);
+  void (*atomic)(Thread& self, const void* memory, unsigned long bytes, int is_write, const void* site);
   void (*fail)(Thread& self, const char* what, const void* site);
 };
 

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 
@@ -78,25 +79,51 @@ void Checks::begin(const Dispatch& dispatch, const Stacks& stacks) {
   }
   ranges_.insert(ranges_.end(), dispatch.resources.begin(), dispatch.resources.end());
   for (Range& range : recent_) range = {};
+  if (dispatch.finds_races) races_.begin();
 }
 
 void Checks::add_memory(const char* begin, size_t bytes) { ranges_.push_back({begin, bytes, kThreadgroupMemory}); }
 
-bool Checks::is_allowed(const char* memory, size_t bytes, const void* site) {
+void Checks::begin_group() {
+  if (dispatch_->finds_races) races_.begin_group();
+}
+
+void Checks::barrier(unsigned flags) {
+  if (dispatch_->finds_races) races_.barrier(flags);
+}
+
+// The memory that these bytes are of; null where they are in none.
+const Range* Checks::find(const char* memory, size_t bytes, const void* site) {
   Range& recent = recent_[reinterpret_cast<uintptr_t>(site) / 4 % kRecent];
-  if (has(recent, memory, bytes)) return true;
+  if (has(recent, memory, bytes)) return &recent;
   for (const Range& range : ranges_) {
     if (has(range, memory, bytes)) {
       recent = range;
-      return true;
+      return &recent;
     }
   }
-  return false;
+  return nullptr;
+}
+
+void Checks::must_not_race(Thread& thread, const Range& range, const char* memory, size_t bytes, bool is_write, bool is_atomic,
+                           const void* site) {
+  bool is_of_group = range.index == kThreadgroupMemory;
+  const Races::Access* other = races_.note(thread, memory, bytes, is_write, is_atomic, is_of_group, site);
+  if (other == nullptr) return;
+  const unsigned* groups = thread.launch->groups;
+  unsigned group[3] = {other->group % groups[0], other->group / groups[0] % groups[1], other->group / groups[0] / groups[1]};
+  bool is_other_group = !std::equal(group, group + 3, thread.launch->group);
+  std::string line = source_line(other->site);
+  std::string what = std::string(is_write ? "writes" : "reads") + (is_atomic ? " atomically" : "") + place(memory) + ", in a race with thread " +
+                     std::to_string(other->thread) + " of " + (is_other_group ? "threadgroup " + three(group) : "the same threadgroup") +
+                     (line.empty() ? "" : " in " + line);
+  fail(thread, what.c_str(), site);
 }
 
 void Checks::access(Thread& thread, const void* memory, size_t bytes, bool is_write, const void* site) {
   auto* at = static_cast<const char*>(memory);
-  if (is_allowed(at, bytes, site)) {
+  if (const Range* range = find(at, bytes, site)) {
+    if (dispatch_->finds_races) must_not_race(thread, *range, at, bytes, is_write, false, site);
     tell_thread_sanitizer(memory, bytes, is_write, site);
     return;
   }
@@ -106,9 +133,13 @@ void Checks::access(Thread& thread, const void* memory, size_t bytes, bool is_wr
   fail(thread, what.c_str(), site);
 }
 
-void Checks::atomic(Thread& thread, const void* memory, size_t bytes, const void* site) {
-  if (is_allowed(static_cast<const char*>(memory), bytes, site)) return;
-  std::string what = "changes " + std::to_string(bytes) + " bytes atomically" + place(static_cast<const char*>(memory));
+void Checks::atomic(Thread& thread, const void* memory, size_t bytes, bool is_write, const void* site) {
+  auto* at = static_cast<const char*>(memory);
+  if (const Range* range = find(at, bytes, site)) {
+    if (dispatch_->finds_races) must_not_race(thread, *range, at, bytes, is_write, true, site);
+    return;
+  }
+  std::string what = std::string(is_write ? "changes " : "reads ") + std::to_string(bytes) + " bytes atomically" + place(at);
   fail(thread, what.c_str(), site);
 }
 

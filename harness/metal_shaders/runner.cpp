@@ -69,7 +69,7 @@ class Runner : public metal_abi::Runtime {
   void push(unsigned thread);
   unsigned free_stack();
   void go_on();
-  void wait(Thread& thread, State state, const void* site);
+  void wait(Thread& thread, State state, const void* site, unsigned flags = 0);
   bool end(unsigned stack);
   void after(unsigned simd);
   void release_simd(unsigned simd);
@@ -96,7 +96,7 @@ class Runner : public metal_abi::Runtime {
   // ---- of the group that runs
   mps_sim::Random* random_ = nullptr;
   Favour favour_ = Favour::all_alike;
-  unsigned count_ = 0, started_ = 0, ended_ = 0, at_barrier_ = 0;
+  unsigned count_ = 0, started_ = 0, ended_ = 0, at_barrier_ = 0, flags_ = 0;
   uint64_t order_at_ = 0, order_step_ = 1;
   bool has_met_ = false;
   std::vector<Waiting> can_run_;
@@ -121,8 +121,8 @@ Runner::Runner() : memory_block_(static_cast<char*>(aligned_alloc(kGap, kMemoryB
   access = [](Thread& self, const void* memory, unsigned long bytes, int is_write, const void* site) {
     of(self).checks_.access(self, memory, bytes, is_write != 0, site);
   };
-  atomic = [](Thread& self, const void* memory, unsigned long bytes, const void* site) {
-    of(self).checks_.atomic(self, memory, bytes, site);
+  atomic = [](Thread& self, const void* memory, unsigned long bytes, int is_write, const void* site) {
+    of(self).checks_.atomic(self, memory, bytes, is_write != 0, site);
   };
   fail = [](Thread& self, const char* what, const void* site) { of(self).checks_.fail(self, what, site); };
 }
@@ -281,7 +281,7 @@ bool Runner::end(unsigned stack) {
   return false;
 }
 
-METAL_SHADERS_SWITCHES void Runner::wait(Thread& thread, State state, const void* site) {
+METAL_SHADERS_SWITCHES void Runner::wait(Thread& thread, State state, const void* site, unsigned flags) {
   unsigned index = thread.index, simd = index / kSimdWidth, stack = stack_of_[index];
   if (!has_met_) {  // The first: from here on each thread needs a stack of its own.
     has_met_ = true;
@@ -301,6 +301,7 @@ METAL_SHADERS_SWITCHES void Runner::wait(Thread& thread, State state, const void
   if (state == State::meets) {
     ++meeting_[simd];
   } else {
+    flags_ = flags;  // The same for all: they are at one call.
     ++at_barrier_;
     ++at_barrier_of_[simd];
   }
@@ -357,10 +358,12 @@ void Runner::release_all() {
   }
   at_barrier_ = 0;
   std::fill_n(at_barrier_of_, kSimdGroups, 0);
-  checks_.barrier();
+  checks_.barrier(flags_);
 }
 
-METAL_SHADERS_SWITCHES void Runner::on_barrier(Thread& self, unsigned, const void* site) { of(self).wait(self, State::at_barrier, site); }
+METAL_SHADERS_SWITCHES void Runner::on_barrier(Thread& self, unsigned flags, const void* site) {
+  of(self).wait(self, State::at_barrier, site, flags);
+}
 
 METAL_SHADERS_SWITCHES void Runner::on_meet(Thread& self, const void* site) { of(self).wait(self, State::meets, site); }
 

@@ -36,6 +36,7 @@ struct Dispatch {
   unsigned grid[3];   // Threads.
   unsigned group[3];  // Threads of a full group.
   uint64_t seed;
+  bool finds_races = false;  // Ends the process at the first race of two threads.
 };
 
 // Ends the process with the kernel's name, the thread and the line of the shader where a kernel does what it may not.

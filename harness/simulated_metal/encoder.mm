@@ -212,6 +212,7 @@ uint64_t next_seed() {
   copy_size(group, dispatch.group);
   [buffer_ add:[dispatch, bytes = *bytes_]() mutable {
     dispatch.seed = next_seed();
+    dispatch.finds_races = simulated::options().kernel_races;
     metal_shaders::run(dispatch);
   } keeping:pipeline_];
 }

@@ -76,6 +76,7 @@ const std::map<std::string, Setter>& setters() {
       {"seed", [](Options& o, auto& v) { return whole(v, INT64_MAX, [&](uint64_t n) { o.seed = n; }); }},
       {"memory_mb", [](Options& o, auto& v) { return whole(v, 1 << 20, [&](uint64_t n) { o.memory_bytes = n << 20; }); }},
       {"signposts", [](Options& o, auto& v) { return yes_or_no(v, o.signposts); }},
+      {"kernel_races", [](Options& o, auto& v) { return yes_or_no(v, o.kernel_races); }},
       {"purges", [](Options& o, auto& v) { return yes_or_no(v, o.purges); }},
   };
   return table;

@@ -22,6 +22,7 @@ struct Options {
   bool blocks_elsewhere = false;      // dispatch_sync runs its block on the queue's own thread, as libdispatch may.
   uint64_t memory_bytes = 8ull << 30; // recommendedMaxWorkingSetSize; a quarter more is where allocations fail.
   bool signposts = false;             // os_signpost_enabled.
+  bool kernel_races = false;          // Ends the process at a race of two threads of a Metal kernel.
   bool purges = false;                // Whatever is made volatile is emptied at once.
 };
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -190,6 +191,52 @@ kernel void sums(device const float* in [[buffer(0)]], device float* out [[buffe
 
     assert all(right(BARRIER))
     assert not all(right(""))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("", BARRIER), (BARRIER, ""), ("threadgroup_barrier(mem_flags::mem_device);", BARRIER)],
+)
+def test_a_race_is_found_in_any_order(metal: str, first: str, second: str) -> None:
+    """Also where the values come out right: who is ordered with whom decides."""
+    text = REVERSED.replace("FIRST", first).replace("SECOND", second)
+    for seed in range(3):
+        job = Job(metal, text, "reversed", [Bound([1] * 128)], [128], [128], [seed], options="kernel_races=1")
+        said = job.dies()
+        assert re.search(
+            r"(reads|writes) at offset \d+ of threadgroup memory, which has 1024 bytes, in a race with thread \d+ "
+            r"of the same threadgroup in program_source:\d+, in program_source:\d+$",
+            said,
+        ), said
+
+
+def test_races_between_groups_and_with_atomics(metal: str) -> None:
+    def run(statement: str, *, threads: int = 64) -> Job:
+        text = (
+            HEAD
+            + f"kernel void k(device int* a [[buffer(0)]], uint i [[thread_position_in_grid]]) {{ {statement} }}"
+        )
+        options = "kernel_races=1"
+        return Job(metal, text, "k", [zeros(65, "c_int")], [threads], [32], range(5), options=options)
+
+    atomic = "atomic_fetch_add_explicit((device atomic_int*)a, 1, memory_order_relaxed)"
+    run(f"{atomic}; a[i + 1] = i;").values()
+    assert "of threadgroup (" in run("a[i] = a[i + 1] + 1;").dies()
+    assert "in a race with thread" in run(f"{atomic}; a[i + 1] = a[0];").dies()
+    run("a[i] = a[i + 1] + 1;", threads=32).values()  # One SIMD group: in step on Apple's GPUs.
+
+
+def test_right_kernels_have_no_race(metal: str) -> None:
+    values = [float(i) for i in range(64)]
+    memory = Bound(kind="m", length=32)
+    more = {"options": "kernel_races=1", "seeds": range(5)}
+    text = REVERSED.replace("FIRST", BARRIER).replace("SECOND", BARRIER)
+    Job(metal, text, "reversed", [Bound([1] * 128)], [128], [128], **more).values()
+    Job(metal, LANGUAGE, "transpose", [Bound(values), zeros(64), memory], [8, 8], [8, 8], **more).values()
+    Job(metal, LANGUAGE, "lanes", [Bound(values), zeros(640)], [64], [64], **more).values()
+    Job(
+        metal, LANGUAGE, "count", [zeros(1, "c_int"), zeros(1), zeros(1, "c_uint")], [100], [64], **more
+    ).values()
 
 
 def test_groups_come_in_another_order_with_another_seed(metal: str) -> None:

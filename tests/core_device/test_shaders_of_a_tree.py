@@ -293,11 +293,18 @@ def test_offsets_of_strided_tensors(load: Load) -> None:
     assert_near(single, places)
 
 
-@pytest.mark.parametrize("kind", [*FLOATS, "bool"])
+@pytest.mark.parametrize("kind", [*FLOATS, "bool", "float2", "half2"])
 def test_im2col(load: Load, kind: str) -> None:
-    images = random_of(kind, 2, 3, 7, 6)
-    # kernel 3x2, dilation 1x2, padding 1x0, stride 2x1
-    expected = torch.nn.functional.unfold(images.float(), (3, 2), (1, 2), (1, 0), (2, 1)).to(TYPES[kind])
+    def unfolded(images: torch.Tensor) -> torch.Tensor:
+        # kernel 3x2, dilation 1x2, padding 1x0, stride 2x1
+        return torch.nn.functional.unfold(images.float(), (3, 2), (1, 2), (1, 0), (2, 1)).to(images.dtype)
+
+    if kind.endswith("2"):
+        images = random_of(kind[:-1], 2, 3, 7, 6, 2)
+        expected = torch.stack([unfolded(images[..., 0]), unfolded(images[..., 1])], -1)
+    else:
+        images = random_of(kind, 2, 3, 7, 6)
+        expected = unfolded(images)
     width, length = 4, expected.shape[2]
     out = torch.empty_like(expected)
     rows = expected.shape[1]

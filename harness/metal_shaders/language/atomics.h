@@ -24,9 +24,9 @@ typedef atomic<ulong> atomic_ulong;
 
 namespace shim {
 template <class T>
-METAL_UNCHECKED void note_atomic(const volatile atomic<T>* object) {
+METAL_UNCHECKED void note_atomic(const volatile atomic<T>* object, int is_write = 1) {
   auto& self = metal_abi::thread_of(__builtin_frame_address(0));
-  self.launch->runtime->atomic(self, const_cast<const T*>(&object->value), sizeof(T), __builtin_return_address(0));
+  self.launch->runtime->atomic(self, const_cast<const T*>(&object->value), sizeof(T), is_write, __builtin_return_address(0));
 }
 template <class T>
 using bits_of_atomic = conditional_t<sizeof(T) == 8, ulong, conditional_t<sizeof(T) == 4, uint, uchar>>;
@@ -54,7 +54,7 @@ METAL_UNCHECKED T update(volatile atomic<T>* object, F change) {
 
 template <class T>
 inline T atomic_load_explicit(const volatile atomic<T>* object, memory_order) {
-  shim::note_atomic(object);
+  shim::note_atomic(object, 0);
   return shim::load(object);
 }
 template <class T>

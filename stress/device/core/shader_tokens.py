@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 _TOKEN = re.compile(
     r"""(?P<directive>^[ \t]*\#[^\n]*$)
@@ -56,6 +55,8 @@ class MetalText:
                     self._directives.append((found.end(), line["file"], int(line["line"])))
             elif kind != "space":
                 self.tokens.append(Token(found.group(), found.start(), found.end(), kind == "word"))
+        self.matches = self._match()
+        """The token that closes each opening bracket, by number."""
 
     def place(self, token: int) -> str:
         """Return FILE:LINE of a token."""
@@ -70,9 +71,7 @@ class MetalText:
     def is_mark(self, token: int, text: str) -> bool:
         return token < len(self.tokens) and self.tokens[token].text == text
 
-    @cached_property
-    def matches(self) -> dict[int, int]:
-        """Return the token that closes each opening bracket, by number."""
+    def _match(self) -> dict[int, int]:
         found: dict[int, int] = {}
         open_: list[int] = []
         for number, token in enumerate(self.tokens):

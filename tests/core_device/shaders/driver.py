@@ -69,9 +69,10 @@ class Driver:
         *,
         seed: int = 1,
         counts_groups: bool = False,
+        options: str = "",
     ) -> None:
         """Dispatch once, and wait; raise `KeyError` where the library has no such kernel."""
-        problem = self._calls.simulated_metal_configure(f"seed={seed}".encode())
+        problem = self._calls.simulated_metal_configure(f"seed={seed};{options}".encode())
         if problem:
             raise ValueError(problem.decode())
         buffers = (_Buffer * max(len(arguments), 1))(

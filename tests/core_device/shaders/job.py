@@ -44,6 +44,8 @@ class Job:
     group: Sequence[int]
     seeds: Sequence[int] = (1,)
     counts_groups: bool = False
+    options: str = ""
+    """Of the simulated Metal."""
     more: Mapping[str, str] = field(default_factory=dict)
     """Further variables of the environment."""
 
@@ -106,6 +108,7 @@ def main() -> None:
             job["group"],
             seed=seed,
             counts_groups=job["counts_groups"],
+            options=job["options"],
         )
         results.append([list(array) for array in arrays])
     print(json.dumps(results))
