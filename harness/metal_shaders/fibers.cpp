@@ -34,7 +34,7 @@ Thread* Stacks::thread(unsigned stack) const {
 #if defined(__x86_64__)
 
 void* Stacks::prepare(unsigned stack, void (*body)()) {
-  if (!is_guarded_[stack]) {
+  if (stack < kGuarded && !is_guarded_[stack]) {
     mprotect(begin_ + stack * kStackBytes, static_cast<size_t>(sysconf(_SC_PAGESIZE)), PROT_NONE);
     is_guarded_[stack] = true;
   }

@@ -14,7 +14,8 @@
 
 namespace metal_shaders {
 
-// `kThreadsMax` stacks in a row, each with a page behind its end that nobody may touch. Memory is taken when it is first used.
+// `kThreadsMax` stacks in a row, the first of them with a page behind their ends that nobody may touch: a kernel that needs too
+// much stack does so on these, too, and a process may have only some ten thousand such pages. Memory is taken when it is first used.
 class Stacks {
  public:
   Stacks();
@@ -29,10 +30,11 @@ class Stacks {
   void* prepare(unsigned stack, void (*body)());
 
  private:
+  static constexpr unsigned kGuarded = 32;
   static constexpr size_t kBytes = metal_abi::kThreadsMax * metal_abi::kStackBytes;
 
   char* begin_;
-  bool is_guarded_[metal_abi::kThreadsMax] = {};
+  bool is_guarded_[kGuarded] = {};
 };
 
 // Saves where this stack is in `*from`, and goes on with the other.

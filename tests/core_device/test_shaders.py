@@ -227,16 +227,17 @@ def test_races_between_groups_and_with_atomics(metal: str) -> None:
 
 
 def test_right_kernels_have_no_race(metal: str) -> None:
-    values = [float(i) for i in range(64)]
-    memory = Bound(kind="m", length=32)
-    more = {"options": "kernel_races=1", "seeds": range(5)}
-    text = REVERSED.replace("FIRST", BARRIER).replace("SECOND", BARRIER)
-    Job(metal, text, "reversed", [Bound([1] * 128)], [128], [128], **more).values()
-    Job(metal, LANGUAGE, "transpose", [Bound(values), zeros(64), memory], [8, 8], [8, 8], **more).values()
-    Job(metal, LANGUAGE, "lanes", [Bound(values), zeros(640)], [64], [64], **more).values()
-    Job(
-        metal, LANGUAGE, "count", [zeros(1, "c_int"), zeros(1), zeros(1, "c_uint")], [100], [64], **more
-    ).values()
+    values = Bound([float(i) for i in range(64)])
+    counters = [zeros(1, "c_int"), zeros(1), zeros(1, "c_uint")]
+    mended = REVERSED.replace("FIRST", BARRIER).replace("SECOND", BARRIER)
+    for text, kernel, arguments, size in (
+        (mended, "reversed", [Bound([1] * 128)], [128]),
+        (LANGUAGE, "transpose", [values, zeros(64), Bound(kind="m", length=32)], [8, 8]),
+        (LANGUAGE, "lanes", [values, zeros(640)], [64]),
+        (LANGUAGE, "count", counters, [100]),
+    ):
+        job = Job(metal, text, kernel, arguments, size, size, range(5), options="kernel_races=1")
+        assert len(job.values()) == 5
 
 
 def test_groups_come_in_another_order_with_another_seed(metal: str) -> None:

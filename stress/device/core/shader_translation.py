@@ -17,6 +17,10 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from stress.device.core.shader_entries import Entry
+from stress.device.core.shader_entries import Kernel
+from stress.device.core.shader_entries import Parameter
+from stress.device.core.shader_entries import entries_text
 from stress.device.core.shader_tokens import MetalSourceError
 from stress.device.core.shader_tokens import MetalText
 from stress.device.core.shader_tokens import NotCarried
@@ -69,39 +73,6 @@ _SUFFIXED = {"": "{}f", "h": "((half){}f)", "bf": "((bfloat){}f)"}
 
 
 @dataclass(frozen=True)
-class Parameter:
-    """One parameter of a kernel: where its value comes from, and its declaration without attributes."""
-
-    kind: str | None
-    index: int | None
-    declaration: str
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """A kernel that is defined, as a template or plainly."""
-
-    name: str
-    """As it is called from the end of the text, with its namespaces."""
-    parameters: tuple[Parameter, ...]
-    is_template: bool
-    has_variables: bool
-    place: str
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What the host finds under a name."""
-
-    host_name: str
-    callee: str
-    """The function, with its template's arguments."""
-    declarations: tuple[str, ...] | None
-    """Of the parameters, as the instantiation has them; None where it names none."""
-    place: str
-
-
-@dataclass(frozen=True)
 class Translation:
     """The C++ text, and the names of the kernels in it."""
 
@@ -131,11 +102,9 @@ class _Translator:
         self._find_attributes()
         self._give_constants_their_type()
         self._read_declarations()
-        entries = [self._entry(number, one) for number, one in enumerate(self.entries)]
         text = (
             f'#include "metal.h"\n{self._edited()}\n# 1 "entries of the kernels"\n#include "entries.h"\n'
-            + "".join(entries)
-            + self._table()
+            + entries_text(self.entries, self.kernels)
             + '#include "callbacks.h"\n'
         )
         return Translation(text, tuple(one.host_name for one in self.entries))
@@ -405,61 +374,6 @@ class _Translator:
         """Return whether an array's bounds begin here: the bracket is in no template's argument."""
         before = [self.tokens[one].text for one in part[:at]]
         return self.tokens[part[at]].text == "[" and before.count("<") == before.count(">")
-
-    # ---- entries
-
-    def _definition(self, entry: Entry) -> Kernel:
-        name = entry.callee.split("<")[0].strip()
-        same = [one for one in self.kernels if one.name == name]
-        if entry.declarations is not None and len(same) > 1:
-            same = [one for one in same if len(one.parameters) == len(entry.declarations)]
-        if len(same) != 1:
-            what = "is not defined in this library" if not same else "is overloaded with as many parameters"
-            raise NotCarried(f"a Metal kernel that {what}: {name} ({entry.place})")
-        return same[0]
-
-    def _entry(self, number: int, entry: Entry) -> str:
-        definition = self._definition(entry)
-        if entry.declarations is None:
-            signature = f"decltype({entry.callee})"
-        else:
-            signature = f"decltype(metal_signature_{number})"
-        arguments = ", ".join(
-            f"metal::shim::parameter<metal::shim::parameter_of<{signature}, {at}>, metal::shim::Kind::{one.kind}, {one.index or 0}>(self)"
-            for at, one in enumerate(definition.parameters)
-        )
-        made = (
-            ""
-            if entry.declarations is None
-            else f"void metal_signature_{number}({', '.join(_for_host(one) for one in entry.declarations)});\n"
-        )
-        sizes = ", ".join(
-            f"[{one.index}] = metal::shim::structure_bytes<metal::shim::parameter_of<{signature}, {at}>>()"
-            for at, one in sorted(enumerate(definition.parameters), key=lambda item: item[1].index or 0)
-            if one.kind == "buffer"
-        )
-        return (
-            f'# 1 "kernel {entry.host_name}"\n{made}static void metal_entry_{number}(metal_abi::Thread& self) '
-            f"{{ {entry.callee}({arguments}); }}\n"
-            f'static const metal_abi::Entry metal_entry_of_{number} = {{"{entry.host_name}", metal_entry_{number}, '
-            f"{{{sizes}}}, {int(definition.has_variables)}}};\n"
-        )
-
-    def _table(self) -> str:
-        rows = ", ".join(f"&metal_entry_of_{number}" for number in range(len(self.entries)))
-        return (
-            '# 1 "the table of the kernels"\n'
-            f"static const metal_abi::Entry* const metal_entries[] = {{{rows or 'nullptr'}}};\n"
-            'extern "C" {\nextern const metal_abi::Library metal_library;\n'
-            '__attribute__((visibility("default"))) const metal_abi::Library metal_library = '
-            f"{{metal_abi::kVersion, {len(self.entries)}, metal_entries, __ehdr_start, _end}};\n}}\n"
-        )
-
-
-def _for_host(declaration: str) -> str:
-    """Return a parameter's declaration without the words of address spaces, whose macros are gone behind the text."""
-    words = {"constant": "const", "device": "", "thread": "", "threadgroup": ""}
-    return " ".join(one for word in declaration.split() if (one := words.get(word, word)))
 
 
 def _numbered(parameters: Sequence[Parameter]) -> Iterator[Parameter]:
