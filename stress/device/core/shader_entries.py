@@ -30,7 +30,7 @@ class Kernel:
 
 
 @dataclass(frozen=True)
-class Entry:
+class KernelEntry:
     """What the host finds under a name."""
 
     host_name: str
@@ -41,7 +41,7 @@ class Entry:
     place: str
 
 
-def entries_text(entries: Sequence[Entry], kernels: Sequence[Kernel]) -> str:
+def entries_text(entries: Sequence[KernelEntry], kernels: Sequence[Kernel]) -> str:
     """Return the C++ behind the library's text; raise `NotCarried` where an entry's kernel is not found."""
     rows = ", ".join(f"&metal_entry_of_{number}" for number in range(len(entries)))
     return (
@@ -54,7 +54,7 @@ def entries_text(entries: Sequence[Entry], kernels: Sequence[Kernel]) -> str:
     )
 
 
-def _definition(entry: Entry, kernels: Sequence[Kernel]) -> Kernel:
+def _definition(entry: KernelEntry, kernels: Sequence[Kernel]) -> Kernel:
     name = entry.callee.split("<")[0].strip()
     same = [one for one in kernels if one.name == name]
     if entry.declarations is not None and len(same) > 1:
@@ -65,7 +65,7 @@ def _definition(entry: Entry, kernels: Sequence[Kernel]) -> Kernel:
     return same[0]
 
 
-def _entry(number: int, entry: Entry, definition: Kernel) -> str:
+def _entry(number: int, entry: KernelEntry, definition: Kernel) -> str:
     if entry.declarations is None:
         signature = f"decltype({entry.callee})"
     else:

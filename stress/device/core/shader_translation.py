@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stress.device.core.shader_entries import Entry
 from stress.device.core.shader_entries import Kernel
+from stress.device.core.shader_entries import KernelEntry
 from stress.device.core.shader_entries import Parameter
 from stress.device.core.shader_entries import entries_text
 from stress.device.core.shader_tokens import MetalSourceError
@@ -94,7 +94,7 @@ class _Translator:
         self.attributes: dict[int, int] = {}
         """First token of each attribute -> its last."""
         self.kernels: list[Kernel] = []
-        self.entries: list[Entry] = []
+        self.entries: list[KernelEntry] = []
         self.variables = 0
 
     def translate(self) -> Translation:
@@ -251,7 +251,9 @@ class _Translator:
         declarations = tuple(one.declaration for one in parameters)
         if is_instantiation:
             self.entries.append(
-                Entry(host_name or name, callee, declarations if parentheses is not None else None, place)
+                KernelEntry(
+                    host_name or name, callee, declarations if parentheses is not None else None, place
+                )
             )
             return
         if body is None:
@@ -262,7 +264,7 @@ class _Translator:
             Kernel(callee, tuple(_numbered(parameters)), is_template, self.variables > before, place)
         )
         if not is_template:
-            self.entries.append(Entry(host_name or name, callee, declarations, place))
+            self.entries.append(KernelEntry(host_name or name, callee, declarations, place))
 
     def _name(self, header: Sequence[int], parentheses: int | None) -> str:
         """Return the function's name with its template's arguments: what stands before the parameters."""
