@@ -16,6 +16,8 @@ from stress.device.core import shaders
 from tests.core_device.shaders.built import simulated_metal
 from tests.core_device.shaders.built import use_runtime_folder
 from tests.core_device.shaders.driver import Driver
+from tests.core_device.shaders.job import Bound
+from tests.core_device.shaders.job import Job
 from tests.core_device.shaders.of_tensors import TYPES
 from tests.core_device.shaders.of_tensors import Arguments
 from tests.core_device.shaders.of_tensors import Kernels
@@ -439,6 +441,29 @@ def test_two_barriers_are_missing_in_the_release(load: Load, kind: str, near: fl
         text = text.replace(before, f"    threadgroup_barrier(mem_flags::mem_threadgroup);\n{before}")
     mended = Kernels(load("Quantized").driver, text)
     assert max(_int8(mended, kind, 40, seed=seed) for seed in range(20)) < near
+
+
+def test_the_release_reads_behind_the_scales(load: Load) -> None:
+    """kernel_mul_mm again: its operator allows any N that is a multiple of 32, and it takes 64 columns at a time."""
+    m, n, k = 12, 96, 32
+    text = (TREE / shaders.KERNELS / "Quantized.metal").read_text(encoding="utf-8")
+    said = Job(
+        str(simulated_metal()),
+        text,
+        "large_m_int8pack_mm_float",
+        [
+            Bound([1.0] * (m * k)),
+            Bound([1] * (n * k), "c_byte"),
+            Bound([1.0] * n),
+            Bound([0.0] * (m * n)),
+            Bound([m, k, n, 0], "c_uint", kind="v"),
+            Bound(kind="m", length=12288),
+        ],
+        [1, 2],
+        [128, 1],
+        counts_groups=True,
+    ).dies()
+    assert "of threadgroup (0, 1, 0) reads 4 bytes at offset 384 of buffer 2, which has 384 bytes" in said
 
 
 @pytest.mark.parametrize("kind", FLOATS)
