@@ -55,7 +55,7 @@ def test_a_constant_gets_its_type(given: str, made: str) -> None:
 
 def test_names_of_kernels() -> None:
     text = """
-kernel void plain(device int* a) {}
+__attribute__((noinline)) kernel void plain(device int* a) {}
 void kernel other_order(device int* a) {}
 kernel void declared(device int* a);
 namespace one::two { kernel void inside(device int* a) {} }

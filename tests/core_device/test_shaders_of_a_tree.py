@@ -14,6 +14,7 @@ import torch
 
 from stress.device.core import shaders
 from tests.core_device.shaders.built import simulated_metal
+from tests.core_device.shaders.built import toolchain
 from tests.core_device.shaders.built import use_runtime_folder
 from tests.core_device.shaders.driver import Driver
 from tests.core_device.shaders.job import Bound
@@ -564,3 +565,21 @@ def test_bicubic(load: Load, kind: str, corners: bool) -> None:
     gradient = torch.zeros_like(images)
     load("UpSample").run(f"upsample_bicubic2d_backward_{kind}", [gradient, upstream, *sizes], [72])
     assert_near(gradient, wanted, 10 if kind == "float" else 8)
+
+
+@pytest.mark.parametrize("reads_early", [False, True])
+def test_thread_sanitizer_sees_a_kernel_beside_the_host(load: Load, reads_early: bool) -> None:
+    """The kernel is not instrumented; what it does is told, with its own line."""
+    tools = toolchain()
+    text = (
+        "kernel void k(device float* a [[buffer(0)]], uint i [[thread_position_in_grid]]) {\n  a[i] = i;\n}"
+    )
+    more = {
+        "LD_PRELOAD": str(tools.runtime_library),
+        "TSAN_OPTIONS": f"external_symbolizer_path={tools.symbolizer}:exitcode=0:report_thread_leaks=0",
+    }
+    library = str(simulated_metal(tsan=True))
+    done = Job(library, text, "k", [Bound([0.0] * 64)], [64], [64], reads_early=reads_early, more=more).run()
+    assert done.returncode == 0, done.stderr
+    assert ("WARNING: ThreadSanitizer: data race" in done.stderr) == reads_early
+    assert ("program_source:2" in done.stderr) == reads_early

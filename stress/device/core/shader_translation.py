@@ -66,6 +66,7 @@ _NOT_CARRIED = re.compile(
     r"|simdgroup_(?:async_copy|event)\w*"
 )
 """Names that no header of ours has."""
+_WITH_PARENTHESES = ("decltype", "__attribute__", "alignas")
 _FLOATING = re.compile(
     r"(?:0[xX][\da-fA-F.]+[pP][+-]?\d+|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?P<suffix>bf|BF|[hH]?)"
 )
@@ -202,7 +203,7 @@ class _Translator:
                 if parentheses is not None or not self._goes_on(number):
                     break
             elif text == "(":
-                if parentheses is None and not self.source.is_mark(number - 1, "decltype"):
+                if parentheses is None and self.tokens[number - 1].text not in _WITH_PARENTHESES:
                     parentheses = number
                 header += range(number, self.source.matches[number] + 1)
                 number = self.source.matches[number] + 1

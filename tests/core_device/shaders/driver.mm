@@ -54,8 +54,9 @@ struct ShaderBuffer {
   bool is_resident;  // Whether such a buffer is told to the encoder.
 };
 
-// Returns 0, or 1 where the library has no such function.
-int shaders_run(void* library, const char* name, ShaderBuffer* buffers, int count, const unsigned* threads, const unsigned* group, int counts_groups) {
+// Returns 0, or 1 where the library has no such function. `reads_early`: the buffers are read before the GPU is waited for.
+int shaders_run(void* library, const char* name, ShaderBuffer* buffers, int count, const unsigned* threads, const unsigned* group,
+                int counts_groups, int reads_early) {
   @autoreleasepool {
     id<MTLFunction> function = [(id<MTLLibrary>)library newFunctionWithName:[NSString stringWithUTF8String:name]];
     if (function == nil) return 1;
@@ -100,6 +101,9 @@ int shaders_run(void* library, const char* name, ShaderBuffer* buffers, int coun
     else [encoder dispatchThreads:size threadsPerThreadgroup:of_group];
     [encoder endEncoding];
     [commands commit];
+    for (int one = 0; one < count && reads_early; ++one) {
+      if (made[one] != nil) memcpy(buffers[one].memory, [made[one] contents], buffers[one].bytes);
+    }
     [commands waitUntilCompleted];
     for (int one = 0; one < count; ++one) {
       if (made[one] != nil) memcpy(buffers[one].memory, [made[one] contents], buffers[one].bytes);

@@ -70,6 +70,7 @@ class Driver:
         seed: int = 1,
         counts_groups: bool = False,
         options: str = "",
+        reads_early: bool = False,
     ) -> None:
         """Dispatch once, and wait; raise `KeyError` where the library has no such kernel."""
         problem = self._calls.simulated_metal_configure(f"seed={seed};{options}".encode())
@@ -85,7 +86,7 @@ class Driver:
         )
         sizes = [(ctypes.c_uint * 3)(*one, *[1] * (3 - len(one))) for one in (threads, group)]
         if self._calls.shaders_run(
-            library, name.encode(), buffers, len(arguments), *sizes, int(counts_groups)
+            library, name.encode(), buffers, len(arguments), *sizes, int(counts_groups), int(reads_early)
         ):
             raise KeyError(name)
 

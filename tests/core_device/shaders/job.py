@@ -46,6 +46,8 @@ class Job:
     counts_groups: bool = False
     options: str = ""
     """Of the simulated Metal."""
+    reads_early: bool = False
+    """Whether the host reads the buffers without waiting for the GPU."""
     more: Mapping[str, str] = field(default_factory=dict)
     """Further variables of the environment."""
 
@@ -109,6 +111,7 @@ def main() -> None:
             seed=seed,
             counts_groups=job["counts_groups"],
             options=job["options"],
+            reads_early=job["reads_early"],
         )
         results.append([list(array) for array in arrays])
     print(json.dumps(results))
