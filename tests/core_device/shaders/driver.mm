@@ -1,6 +1,8 @@
 // The simulated Metal for a test in Python: one dispatch of a kernel of a Metal text, through Metal's own interface.
 #import <Metal/Metal.h>
 
+#include <sched.h>
+
 #include <cstdio>
 #include <cstring>
 #include <string>
@@ -54,7 +56,8 @@ struct ShaderBuffer {
   bool is_resident;  // Whether such a buffer is told to the encoder.
 };
 
-// Returns 0, or 1 where the library has no such function. `reads_early`: the buffers are read before the GPU is waited for.
+// Returns 0, or 1 where the library has no such function. `reads_early`: the buffers are read without waiting for the GPU,
+// when it has written them: the status, which says so, orders nothing.
 int shaders_run(void* library, const char* name, ShaderBuffer* buffers, int count, const unsigned* threads, const unsigned* group,
                 int counts_groups, int reads_early) {
   @autoreleasepool {
@@ -101,6 +104,7 @@ int shaders_run(void* library, const char* name, ShaderBuffer* buffers, int coun
     else [encoder dispatchThreads:size threadsPerThreadgroup:of_group];
     [encoder endEncoding];
     [commands commit];
+    while (reads_early && commands.status != MTLCommandBufferStatusCompleted) sched_yield();
     for (int one = 0; one < count && reads_early; ++one) {
       if (made[one] != nil) memcpy(buffers[one].memory, [made[one] contents], buffers[one].bytes);
     }
