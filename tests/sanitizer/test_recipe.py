@@ -84,7 +84,7 @@ def test_the_shipped_one_leaves_out_no_source_of_the_harness() -> None:
     root = recipe.root
     sources = {
         path
-        for folder in ("native", "runtime", "simulated_metal")
+        for folder in ("native", "runtime", "simulated_metal", "metal_shaders")
         for path in (root / folder).rglob("*")
         if path.suffix in (".cpp", ".mm") and root / "native" / "mps" not in path.parents
     }

@@ -45,7 +45,7 @@ _SYSTEM_SOURCE = re.compile(
     r"/include/(?:[\w.-]+/)?c\+\+/|/c\+\+/v1/|^/usr/(?:include|lib)/|/usr/include/|/libstdc\+\+-v3/|^(?:\./|\.\./)*(?:nptl|misc|csu|"
     r"sysdeps|stdlib|malloc|elf|posix|io|string|libio)/|/sysdeps/|/SDKs?/[^/]+\.sdk/|<built-in>"
 )
-_LAYER_SOURCE = re.compile(r"(?:^|/)harness/simulated_metal/")
+_LAYER_SOURCE = re.compile(r"(?:^|/)harness/(?:simulated_metal|metal_shaders)/")
 _RUNTIME_FUNCTION = re.compile(
     r"__(?:tsan|sanitizer|interceptor|interception)(?:_|::|\b)|_{2,3}interceptor_|wrap_\w|trampoline_\w"
 )
