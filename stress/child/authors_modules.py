@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
+from collections.abc import Iterable
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -28,11 +29,15 @@ _NOT_AUTHORS = ("stress", "torch")
 class AuthorsModules:
     """Which of the loaded modules are the author's. `names` grows as modules are loaded."""
 
-    def __init__(self, scenario_path: str, trace_modules: Sequence[str] = ()) -> None:
-        """`trace_modules` are dotted prefixes of installed packages that count as the author's, too."""
+    def __init__(
+        self, scenario_path: str, trace_modules: Sequence[str] = (), known: Iterable[str] = ()
+    ) -> None:
+        """`trace_modules` are dotted prefixes of installed packages that count as the author's, too; modules that are
+        `known` by name never do.
+        """
         self._folder = str(Path(scenario_path).parent)
         self._scope = TraceScope((self._folder, Path(scenario_path).anchor), tuple(trace_modules))
-        self._known: set[str] = set()
+        self._known: set[str] = set(known)
         self.names: set[str] = set()
 
     def loaded(self) -> list[ModuleType]:

@@ -7,6 +7,7 @@ import ctypes
 import errno
 import faulthandler
 import os
+import resource
 import signal
 import sys
 import traceback
@@ -74,6 +75,12 @@ def die_with_parent(parent_pid: int, signal_number: int = signal.SIGKILL) -> Non
     libc.prctl(_PR_SET_PDEATHSIG, int(signal_number), 0, 0, 0)
     if os.getppid() != parent_pid:  # it died before the request was made
         os._exit(1)
+
+
+def used(usage: resource.struct_rusage) -> tuple[float, int]:
+    """Return CPU seconds and the highest resident size in bytes: Linux counts that in kB, macOS in bytes."""
+    scale = 1 if sys.platform == "darwin" else 1024
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss * scale
 
 
 def fail(spec: ChildSpec | None, error: BaseException) -> NoReturn:

@@ -40,11 +40,6 @@ Result = dict[str, Any]
 ALONE_RAISES = "one thread alone raises"
 
 
-def run(spec: ChildSpec) -> None:
-    """Do what `spec` says and write the result file; never raises for what the scenario does."""
-    write_result(spec, result_of(spec))
-
-
 def _named(kind: str) -> Callable[[ChildSpec, Result], list[Finding]]:
     """Return the task that a spec names as "module:function": it stands in a room above this one."""
     module, _, function = kind.partition(":")
@@ -60,7 +55,7 @@ def write_result(spec: ChildSpec, result: Result) -> None:
 
 
 def result_of(spec: ChildSpec, *, join_deadline_s: float | None = None) -> Result:
-    """Return the result as data: findings, notes and figures."""
+    """Do what `spec` says; return the result as data: findings, notes and figures. Raise nothing for what the scenario does."""
     result: Result = {"findings": [], "notes": []}
     body: dict[str, Callable[[ChildSpec, Result], list[Finding]]] = {
         "reference": _reference,

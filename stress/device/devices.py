@@ -39,6 +39,10 @@ class Device(Protocol):
         """Return bytes by name; empty where the device does not count them."""
         ...
 
+    def empty_cache(self) -> None:
+        """Give memory that no tensor uses back to the system."""
+        ...
+
     def capabilities(self) -> set[str]: ...
     def current_stream(self) -> object | None: ...
     def thread_stream(self) -> AbstractContextManager[object]:
@@ -80,6 +84,9 @@ class Cpu(_FreelyScheduled):
     def memory(self) -> dict[str, int]:
         return {}
 
+    def empty_cache(self) -> None:
+        return None
+
     def capabilities(self) -> set[str]:
         compiler = shutil.which(os.environ.get("CXX", "g++"))
         return {"float64", "inductor"} if compiler else {"float64"}
@@ -111,6 +118,9 @@ class Cuda(_FreelyScheduled):
             "allocated_bytes": torch.cuda.memory_allocated(),
             "reserved_bytes": torch.cuda.memory_reserved(),
         }
+
+    def empty_cache(self) -> None:
+        torch.cuda.empty_cache()
 
     def capabilities(self) -> set[str]:
         found = {
@@ -148,6 +158,9 @@ class Mps(_FreelyScheduled):
             "allocated_bytes": torch.mps.current_allocated_memory(),
             "driver_bytes": torch.mps.driver_allocated_memory(),
         }
+
+    def empty_cache(self) -> None:
+        torch.mps.empty_cache()
 
     def capabilities(self) -> set[str]:
         names = {
@@ -219,6 +232,9 @@ class Sim:
 
     def memory(self) -> dict[str, int]:
         return {name: count for name, count in self._ops.memory().items() if name in _BYTES_IN_USE}
+
+    def empty_cache(self) -> None:
+        self._module.empty_cache()
 
     def capabilities(self) -> set[str]:
         found = {"accelerator", "record_stream", "simulated"}

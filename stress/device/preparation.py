@@ -23,3 +23,11 @@ def prepare(spec: ChildSpec) -> None:
         from stress.device.core import loading as core
 
         core.prepare(spec, spec.core)
+
+
+def prepare_again(spec: ChildSpec) -> None:
+    """Give the device, which this process has used for other attempts, the seeds of another one."""
+    if spec.sim is not None:
+        from stress.device.sim import loading as sim
+
+        sim.configure(spec, spec.sim)

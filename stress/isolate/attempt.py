@@ -23,6 +23,10 @@ class Attempt:
     seconds: float
     serial: int = 0
     """Names the attempt within its run: RUN/17."""
+    process: int = 0
+    """Serial of the first attempt that its process has served: its own in a process of its own."""
+    age: int = 0
+    """Attempts that the process had served before."""
     files: dict[str, str] = field(default_factory=dict)
     stderr: str = ""
     stacks: str = ""
@@ -76,6 +80,8 @@ def end_fields(fields: Mapping[str, object], attempt: Attempt, run: ChildRun) ->
         "cpu_s": run.exit.cpu_s if run.exit is not None else None,
         "times": data.get("times", {}),
         "pid": run.pid,
+        "process": attempt.process,
+        "age": attempt.age,
         **({"tsan": attempt.tsan, "tsan_log": attempt.files.get("tsan")} if attempt.tsan else {}),
         **({"shared_writes": data["shared_writes"]} if "shared_writes" in data else {}),
         **({"order": data["order"]} if "order" in data else {}),

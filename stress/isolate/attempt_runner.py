@@ -82,10 +82,14 @@ class AttemptRunner:
         slept_s = time.time() - wall - (time.monotonic() - clock)
         role = identity["role"]
         judged = judge_reference(run) if role == "reference" else judge(run, self._reports(run))
+        judged.notes += run.notes
         if slept_s > SLEPT_S_MIN:
             _judge_sleep(judged, slept_s)
+        if not judged.verdict.is_green:
+            run.dismiss()
         attempt = Attempt(role, identity["attempt"], judged, spec.seed, run.seconds)
         attempt.serial = identity["serial"]
+        attempt.process, attempt.age = serial_of(run.first or spec.name), run.age
         attempt.perturbation, attempt.readback = spec.perturb_mode, spec.readback
         attempt.completion = spec.completion if spec.core is not None else ""
         attempt.order = spec.order

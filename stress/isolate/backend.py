@@ -1,4 +1,4 @@
-"""The protocol of the two ways to start a child, `fork_server` and `spawner`. Parent side."""
+"""What the two ways to start a child, `fork_server` and `spawner`, have in common. Parent side."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Protocol
 
 from stress.model.errors import UserError
 from stress.model.quiet import NUMPY_WARNING
-from stress.model.spec import ChildSpec
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -42,14 +41,6 @@ class Child(Protocol):
     def close(self) -> None:
         """Release the child's resources, including stragglers of its process group."""
         ...
-
-
-class Backend(Protocol):
-    """Starts children."""
-
-    def warm_up(self) -> None: ...
-    def start(self, spec: ChildSpec) -> Child: ...
-    def close(self) -> None: ...
 
 
 # Not `sys.path.insert(0, ...)`: after `pip install` the package's folder is site-packages, and a torch that PYTHONPATH

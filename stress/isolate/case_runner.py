@@ -203,6 +203,7 @@ class CaseRunner:
                     attempt=lots + index,
                     deadline_s=case.reference_deadline_s,
                     stall_s=0.0,
+                    shares_process=True,
                     env={**case.child.env, **extra},
                     device_only=bool(index),
                 )

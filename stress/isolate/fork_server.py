@@ -15,11 +15,10 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import IO
 
-from stress.isolate.backend import Child
 from stress.isolate.backend import Exit
 from stress.isolate.backend import IsolationError
 from stress.isolate.backend import interpreter
-from stress.model.spec import ChildSpec
+from stress.isolate.worker import Worker
 
 SERVER_START_S_MAX = 120.0
 
@@ -66,8 +65,8 @@ class ForkServer:
                 process_group=0,  # Ctrl-C goes to pytest alone, which ends the server in its turn
             )
 
-    def start(self, spec: ChildSpec) -> Child:
-        """Fork a child for `spec`; raise `IsolationError` when the server cannot run."""
+    def start(self) -> Worker:
+        """Fork a child; raise `IsolationError` when the server cannot run."""
         self.warm_up()
         deadline = time.monotonic() + SERVER_START_S_MAX
         while not self._ready:
@@ -76,12 +75,18 @@ class ForkServer:
                 raise self._lost(f"the fork server did not start in {SERVER_START_S_MAX:.0f} s")
         self._next_id += 1
         number = self._next_id
-        self._send({"op": "start", "id": number, "spec": str(spec.dump())})
-        while number not in self.pids:
-            self.receive(deadline - time.monotonic())
-            if time.monotonic() > deadline:
-                raise self._lost(f"the fork server did not answer for {SERVER_START_S_MAX:.0f} s")
-        return _ForkedChild(self, number, self.pids[number])
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                self._send({"op": "start", "id": number}, theirs)
+            while number not in self.pids:
+                self.receive(deadline - time.monotonic())
+                if time.monotonic() > deadline:
+                    raise self._lost(f"the fork server did not answer for {SERVER_START_S_MAX:.0f} s")
+        except BaseException:
+            ours.close()
+            raise
+        return Worker(_ForkedChild(self, number, self.pids[number]), ours)
 
     def send_signal(self, number: int, signal_number: int, *, group: bool) -> None:
         """Let the server send it: only the process that reaps a child knows that its pid was not reused."""
@@ -115,10 +120,14 @@ class ForkServer:
             else:
                 self.exits[message["id"]] = Exit(message["exit"], message["cpu_s"], message["peak_rss_bytes"])
 
-    def _send(self, message: Mapping[str, object]) -> None:
+    def _send(self, message: Mapping[str, object], *connections: socket.socket) -> None:
         assert self._socket is not None
+        line = json.dumps(message).encode() + b"\n"
         try:
-            self._socket.sendall(json.dumps(message).encode() + b"\n")
+            if connections:
+                socket.send_fds(self._socket, [line], [one.fileno() for one in connections])
+            else:
+                self._socket.sendall(line)
         except OSError as error:
             raise self._lost(f"lost the fork server ({error})") from error
 
@@ -164,12 +173,13 @@ class _ForkedChild:
 
     def wait(self, timeout_s: float) -> Exit | None:
         deadline = time.monotonic() + timeout_s
+        left_s = timeout_s
         while self._number not in self._server.exits:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return None
-            self._server.receive(left)
-        return self._server.exits[self._number]
+            self._server.receive(left_s)
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                break
+        return self._server.exits.get(self._number)
 
     def signal(self, number: int) -> None:
         self._server.send_signal(self._number, number, group=False)

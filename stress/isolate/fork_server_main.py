@@ -23,13 +23,12 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
+from typing import NoReturn
 
 from stress.child import process
+from stress.child import serving
 from stress.model.errors import LibraryError
-from stress.model.spec import ChildSpec
-from stress.model.spec import load_spec
 
 
 class Server:
@@ -38,8 +37,8 @@ class Server:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._buffer = b""
+        self._given: list[int] = []  # the children's ends of their connections, in the order of requests
         self._children: dict[int, int] = {}  # pid -> request id
-        self._spec: ChildSpec | None = None  # in a child: what it does
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
         os.set_blocking(self._wake_read, False)
@@ -59,10 +58,11 @@ class Server:
         while True:
             for key, _ in selector.select():
                 if key.fileobj is self._connection:
-                    data = self._connection.recv(65536)
+                    data, descriptors, _, _ = socket.recv_fds(self._connection, 65536, 16)
                     if not data:
                         self._parent_died()
                     self._buffer += data
+                    self._given += descriptors
                 else:
                     with contextlib.suppress(BlockingIOError):
                         os.read(self._wake_read, 4096)
@@ -83,20 +83,20 @@ class Server:
     def _fork(self, request: dict[str, Any]) -> None:
         parent = os.getpid()
         started = time.time()
+        connection = self._given.pop(0)
         pid = os.fork()
         if pid == 0:
             try:
-                self._child(parent, Path(request["spec"]))
+                self._child(parent, connection)
             except BaseException as error:
-                process.fail(self._spec, error)
-            # Not sys.exit: exit handlers and buffered output are the server's, and would run once more in every child.
-            os._exit(0)
+                process.fail(None, error)
+        os.close(connection)
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)  # both sides do it, so that neither races the other
         self._children[pid] = request["id"]
         self._send({"id": request["id"], "pid": pid, "started": started})
 
-    def _child(self, parent: int, spec_path: Path) -> None:
+    def _child(self, parent: int, connection: int) -> NoReturn:
         with contextlib.suppress(OSError):
             os.setpgid(0, 0)
         process.die_with_parent(parent)
@@ -105,15 +105,12 @@ class Server:
         for number in (signal.SIGCHLD, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        for descriptor in (self._connection.fileno(), self._wake_read, self._wake_write):
+        for descriptor in (self._connection.fileno(), self._wake_read, self._wake_write, *self._given):
             os.close(descriptor)
-        spec = self._spec = load_spec(spec_path)
-        process.prepare(spec)
-        from stress.child import tasks
-
-        tasks.run(spec)
-        sys.stdout.flush()
-        sys.stderr.flush()
+        os.set_inheritable(connection, False)
+        # It ends the process, without exit handlers and buffered output: they are the server's, and would run once more in
+        # every child.
+        serving.serve(socket.socket(fileno=connection))
 
     def _reap(self) -> None:
         while True:
@@ -129,14 +126,9 @@ class Server:
             # What the child itself started (a fork in a step) is in its group and must not outlive it.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)
-            self._send(
-                {
-                    "id": request,
-                    "exit": os.waitstatus_to_exitcode(status),
-                    "cpu_s": usage.ru_utime + usage.ru_stime,
-                    "peak_rss_bytes": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
-                }
-            )
+            cpu_s, peak_rss_bytes = process.used(usage)
+            code = os.waitstatus_to_exitcode(status)
+            self._send({"id": request, "exit": code, "cpu_s": cpu_s, "peak_rss_bytes": peak_rss_bytes})
 
     def _send(self, message: dict[str, Any]) -> None:
         try:
@@ -157,6 +149,7 @@ PRELOADED = (
     "torch.nn.functional",
     "torch.utils._python_dispatch",
     "torch.utils._pytree",
+    "stress.child.baseline",
     "stress.child.crew",
     "stress.child.tasks",
     "stress.child.oracle.judge",

@@ -14,6 +14,7 @@ from stress.diagnose import Diagnosis
 from stress.diagnose import diagnose
 from stress.diagnose import match
 from stress.isolate.supervisor import ChildRun
+from stress.isolate.worker import SENT_BY_OTHERS
 from stress.model.blackbox import Stamp
 from stress.model.finding import Finding
 from stress.model.finding import broken
@@ -22,7 +23,6 @@ from stress.model.verdict import severity
 from stress.model.verdict import word_of
 from stress.model.verdict import worst
 
-_SENT_BY_OTHERS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 INTERESTING_NOTE = "other kernel path"
 
 
@@ -118,7 +118,7 @@ def _ending(run: ChildRun, code: int, diagnosis: Diagnosis) -> tuple[Verdict, st
         )
         return (Verdict.HANG, f"{when} (stage {stage}{cpu}){_after_body(run)}{native}")
     if code < 0:
-        if -code in _SENT_BY_OTHERS:
+        if -code in SENT_BY_OTHERS:
             text = f"killed by {diagnosis.signal_name}, which the framework did not send (out of memory? a user?)"
             return Verdict.INCONCLUSIVE, text
         return Verdict.CRASH, f"{diagnosis.headline}{_after_body(run)}"

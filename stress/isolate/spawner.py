@@ -1,28 +1,35 @@
-"""Children in fresh interpreters, each under a guardian; a spare waits with torch imported."""
+"""Children in fresh interpreters, each under a guardian; spares wait with torch imported."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 
-from stress.isolate.backend import Child
+import psutil
+
+from stress.child import process
 from stress.isolate.backend import Exit
 from stress.isolate.backend import IsolationError
 from stress.isolate.backend import interpreter
+from stress.isolate.worker import Worker
 from stress.model.spec import ChildSpec
 
 _KILL_WAIT_S = 20.0
+_CORES_EACH, _BYTES_EACH, _SPARES_MAX = 4, 2 << 30, 4
+"""What a spare takes while it imports torch: more than it uses, so that the running attempt has what it needs."""
 
 
 class Spawner:
-    """Children in fresh interpreters; a spare with torch imported serves items without an environment.
+    """Children in fresh interpreters; spares with torch imported serve items without an environment.
 
     `env` is added to this process's environment for every child.
 
@@ -37,44 +44,50 @@ class Spawner:
     ) -> None:
         self._device_library, self._python = device_library, python
         self._env = dict(env or {})
-        self._spare: _SpawnedChild | None = None
-        self._log = tempfile.NamedTemporaryFile(prefix="mps-stress-spawn-", suffix=".log")  # noqa: SIM115
+        self._spares: deque[Worker] = deque()
 
-    def warm_up(self) -> None:
-        """Start a spare, if there is none, without waiting for it."""
-        if self._spare is None or self._spare.wait(0) is not None:
-            self._drop_spare()
-            os.truncate(self._log.name, 0)  # the spare before this one writes to its attempt's file by now
-            self._spare = _SpawnedChild(
-                ["--spare", self._device_library],
-                {**os.environ, **self._env},
-                self._log.name,
-                python=self._python,
-            )
+    def warm_up(self, spares: int = 0) -> None:
+        """Start as many spares as are missing, without waiting for them: by default as many as disturb nobody."""
+        for one in [one for one in self._spares if one.ended() is not None]:
+            self._spares.remove(one)
+            one.close()
+        while len(self._spares) < (spares or _spares_wanted()):
+            self._spares.append(self._spare())
 
-    def start(self, spec: ChildSpec) -> Child:
-        path = spec.dump()
-        # A spare started with this process's variables, and torch, which it has imported, reads some of them only once.
-        # A process scenario is about a process from its start.
-        if spec.env or spec.kind == "process":
-            env = {**os.environ, **spec.env, **self._env}
-            return _SpawnedChild(
-                [str(path)], env, str(spec.file("stderr")), cwd=spec.cwd, python=self._python
-            )
-        self.warm_up()
-        child, self._spare = self._spare, None
-        assert child is not None
-        child.hand_over(path, spec.file("stderr"))
-        return child
+    def start(self) -> Worker:
+        """Return a child, which may still be importing torch."""
+        self.warm_up(1)
+        return self._spares.popleft()
 
-    def _drop_spare(self) -> None:
-        if self._spare is not None:
-            self._spare.close()
-            self._spare = None
+    def program(self, spec: ChildSpec) -> Worker:
+        """Start an interpreter for one attempt: with its environment, which torch reads while it is imported."""
+        env = {**os.environ, **spec.env, **self._env}
+        stderr = spec.file("stderr")
+        return Worker(_SpawnedChild([str(spec.dump())], env, stderr, cwd=spec.cwd, python=self._python), None)
+
+    def _spare(self) -> Worker:
+        descriptor, name = tempfile.mkstemp(prefix="mps-stress-spawn-", suffix=".log")
+        os.close(descriptor)
+        ours, theirs = socket.socketpair()
+        arguments, env = ["--spare", self._device_library], {**os.environ, **self._env}
+        try:
+            with theirs:
+                child = _SpawnedChild(arguments, env, Path(name), stdin=theirs.fileno(), python=self._python)
+        except BaseException:
+            ours.close()
+            os.unlink(name)
+            raise
+        return Worker(child, ours, Path(name))
 
     def close(self) -> None:
-        self._drop_spare()
-        self._log.close()
+        while self._spares:
+            self._spares.pop().close()
+
+
+def _spares_wanted() -> int:
+    """Return how many spares the machine starts beside a running attempt: one on two cores."""
+    room = min((os.cpu_count() or 1) // _CORES_EACH, psutil.virtual_memory().available // _BYTES_EACH)
+    return max(1, min(_SPARES_MAX, room))
 
 
 class _SpawnedChild:
@@ -82,8 +95,9 @@ class _SpawnedChild:
         self,
         arguments: list[str],
         env: Mapping[str, str],
-        stderr: str,
+        output: Path,
         *,
+        stdin: int = subprocess.DEVNULL,
         cwd: str = "",
         python: str = sys.executable,
     ) -> None:
@@ -93,13 +107,13 @@ class _SpawnedChild:
         self._guardian = subprocess.Popen(
             ["/bin/sh", "-c", "read -r line || kill -9 0"], stdin=subprocess.PIPE, process_group=0
         )
-        with open(stderr, "ab") as errors:
+        with output.open("ab") as file:
             try:
                 self._process = subprocess.Popen(
                     [*interpreter("stress.isolate.spawned_main", python), *arguments, str(os.getpid())],
-                    stdin=subprocess.PIPE,
-                    stdout=errors,
-                    stderr=errors,
+                    stdin=stdin,
+                    stdout=file,
+                    stderr=file,
                     env=env,
                     cwd=cwd or None,
                     process_group=self._guardian.pid,
@@ -108,18 +122,7 @@ class _SpawnedChild:
                 self._guardian.kill()
                 raise IsolationError(f"cannot start {python}: {error}") from error
         self.pid = self._process.pid
-        self._log, self._stderr = Path(stderr), Path(stderr)
         self._exit: Exit | None = None
-
-    def hand_over(self, spec_path: Path, stderr: Path) -> None:
-        """Give a spare its work; if it died before, its output goes to `stderr` at the end."""
-        self._stderr = stderr
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(str(spec_path).encode() + b"\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:  # the spare died; its exit says how
-            pass
 
     def wait(self, timeout_s: float) -> Exit | None:
         deadline = time.monotonic() + timeout_s
@@ -131,8 +134,7 @@ class _SpawnedChild:
             if pid:
                 code = os.waitstatus_to_exitcode(status)
                 self._process.returncode = code
-                scale = 1 if sys.platform == "darwin" else 1024
-                self._exit = Exit(code, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * scale)
+                self._exit = Exit(code, *process.used(usage))
             elif time.monotonic() >= deadline:
                 return None
             else:
@@ -153,9 +155,6 @@ class _SpawnedChild:
         self.kill_group()
         self.wait(_KILL_WAIT_S)
         self._guardian.wait()
-        if not self._stderr.exists():
-            self._stderr.write_bytes(self._log.read_bytes())
-        for pipe in (self._guardian.stdin, self._process.stdin):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
+        if self._guardian.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._guardian.stdin.close()

@@ -6,22 +6,23 @@ held), native stacks where the platform has a tool, the black box, then SIGKILL 
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import field
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from stress.isolate.backend import Backend
-from stress.isolate.backend import Child
 from stress.isolate.backend import Exit
 from stress.isolate.backend import IsolationError
 from stress.isolate.backend import can_fork
@@ -29,8 +30,13 @@ from stress.isolate.fork_server import ForkServer
 from stress.isolate.spawner import Spawner
 from stress.isolate.stall import POLL_S
 from stress.isolate.stall import StallWatch
+from stress.isolate.worker import SENT_BY_OTHERS
+from stress.isolate.worker import Worker
 from stress.model import blackbox
+from stress.model.spec import ATTEMPTS_PER_PROCESS
 from stress.model.spec import ChildSpec
+from stress.model.spec import CoreSpec
+from stress.model.spec import SimSpec
 from stress.sanitizer.python.children import Children
 from stress.sanitizer.python.children import TsanResult
 
@@ -64,13 +70,27 @@ class ChildRun:
     """ThreadSanitizer's reports, of a child that ran under it."""
     lost: str = ""
     """Why nothing is known about the child's end: the server that had started it was lost."""
+    first: str = ""
+    """Name of the first attempt of the process that it ran in."""
+    age: int = 0
+    """Attempts that this process had served before."""
+    notes: list[str] = field(default_factory=list)
+    """What is to be said about the process."""
+    dismiss: Callable[[], object] = lambda: None
+    """Ends the process, which may serve others still: to be called where the attempt was not green."""
+    again: str = ""
+    """Why nothing follows from it, so that it is to be run again in a fresh process."""
 
 
 class Supervisor:
     """Starts children and waits for them. One at a time: attempts must not disturb each other.
 
     They run in this interpreter, or in another one, `python`, which imports from its own environment and takes only
-    this package from here. With `tsan` they run under ThreadSanitizer, whose preloaded runtime needs separate processes.
+    this package from here. With `tsan` they run under ThreadSanitizer, whose preloaded runtime needs separate processes,
+    and whose reports name a process.
+
+    Up to `attempts_per_process` attempts of a kind (crews; or what runs on one thread alone) share a process as long as
+    they are green, follow one another on the same device, and agree to it (`ChildSpec.shares_process`).
     """
 
     def __init__(
@@ -79,47 +99,129 @@ class Supervisor:
         python: str = sys.executable,
         tsan: Children | None = None,
         preload: Sequence[str] = (),
+        attempts_per_process: int | None = None,
     ) -> None:
         # A forked child would have the server's runtime, which does not know where this child's reports go.
         self._forks = can_fork() and tsan is None
         self._tsan = tsan
+        self._limit = attempts_per_process if tsan is None else 1
         self._is_foreign = python != sys.executable
         self._server = ForkServer(device_library, python, preload)
         self._spawner = Spawner(device_library, python, tsan.env() if tsan is not None else {})
+        self._workers: dict[str, tuple[_Setting, Worker]] = {}
+        self._declined: set[str] = set()
+        """Scenarios that need their own processes, as one has shown."""
+
+    def attempts_per_process(self, device: str) -> int:
+        """Return how many attempts a process may serve: one where it costs next to nothing to start one."""
+        if self._limit is not None:
+            return self._limit
+        return 1 if self._forks and device != "cuda" else ATTEMPTS_PER_PROCESS
 
     def warm_up(self) -> None:
         """Start what takes long to start, without waiting for it."""
-        (self._server if self._forks else self._spawner).warm_up()
+        if self._forks:
+            self._server.warm_up()
+        else:  # the first two are wanted one after the other: for what runs alone, and for crews
+            self._spawner.warm_up(2)
 
     def run(self, spec: ChildSpec, workers: int) -> ChildRun:
         """Run one child to its end or deadline; `workers` is the number of slots of its black box."""
         if self._is_foreign:
             spec = replace(spec, sys_path=())
+        run = self._run_once(spec, workers)
+        if not run.again:
+            return run
+        self._declined.add(_what(spec))
+        for suffix in (
+            "result.json",
+            "result.part",
+            "stderr",
+            "stdout",
+            "stacks",
+            "native",
+            "reference",
+            "reference.json",
+        ):
+            spec.file(suffix).unlink(missing_ok=True)
+        fresh = self._run_once(spec, workers)
+        fresh.notes += [f"in a process of its own, because in one that had served others: {run.again}"]
+        return fresh
+
+    def _run_once(self, spec: ChildSpec, workers: int) -> ChildRun:
         blackbox.BlackBox.create(spec.file("blackbox"), workers)
-        fork = self._forks and not spec.env and spec.kind != "process"
-        backend: Backend = self._server if fork else self._spawner
         started, clock = time.time(), time.monotonic()
-        child = backend.start(spec)
-        run = ChildRun(spec, None, None, False, 0.0, started, child.pid)
+        lane = self._lane(spec)
+        limit = self.attempts_per_process(spec.device) if lane else 1
+        run = ChildRun(spec, None, None, False, 0.0, started, 0)
+        worker = self._take(spec, lane, run)
         try:
-            run.exit = self._wait(child, run)
+            run.pid, run.age = worker.pid, worker.age
+            worker.begin(spec, stays=worker.age + 1 < limit)
+            run.first = worker.first
+            run.exit = self._wait(worker, run)
             run.hung = run.exit is None
             if run.hung:
-                self._examine_hang(child, run)
-                child.kill_group()
-                run.exit = child.wait(_KILL_WAIT_S)
+                self._examine_hang(worker, run)
+                worker.kill_group()
+                run.exit = worker.wait(_KILL_WAIT_S)
         except IsolationError as error:
             run.lost = str(error)
         finally:
-            child.kill_group()
-            child.close()
+            if worker.is_free:
+                self._workers[lane] = _Setting.of(spec), worker
+                run.dismiss = functools.partial(self._end, lane)
+            else:
+                worker.close()
+        if worker.ends:
+            run.notes.append(f"its process served no other attempt: {worker.ends}")
         run.seconds = time.monotonic() - clock
         self._collect(run)
+        run.again = worker.declined or _died_alone(run)
         if not self._forks:
             self._spawner.warm_up()
         return run
 
-    def _wait(self, child: Child, run: ChildRun) -> Exit | None:
+    def _lane(self, spec: ChildSpec) -> str:
+        """Return the kind of process that the child may share, or "" for one of its own."""
+        alone = spec.kind in ("reference", "probe")
+        if (
+            not (alone or (spec.kind == "crew" and spec.shares_process and not spec.one_thread))
+            or spec.env
+            or (
+                spec.sim is not None and spec.sim.schedule != "free"
+            )  # it repeats from a process's first operation on
+            or _what(spec) in self._declined
+            or self.attempts_per_process(spec.device) == 1
+        ):
+            return ""
+        return "alone" if alone else "crew"
+
+    def _take(self, spec: ChildSpec, lane: str, run: ChildRun) -> Worker:
+        """Return a process for the child: one that has served others, if it may share it, else a fresh one."""
+        setting, worker = self._workers.pop(lane, (None, None))
+        if worker is not None:
+            try:
+                ended = worker.ended()
+            except IsolationError:  # with the server that had started it
+                setting, ended = None, None
+            if setting == _Setting.of(spec) and (ended is None or -ended.code not in SENT_BY_OTHERS):
+                return (
+                    worker  # one that died by itself is this attempt's: what it left undone shows in the next
+                )
+            if ended is not None:
+                run.notes.append(f"process {worker.pid} was killed while it had nothing to do")
+            worker.close()
+        if spec.env or spec.kind == "process":
+            return self._spawner.program(spec)
+        return self._server.start() if self._forks else self._spawner.start()
+
+    def _end(self, lane: str) -> None:
+        _, worker = self._workers.pop(lane, (None, None))
+        if worker is not None:
+            worker.close()
+
+    def _wait(self, child: Worker, run: ChildRun) -> Exit | None:
         """Return the exit, or None at the deadline, or earlier if nothing in the child moves any more."""
         spec = run.spec
         if not spec.stall_s or not StallWatch.works():
@@ -135,7 +237,7 @@ class Supervisor:
                 return None
         return None
 
-    def _examine_hang(self, child: Child, run: ChildRun) -> None:
+    def _examine_hang(self, child: Worker, run: ChildRun) -> None:
         try:
             process = psutil.Process(child.pid)
             times = process.cpu_times()
@@ -164,10 +266,38 @@ class Supervisor:
             run.result = None
 
     def close(self) -> None:
+        for lane in list(self._workers):
+            self._end(lane)
         self._server.close()
         self._spawner.close()
         if self._tsan is not None:
             self._tsan.close()
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """What attempts of one process have in common."""
+
+    device: str
+    sim: SimSpec | None
+    core: CoreSpec | None
+    operators: tuple[str, ...]
+
+    @classmethod
+    def of(cls, spec: ChildSpec) -> _Setting:
+        return cls(spec.device, spec.sim, spec.core, spec.operators)
+
+
+def _what(spec: ChildSpec) -> str:
+    """Return what a spec runs, whatever the attempt."""
+    return f"{spec.kind} {spec.scenario} {spec.overrides}"
+
+
+def _died_alone(run: ChildRun) -> str:
+    """Return how a process that runs on one thread, and had served others, ended: it may be their doing."""
+    if run.spec.kind != "reference" or not run.age or (run.result is not None and not run.hung):
+        return ""
+    return "it hung" if run.hung else f"it ended with {run.exit}"
 
 
 def read_bounded(path: Path, limit: int = STDERR_BYTES_MAX) -> str:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 DEADLINE_S_DEFAULT = 60.0
+ATTEMPTS_PER_PROCESS = 50
+"""Where a process takes seconds to start, beside attempts that take a fraction of one."""
 RESULTS_DEFAULT = "results/runs"
 """Where records go, below pytest's rootdir. Not in `stress.record`, which looks at the machine when it is imported."""
 HANGS_MAX = 2
@@ -83,6 +85,8 @@ class ChildSpec:
     attempt: int = 0
     one_thread: bool = False
     """The control: all slots of the plan, round robin, on one crew thread."""
+    shares_process: bool = False
+    """It may run in a process that has served others, and others after it; else it has its own, from start to end."""
     streams: str = "auto"
     perturb_mode: str = "none"
     perturb_level: str = "off"

@@ -32,6 +32,7 @@ from stress.plugin.item import command_line
 from stress.plugin.run import Run
 from stress.scenario.scenario import ProcessScenario
 from stress.scenario.scenario import overrides
+from stress.scenario.scenario import shares_process
 from stress.scenario.scenario import waves_of
 
 
@@ -82,6 +83,7 @@ class ItemRunner:
                 threads=item.threads,
                 iterations=settings.iterations,
                 seed=seed,
+                shares_process=shares_process(scenario),
                 streams=settings.streams,
                 trace_modules=settings.trace_modules,
                 trace_folders=self.run.trace_folders,

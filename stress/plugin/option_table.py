@@ -13,6 +13,7 @@ from stress.device import operator_patch
 from stress.device.sim import settings as sim_settings
 from stress.device.sim.zoo import DESIGN_DEFAULT
 from stress.device.sim.zoo import DESIGNS
+from stress.model.spec import ATTEMPTS_PER_PROCESS
 from stress.model.spec import DEADLINE_S_DEFAULT
 from stress.model.spec import RESULTS_DEFAULT
 from stress.plugin import option_values as values
@@ -111,6 +112,15 @@ OPTIONS = (
         repeat=lambda settings: settings.attempts,
         help=f"Child processes per item, the unit of every rate (default {ATTEMPTS_DEFAULT}; {ATTEMPTS_FULL_DEFAULT} in "
         "full)",
+    ),
+    Option(
+        name="attempts-per-process",
+        metavar="N",
+        read=values.whole_number,
+        field="attempts_per_process",
+        repeat=lambda settings: settings.attempts_per_process,
+        help="Green attempts that a process may serve, one after another (default 1 where processes are forked, "
+        f"{ATTEMPTS_PER_PROCESS} where they are spawned, as on macOS, or use CUDA)",
     ),
     Option(
         name="profile",

@@ -129,7 +129,9 @@ class Run:
         self.close_supervisor()
         try:
             self.tsan = tsan.children_of(Path(device_library), self.say) if self.settings.tsan else None
-            self._supervisor = Supervisor(device_library, tsan=self.tsan)
+            self._supervisor = Supervisor(
+                device_library, tsan=self.tsan, attempts_per_process=self.settings.attempts_per_process
+            )
         except IsolationError as error:
             raise pytest.UsageError(str(error)) from error
         atexit.register(self._supervisor.close)

@@ -58,6 +58,8 @@ class Settings:
     pytorch: str | None = None
     """The PyTorch tree whose own MPS core is tested, as given; the device is "core" then."""
     profile: str = "quick"
+    attempts_per_process: int | None = None
+    """How many attempts may share a process; None for what the start method and the device make sensible."""
     attempts_asked: bool = False
     """The user named the number of attempts, which is that of every item then."""
 

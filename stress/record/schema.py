@@ -148,6 +148,10 @@ class AttemptEnd(Common):
     """Wrong values and exceptions, each with thread, iteration, name (torn, stale, ...) and indices."""
     stamps: NotRequired[list[dict[str, object]]]
     """Last black-box stamp of each thread: thread, iteration, phase, op."""
+    process: NotRequired[int]
+    """Serial of the first attempt of the process that it ran in; its own where it had one to itself."""
+    age: NotRequired[int]
+    """Attempts that this process had served before. Attempts of one process share its caches and its fate."""
     iterations_done: NotRequired[int]
     stderr: NotRequired[SideFile | None]
     stacks: NotRequired[SideFile | None]

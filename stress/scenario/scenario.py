@@ -196,6 +196,12 @@ def bind(
     return scenario
 
 
+def shares_process(scenario: _Base) -> bool:
+    """Whether its attempts may run in a process that has served others: not where that must be cold, or sets its limits."""
+    cold = not isinstance(scenario, Scenario) or scenario.fresh_process
+    return not cold and "memory_limit" not in scenario.requires
+
+
 def waves_of(scenario: Scenario, iterations: int | None) -> list[tuple[int, int]]:
     """Return ``[(threads, iterations), ...]``; `iterations` (from the command line) overrides all."""
     waves = list(scenario.waves) or [(scenario.threads, scenario.iterations)]

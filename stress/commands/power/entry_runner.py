@@ -118,6 +118,7 @@ class EntryRunner:
                 iterations=entry.iterations,
                 # Inputs are those of the entry, so that twins can share references; lots and delays are the attempt's.
                 seed=seeds.derive(self._seed, what.name),
+                shares_process=what.shares_process,
                 deadline_s=self._pace(what).deadline_s,
                 stall_s=STALL_S,
                 sim=self._simulator.spec(subject) if self._simulator is not None else None,

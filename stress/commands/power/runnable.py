@@ -18,6 +18,7 @@ from stress.scenario.file import load_class
 from stress.scenario.scenario import ProcessScenario
 from stress.scenario.scenario import Scenario
 from stress.scenario.scenario import bind
+from stress.scenario.scenario import shares_process
 from stress.scenario.scenario import waves_of
 from stress.scenario.variants import distinct
 from stress.scenario.variants import value_id
@@ -34,6 +35,7 @@ class Runnable:
     iterations: int
     requires: tuple[str, ...]
     acceptable: Mapping[str, str]
+    shares_process: bool = False
 
     @property
     def name(self) -> str:
@@ -73,6 +75,7 @@ def resolve(entry: Entry, folder: Path | None = None) -> Runnable:
         max((iterations for _, iterations in waves), default=1),
         tuple(scenario.requires),
         scenario.acceptable,
+        shares_process(scenario),
     )
 
 

@@ -106,6 +106,7 @@ class OperatorRunner:
                 overrides={"op": case.op, "dtype_name": case.dtype},
                 threads=options.threads,
                 seed=seeds.derive(options.seed, case.item),
+                shares_process=True,
                 deadline_s=DEADLINE_S,
                 sim=self._device.sim_spec,
                 core=self._device.core_spec,

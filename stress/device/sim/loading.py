@@ -35,12 +35,17 @@ def prepare(spec: ChildSpec, sim: SimSpec) -> None:
     module = _name_device(sim.key)
     # Without isolation several attempts share this process, whose device has been used since the first.
     if _Prepared.sim is None:
-        seed, order = (
-            seeds.derive(spec.seed, "sim", what, spec.kind, spec.attempt) for what in ("lots", "order")
-        )
-        ops().configure(f"{sim.configure};seed={seed};schedule_seed={order}{_pool_wait()}")
+        configure(spec, sim)
     _Prepared.sim = sim
     torch_mps.provide(module, sim.design)
+
+
+def configure(spec: ChildSpec, sim: SimSpec) -> None:
+    """Arm the device's faults and draw their lots from the child's seed. In use it has to be idle, and of the same design."""
+    seed, order = (
+        seeds.derive(spec.seed, "sim", what, spec.kind, spec.attempt) for what in ("lots", "order")
+    )
+    ops().configure(f"{sim.configure};seed={seed};schedule_seed={order}{_pool_wait()}")
 
 
 def _pool_wait() -> str:
