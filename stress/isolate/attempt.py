@@ -10,6 +10,7 @@ from typing import Any
 from stress.isolate.judgement import Judged
 from stress.isolate.supervisor import ChildRun
 from stress.model.shared_write import SharedWrite
+from stress.model.text import count
 
 
 @dataclass
@@ -23,10 +24,8 @@ class Attempt:
     seconds: float
     serial: int = 0
     """Names the attempt within its run: RUN/17."""
-    process: int = 0
-    """Serial of the first attempt that its process has served: its own in a process of its own."""
-    age: int = 0
-    """Attempts that the process had served before."""
+    before: tuple[int, ...] = ()
+    """Serials of the attempts that its process had served before, in order."""
     files: dict[str, str] = field(default_factory=dict)
     stderr: str = ""
     stacks: str = ""
@@ -47,13 +46,19 @@ class Attempt:
     """ThreadSanitizer's reports, as `Outcome.to_data`; None without it."""
 
     @property
+    def process(self) -> int:
+        """Return what names its process within the run: the serial of the first attempt there."""
+        return self.before[0] if self.before else self.serial
+
+    @property
     def conditions(self) -> str:
         """Return the axes of this attempt, for the failure block."""
         if self.role != "crew":
             return self.role
         completion = f", completion {self.completion}" if self.completion else ""
         order = f", order checked at level {self.order}" if self.order else ""
-        return f"perturbation {self.perturbation}, read back {self.readback}{completion}{order}"
+        aged = f", in a process that had served {count(len(self.before), 'attempt')}" if self.before else ""
+        return f"perturbation {self.perturbation}, read back {self.readback}{completion}{order}{aged}"
 
 
 def end_fields(fields: Mapping[str, object], attempt: Attempt, run: ChildRun) -> dict[str, Any]:
@@ -81,7 +86,8 @@ def end_fields(fields: Mapping[str, object], attempt: Attempt, run: ChildRun) ->
         "times": data.get("times", {}),
         "pid": run.pid,
         "process": attempt.process,
-        "age": attempt.age,
+        "age": len(attempt.before),
+        **({"before": list(attempt.before)} if attempt.before and not judged.verdict.is_green else {}),
         **({"tsan": attempt.tsan, "tsan_log": attempt.files.get("tsan")} if attempt.tsan else {}),
         **({"shared_writes": data["shared_writes"]} if "shared_writes" in data else {}),
         **({"order": data["order"]} if "order" in data else {}),

@@ -89,7 +89,7 @@ class AttemptRunner:
             run.dismiss()
         attempt = Attempt(role, identity["attempt"], judged, spec.seed, run.seconds)
         attempt.serial = identity["serial"]
-        attempt.process, attempt.age = serial_of(run.first or spec.name), run.age
+        attempt.before = tuple(map(serial_of, run.before))
         attempt.perturbation, attempt.readback = spec.perturb_mode, spec.readback
         attempt.completion = spec.completion if spec.core is not None else ""
         attempt.order = spec.order

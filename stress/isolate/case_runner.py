@@ -32,6 +32,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
+from typing import Any
 
 from stress.child import perturb
 from stress.isolate.attempt import Attempt
@@ -46,6 +47,7 @@ from stress.model.spec import COMPLETIONS
 from stress.model.spec import HANGS_MAX
 from stress.model.spec import READBACKS
 from stress.model.spec import ChildSpec
+from stress.model.text import count
 from stress.model.verdict import Verdict
 from stress.record import RecordWriter
 from stress.record.writer import serial_of
@@ -120,6 +122,8 @@ class CasePolicy:
     """Seconds of the first attempt with its references -> those of the whole case; asked once."""
     no_control: Callable[[], str] = lambda: ""
     """Return why a failing case has no one-thread control; empty where it has one."""
+    is_spent: Callable[[], bool] = lambda: False
+    """Whether there is no time left for anything beyond the attempts."""
     first: Mapping[str, int] = field(default_factory=dict)
     """Role -> number of its first attempt, where earlier ones of the run had the same item."""
 
@@ -164,6 +168,8 @@ class CaseRunner:
         """`writer` names children and their folder; `record` writes their records; `on_end` sees each child's end."""
         self._attempts = AttemptRunner(run_child, record, classify)
         self._writer, self._record, self._on_end = writer, record, on_end
+        self._ends: dict[int, dict[str, Any]] = {}
+        """Serial -> fields of the end record, of the crews of the case that runs."""
 
     @property
     def unreadable_reports(self) -> list[str]:
@@ -173,6 +179,7 @@ class CaseRunner:
         """Run references, attempts and control into `result`. Raise `IsolationError` and `OSError` for the machine's faults."""
         started = time.monotonic()
         references = References()
+        self._ends.clear()
         try:
             if case.child.kind != "process":
                 references = self.references(case, number=policy.first.get("reference", 0))
@@ -184,6 +191,8 @@ class CaseRunner:
                 return
             self._run_crews(case, policy, references, result)
             result.decide()
+            if result.wants_fresh:
+                self._run_fresh(case, policy, references, result)
             if result.wants_control:
                 self._run_controls(case, policy, references, result)
         finally:
@@ -227,13 +236,19 @@ class CaseRunner:
         *,
         role: str = "crew",
         lots: int | None = None,
+        like: int | None = None,
     ) -> Ended:
-        """Run one attempt. `lots` is what the seeds of schedules and of planted faults follow from; the number by default."""
+        """Run one attempt. `lots` is what the seeds of schedules and of planted faults follow from; the number by default.
+
+        It is disturbed, and has lots, like the attempt with the number `like`, where that is given.
+        """
+        like = number if like is None else like
         spec = replace(
-            case.rotation.apply(case.child, number),
-            attempt=number if lots is None else lots,
+            case.rotation.apply(case.child, like),
+            attempt=like if lots is None else lots,
             references=references.paths,
             one_thread=role == "control",
+            shares_process=case.child.shares_process and role == "crew",
         )
         return self._run_child(case, role, number, spec)
 
@@ -255,10 +270,48 @@ class CaseRunner:
             if limit_s is not None and spent_s >= limit_s:
                 result.notes.append(f"time budget: {number} of {policy.attempts} attempts")
                 return
-            result.attempts.append(self.attempt(case, first + number, references).attempt)
+            ended = self.attempt(case, first + number, references)
+            result.attempts.append(ended.attempt)
+            self._ends[ended.attempt.serial] = ended.end
             if _hangs(result.attempts) >= HANGS_MAX:
                 result.notes.append(f"stopped after {HANGS_MAX} hangs")
                 return
+
+    def _run_fresh(
+        self, case: CaseSpec, policy: CasePolicy, references: References, result: JudgedCase
+    ) -> None:
+        """Run failures again in fresh processes, as often as a control: what served others may have been damaged by them."""
+        failed = [one for one in result.attempts if one.judged.verdict.is_failure]
+        if policy.is_spent():
+            result.notes.append("not run again in fresh processes: the time budget is spent")
+            return
+        first = policy.first.get("fresh", 0)
+        for number in range(len(result.attempts)):
+            like = failed[number % len(failed)].number
+            ended = self.attempt(case, first + number, references, role="fresh", like=like)
+            result.fresh.append(ended.attempt)
+            if _hangs(result.fresh) >= _CONTROL_HANGS_MAX:
+                break
+        told = f"fresh processes: {result.fresh_failures} of {len(result.fresh)} failed"
+        result.notes.append(told)
+        if not result.fresh_failures:
+            for one in failed:
+                self._judge_aged(one, told)
+            result.decide()
+
+    def _judge_aged(self, attempt: Attempt, told: str) -> None:
+        """Amend the end of an attempt whose failure never shows in a fresh process."""
+        judged = attempt.judged
+        judged.headline = (
+            f"only in a process that had served {count(len(attempt.before), 'attempt')}: it needs what came before "
+            f"({told}): {judged.word}: {judged.headline}"
+        )
+        judged.verdict = Verdict.AGED
+        end = self._ends[attempt.serial]
+        self._record(
+            "attempt_end",
+            **{**end, "verdict": str(Verdict.AGED), "headline": judged.headline, "amends": True},
+        )
 
     def _run_controls(
         self, case: CaseSpec, policy: CasePolicy, references: References, result: JudgedCase

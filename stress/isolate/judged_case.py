@@ -27,6 +27,8 @@ class JudgedCase:
     """The first that was not green, else that of the item's own environment; None where it needs none."""
     attempts: list[Attempt] = field(default_factory=list)
     controls: list[Attempt] = field(default_factory=list)
+    fresh: list[Attempt] = field(default_factory=list)
+    """Failures run again in fresh processes, where all were in processes that had served other attempts."""
     no_control: str = ""
     """Why no one-thread control ran; empty if one did."""
     notes: list[str] = field(default_factory=list)
@@ -35,6 +37,11 @@ class JudgedCase:
     @property
     def counted(self) -> int:
         return sum(one.judged.verdict.enters_rate for one in self.attempts)
+
+    @property
+    def processes(self) -> int:
+        """Return how many processes ran the attempts that count: those of one share its caches and its fate."""
+        return len({one.process or id(one) for one in self.attempts if one.judged.verdict.enters_rate})
 
     @property
     def failures(self) -> int:
@@ -61,6 +68,16 @@ class JudgedCase:
     def shared_writes(self) -> str:
         """Return in a sentence what steps write of that which all threads share, as far as the reference run shows it."""
         return sentence(self.reference.shared_writes) if self.reference is not None else ""
+
+    @property
+    def fresh_failures(self) -> int:
+        return sum(one.judged.verdict.is_failure for one in self.fresh)
+
+    @property
+    def wants_fresh(self) -> bool:
+        """Whether what came before in its processes may be at fault, not the case: no fresh one has failed."""
+        failed = [one for one in self.attempts if one.judged.verdict.is_failure]
+        return bool(failed) and all(one.before for one in failed)
 
     @property
     def wants_control(self) -> bool:
@@ -93,6 +110,12 @@ class JudgedCase:
             (one.judged.verdict for one in self.attempts),
             seconds=self.seconds,
             headline=self.headline,
+            processes=self.processes,
             control_attempts=len(self.controls),
             control_failures=self.control_failures,
+            **(
+                {"fresh_attempts": len(self.fresh), "fresh_failures": self.fresh_failures}
+                if self.fresh
+                else {}
+            ),
         )

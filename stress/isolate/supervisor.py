@@ -70,10 +70,8 @@ class ChildRun:
     """ThreadSanitizer's reports, of a child that ran under it."""
     lost: str = ""
     """Why nothing is known about the child's end: the server that had started it was lost."""
-    first: str = ""
-    """Name of the first attempt of the process that it ran in."""
-    age: int = 0
-    """Attempts that this process had served before."""
+    before: tuple[str, ...] = ()
+    """Names of the attempts that its process had served before, in order."""
     notes: list[str] = field(default_factory=list)
     """What is to be said about the process."""
     dismiss: Callable[[], object] = lambda: None
@@ -156,9 +154,8 @@ class Supervisor:
         run = ChildRun(spec, None, None, False, 0.0, started, 0)
         worker = self._take(spec, lane, run)
         try:
-            run.pid, run.age = worker.pid, worker.age
-            worker.begin(spec, stays=worker.age + 1 < limit)
-            run.first = worker.first
+            run.pid, run.before = worker.pid, tuple(worker.served)
+            worker.begin(spec, stays=len(run.before) + 1 < limit)
             run.exit = self._wait(worker, run)
             run.hung = run.exit is None
             if run.hung:
@@ -295,7 +292,7 @@ def _what(spec: ChildSpec) -> str:
 
 def _died_alone(run: ChildRun) -> str:
     """Return how a process that runs on one thread, and had served others, ended: it may be their doing."""
-    if run.spec.kind != "reference" or not run.age or (run.result is not None and not run.hung):
+    if run.spec.kind != "reference" or not run.before or (run.result is not None and not run.hung):
         return ""
     return "it hung" if run.hung else f"it ended with {run.exit}"
 

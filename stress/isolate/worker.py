@@ -32,10 +32,8 @@ class Worker:
         """Without a connection the process was started for one attempt, which it knows. `log` has what it printed so far."""
         self._child, self._connection = child, connection
         self.pid = child.pid
-        self.age = 0
-        """Attempts that it has served."""
-        self.first = ""
-        """Name of the first of them, or of the one that it runs."""
+        self.served: list[str] = []
+        """Names of the attempts that it has served, or runs."""
         self.is_free = False
         """It can be given another attempt."""
         self.declined = ""
@@ -44,14 +42,13 @@ class Worker:
         """Why it serves no other attempt, although it might have."""
         self._log = log
         self._spec: ChildSpec | None = None
-        self._stays = self._counts = False
+        self._stays = self._has_served = False
         self._answers = b""
 
     def begin(self, spec: ChildSpec, *, stays: bool) -> None:
         """Give it an attempt; raise `OSError` where the order cannot be written to the disk."""
-        self._counts = spec.kind != "probe"  # which has no record that could be named
-        if self._counts:
-            self.first = self.first or spec.name
+        if spec.kind != "probe":  # which has no record that could be named
+            self.served.append(spec.name)
         self.is_free, self._spec, self._stays = False, spec, stays
         if self._connection is None:
             return
@@ -65,7 +62,7 @@ class Worker:
 
     def _take_over_log(self, spec: ChildSpec) -> None:
         """Begin the attempt's stderr with what the process printed while it had nothing to do: an error that came late."""
-        if self.age and self._log is not None and (late := self._log.read_bytes()):
+        if self._log is not None and self._has_served and (late := self._log.read_bytes()):
             spec.file("stderr").write_bytes(late)
             os.truncate(self._log, 0)
 
@@ -86,7 +83,7 @@ class Worker:
                 self.declined = str(answer["declined"])
                 return self._child.wait(_KILL_WAIT_S)
             if "over" in answer:
-                self._spec = None
+                self._spec, self._has_served = None, True
                 return self._wait_until_free()
         return None
 
@@ -98,7 +95,6 @@ class Worker:
                 return exit_
             if "ends" in answer:
                 self.ends = str(answer["ends"])
-                self.age += self._counts
                 self.is_free = not self.ends
                 return Exit(0, float(answer["cpu_s"]), int(answer["peak_rss_bytes"]))
         self.ends = f"it was not free for another attempt after {RESTORE_S_MAX:.0f} s"

@@ -1,7 +1,8 @@
 """Failure rates and what may be claimed from them: Wilson, Fisher, Holm, Poisson, confidence sentences.
 
 Standard library only: scipy is a wheel of 35 MB for four formulas (the tests compare with it). The unit of
-every `n` here is an attempt, one process: iterations in one process share caches and are not independent.
+every `n` here is a process: iterations in one process share caches and are not independent, nor are its attempts,
+where it has served several.
 A rate is shown with Wilson's interval, which is near the nominal coverage. What no failure in `n` attempts excludes is
 claimed with the exact one-sided bound (`failure_rate_bound`), which never falls below it.
 """
@@ -187,19 +188,33 @@ def gamma_quantile(probability: float, shape: int) -> float:
     return high * _root(lambda share: _gamma_cdf(share * high, shape) - probability)
 
 
-def confidence_sentence(failures: int, n: int, confidence: float = CONFIDENCE_DEFAULT) -> str:
-    """Return what `failures` of `n` attempts allow to say, in one sentence for a report."""
+def confidence_sentence(
+    failures: int, n: int, confidence: float = CONFIDENCE_DEFAULT, *, processes: int | None = None
+) -> str:
+    """Return what `failures` of `n` attempts in so many processes (`n` by default) allow to say, in one sentence.
+
+    Attempts of one process share its caches and its fate, so that the processes are what is claimed from.
+    """
     _check(failures, n, confidence)
     level = f"{100 * confidence:g} %"
     if n == 0:
         return "no attempt counts, so nothing can be said about the failure rate"
-    attempts = "attempt" if n == 1 else "attempts"
+    units = n if processes is None else processes
+    attempts = attempts_in(n, units)
     if failures == 0:
-        bound = percent(failure_rate_bound(n, confidence))
-        return f"0 of {n} {attempts} failed: failure rate below {bound} % at {level}"
-    low, high = wilson(failures, n, confidence)
+        bound = percent(failure_rate_bound(units, confidence))
+        return f"0 of {attempts} failed: failure rate below {bound} % at {level}"
+    low, high = wilson(failures, units, confidence)
     interval = f"{percent(low)}-{percent(high)}"
-    return f"{failures} of {n} {attempts} failed: {percent(failures / n)} %, {level} interval {interval} %"
+    return f"{failures} of {attempts} failed: {percent(failures / units)} %, {level} interval {interval} %"
+
+
+def attempts_in(attempts: int, processes: int) -> str:
+    """Return "5 attempts", or "5 attempts in 2 processes" where some shared one."""
+    told = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+    if processes >= attempts:
+        return told
+    return f"{told} in {'1 process' if processes == 1 else f'{processes} processes'}"
 
 
 def _check(failures: int, n: int, confidence: float) -> None:

@@ -32,6 +32,10 @@ class Verdict(StrEnum):
     INCONCLUSIVE = "inconclusive", "INCONCLUSIVE", "no", "?", "yellow", "unsure", "it could not be decided"
     ERROR = "error", "ERROR", "no", "E", "red", "unsure", "one thread alone already raises or is wrong"
     BROKEN = "broken", "BROKEN", "no", "B", "red", "unsure", "the scenario or this framework is at fault"
+    AGED = (
+        "aged", "AGED", "no", "A", "red", "unsure",
+        "it failed only in a process that had served other attempts: it needs what came before",
+    )  # fmt: skip
     UNORDERED = (
         "unordered", "UNORDERED", "failure", "U", "red", "bad",
         "two accesses of the same bytes that nothing orders",

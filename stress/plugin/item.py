@@ -76,6 +76,10 @@ class ItemResult(JudgedCase):
         return max(threads for threads, _ in waves_of(scenario, None)) == 1
 
     @property
+    def wants_fresh(self) -> bool:
+        return super().wants_fresh and not self.spec.scenario.canary
+
+    @property
     def wants_control(self) -> bool:
         return super().wants_control and not self.spec.scenario.canary
 

@@ -122,6 +122,7 @@ class ItemRunner:
             attempts_clean=attempts,
             limit_s=self.run.budget.item_limit_s if turn is None else lambda _: turn.share_s,
             no_control=self._no_control,
+            is_spent=lambda: self.run.budget.is_spent,
             first=turn.first if turn is not None else {},
         )
 

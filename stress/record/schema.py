@@ -30,8 +30,9 @@ SCHEMA_VERSION = 1
 Kind = Literal["run", "attempt_start", "attempt_end", "item", "journal", "measurement", "totals", "run_end"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-Role = Literal["crew", "control", "reference"]
-"""Who ran in the child: the crew, the one-thread control of a failing item, or the sequential references."""
+Role = Literal["crew", "control", "reference", "fresh"]
+"""Who ran in the child: the crew, the one-thread control of a failing item, the sequential references, or the crew again,
+in a process of its own, after a failure in one that had served others."""
 
 SideFile = Annotated[str, "side file"]
 """Plain name of a file beside the record: stderr, stacks, a copied crash report. See `side_name_error`."""
@@ -152,6 +153,8 @@ class AttemptEnd(Common):
     """Serial of the first attempt of the process that it ran in; its own where it had one to itself."""
     age: NotRequired[int]
     """Attempts that this process had served before. Attempts of one process share its caches and its fate."""
+    before: NotRequired[list[int]]
+    """Their serials, in order, where the attempt is not green."""
     iterations_done: NotRequired[int]
     stderr: NotRequired[SideFile | None]
     stacks: NotRequired[SideFile | None]
@@ -187,8 +190,13 @@ class ItemRecord(Common):
     """Attempts whose verdict enters a rate."""
     failures: int
     verdicts: dict[str, int]
+    processes: NotRequired[int]
+    """In which the attempts that count ran."""
     control_attempts: NotRequired[int]
     control_failures: NotRequired[int]
+    fresh_attempts: NotRequired[int]
+    """Attempts in fresh processes, because all failures were in processes that had served others."""
+    fresh_failures: NotRequired[int]
     headline: NotRequired[str]
     canary: NotRequired[bool]
     origin: NotRequired[list[str]]
@@ -241,6 +249,8 @@ class TotalsRecord(Common):
     threads: int
     verdicts: dict[str, int]
     """Verdict -> attempts. Failures are there only for canaries."""
+    shared: NotRequired[int]
+    """Those that count and ran in a process in which another one of the item does."""
     seconds: float
     canary: NotRequired[bool]
     simulated: NotRequired[bool]

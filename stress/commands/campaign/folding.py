@@ -31,6 +31,8 @@ class _Total:
     seconds: float = 0.0
     threads: int = 0
     is_canary: bool = False
+    shared: int = 0
+    processes: set[int] = field(default_factory=set)
 
 
 def bytes_in(results: Path) -> int:
@@ -113,6 +115,10 @@ def _add(totals: dict[tuple[str, str], _Total], record: dict[str, Any], start: d
         return False
     total = totals.setdefault((record["item"], record["role"]), _Total())
     total.verdicts[record["verdict"]] += 1
+    if record["role"] == "crew" and Verdict(record["verdict"]).enters_rate:
+        process = record.get("process", 0) or -len(total.processes)
+        total.shared += process in total.processes
+        total.processes.add(process)
     total.seconds += record["seconds"]
     total.threads, total.is_canary = start["threads"], is_canary
     return True
@@ -138,6 +144,7 @@ def _replace(
             "verdicts": dict(one.verdicts),
             "seconds": one.seconds,
             **({"canary": True} if one.is_canary else {}),
+            **({"shared": one.shared} if one.shared else {}),
             **simulated,
         }
         for (item, role), one in totals.items()

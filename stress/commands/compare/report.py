@@ -156,11 +156,13 @@ def probability(p: float) -> str:
 
 def _clean(rows: Sequence[Row]) -> list[str]:
     """Return one line per number of attempts in which neither side failed, with what would have gone unseen."""
-    found = Counter(row.new.counted for row in rows if row.answer == PairResult.CLEAN)
+    found = Counter(
+        (row.new.counted, row.new.counted_attempts) for row in rows if row.answer == PairResult.CLEAN
+    )
     return [
-        f"{count(items, 'item')}: no failure on either side; NEW's {counted} attempts each exclude rates of "
-        f"{100 * stats.failure_rate_bound(counted):.2g} % and more"
-        for counted, items in sorted(found.items(), reverse=True)
+        f"{count(items, 'item')}: no failure on either side; NEW's {stats.attempts_in(attempts, processes)} each exclude "
+        f"rates of {100 * stats.failure_rate_bound(processes):.2g} % and more"
+        for (processes, attempts), items in sorted(found.items(), reverse=True)
     ]
 
 

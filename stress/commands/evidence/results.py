@@ -156,9 +156,14 @@ def confidence(subjects: Sequence[TestedGroup]) -> str:
     """Return which failure rates are excluded, by number of attempts."""
     lines = []
     for one in subjects:
-        clean = Counter(cell.counted for cell in one.real_items if cell.counted and not cell.failures)
-        for counted, items in sorted(clean.items(), reverse=True)[:8]:
-            lines.append(f"{one.heading}, {count(items, 'item')}: {stats.confidence_sentence(0, counted)}")
+        clean = Counter(
+            (cell.counted, cell.counted_attempts)
+            for cell in one.real_items
+            if cell.counted and not cell.failures
+        )
+        for (processes, attempts), items in sorted(clean.items(), reverse=True)[:8]:
+            sentence = stats.confidence_sentence(0, attempts, processes=processes)
+            lines.append(f"{one.heading}, {count(items, 'item')}: {sentence}")
     return bullets(lines)
 
 

@@ -112,10 +112,12 @@ def rates(cells: Sequence[Cell]) -> Markup:
         parts.append(tag("table", head, body, class_="rates"))
     if left_out:
         parts.append(tag("p", f"{left_out} more failing items do not fit here.", class_="dim"))
-    clean = Counter(cell.counted for cell in real if cell.counted and not cell.failures)
+    clean = Counter(
+        (cell.counted, cell.counted_attempts) for cell in real if cell.counted and not cell.failures
+    )
     lines = [
-        tag("li", f"{count(items, 'item')}: {stats.confidence_sentence(0, counted)}")
-        for counted, items in sorted(clean.items(), reverse=True)[:40]
+        tag("li", f"{count(items, 'item')}: {stats.confidence_sentence(0, attempts, processes=processes)}")
+        for (processes, attempts), items in sorted(clean.items(), reverse=True)[:40]
     ]
     return join([*parts, tag("ul", lines) if lines else None])
 

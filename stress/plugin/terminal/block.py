@@ -10,6 +10,7 @@ from stress.diagnose import parse_stacks
 from stress.diagnose import summarise
 from stress.model import stats
 from stress.model.text import count
+from stress.model.verdict import Verdict
 from stress.plugin.terminal.words import often
 from stress.plugin.terminal.words import word_of_item
 from stress.scenario.sequences.generated import GeneratedScenario
@@ -32,7 +33,7 @@ STACK_LINES_MAX = 40
 def failure_block(result: ItemResult, run: Run) -> str:
     """Return the block: what failed how often, the control beside it, the evidence, the command."""
     lines = [result.shared_writes] if result.failures and result.shared_writes else []
-    lines += [_headline(result), *_simulated(run), *_control(result)]
+    lines += [_headline(result), *_simulated(run), *_fresh(result), *_control(result)]
     first = result.first_failure
     if first is not None:
         lines += _attempt(first, run)
@@ -93,11 +94,23 @@ def _headline(result: ItemResult) -> str:
         return f"{name}: {word_of_item(result)} before the first attempt"
     if not result.failures:
         return f"{name}: {word_of_item(result)} ({len(result.attempts)} attempts, {result.counted} of them counted)"
-    low, high = stats.wilson(result.failures, result.counted)
+    low, high = stats.wilson(result.failures, result.processes)
     return (
         f"{name}: {often(result)} "
-        f"({100 * result.failures / result.counted:.1f} %, 95 % interval {100 * low:.1f}-{100 * high:.1f} %)"
+        f"({100 * result.failures / result.processes:.1f} %, 95 % interval {100 * low:.1f}-{100 * high:.1f} %)"
     )
+
+
+def _fresh(result: ItemResult) -> list[str]:
+    if not result.fresh:
+        return []
+    serials = ", ".join(str(one.serial) for one in result.fresh)
+    told = f"  fresh processes: {result.fresh_failures} of {len(result.fresh)} failed (attempts {serials})"
+    aged = next((one for one in result.attempts if one.judged.verdict == Verdict.AGED), None)
+    if aged is None:
+        return [told]
+    before = ", ".join(map(str, aged.before))
+    return [told, f"  attempt {aged.serial} came after attempts {before} in process {aged.process}"]
 
 
 def _control(result: ItemResult) -> list[str]:

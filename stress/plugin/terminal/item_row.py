@@ -20,6 +20,8 @@ class ItemRow:
     verdict: Verdict
     counted: int
     failures: int
+    processes: int | None = None
+    """In which the attempts that count ran; None for one each."""
     headline: str
     simulated: bool
     is_core: bool = False
@@ -43,6 +45,11 @@ class ItemRow:
     """Of a native program: `report_text.canaries`. Its canaries are no items."""
     sentence: str = ""
     """Of a native case: what it is worth, below the table."""
+
+    @property
+    def units(self) -> int:
+        """Return what may be claimed from: attempts that count, those of one process once."""
+        return self.counted if self.processes is None else self.processes
 
     @property
     def is_clean(self) -> bool:

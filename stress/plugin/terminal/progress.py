@@ -24,7 +24,7 @@ from stress.plugin.run import Run
 from stress.plugin.terminal.failure_groups import row_of_report
 
 NAME = "mps-stress-progress"
-_ROLES = {"reference": "one thread alone", "control": "the one-thread control"}
+_ROLES = {"reference": "one thread alone", "control": "the one-thread control", "fresh": "in a fresh process"}
 _CLEAR = Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2))
 
 

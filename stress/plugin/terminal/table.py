@@ -78,7 +78,7 @@ def _add_file(table: Table, path: str, rows: Sequence[ItemRow], *, fold: bool) -
 def _rate_of_each(rows: Sequence[ItemRow]) -> str:
     if rows[0].canary:
         return _rate(rows[0])
-    return f"each {_rate(min(rows, key=lambda row: row.counted))}"
+    return f"each {_rate(min(rows, key=lambda row: (row.units, row.counted)))}"
 
 
 def _rate(row: ItemRow) -> str:
@@ -87,7 +87,7 @@ def _rate(row: ItemRow) -> str:
     if row.one_thread:
         return "no threads"
     if row.verdict.is_failure or row.failures:  # the latter on a green item: what it declares acceptable
-        low, high = stats.wilson(row.failures, row.counted)
+        low, high = stats.wilson(row.failures, row.units)
         control = f"; one thread {row.control_failures}/{row.controls}" if row.controls else ""
         signature = f"; {row.signature}" if row.signature else ""
         accepted = "; acceptable" if row.verdict.is_green else ""
@@ -99,7 +99,12 @@ def _rate(row: ItemRow) -> str:
         return f"{100 * low:.1f}-{100 * high:.1f} %{accepted}{mixed}{control}{signature}"
     if not row.verdict.is_green:
         return row.headline
-    return f"below {100 * stats.failure_rate_bound(row.counted):.1f} %" if row.counted else "-"
+    if not row.counted:
+        return "-"
+    shared = (
+        f", {'1 process' if row.units == 1 else f'{row.units} processes'}" if row.units < row.counted else ""
+    )
+    return f"below {100 * stats.failure_rate_bound(row.units):.1f} %{shared}"
 
 
 def note_lines(rows: Sequence[ItemRow]) -> list[str]:
@@ -118,12 +123,11 @@ def _kind_of(note: str) -> str:
 def sentences(rows: Sequence[ItemRow]) -> list[str]:
     """Return the sentences: one per number of clean attempts, then how many items failed. Rates of unlike items are not pooled."""
     real = [row for row in rows if not row.canary and not row.one_thread]
-    clean = Counter(row.counted for row in real if row.is_clean)
+    clean = Counter((row.units, row.counted) for row in real if row.is_clean)
     lines = [
-        f"{count(items, 'item')}: 0 of {count(counted, 'attempt')} failed{' in each' if items > 1 else ''}; a failure "
-        f"rate below {stats.percent(stats.failure_rate_bound(counted))} % cannot be excluded (95 %)"
-        for counted, items in sorted(clean.items(), reverse=True)
-        if items
+        f"{count(items, 'item')}: 0 of {stats.attempts_in(counted, units)} failed{' in each' if items > 1 else ''}; a failure "
+        f"rate below {stats.percent(stats.failure_rate_bound(units))} % cannot be excluded (95 %)"
+        for (units, counted), items in sorted(clean.items(), reverse=True)
     ]
     alone = sum(row.one_thread for row in rows)
     if alone:

@@ -36,9 +36,12 @@ def often(result: ItemResult) -> str:
     parts = [f"{word} in {number}{_of_checked(word, result)}" for word, number in words.items()]
     if not parts:
         return word_of_item(result)
+    attempts = f"{result.counted} attempts"
+    if result.processes < result.counted:
+        attempts += f" in {result.processes} process{'es' if result.processes > 1 else ''}"
     if not result.verdict.is_failure:  # its failures are acceptable, something else is not
         parts.insert(0, word_of_item(result))
-    return f"{', '.join(parts[:-1])}{' and ' if parts[1:] else ''}{parts[-1]} of {result.counted} attempts"
+    return f"{', '.join(parts[:-1])}{' and ' if parts[1:] else ''}{parts[-1]} of {attempts}"
 
 
 def _of_checked(word: str, result: ItemResult) -> str:
@@ -65,6 +68,7 @@ def row_of(result: ItemResult) -> ItemRow:
         verdict=result.verdict,
         counted=result.counted,
         failures=result.failures,
+        processes=result.processes,
         headline=result.headline,
         simulated=result.simulated,
         is_core=result.is_core,

@@ -64,6 +64,13 @@ class Cell:
     """Names of the signals that attempts of the crew crashed with."""
     by_run: dict[str, list[int]] = field(default_factory=dict)
     """Run -> [attempts that count, failures among them]."""
+    shared: int = 0
+    """Attempts that count and ran in a process that had run another one of this item which does."""
+    fresh: Counter[str] = field(default_factory=Counter)
+    """Failures that were run again in fresh processes; they enter no rate, since a failure chose them."""
+    _processes: set[int] = field(default_factory=set)
+    _process: int = 0
+    """Hashes of (run, process): of those that served several attempts, and of the last one that was fresh."""
     seconds: float = 0.0
     unfinished: int = 0
     is_canary: bool = False
@@ -83,8 +90,28 @@ class Cell:
         return self.verdicts.total()
 
     @property
-    def counted(self) -> int:
+    def counted_attempts(self) -> int:
         return sum(n for verdict, n in self.verdicts.items() if Verdict(verdict).enters_rate)
+
+    @property
+    def counted(self) -> int:
+        """Return the attempts that count, those of one process once: they share its caches and its fate.
+
+        A process ends with its first failure, so that none is left out.
+        """
+        return self.counted_attempts - self.shared
+
+    def shares(self, run: str, process: int, age: int) -> bool:
+        """Take in the process of an attempt that counts; return whether another one of this item counts there already."""
+        key = hash((run, process))
+        if (
+            not age
+        ):  # nearly all of them, where processes are forked: only the last can still get another attempt
+            self._process = key
+            return False
+        known = key == self._process or key in self._processes
+        self._processes.add(key)
+        return known
 
     @property
     def failures(self) -> int:

@@ -61,6 +61,8 @@ class _Counted(NamedTuple):
 
     verdict: str
     name: str
+    shared: bool = False
+    """It ran in a process in which another one of its item counts."""
 
 
 @dataclass
@@ -259,7 +261,8 @@ class _Reader:
         if before is not None and start is None:
             _count(cell, record["role"], before, info, -1)
         name, is_known = failure_name(record) if Verdict(record["verdict"]).is_failure else ("", False)
-        now = self._interned(record["verdict"], name)
+        shared = before.shared if before is not None else _shares(cell, record)
+        now = self._interned(_Counted(record["verdict"], name, shared))
         _count(cell, record["role"], now, info, 1)
         cell.seconds += record["seconds"] if start is not None else 0.0
         # The hash and not the key: keys hold the item's name, and there may be millions.
@@ -276,8 +279,7 @@ class _Reader:
                 cell.signals.add((record.get("signal") or "")[:NOTE_CHARS_MAX])
             self._keep(record, start or {}, name, is_known, line, group)
 
-    def _interned(self, verdict: str, name: str) -> _Counted:
-        made = _Counted(verdict, name)
+    def _interned(self, made: _Counted) -> _Counted:
         return self._names.setdefault(made, made)
 
     def _keep(
@@ -318,6 +320,7 @@ class _Reader:
         cell.seconds += record["seconds"]
         for name, number in verdicts.items():
             _count(cell, record["role"], _Counted(name, ""), info, number)
+        cell.shared += min(record.get("shared", 0), sum(verdicts.values()) - 1)
 
     def _item(self, record: dict[str, Any], group: Group) -> None:
         cell = self._all.cells.get((group, record["item"]))
@@ -354,6 +357,12 @@ class _Reader:
                 cell.unfinished += 1
 
 
+def _shares(cell: Cell, record: Mapping[str, Any]) -> bool:
+    if record["role"] != "crew" or not Verdict(record["verdict"]).enters_rate:
+        return False
+    return cell.shares(record["run"], record.get("process", 0), record.get("age", 0))
+
+
 def _key(record: Mapping[str, Any]) -> tuple[str, str, str, int]:
     return record["run"], record["item"], record["role"], record["attempt"]
 
@@ -367,8 +376,9 @@ def _is_total(verdict: str, number: int, is_canary: bool) -> bool:
 
 def _count(cell: Cell, role: str, counted: _Counted, info: RunInfo, number: int) -> None:
     """Add attempts to the counts, or take them back with a negative number."""
-    verdict, name = counted
-    tally = {"crew": cell.verdicts, "control": cell.controls}.get(role, cell.references)
+    verdict, name, _ = counted
+    tallies = {"crew": cell.verdicts, "control": cell.controls, "fresh": cell.fresh}
+    tally = tallies.get(role, cell.references)
     tally[verdict] += number
     if not tally[verdict]:
         del tally[verdict]
@@ -382,5 +392,6 @@ def _count(cell: Cell, role: str, counted: _Counted, info: RunInfo, number: int)
     judged = Verdict(verdict)
     if judged.enters_rate:
         by_run = cell.by_run.setdefault(info.run, [0, 0])
-        by_run[0] += number
+        cell.shared += number * counted.shared
+        by_run[0] += number * (not counted.shared)
         by_run[1] += number * judged.is_failure
