@@ -18,7 +18,7 @@ from typing import IO
 from stress.isolate.backend import Exit
 from stress.isolate.backend import IsolationError
 from stress.isolate.backend import interpreter
-from stress.isolate.worker import Worker
+from stress.isolate.child_process import ChildProcess
 
 SERVER_START_S_MAX = 120.0
 
@@ -65,7 +65,7 @@ class ForkServer:
                 process_group=0,  # Ctrl-C goes to pytest alone, which ends the server in its turn
             )
 
-    def start(self) -> Worker:
+    def start(self) -> ChildProcess:
         """Fork a child; raise `IsolationError` when the server cannot run."""
         self.warm_up()
         deadline = time.monotonic() + SERVER_START_S_MAX
@@ -86,7 +86,7 @@ class ForkServer:
         except BaseException:
             ours.close()
             raise
-        return Worker(_ForkedChild(self, number, self.pids[number]), ours)
+        return ChildProcess(_ForkedChild(self, number, self.pids[number]), ours)
 
     def send_signal(self, number: int, signal_number: int, *, group: bool) -> None:
         """Let the server send it: only the process that reaps a child knows that its pid was not reused."""

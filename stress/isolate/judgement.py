@@ -13,8 +13,8 @@ from stress.diagnose import CrashReport
 from stress.diagnose import Diagnosis
 from stress.diagnose import diagnose
 from stress.diagnose import match
+from stress.isolate.child_process import SENT_BY_OTHERS
 from stress.isolate.supervisor import ChildRun
-from stress.isolate.worker import SENT_BY_OTHERS
 from stress.model.blackbox import Stamp
 from stress.model.finding import Finding
 from stress.model.finding import broken

@@ -20,7 +20,7 @@ from stress.child import process
 from stress.isolate.backend import Exit
 from stress.isolate.backend import IsolationError
 from stress.isolate.backend import interpreter
-from stress.isolate.worker import Worker
+from stress.isolate.child_process import ChildProcess
 from stress.model.spec import ChildSpec
 
 _KILL_WAIT_S = 20.0
@@ -44,7 +44,7 @@ class Spawner:
     ) -> None:
         self._device_library, self._python = device_library, python
         self._env = dict(env or {})
-        self._spares: deque[Worker] = deque()
+        self._spares: deque[ChildProcess] = deque()
 
     def warm_up(self, spares: int = 0) -> None:
         """Start as many spares as are missing, without waiting for them: by default as many as disturb nobody."""
@@ -54,18 +54,20 @@ class Spawner:
         while len(self._spares) < (spares or _spares_wanted()):
             self._spares.append(self._spare())
 
-    def start(self) -> Worker:
+    def start(self) -> ChildProcess:
         """Return a child, which may still be importing torch."""
         self.warm_up(1)
         return self._spares.popleft()
 
-    def program(self, spec: ChildSpec) -> Worker:
+    def program(self, spec: ChildSpec) -> ChildProcess:
         """Start an interpreter for one attempt: with its environment, which torch reads while it is imported."""
         env = {**os.environ, **spec.env, **self._env}
         stderr = spec.file("stderr")
-        return Worker(_SpawnedChild([str(spec.dump())], env, stderr, cwd=spec.cwd, python=self._python), None)
+        return ChildProcess(
+            _SpawnedChild([str(spec.dump())], env, stderr, cwd=spec.cwd, python=self._python), None
+        )
 
-    def _spare(self) -> Worker:
+    def _spare(self) -> ChildProcess:
         descriptor, name = tempfile.mkstemp(prefix="mps-stress-spawn-", suffix=".log")
         os.close(descriptor)
         ours, theirs = socket.socketpair()
@@ -77,7 +79,7 @@ class Spawner:
             ours.close()
             os.unlink(name)
             raise
-        return Worker(child, ours, Path(name))
+        return ChildProcess(child, ours, Path(name))
 
     def close(self) -> None:
         while self._spares:

@@ -26,12 +26,12 @@ import psutil
 from stress.isolate.backend import Exit
 from stress.isolate.backend import IsolationError
 from stress.isolate.backend import can_fork
+from stress.isolate.child_process import SENT_BY_OTHERS
+from stress.isolate.child_process import ChildProcess
 from stress.isolate.fork_server import ForkServer
 from stress.isolate.spawner import Spawner
 from stress.isolate.stall import POLL_S
 from stress.isolate.stall import StallWatch
-from stress.isolate.worker import SENT_BY_OTHERS
-from stress.isolate.worker import Worker
 from stress.model import blackbox
 from stress.model.spec import ATTEMPTS_PER_PROCESS
 from stress.model.spec import ChildSpec
@@ -106,7 +106,7 @@ class Supervisor:
         self._is_foreign = python != sys.executable
         self._server = ForkServer(device_library, python, preload)
         self._spawner = Spawner(device_library, python, tsan.env() if tsan is not None else {})
-        self._workers: dict[str, tuple[_Setting, Worker]] = {}
+        self._workers: dict[str, tuple[_Setting, ChildProcess]] = {}
         self._declined: set[str] = set()
         """Scenarios that need their own processes, as one has shown."""
 
@@ -194,7 +194,7 @@ class Supervisor:
             return ""
         return "alone" if alone else "crew"
 
-    def _take(self, spec: ChildSpec, lane: str, run: ChildRun) -> Worker:
+    def _take(self, spec: ChildSpec, lane: str, run: ChildRun) -> ChildProcess:
         """Return a process for the child: one that has served others, if it may share it, else a fresh one."""
         setting, worker = self._workers.pop(lane, (None, None))
         if worker is not None:
@@ -218,7 +218,7 @@ class Supervisor:
         if worker is not None:
             worker.close()
 
-    def _wait(self, child: Worker, run: ChildRun) -> Exit | None:
+    def _wait(self, child: ChildProcess, run: ChildRun) -> Exit | None:
         """Return the exit, or None at the deadline, or earlier if nothing in the child moves any more."""
         spec = run.spec
         if not spec.stall_s or not StallWatch.works():
@@ -234,7 +234,7 @@ class Supervisor:
                 return None
         return None
 
-    def _examine_hang(self, child: Worker, run: ChildRun) -> None:
+    def _examine_hang(self, child: ChildProcess, run: ChildRun) -> None:
         try:
             process = psutil.Process(child.pid)
             times = process.cpu_times()

@@ -238,7 +238,7 @@ class TestAKilledPytest:
             wait_for("the wait", lambda: (tmp_path / "waits").exists() or run.poll() is not None)
             assert run.poll() is None, (tmp_path / "output").read_text()
             (folder,) = (tmp_path / "results" / "runs").iterdir()
-            pids = {one["pid"] for one in RunReader(folder) if one["kind"] == "attempt_end"}
+            pids = {int(str(one.get("pid"))) for one in RunReader(folder) if one["kind"] == "attempt_end"}
             helpers = [one.pid for one in psutil.Process(run.pid).children(recursive=True)]
             assert len(pids) == 2, "of references and of crews"
             assert pids < set(helpers)

@@ -25,7 +25,7 @@ _KILL_WAIT_S = 20.0
 SENT_BY_OTHERS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
-class Worker:
+class ChildProcess:
     """Runs attempts in one process. Whether it stays after one is said with the order; else it is as good as new, once."""
 
     def __init__(self, child: Child, connection: socket.socket | None, log: Path | None = None) -> None:
