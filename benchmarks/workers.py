@@ -118,10 +118,10 @@ def serve_all(supervisor: Supervisor, folder: Path, sim: SimSpec | None, attempt
     assert len(pids) == 1, f"{len(pids)} processes"
     tenth = max(1, attempts // 10)
     print(f"  one process served {attempts} attempts, a median of {statistics.median(seconds):.3f} s each")
-    for name, first, last in zip(
+    for name, early, late in zip(
         ("bytes resident", "files", "threads", "children"), held[tenth], held[-1], strict=True
     ):
-        print(f"  {name}: {first} after {tenth}, {last} at the end")
+        print(f"  {name}: {early} after {tenth}, {late} at the end")
     first, last = held[tenth], held[-1]
     assert last[0] < GROWTH_MAX * first[0], "memory grows"
     assert last[1:] == first[1:], "files, threads or children are left"
