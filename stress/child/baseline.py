@@ -145,8 +145,12 @@ class Baseline:
             self._first = level
             return ""
         first = self._first
-        if level.reserved_bytes - first.reserved_bytes > _CACHE_GROWTH_BYTES_MAX:
+        if (
+            level.reserved_bytes - first.reserved_bytes > _CACHE_GROWTH_BYTES_MAX
+            or level.device_bytes - first.device_bytes > _DEVICE_GROWTH_BYTES_MAX
+        ):
             device.empty_cache()
+            level = _level(device)
         if level.device_bytes - first.device_bytes > _DEVICE_GROWTH_BYTES_MAX:
             return "memory of the device did not come back"
         if level.resident_bytes - first.resident_bytes > RESIDENT_GROWTH_BYTES_MAX:
@@ -242,6 +246,12 @@ def _set_default_dtype(value: torch.dtype) -> None:
         torch.set_default_dtype(value)
 
 
+def _stop_timers() -> None:
+    """A timer's signal would end, or interrupt, an attempt that has not started it."""
+    for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+        signal.setitimer(timer, 0)
+
+
 def _collect(is_on: bool) -> None:
     (gc.enable if is_on else gc.disable)()
 
@@ -255,6 +265,7 @@ _RUNTIME: tuple[tuple[Callable[[], Any], Callable[[Any], Any]], ...] = (
     (threading.getprofile, threading.setprofile),
     (threading.stack_size, threading.stack_size),
     (gc.isenabled, _collect),
+    (lambda: None, lambda _: _stop_timers()),
     (gc.get_threshold, lambda value: gc.set_threshold(*value)),
     (torch.get_default_dtype, _set_default_dtype),
     (torch.is_grad_enabled, torch._C._set_grad_enabled),

@@ -81,10 +81,16 @@ class Session:
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def supervise(
-        self, device_library: str, python: str = sys.executable, preload: Sequence[str] = ()
+        self,
+        device_library: str,
+        python: str = sys.executable,
+        preload: Sequence[str] = (),
+        attempts_per_process: int | None = None,
     ) -> Supervisor:
         """Return where children of that interpreter come from; raise `IsolationError`."""
-        supervisor = Supervisor(device_library, python, preload=preload)
+        supervisor = Supervisor(
+            device_library, python, preload=preload, attempts_per_process=attempts_per_process
+        )
         self._stack.callback(supervisor.close)
         return supervisor
 
@@ -95,6 +101,7 @@ class Session:
         python: str = sys.executable,
         given: list[str] | None = None,
         preload: Sequence[str] = (),
+        attempts_per_process: int | None = None,
     ) -> tuple[DeviceInfo, Supervisor]:
         """Return the device as a child of that interpreter sees it, and where its children come from.
 
@@ -105,7 +112,7 @@ class Session:
         def open_supervisor(device_library: str) -> Supervisor:
             for one in opened:  # of a library that could not be used
                 one.close()
-            opened.append(self.supervise(device_library, python, preload))
+            opened.append(self.supervise(device_library, python, preload, attempts_per_process))
             return opened[-1]
 
         device = open_device(wanted, open_supervisor, say, given, foreign=python != sys.executable)

@@ -120,6 +120,9 @@ class Cuda(_FreelyScheduled):
         }
 
     def empty_cache(self) -> None:
+        clear = getattr(torch._C, "_cuda_clearCublasWorkspaces", None)
+        if clear is not None:  # a tensor for each thread and stream, which counts as allocated
+            clear()
         torch.cuda.empty_cache()
 
     def capabilities(self) -> set[str]:

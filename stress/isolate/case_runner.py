@@ -32,6 +32,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from stress.child import perturb
@@ -250,7 +251,7 @@ class CaseRunner:
             one_thread=role == "control",
             shares_process=case.child.shares_process and role == "crew",
         )
-        return self._run_child(case, role, number, spec)
+        return self._run_child(case, role, number, spec, {} if like == number else {"like": like})
 
     def record_item(self, result: JudgedCase) -> None:
         """Write what became of a case."""
@@ -324,7 +325,14 @@ class CaseRunner:
             if _hangs(result.controls) >= _CONTROL_HANGS_MAX:
                 return
 
-    def _run_child(self, case: CaseSpec, role: str, number: int, spec: ChildSpec) -> Ended:
+    def _run_child(
+        self,
+        case: CaseSpec,
+        role: str,
+        number: int,
+        spec: ChildSpec,
+        more: Mapping[str, object] = MappingProxyType({}),
+    ) -> Ended:
         spec = replace(
             spec,
             folder=str(self._writer.folder.path),
@@ -344,6 +352,7 @@ class CaseRunner:
             **({"completion": spec.completion} if spec.core is not None else {}),
             **({"order": spec.order} if spec.order else {}),
             **case.start,
+            **more,
         }
         identity = {"item": case.item, "role": role, "attempt": number, **case.names}
         workers = case.workers if spec.kind == "crew" else 0

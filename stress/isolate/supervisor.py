@@ -262,6 +262,10 @@ class Supervisor:
         except (OSError, ValueError):
             run.result = None
 
+    def end_crews(self) -> None:
+        """Let the next crew begin in a fresh process."""
+        self._end("crew")
+
     def close(self) -> None:
         for lane in list(self._workers):
             self._end(lane)

@@ -117,6 +117,8 @@ class AttemptStart(Common):
     """On core, when the simulated Metal completes what was committed: an axis, too."""
     order: NotRequired[str]
     """Level at which the order of accesses is checked: an axis too, because it is slow. Absent where it is not."""
+    like: NotRequired[int]
+    """Number of the crew's attempt that it repeats, with its seeds and conditions, where that is another one."""
     simulated: NotRequired[bool]
     """As in the run record, so that no line of it can be taken for a real backend's. Absent means false."""
     canary: NotRequired[bool]

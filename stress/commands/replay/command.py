@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,9 +18,8 @@ from stress.commands.replay.find import shown
 from stress.commands.replay.options import ReplayOptions
 from stress.commands.replay.recorded import Recorded
 from stress.commands.replay.recorded import read
-from stress.commands.replay.repetition import Configuration
 from stress.commands.replay.repetition import Repeated
-from stress.commands.replay.repetition import Repetition
+from stress.commands.replay.repetition import open_history
 from stress.commands.replay.repetition import open_repetition
 from stress.commands.replay.resolve import Resolved
 from stress.commands.replay.resolve import resolve_item
@@ -65,13 +65,26 @@ def run(options: ReplayOptions) -> int:
     recorded, what, notes = prepare(options.attempt, rootdir, options.results)
     folder = results_folder(rootdir, options.results)
     done: list[Repeated] = []
+    before = _before(recorded, options) if options.history else []
     with session() as opened:
-        repetition = open_repetition(opened, recorded, what, "replay", results=folder, rootdir=rootdir)
+        if before:
+            history = open_history(opened, recorded, what, before, results=folder, rootdir=rootdir)
+            repetition, run_once = history.last, history.attempt
+            notes.append(
+                f"in a process that has served attempts {', '.join(map(str, recorded.before))} before"
+            )
+        else:
+            repetition = open_repetition(opened, recorded, what, "replay", results=folder, rootdir=rootdir)
+            run_once = repetition.again
         notes += differences(recorded, repetition.device, host_environment(rootdir))
         print(report.heading(recorded, repetition.device.header_lines, notes, options.attempts), flush=True)
         with opened.until_interrupted(), runnable(recorded):
-            _repeat(repetition, options.attempts, done)
+            _repeat(run_once, options.attempts, done)
         print(report.result(recorded, done))
+        if before and len(done) < options.attempts and not opened.interrupted:
+            print(
+                f"history: it did not come to its end in {options.attempts - len(done)} of {options.attempts} processes"
+            )
         print(f"records: {repetition.folder}")
         if opened.status is None:
             wanted = FailureKind.of(recorded.end) if recorded.end is not None else None
@@ -80,10 +93,28 @@ def run(options: ReplayOptions) -> int:
         return opened.status
 
 
-def _repeat(repetition: Repetition, attempts: int, done: list[Repeated]) -> None:
-    case = Configuration.recorded(repetition.recorded, repetition.what)
+def _before(recorded: Recorded, options: ReplayOptions) -> list[tuple[Recorded, Resolved]]:
+    """Return the attempts that came before in its process; raise `CommandError` where there is none."""
+    if not recorded.before:
+        raise CommandError(f"{recorded.name} has no history: its process served no other attempt before")
+    found = []
+    for serial in recorded.before:
+        one = read(find(f"{recorded.folder}/{serial}", options.rootdir, options.results))
+        what = resolve_item(
+            one.item,
+            options.rootdir,
+            env=one.env,
+            threads=one.threads,
+            place=one.place,
+            sys_path=one.sys_path,
+        )
+        found.append((one, what))
+    return found
+
+
+def _repeat(run_once: Callable[[], Repeated | None], attempts: int, done: list[Repeated]) -> None:
     # One by one into the list: an interrupt keeps what is there.
-    done.extend(
-        repetition.attempt(case, repetition.recorded.attempt, item=repetition.recorded.item)
-        for _ in range(attempts)
-    )
+    for _ in range(attempts):
+        repeated = run_once()
+        if repeated is not None:
+            done.append(repeated)

@@ -77,6 +77,8 @@ class Recorded:
     sys_path: tuple[str, ...]
     """Folders of the rootdir that were on `sys.path`; that they lie in it is for the resolver to see."""
     end: Mapping[str, Any] | None
+    before: tuple[int, ...] = ()
+    """Serials of the attempts that its process had served before."""
 
     @property
     def simulated(self) -> bool:
@@ -165,7 +167,8 @@ def read(found: Found) -> Recorded:
         place=found.place,
         item=start.text("item", ITEM_CHARS_MAX),
         role=role,
-        attempt=start.integer("attempt", 0, COUNT_MAX),
+        # A failure that was run again in a fresh process has the lots of that failure.
+        attempt=start.integer("like" if "like" in start.record else "attempt", 0, COUNT_MAX),
         root_seed=run.integer("seed", 0, SEED_MAX),
         seed=start.integer("seed", 0, SEED_MAX),
         threads=start.integer("threads", 1, THREADS_MAX),
@@ -191,6 +194,7 @@ def read(found: Found) -> Recorded:
             "sys_path", found.run.get("sys_path"), lambda: _folders(found.run.get("sys_path") or ())
         ),
         end=found.end,
+        before=start.checked("before", _before(found.end), lambda: _serials(_before(found.end))),
     )
 
 
@@ -212,6 +216,17 @@ def _mapping(reader: _Reader, name: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise reader.refuse(name, value, "a JSON object")
     return value
+
+
+def _before(end: Mapping[str, Any] | None) -> Any:
+    return end.get("before", ()) if end is not None else ()
+
+
+def _serials(value: Any) -> tuple[int, ...]:
+    serials = tuple(value)
+    if len(serials) > COUNT_MAX or not all(type(one) is int and one > 0 for one in serials):
+        raise ValueError("expected numbers of attempts")
+    return serials
 
 
 def _modules(value: Any) -> tuple[str, ...]:

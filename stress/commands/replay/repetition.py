@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import dataclass
 from dataclasses import field
@@ -101,13 +104,18 @@ class Repetition:
         supervisor: Supervisor,
         writer: RecordWriter,
         rootdir: Path,
+        *,
+        shares_process: bool = False,
+        numbers: Iterator[int] | None = None,
     ) -> None:
+        """`numbers` are those of attempts, where other repetitions write the same records."""
         self._trace_folders = own_folders(rootdir)
+        self._shares_process = shares_process
         self.recorded, self.what, self.device, self.writer = recorded, what, device, writer
         self._runner = CaseRunner(supervisor.run, writer, recorder(writer, simulated=recorded.simulated))
         self._references: dict[str, References] = {}
         self._pace = Pace(most_s=recorded.deadline_s, clean_min=_PACE_CLEAN_MIN)
-        self._number = 0
+        self._numbers = itertools.count() if numbers is None else numbers
         self._command = attempt_command("replay", recorded.folder, recorded.serial, rootdir)
 
     @property
@@ -124,11 +132,15 @@ class Repetition:
         spec = self._spec(case, item, deadline_s or self.recorded.deadline_s)
         references = References() if self.what.is_process else self._reference(case, spec)
         role = "control" if case.one_thread else "crew"
-        ended = self._runner.attempt(spec, self._number, references, role=role, lots=lots)
-        self._number += 1
+        ended = self._runner.attempt(spec, next(self._numbers), references, role=role, lots=lots)
         if ended.attempt.judged.verdict.is_green:
             self._pace.add(ended.attempt.seconds)
         return Repeated(FailureKind.of(ended.end), ended.end)
+
+    def again(self) -> Repeated:
+        """Run the recorded attempt once more, as it was; raise as `attempt` does."""
+        recorded = self.recorded
+        return self.attempt(Configuration.recorded(recorded, self.what), recorded.attempt, item=recorded.item)
 
     def pace_deadline_s(self) -> float:
         """Return a deadline that follows from what clean attempts take: a hang costs all of it."""
@@ -142,8 +154,10 @@ class Repetition:
         """Return the references of a configuration, made once: one for each of the scenario's kernel paths."""
         key = case.reference_key
         if key not in self._references:
-            made = self._runner.references(spec, number=self._number)
-            self._number += len(made.paths)
+            first = next(self._numbers)
+            made = self._runner.references(spec, number=first)
+            for _ in made.paths[1:]:
+                next(self._numbers)
             if not made.is_usable:
                 made.remove()
                 raise BrokenScenario(made.problem)
@@ -168,6 +182,7 @@ class Repetition:
                 iterations=case.iterations,
                 overrides=dict(case.overrides),
                 seed=recorded.seed,
+                shares_process=self._shares_process,
                 streams=recorded.streams,
                 trace_modules=recorded.trace_modules,
                 trace_folders=self._trace_folders,
@@ -197,13 +212,69 @@ class Repetition:
         )
 
 
+@dataclass(frozen=True)
+class History:
+    """The repetition of an attempt, and of those that its process had served before."""
+
+    supervisor: Supervisor
+    before: tuple[Repetition, ...]
+    last: Repetition
+
+    def attempt(self) -> Repeated | None:
+        """Run all of them in one fresh process; None where one before the last was not green, which ends the process."""
+        self.supervisor.end_crews()
+        for one in self.before:
+            if one.again().kind.is_failure:
+                return None
+        repeated = self.last.again()
+        return repeated if repeated.end["age"] == len(self.before) else None
+
+
+def open_history(
+    opened: Session,
+    recorded: Recorded,
+    what: Resolved,
+    before: Sequence[tuple[Recorded, Resolved]],
+    *,
+    results: Path,
+    rootdir: Path,
+) -> History:
+    """Open what `open_repetition` does, for an attempt and those before it, which share a process."""
+    numbers = itertools.count()
+    device, supervisor, writer = _open(
+        opened, recorded, what, "replay", results, rootdir, attempts_per_process=len(before) + 1
+    )
+    made = [
+        Repetition(one, of, device, supervisor, writer, rootdir, shares_process=True, numbers=numbers)
+        for one, of in (*before, (recorded, what))
+    ]
+    for one in made:
+        opened.callback(one.close)
+    return History(supervisor, tuple(made[:-1]), made[-1])
+
+
 def open_repetition(
     opened: Session, recorded: Recorded, what: Resolved, command: str, *, results: Path, rootdir: Path
 ) -> Repetition:
     """Open the recorded device and a run folder for what follows; the session closes them."""
+    device, supervisor, writer = _open(opened, recorded, what, command, results, rootdir)
+    repetition = Repetition(recorded, what, device, supervisor, writer, rootdir)
+    opened.callback(repetition.close)
+    return repetition
+
+
+def _open(
+    opened: Session,
+    recorded: Recorded,
+    what: Resolved,
+    command: str,
+    results: Path,
+    rootdir: Path,
+    attempts_per_process: int | None = None,
+) -> tuple[DeviceInfo, Supervisor, RecordWriter]:
     wanted = _Wanted(recorded.device, recorded.sim or SimSettings(), recorded.pytorch)
     try:
-        device, supervisor = opened.open_device(wanted)
+        device, supervisor = opened.open_device(wanted, attempts_per_process=attempts_per_process)
     except OptionError as error:
         raise CommandError(
             f"{recorded.name} ran on {recorded.device}, which cannot be used here: {error.reason}"
@@ -223,9 +294,7 @@ def open_repetition(
         device_reason="as recorded",
         simulated=recorded.simulated,
     )
-    repetition = Repetition(recorded, what, device, supervisor, writer, rootdir)
-    opened.callback(repetition.close)
-    return repetition
+    return device, supervisor, writer
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,8 @@ def failure_block(result: ItemResult, run: Run) -> str:
     lines.append(f"  repeat: {result.command}")
     lines.append(f"          ({_promise(first, run)})")
     if first is not None and first.serial and first.role != "reference" and first.tsan is None:
-        lines.append(f"  replay: {run.replay_command(first.serial)}")
+        history = " --history" if first.judged.verdict == Verdict.AGED else ""
+        lines.append(f"  replay: {run.replay_command(first.serial)}{history}")
     if first is not None and first.files:
         lines.append(f"  files:  {run.folder_path}: {', '.join(sorted(first.files.values()))}")
     return "\n".join(lines)
