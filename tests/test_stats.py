@@ -277,3 +277,17 @@ class TestMedianInterval:
         needed = stats.values_needed(confidence)
         assert stats.median_interval([1.0] * needed, confidence) is not None
         assert stats.median_interval([1.0] * (needed - 1), confidence) is None
+
+
+class TestAttemptsThatShareAProcess:
+    def test_both_counts_are_named_and_processes_are_claimed_from(self) -> None:
+        sentence = stats.confidence_sentence(0, 100, processes=5)
+        assert sentence == "0 of 100 attempts in 5 processes failed: failure rate below 45.1 % at 95 %"
+        assert stats.confidence_sentence(0, 5, processes=1).startswith("0 of 5 attempts in 1 process failed")
+        low, high = (stats.percent(one) for one in stats.wilson(2, 5))
+        sentence = stats.confidence_sentence(2, 100, processes=5)
+        assert sentence == f"2 of 100 attempts in 5 processes failed: 40.0 %, 95 % interval {low}-{high} %"
+
+    def test_one_each_is_not_worth_a_word(self) -> None:
+        assert stats.confidence_sentence(0, 5, processes=5) == stats.confidence_sentence(0, 5)
+        assert stats.attempts_in(1, 1) == "1 attempt"

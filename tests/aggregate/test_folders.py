@@ -53,6 +53,34 @@ class TestCounting:
         assert [one.attempts for one in whole.runs.values()] == [10, 11, 12]
         assert not any(one.was_killed for one in whole.runs.values())
 
+    def test_attempts_of_one_process_count_once(self, tmp_path: Path) -> None:
+        made = Made(tmp_path / "run")
+        for process, ages in ((2, (0, 1, 2)), (9, (4, 5)), (12, (0,)), (13, (0,))):
+            for age in ages:
+                made.attempt(LINEAR, "pass", process=process, age=age)
+        made.attempt(LINEAR, "oom", process=9, age=6)
+        made.attempt(LINEAR, "crash", process=13, age=1)
+        made.attempt(NORM, "pass", process=2, age=3)
+        for _ in range(2):
+            made.attempt(LINEAR, "pass", "fresh")
+        cells = {one.item: one for one in read_folders([made.end().folder]).cells.values()}
+        linear, norm = cells[LINEAR], cells[NORM]
+        assert (linear.counted_attempts, linear.counted, linear.failures) == (8, 4, 1)
+        assert (norm.counted_attempts, norm.counted) == (1, 1)
+        assert linear.by_run == {"run": [4, 1]}
+        assert (dict(linear.fresh), linear.references) == ({"pass": 2}, {})
+
+    def test_a_failure_that_is_aged_leaves_its_process_with_what_it_had_before(self, tmp_path: Path) -> None:
+        made = Made(tmp_path / "run")
+        made.attempts(LINEAR, {"pass": 2})
+        for age, verdict in enumerate(("pass", "pass", "mismatch")):
+            made.attempt(LINEAR, verdict, process=3, age=age)
+        named = {"item": LINEAR, "role": "crew", "attempt": 4, "process": 3, "age": 2}
+        made.write("attempt_end", **named, verdict="aged", seconds=0.5, headline="only there", amends=True)
+        (cell,) = read_folders([made.end().folder]).cells.values()
+        assert (cell.counted_attempts, cell.counted, cell.failures) == (4, 3, 0)
+        assert cell.by_run == {"run": [3, 0]}
+
     def test_an_amendment_replaces_what_was_counted(self, tmp_path: Path) -> None:
         made = Made(tmp_path / "run")
         made.attempts(LINEAR, {"pass": 2})

@@ -38,6 +38,8 @@ class Children:
     def __init__(self, *endings: str) -> None:
         self.endings = iter(endings)
         self.specs: list[ChildSpec] = []
+        self.before: tuple[str, ...] = ()
+        """Attempts that the processes of crews have served before."""
 
     def __call__(self, spec: ChildSpec, workers: int) -> ChildRun:
         self.specs.append(spec)
@@ -49,6 +51,7 @@ class Children:
         hung, code = ending == "hang", -11 if ending == "crash" else 0
         run = ChildRun(spec, None, None if hung else Exit(code, 0, 0), hung, 0.5, 0.0, 1)
         run.result = {"slots": 6, "findings": []} if ending == "pass" else None
+        run.before = self.before if spec.shares_process and spec.kind == "crew" else ()
         return run
 
     @property
@@ -168,6 +171,50 @@ class TestCompletion:
         assert {one.completion for one in children.specs} == {"in_order"}
         starts = [one for one in RunReader(writer.folder.path) if one["kind"] == "attempt_start"]
         assert not any("completion" in one for one in starts)
+
+
+class TestAFailureInAProcessThatServedOthers:
+    shared = replace(case().child, shares_process=True)
+
+    def test_is_the_cases_own_when_a_fresh_one_fails(self, writer: RecordWriter) -> None:
+        children = Children("pass", "pass", "crash", "pass", "pass", "crash")
+        children.before = ("made-up-3", "made-up-4")
+        result = run(writer, children, CasePolicy(3, 3), child=self.shared)
+        assert children.roles == "rccc" + "ccc" + "111"
+        assert [one.shares_process for one in children.specs] == [True] * 4 + [False] * 6
+        assert {one.attempt for one in children.specs[4:7]} == {1}, "like the one that failed"
+        assert (
+            len({(one.perturb_mode, one.readback) for one in (children.specs[2], *children.specs[4:7])}) == 1
+        )
+        assert (result.verdict, result.fresh_failures, len(result.fresh)) == ("crash", 1, 3)
+        assert result.notes == ["fresh processes: 1 of 3 failed"]
+
+    def test_is_aged_when_none_does(self, writer: RecordWriter) -> None:
+        children = Children("pass", "pass", "crash")
+        children.before = ("made-up-3", "made-up-4")
+        result = run(writer, children, CasePolicy(2, 2), child=self.shared)
+        assert children.roles == "rcc" + "cc"
+        assert (result.verdict, result.failures, result.counted) == ("aged", 0, 1)
+        assert "had served 2 attempts" in result.headline
+        ends = [
+            one for one in RunReader(writer.folder.path) if one["kind"] == "attempt_end" and one.get("amends")
+        ]
+        assert [(one["verdict"], one["attempt"], one["before"]) for one in ends] == [("aged", 1, [3, 4])]
+        item = next(one for one in RunReader(writer.folder.path) if one["kind"] == "item")
+        assert (item["fresh_attempts"], item["fresh_failures"]) == (2, 0)
+
+    def test_needs_no_proof_where_a_fresh_one_failed_already(self, writer: RecordWriter) -> None:
+        children = Children("pass", "crash")
+        result = run(writer, children, CasePolicy(2, 2), child=self.shared)
+        assert (children.roles, result.verdict) == ("rcc11", "crash")
+
+    def test_stays_one_where_there_is_no_time_to_look(self, writer: RecordWriter) -> None:
+        children = Children("pass", "crash")
+        children.before = ("made-up-3",)
+        policy = CasePolicy(1, 1, no_control=lambda: "no time", is_spent=lambda: True)
+        result = run(writer, children, policy, child=self.shared)
+        assert (children.roles, result.verdict) == ("rc", "crash")
+        assert result.notes == ["not run again in fresh processes: the time budget is spent"]
 
 
 class TestThePolicy:
