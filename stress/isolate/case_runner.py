@@ -311,7 +311,13 @@ class CaseRunner:
         end = self._ends[attempt.serial]
         self._record(
             "attempt_end",
-            **{**end, "verdict": str(Verdict.AGED), "headline": judged.headline, "amends": True},
+            **{
+                **end,
+                "verdict": str(Verdict.AGED),
+                "was": end["verdict"],
+                "headline": judged.headline,
+                "amends": True,
+            },
         )
 
     def _run_controls(

@@ -146,6 +146,8 @@ class AttemptEnd(Common):
     tainted: NotRequired[bool]
     """The device reported a fault: no value after it can be trusted, whatever the exit status."""
     amends: NotRequired[bool]
+    was: NotRequired[VerdictName]
+    """Of an attempt that is aged: its verdict before fresh processes were asked."""
     notes: NotRequired[list[str]]
     findings: NotRequired[list[dict[str, object]]]
     """Wrong values and exceptions, each with thread, iteration, name (torn, stale, ...) and indices."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import psutil
 import pytest
 
 from stress.record import RunReader
+from tests import warm
 from tests.acceptance import Ran
 from tests.acceptance import run_in
 from tests.core.processes import start_pytest
@@ -188,6 +190,20 @@ class TestAFailureInAnOldProcess:
         ]
         assert amended[0]["before"] == served[: served.index(amended[0]["serial"])]
         assert "AGED" in ran.text
+
+    def test_can_be_had_again_with_what_came_before(self, ran: Ran) -> None:
+        assert ran.folder is not None
+        (amended,) = [one for one in ran.ends("F_Counts[t4]") if one.get("amends")]
+        assert f"replay {ran.folder.name}/{amended['serial']} --history" in ran.text
+        for more, status, told in (("--history", 0, "fails 2 of 2"), ("--attempts=2", 1, "fails 0 of 2")):
+            command = ("replay", f"{ran.folder.name}/{amended['serial']}", "--attempts=2", more)
+            done = subprocess.run(
+                warm.command("stress", *command),
+                cwd=ran.folder.parents[2], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+            print(done.stdout, done.stderr)
+            assert done.returncode == status
+            assert told in done.stdout
 
     def test_counts_for_no_rate(self, ran: Ran) -> None:
         item = ran.items["F_Counts[t4]"]

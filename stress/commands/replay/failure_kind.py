@@ -27,6 +27,10 @@ class FailureKind:
     def of(cls, end: Mapping[str, Any]) -> FailureKind:
         """Return the kind of an `attempt_end` record."""
         verdict = str(end["verdict"])
+        if (
+            verdict == Verdict.AGED
+        ):  # where it shows again, it is what it was before fresh processes were asked
+            verdict = str(end.get("was", verdict))
         if verdict in (Verdict.PASS, Verdict.INTERESTING):
             return cls("pass")
         name = end.get("signature") or ""
