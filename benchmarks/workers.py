@@ -88,15 +88,20 @@ def soak(attempts: int) -> None:
 
 
 def simulated() -> tuple[str, SimSpec | None]:
+    """Return the simulated device with the twins of all faults of its design armed: they must find nothing."""
     from stress.device.sim.build import default_builder
     from stress.device.sim.settings import SimSettings
+    from stress.device.sim.settings import parse_faults
+    from stress.device.sim.zoo import DESIGN_DEFAULT
+    from stress.device.sim.zoo import FAULTS
 
     try:
         build = default_builder().ensure(print)
     except BuildError as error:
         print(f"no simulated device, the CPU instead: {error}")
         return "", None
-    return str(build.library), build.spec(SimSettings())
+    twins = parse_faults(",".join(f"{one.name}/twin" for one in FAULTS if one.design == DESIGN_DEFAULT))
+    return str(build.library), build.spec(SimSettings(DESIGN_DEFAULT, twins))
 
 
 def serve_all(supervisor: Supervisor, folder: Path, sim: SimSpec | None, attempts: int) -> None:
