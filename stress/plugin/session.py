@@ -143,6 +143,8 @@ class StressPlugin:
         if not self.dry and progress.is_wanted(self.config):
             self.run.progress = progress.Progress(self.config, self.run)
             self.config.pluginmanager.register(self.run.progress, progress.NAME)
+        elif not self.dry and progress.is_logged(self.config):
+            self.config.pluginmanager.register(progress.LoggedProgress(self.config, self.run), progress.NAME)
         if not self.dry and not self.settings.all_tests and not only_native(self.config):
             self._open_device()
 

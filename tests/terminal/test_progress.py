@@ -14,6 +14,7 @@ import pytest
 
 from stress.plugin.terminal import progress
 from tests.acceptance import PROLOGUE
+from tests.acceptance import run_in
 
 SUBJECT = """
 class Fine(Scenario):
@@ -127,3 +128,24 @@ def test_is_not_wanted_in_a_worker(pytester: pytest.Pytester) -> None:
     assert progress.is_wanted(config, {})
     config.workerinput = {}  # type: ignore[attr-defined]
     assert not progress.is_wanted(config, {})
+
+
+CONFTEST = """
+from stress.plugin.terminal import progress
+progress.LOGGED_EACH_S = 0.0
+"""
+
+
+class TestTheLogOfACi:
+    @pytest.mark.parametrize(("ci", "more", "lines"), [("1", (), 3), ("1", ("-q",), 0), ("", (), 0)])
+    def test_has_a_line_between_items(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ci: str, more: tuple[str, ...], lines: int
+    ) -> None:
+        (tmp_path / "conftest.py").write_text(CONFTEST)
+        monkeypatch.setenv("CI", ci)
+        ran = run_in(tmp_path, SUBJECT, "--mps-attempts=1", *more)
+        found = [line for line in ran.text.splitlines() if line.startswith("mps: item ")]
+        assert len(found) == lines
+        if lines:
+            assert found[0].startswith("mps: item 1 of 3, 0 items failed so far, about ")
+            assert found[2].startswith("mps: item 3 of 3, 1 item failed so far, about ")
