@@ -107,6 +107,9 @@ class Baseline:
 
     def _torch(self) -> str:
         """Return which state of torch is another one; nobody but its author knows how to put it back."""
+        utils = sys.modules.get("torch._dynamo.utils")
+        if utils is not None and utils.counters["frames"]:
+            return "torch.compile was used, whose caches stay"
         for name, functions in self._functions.items():
             now = vars(_named(name))
             for one, value in functions.items():
@@ -116,9 +119,6 @@ class Baseline:
         changed = next((name for name, value in self._flags.items() if flags[name] != value), None)
         if changed is not None:
             return f"{changed} was changed"
-        utils = sys.modules.get("torch._dynamo.utils")
-        if utils is not None and utils.counters["frames"]:
-            return "torch.compile was used, whose caches stay"
         return ""
 
     def _threads_left(self) -> str:
