@@ -106,7 +106,9 @@ class ChildProcess:
         """Return an answer, or how the process ended, or neither, within `timeout_s` or earlier."""
         assert self._connection is not None
         # Not the end of file alone: what the process forked keeps the other end open.
-        readable, _, _ = select.select([self._connection], [], [], min(_POLL_S, timeout_s))
+        poll = select.poll()  # select() takes no descriptor above 1023
+        poll.register(self._connection, select.POLLIN)
+        readable = poll.poll(1000 * min(_POLL_S, timeout_s))
         if readable:
             data = b""
             with contextlib.suppress(ConnectionResetError):
