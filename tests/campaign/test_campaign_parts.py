@@ -156,6 +156,16 @@ class TestTally:
         (arm,) = tally.arms.values()
         assert (arm.counted, arm.failures) == (1, 1)
 
+    def test_takes_back_what_no_fresh_process_shows(self) -> None:
+        tally = _tally()
+        for age, verdict in enumerate(("pass", "pass", "mismatch")):
+            tally.see(_start(age))
+            tally.see(_end(age, verdict, process=1, age=age))
+        (arm,) = tally.arms.values()
+        assert (arm.counted, arm.failures, len(tally.news)) == (1, 1, 1)
+        tally.see(_end(2, "aged", process=1, age=2, was="mismatch", amends=True))
+        assert (arm.counted, arm.failures, len(tally.news)) == (1, 0, 0)
+
 
 class TestTheEnd:
     @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import Any
 
 from stress.commands.campaign.allocation import Standing
 from stress.model.verdict import Verdict
+from stress.record.aggregate.cells import Processes
 from stress.record.aggregate.cells import failure_name
 from stress.record.aggregate.cells import scenario_of
 
@@ -40,10 +41,16 @@ class Arm:
     rounds_cut: int = 0
     """Of a canary: turns with an attempt that does not count, or none at all, and nothing found: killed, for instance."""
     headline: str = ""
+    shared: int = 0
+    """Attempts that count and ran in a process in which another one of this item does."""
+    processes: Processes = field(default_factory=Processes)
+    failed_where_another_counts: set[int] = field(default_factory=set)
+    """Numbers of attempts: fresh processes may take them back."""
 
     @property
     def counted(self) -> int:
-        return sum(n for verdict, n in self.verdicts.items() if Verdict(verdict).enters_rate)
+        """Return the attempts that count, those of one process once."""
+        return sum(n for verdict, n in self.verdicts.items() if Verdict(verdict).enters_rate) - self.shared
 
     @property
     def failures(self) -> int:
@@ -124,6 +131,7 @@ class CampaignTally:
         elif kind == "totals" and record["role"] == "crew" and record["item"] in self.arms:
             arm = self.arms[record["item"]]
             arm.verdicts.update(record["verdicts"])
+            arm.shared += int(record.get("shared", 0))
             arm.seconds += record["seconds"]
 
     def process_died(self) -> None:
@@ -151,8 +159,16 @@ class CampaignTally:
         if record["role"] != "crew":
             return
         if record.get("amends"):
-            # A late crash report: nearly always of an attempt that seemed to pass.
-            arm.verdicts -= Counter({str(Verdict.PASS): 1})
+            # A late crash report: nearly always of an attempt that seemed to pass. Or a failure that no fresh process has.
+            arm.verdicts -= Counter({str(record.get("was", Verdict.PASS)): 1})
+            if verdict == Verdict.AGED:
+                serial = record.get("serial")
+                self.news = {key: one for key, one in self.news.items() if one.serial != serial}
+                arm.shared -= record["attempt"] in arm.failed_where_another_counts
+        elif arm.processes.has_another(record):
+            arm.shared += 1
+            if verdict.is_failure:
+                arm.failed_where_another_counts.add(record["attempt"])
         arm.verdicts[str(verdict)] += 1
         if verdict.is_failure and not arm.is_canary:
             self._failure(arm, record)

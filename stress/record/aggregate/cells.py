@@ -46,6 +46,28 @@ class Failure:
 
 
 @dataclass
+class Processes:
+    """The processes of one item's attempts, as far as another attempt of it may still come there."""
+
+    _served: set[int] = field(default_factory=set)
+    _fresh: int = 0
+    """Hashes of (run, process): of those that served several attempts, and of the last one that was fresh."""
+
+    def has_another(self, record: Mapping[str, Any]) -> bool:
+        """Take in the end of an attempt; return whether another one of its item counts in that process already."""
+        if record["role"] != "crew" or not Verdict(record["verdict"]).enters_rate:
+            return False
+        key = hash((record.get("run"), record.get("process", 0)))
+        # Nearly all are fresh, where processes are forked: only the last one can still get another attempt.
+        if not record.get("age", 0):
+            self._fresh = key
+            return False
+        known = key == self._fresh or key in self._served
+        self._served.add(key)
+        return known
+
+
+@dataclass
 class Cell:
     """One item in one group."""
 
@@ -68,9 +90,7 @@ class Cell:
     """Attempts that count and ran in a process that had run another one of this item which does."""
     fresh: Counter[str] = field(default_factory=Counter)
     """Failures that were run again in fresh processes; they enter no rate, since a failure chose them."""
-    _processes: set[int] = field(default_factory=set)
-    _process: int = 0
-    """Hashes of (run, process): of those that served several attempts, and of the last one that was fresh."""
+    processes: Processes = field(default_factory=Processes)
     seconds: float = 0.0
     unfinished: int = 0
     is_canary: bool = False
@@ -100,18 +120,6 @@ class Cell:
         A process ends with its first failure, so that none is left out.
         """
         return self.counted_attempts - self.shared
-
-    def shares(self, run: str, process: int, age: int) -> bool:
-        """Take in the process of an attempt that counts; return whether another one of this item counts there already."""
-        key = hash((run, process))
-        if (
-            not age
-        ):  # nearly all of them, where processes are forked: only the last can still get another attempt
-            self._process = key
-            return False
-        known = key == self._process or key in self._processes
-        self._processes.add(key)
-        return known
 
     @property
     def failures(self) -> int:

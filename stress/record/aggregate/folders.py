@@ -261,7 +261,7 @@ class _Reader:
         if before is not None and start is None:
             _count(cell, record["role"], before, info, -1)
         name, is_known = failure_name(record) if Verdict(record["verdict"]).is_failure else ("", False)
-        shared = before.shared if before is not None else _shares(cell, record)
+        shared = before.shared if before is not None else cell.processes.has_another(record)
         now = self._interned(_Counted(record["verdict"], name, shared))
         _count(cell, record["role"], now, info, 1)
         cell.seconds += record["seconds"] if start is not None else 0.0
@@ -355,12 +355,6 @@ class _Reader:
             cell = self._all.cell(group, item, start["threads"])
             if cell is not None:
                 cell.unfinished += 1
-
-
-def _shares(cell: Cell, record: Mapping[str, Any]) -> bool:
-    if record["role"] != "crew" or not Verdict(record["verdict"]).enters_rate:
-        return False
-    return cell.shares(record["run"], record.get("process", 0), record.get("age", 0))
 
 
 def _key(record: Mapping[str, Any]) -> tuple[str, str, str, int]:
