@@ -188,6 +188,7 @@ class Supervisor:
             or (
                 spec.sim is not None and spec.sim.schedule != "free"
             )  # it repeats from a process's first operation on
+            or spec.core is not None  # each attempt has its own completion, which a process is given once
             or _what(spec) in self._declined
             or self.attempts_per_process(spec.device) == 1
         ):
