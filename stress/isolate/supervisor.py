@@ -189,6 +189,7 @@ class Supervisor:
                 spec.sim is not None and spec.sim.schedule != "free"
             )  # it repeats from a process's first operation on
             or spec.core is not None  # each attempt has its own completion, which a process is given once
+            or spec.order  # what observes all accesses stays where it is installed
             or _what(spec) in self._declined
             or self.attempts_per_process(spec.device) == 1
         ):
