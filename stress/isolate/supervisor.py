@@ -41,6 +41,9 @@ from stress.sanitizer.python.children import Children
 from stress.sanitizer.python.children import TsanResult
 
 STDERR_BYTES_MAX = 200_000
+CREW_PROCESSES = 5
+"""Processes that take turns with the attempts of an item: as many as a quick run has attempts. Each holds a torch."""
+_CREW = "crew "
 _STACKS_WAIT_S = 3.0
 _NATIVE_STACKS_S_MAX = 30.0
 _KILL_WAIT_S = 20.0
@@ -88,7 +91,9 @@ class Supervisor:
     and whose reports name a process.
 
     Up to `attempts_per_process` attempts of a kind (crews; or what runs on one thread alone) share a process as long as
-    they are green, follow one another on the same device, and agree to it (`ChildSpec.shares_process`).
+    they are green, follow one another on the same device, and agree to it (`ChildSpec.shares_process`). Without that
+    number it is the device's, and the attempts of one item are spread over `CREW_PROCESSES`, which take turns: in one
+    process they would share its fate, and together be worth a single attempt.
     """
 
     def __init__(
@@ -103,6 +108,7 @@ class Supervisor:
         self._forks = can_fork() and tsan is None
         self._tsan = tsan
         self._limit = attempts_per_process if tsan is None else 1
+        self._crew_processes = CREW_PROCESSES if attempts_per_process is None else 1
         self._is_foreign = python != sys.executable
         self._server = ForkServer(device_library, python, preload)
         self._spawner = Spawner(device_library, python, tsan.env() if tsan is not None else {})
@@ -194,7 +200,7 @@ class Supervisor:
             or self.attempts_per_process(spec.device) == 1
         ):
             return ""
-        return "alone" if alone else "crew"
+        return "alone" if alone else f"{_CREW}{spec.attempt % self._crew_processes}"
 
     def _take(self, spec: ChildSpec, lane: str, run: ChildRun) -> ChildProcess:
         """Return a process for the child: one that has served others, if it may share it, else a fresh one."""
@@ -266,7 +272,8 @@ class Supervisor:
 
     def end_crews(self) -> None:
         """Let the next crew begin in a fresh process."""
-        self._end("crew")
+        for lane in [one for one in self._workers if one.startswith(_CREW)]:
+            self._end(lane)
 
     def close(self) -> None:
         for lane in list(self._workers):
