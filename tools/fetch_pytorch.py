@@ -31,6 +31,7 @@ PARTS = (
     "aten/src/ATen/detail/",
     "aten/src/ATen/mps/",
     "aten/src/ATen/native/mps/",
+    "aten/src/ATen/native/native_functions.yaml",
     "aten/src/ATen/test/mps_test",
     "c10/core/",
     "caffe2/core/common.h",

@@ -1,5 +1,6 @@
 // Which function of a PyTorch tree's own core serves which operator: memory, copies and views. torchgen makes this list in an
-// MPS build; a torch for Linux was built without it. The rest: torch/fallback_registration.cpp.
+// MPS build; a torch for Linux was built without it. The rest: torch/fallback_registration.cpp. With the tree's own operators
+// (MPS_STRESS_TREE_OPERATORS) torchgen does make the list, all but `copy_`.
 #include <ATen/EmptyTensor.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/native/mps/Copy.h>
@@ -44,6 +45,8 @@ at::Tensor& copy_(at::Tensor& self, const at::Tensor& source, bool non_blocking)
   return self;
 }
 
+#ifndef MPS_STRESS_TREE_OPERATORS
+
 c10::Scalar local_scalar_dense(const at::Tensor& self) {
   at::Tensor value = at::detail::empty_cpu(self.sizes(), self.scalar_type());
   copy_(value, self, false);
@@ -65,9 +68,13 @@ at::Tensor& set_tensor_(at::Tensor& self, const at::Tensor& source) {
   return set_storage_(self, source.storage(), source.storage_offset(), source.sizes(), source.strides());
 }
 
+#endif
+
 }  // namespace
 
 TORCH_LIBRARY_IMPL(aten, MPS, library) {
+  library.impl("copy_", TORCH_FN(copy_));
+#ifndef MPS_STRESS_TREE_OPERATORS
   library.impl("empty.memory_format", TORCH_FN(at::native::empty_mps));
   library.impl("empty_strided", TORCH_FN(at::native::empty_strided_mps));
   library.impl("_efficientzerotensor", TORCH_FN(at::native::_efficientzerotensor_mps));
@@ -79,10 +86,10 @@ TORCH_LIBRARY_IMPL(aten, MPS, library) {
   library.impl("set_.source_Storage", TORCH_FN(set_whole_storage_));
   library.impl("set_.source_Tensor", TORCH_FN(set_tensor_));
   library.impl("set_", TORCH_FN(at::native::set_mps_));
-  library.impl("copy_", TORCH_FN(copy_));
   library.impl("_copy_from", TORCH_FN(at::native::_copy_from_mps));
   library.impl("_copy_from_and_resize", TORCH_FN(at::native::_copy_from_and_resize_mps));
   library.impl("_local_scalar_dense", TORCH_FN(local_scalar_dense));
+#endif
 }
 
 }  // namespace mps_sim

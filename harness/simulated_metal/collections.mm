@@ -64,6 +64,10 @@ NSUInteger enumerate(NSFastEnumerationState* state, Items& items) {
   return [self arrayWithObjects:&object count:1];
 }
 
++ (instancetype)arrayWithArray:(NSArray*)array {
+  return [self arrayWithObjects:items_of(array).data() count:[array count]];
+}
+
 - (void)dealloc {
   for (id item : items_of(self)) [item release];
   delete &items_of(self);
@@ -72,6 +76,10 @@ NSUInteger enumerate(NSFastEnumerationState* state, Items& items) {
 
 - (id)copyWithZone:(void*)zone {
   return [[NSArray arrayWithObjects:items_of(self).data() count:[self count]] retain];
+}
+
+- (id)mutableCopy {
+  return [[NSMutableArray arrayWithArray:self] retain];
 }
 
 - (NSUInteger)count {
@@ -137,6 +145,11 @@ NSUInteger enumerate(NSFastEnumerationState* state, Items& items) {
   NSMutableArray* made = [self array];
   items_of(made).reserve(capacity);
   return made;
+}
+
+- (instancetype)initWithCapacity:(NSUInteger)capacity {
+  items_of(self).reserve(capacity);
+  return self;
 }
 
 - (void)addObject:(id)object {
@@ -247,6 +260,10 @@ NSUInteger enumerate(NSFastEnumerationState* state, Items& items) {
 
 + (instancetype)dictionaryWithCapacity:(NSUInteger)capacity {
   return [self dictionary];
+}
+
+- (instancetype)initWithCapacity:(NSUInteger)capacity {
+  return self;
 }
 
 - (void)setObject:(id)object forKey:(id<NSCopying>)key {

@@ -234,6 +234,8 @@ void dispatch_host(void* encoder, std::function<void()> body, const std::vector<
   [simulated->buffer_ add:std::move(body) keeping:nil];
 }
 
+void count_graph() { count(counters.graphs); }
+
 Counts counts() {
   Counters& all = counters;
   return {all.command_buffers, all.dispatches, all.blits, all.signals, all.waits, all.heaps, all.buffers, all.graphs, all.signposts};

@@ -1,5 +1,6 @@
 // MPSGraph, as far as copies need it: placeholders, constants, casts and conjugates. A graph keeps its tensors; running one
-// evaluates the tensor that is asked for, element by element, when the command buffer runs.
+// evaluates the tensor that is asked for, element by element, when the command buffer runs. A program with a tree's own operators
+// has core/operators/graph.mm in place of these bodies.
 #include <MetalPerformanceShadersGraph/MetalPerformanceShadersGraph.h>
 
 #include <map>
@@ -7,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "arrays.h"
 #include "casts.h"
 #include "counters.h"
 #include "objects.h"
@@ -26,13 +28,19 @@ struct Node {
   const char* memory;  // Of a placeholder that is fed.
 };
 
+char* dense_memory(MPSGraphTensorData* data) {
+  const simulated::Array& array = simulated::array_of(data);
+  if (!array.is_dense()) mps_sim::not_simulated("a graph that copies from or to an MPSNDArray with gaps");
+  return array.memory();
+}
+
 std::shared_ptr<Node> node_of(MPSGraphTensor* tensor, NSDictionary* feeds) {
   auto node = std::make_shared<Node>(Node{static_cast<Kind>(tensor->kind_), tensor->type_, tensor->scalar_, nullptr, nullptr});
   if (tensor->from_ != nil) node->from = node_of(tensor->from_, feeds);
   if (node->kind == kPlaceholder) {
     MPSGraphTensorData* fed = [feeds objectForKey:tensor];
     if (fed == nil) mps_sim::metal_assertion("encodeToCommandBuffer:feeds:", "a placeholder is not fed", "MPSGraph");
-    node->memory = static_cast<const char*>(simulated::memory(fed->buffer_));
+    node->memory = dense_memory(fed);
   }
   return node;
 }
@@ -55,12 +63,6 @@ void evaluate(const Node& node, char* target, size_t count) {
       simulated::cast(node.type, target, node.from->type, from.data(), count);
     }
   }
-}
-
-size_t elements(MPSShape* shape) {
-  size_t count = 1;
-  for (NSNumber* size in shape) count *= [size unsignedLongValue];
-  return count;
 }
 
 }  // namespace
@@ -95,24 +97,33 @@ size_t elements(MPSShape* shape) {
 @implementation MPSGraphTensorData
 
 - (instancetype)initWithMTLBuffer:(id<MTLBuffer>)buffer shape:(MPSShape*)shape dataType:(MPSDataType)dataType {
-  buffer_ = [(id)buffer retain];
-  shape_ = [shape retain];
-  type_ = dataType;
+  MPSNDArrayDescriptor* descriptor = [MPSNDArrayDescriptor descriptorWithDataType:dataType shape:shape];
+  array_ = [[MPSNDArray alloc] initWithBuffer:buffer offset:0 descriptor:descriptor];
+  return self;
+}
+
+- (instancetype)initWithMPSNDArray:(MPSNDArray*)array {
+  array_ = [array retain];
   return self;
 }
 
 - (void)dealloc {
-  [(id)buffer_ release];
-  [shape_ release];
+  [array_ release];
   [super dealloc];
 }
 
+- (MPSNDArray*)mpsndarray {
+  return array_;
+}
+
 - (MPSShape*)shape {
-  return shape_;
+  NSMutableArray<NSNumber*>* shape = [NSMutableArray array];
+  for (int64_t size : simulated::array_of(self).sizes) [shape addObject:[NSNumber numberWithLong:size]];
+  return shape;
 }
 
 - (MPSDataType)dataType {
-  return type_;
+  return [array_ dataType];
 }
 
 @end
@@ -187,14 +198,15 @@ size_t elements(MPSShape* shape) {
   simulated::count(simulated::counters.graphs);
   id<MTLComputeCommandEncoder> encoder = [buffer computeCommandEncoder];
   std::vector<void*> buffers;
-  for (MPSGraphTensor* fed in feeds) buffers.push_back((void*)((MPSGraphTensorData*)[feeds objectForKey:fed])->buffer_);
+  for (MPSGraphTensor* fed in feeds) buffers.push_back((void*)simulated::array_of((MPSGraphTensorData*)[feeds objectForKey:fed]).buffer);
   for (MPSGraphTensor* output in results) {
     MPSGraphTensorData* result = [results objectForKey:output];
-    buffers.push_back((void*)result->buffer_);
+    const simulated::Array& array = simulated::array_of(result);
+    buffers.push_back((void*)array.buffer);
     auto node = node_of(output, feeds);
-    char* target = static_cast<char*>(simulated::memory(result->buffer_));
-    size_t count = elements(result->shape_);
-    if (count * simulated::width_of(node->type) > simulated::length(result->buffer_)) {
+    char* target = dense_memory(result);
+    size_t count = array.count();
+    if (array.offset_bytes + count * simulated::width_of(node->type) > simulated::length(array.buffer)) {
       mps_sim::metal_assertion("encodeToCommandBuffer:resultsDictionary:", "the result's buffer is too small", "MPSGraph");
     }
     simulated::dispatch_host((void*)encoder, [node, target, count] { evaluate(*node, target, count); }, buffers);

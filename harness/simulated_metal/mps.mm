@@ -61,17 +61,25 @@
 @end
 
 @implementation MPSNDArrayMultiaryKernel
+- (instancetype)initWithDevice:(id<MTLDevice>)device sourceCount:(NSUInteger)count {
+  return [self initWithDevice:device];
+}
 @end
 
 @implementation MPSNDArrayUnaryKernel
 @end
 
-@implementation MPSNDArrayIdentity
+@implementation MPSNDArrayMatrixMultiplication
 @end
 
-@implementation MPSNDArrayDescriptor
-@synthesize preferPackedRows = _packed;
+@implementation MPSMatrixDescriptor
 @end
 
-@implementation MPSNDArray
+@implementation MPSMatrix
+@end
+
+@implementation MPSMatrixDecompositionLU
+@end
+
+@implementation MPSMatrixSolveTriangular
 @end

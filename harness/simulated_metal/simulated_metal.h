@@ -22,6 +22,7 @@ struct Counts {
   uint64_t command_buffers, dispatches, blits, signals, waits, heaps, buffers, graphs, signposts;
 };
 Counts counts();
+void count_graph();  // One more was encoded, by an interpreter of graphs that is no part of the layer.
 
 }  // namespace simulated
 

@@ -168,6 +168,7 @@ NSNumber* real(double value) {
 + (NSNumber*)numberWithFloat:(float)value { return real(value); }
 - (id)copyWithZone:(void*)zone { return [self retain]; }
 - (int)intValue { return static_cast<int>([self longLongValue]); }
+- (unsigned int)unsignedIntValue { return static_cast<unsigned int>([self longLongValue]); }
 - (long)longValue { return [self longLongValue]; }
 - (unsigned long)unsignedLongValue { return static_cast<unsigned long>([self longLongValue]); }
 - (NSInteger)integerValue { return [self longLongValue]; }
@@ -237,6 +238,23 @@ NSNumber* real(double value) {
 @end
 
 @implementation NSData
++ (instancetype)dataWithBytes:(const void*)bytes length:(NSUInteger)length {
+  NSData* made = [[self alloc] autorelease];
+  made->bytes_ = malloc(length > 0 ? length : 1);
+  made->length_ = length;
+  memcpy(made->bytes_, bytes, length);
+  return made;
+}
+- (void)dealloc {
+  free(bytes_);
+  [super dealloc];
+}
+- (const void*)bytes {
+  return bytes_;
+}
+- (NSUInteger)length {
+  return length_;
+}
 @end
 
 @implementation NSProcessInfo

@@ -12,6 +12,8 @@ namespace {
 
 torch::CppFunction fallback_function() { return torch::CppFunction::makeFromBoxedFunction<&boxed_fallback>(); }
 
+#ifndef MPS_STRESS_TREE_OPERATORS
+
 bool returns_view(const c10::FunctionSchema& schema) {
   for (const auto& result : schema.returns()) {
     if (result.alias_info() != nullptr && !result.alias_info()->isWrite()) return true;
@@ -37,22 +39,30 @@ void prefer_cpu_kernels(torch::Library& library) {
   }
 }
 
+#endif
+
 }  // namespace
 
 TORCH_LIBRARY_IMPL(_, MPS_SIM_KEY, library) { library.fallback(fallback_function()); }
 
+// With a tree's own operators (MPS_STRESS_TREE_OPERATORS) compositions are what they are on a Mac: the tree serves their parts. A
+// libtorch for Linux chooses no convolution for MPS.
 TORCH_LIBRARY_IMPL(aten, MPS_SIM_KEY, library) {
-  library.impl("scaled_dot_product_attention", fallback_function());
   library.impl("convolution", fallback_function());
   library.impl("convolution_backward", fallback_function());
   library.impl("convolution_overrideable", fallback_function());
   library.impl("convolution_backward_overrideable", fallback_function());
+#ifndef MPS_STRESS_TREE_OPERATORS
+  library.impl("scaled_dot_product_attention", fallback_function());
   prefer_cpu_kernels(library);
+#endif
 }
 
+#ifndef MPS_STRESS_TREE_OPERATORS
 TORCH_LIBRARY_IMPL(aten, MPS_SIM_AUTOGRAD_KEY, library) {
   library.impl("scaled_dot_product_attention", TORCH_FN(attention));
 }
+#endif
 
 // Without these a conjugated view is resolved by a copy that resolves it by a copy.
 TORCH_LIBRARY_IMPL(aten, Conjugate, library) { library.impl("_copy_from", torch::CppFunction::makeFallthrough()); }

@@ -52,6 +52,8 @@ class Wanted(Protocol):
     @property
     def pytorch(self) -> str | None: ...
     @property
+    def core_operators(self) -> str: ...
+    @property
     def operators(self) -> tuple[Operator, ...]: ...
 
 
@@ -82,9 +84,19 @@ class CoreDevice:
     def spec(self) -> CoreSpec:
         return CoreSpec(str(self.build.python_module))
 
+    @property
+    def cpu_families_briefly(self) -> tuple[str, ...]:
+        """Return the families of operators that are not the tree's, which the header names, as one text."""
+        count = len(self.build.cpu_families)
+        return (f"{count} families of the header",) if count > 1 else self.build.cpu_families
+
     def to_data(self) -> dict[str, object]:
         """Return its fields for a record."""
-        return {**self.tree.to_data(), "library": self.spec.library}
+        return {
+            **self.tree.to_data(),
+            "cpu_families": list(self.build.cpu_families),
+            "library": self.spec.library,
+        }
 
 
 @dataclass(frozen=True)
@@ -124,7 +136,7 @@ class DeviceInfo:
         if self.sim is not None:
             name = f"{self.name} (simulated, not Metal; design {self.sim.settings.design}; {self.reason})"
         if self.core is not None:
-            name = device_text(self.core.tree)
+            name = device_text(self.core.tree, self.core.build.cpu_families)
         lines = [f"mps: device {name}, {self.torch_text}, {self.torch.get('file', '')}"]
         if self.sim is not None and self.sim.settings.faults:
             told = ", ".join(one.told for one in self.sim.settings.faults)
@@ -208,6 +220,12 @@ def require_tree(settings: Wanted) -> None:
             f"the tree is for its own device alone, not for {settings.device}", option=f"pytorch={settings.pytorch}",
             way_out=": add {device}=core",
         )  # fmt: skip
+    if settings.device != "core" and settings.core_operators != "cpu":
+        raise DeviceError(
+            f"they are those of a PyTorch tree's core, and the device is {settings.device}",
+            option=f"core-operators={settings.core_operators}",
+            way_out=": add {device}=core and {pytorch}=../pytorch",
+        )
 
 
 def _open_core(
@@ -215,7 +233,7 @@ def _open_core(
 ) -> DeviceInfo:
     """Build the tree's core if need be, and look at it in a child."""
     assert settings.pytorch is not None, "refused otherwise"
-    device = core_device(settings.pytorch, say, sanitizer)
+    device = core_device(settings.pytorch, say, sanitizer, settings.core_operators)
     try:
         supervisor = open_supervisor(device.spec.library)
         result = probe(supervisor, "core", None, settings.operators, core=device.spec)
@@ -226,10 +244,10 @@ def _open_core(
     return DeviceInfo("core", "as asked", result["fingerprint"], capabilities, core=device)
 
 
-def core_device(tree: str, say: Say, sanitizer: str | None = None) -> CoreDevice:
+def core_device(tree: str, say: Say, sanitizer: str | None = None, operators: str = "cpu") -> CoreDevice:
     """Return the core of a tree, built now if need be; raise `OptionError` where there is none."""
     try:
-        builder = core_builder(tree, sanitizer)
+        builder = core_builder(tree, sanitizer, operators)
         build = builder.ensure(say, said_once(say))
     except BuildError as error:
         raise DeviceError(f"{error}", option=f"pytorch={tree}") from error

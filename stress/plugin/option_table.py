@@ -10,6 +10,7 @@ from typing import Literal
 import pytest
 
 from stress.device import operator_patch
+from stress.device.core.tree import OPERATORS
 from stress.device.sim import settings as sim_settings
 from stress.device.sim.zoo import DESIGN_DEFAULT
 from stress.device.sim.zoo import DESIGNS
@@ -175,6 +176,15 @@ OPTIONS = (
         field="pytorch",
         repeat=lambda settings: settings.pytorch,
         help="Source tree of PyTorch whose own MPS core is built and tested with --mps-device=core, on a simulated Metal",
+    ),
+    Option(
+        name="core-operators",
+        metavar="|".join(OPERATORS),
+        read=values.one_of(OPERATORS),
+        default="cpu",
+        field="core_operators",
+        repeat=lambda settings: settings.core_operators if settings.core_operators != "cpu" else None,
+        help="Operators of --mps-device=core (default cpu: torch's CPU kernels; tree: the tree's own, with MPSGraph interpreted)",
     ),
     Option(
         name="streams",

@@ -57,6 +57,8 @@ class Settings:
     """Used where the device is, or turns out to be, the simulated one."""
     pytorch: str | None = None
     """The PyTorch tree whose own MPS core is tested, as given; the device is "core" then."""
+    core_operators: str = "cpu"
+    """"tree": the tree's own operators serve; "cpu": torch's CPU kernels."""
     profile: str = "quick"
     attempts_per_process: int | None = None
     """How many attempts may share a process; None for what the start method and the device make sensible."""

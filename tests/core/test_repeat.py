@@ -62,6 +62,7 @@ SAMPLES = {
     "deadline": ["--mps-deadline=61.2345678"],
     "device": ["--mps-device=cpu"],
     "pytorch": ["--mps-pytorch=/home/me/pytorch"],
+    "core-operators": ["--mps-core-operators=tree"],
     "streams": ["--mps-streams=shared"],
     "perturb": ["--mps-perturb=high"],
     "trace-modules": ["--mps-trace-modules=json,os.path"],

@@ -12,7 +12,7 @@ from stress.device.clang import ToolchainError
 from stress.device.clang import find_toolchain
 from stress.device.core import compile as compiler
 from stress.device.core.compile import Built
-from stress.device.core.compile import CompileFailed
+from stress.device.core.compiler_output import CompileFailed
 from stress.device.torch_installation import find_torch
 from tests.core_device.trees import STREAM
 from tests.core_device.trees import small_tree

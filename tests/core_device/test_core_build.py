@@ -22,7 +22,7 @@ from stress.device.core import tree as trees
 from stress.device.core.build import CoreBuild
 from stress.device.core.build import CoreBuilder
 from stress.device.core.compile import Built
-from stress.device.core.compile import CompileFailed
+from stress.device.core.compiler_output import CompileFailed
 from stress.device.core.objects import ObjectCache
 from stress.device.torch_installation import find_torch
 from stress.model.errors import BuildError

@@ -11,7 +11,7 @@ from stress.commands import cli
 from stress.device import cache
 from stress.device.clang import CLANG_VARIABLE
 from stress.device.core.compile import Built
-from stress.device.core.compile import CompileFailed
+from stress.device.core.compiler_output import CompileFailed
 from stress.device.torch_installation import find_torch
 from tests.core_device.trees import STREAM
 from tests.core_device.trees import committed_tree

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stress.device.core import compile as compiler
+from stress.device.core import compiler_output
 from stress.device.core import objects
 from stress.device.core import sources
 from tests.core_device.trees import small_tree
@@ -60,7 +60,7 @@ def test_only_the_trees_own_headers_are_linked(tmp_path: Path) -> None:
     ],
 )
 def test_a_name_of_apples_that_is_missing_is_told_from_other_errors(line: str, name: str | None) -> None:
-    error = compiler._failed("a.mm", "log", f"In file included from b\n{line}\n1 error generated.\n")
+    error = compiler_output.failed("a.mm", "log", f"In file included from b\n{line}\n1 error generated.\n")
     assert (error.first_error_line, error.missing_name) == (line, name)
 
 

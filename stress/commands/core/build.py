@@ -19,11 +19,12 @@ from stress.device.core import tree as trees
 from stress.device.core import versions
 from stress.device.core.build import CoreBuild
 from stress.device.core.build import CoreBuilder
+from stress.device.core.steps import Progress as ReportProgress
 
 
 def build(options: CoreOptions) -> int:
     """Build the tree that the options name, print what it is, and return the exit status."""
-    builder = core.core_builder(options.pytorch[0], options.sanitizer)
+    builder = core.core_builder(options.pytorch[0], options.sanitizer, options.operators)
     for line in about(builder):
         print(line, flush=True)
     made = built(builder, force=options.force)
@@ -60,11 +61,11 @@ def _result(builder: CoreBuilder, made: CoreBuild) -> Iterator[str]:
     yield f"built      {f'in {made.seconds:.0f} s' if made.is_new else 'before (the same content)'}: {made.library}"
     if made.driver_problem is not None:
         yield f"cases      none: the native cases do not compile for this tree: {made.driver_problem}"
-    yield f"device     {trees.device_text(builder.tree)}"
+    yield f"device     {trees.device_text(builder.tree, made.cpu_families)}"
 
 
 @contextmanager
-def _progress() -> Iterator[core.Progress]:
+def _progress() -> Iterator[ReportProgress]:
     """Give a function that shows progress: a bar on a terminal, a line for each step elsewhere."""
     console = Console(stderr=True)
     if not console.is_terminal:

@@ -2,7 +2,8 @@
 
 `mps-stress core build --pytorch=TREE` takes the host code of the tree's ATen/mps as it is (streams, events, allocator,
 guard, hooks, generator, profiler, copies and caches), compiles it and links it to the installed torch. The build is kept
-by content: a tree that was built before takes no time. Operators' shaders, MPSGraph and Metal itself are not in it.
+by content: a tree that was built before takes no time. With --operators=tree the tree's own operators are compiled too,
+MPSGraph is interpreted, and what is not carried yet stays with torch's CPU kernels, by name. Metal itself is not in it.
 
 `mps-stress core compare --pytorch=BASE --pytorch=PATCHED` builds both under ThreadSanitizer, runs the native cases in
 both, and says which races, crashes and broken invariants went, stayed and came.
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 
 from stress.commands import shared_options
 from stress.device.core.build import SANITIZERS
+from stress.device.core.tree import OPERATORS
 from stress.plugin.settings import THREADS_MAX
 from stress.sanitizer.native.result import ITERATIONS_DEFAULT
 
@@ -42,6 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sanitizer",
         choices=SANITIZERS,
         help="of build: instrument the tree's code; thread is ThreadSanitizer, which compare always uses",
+    )
+    parser.add_argument(
+        "--operators",
+        choices=OPERATORS,
+        default="cpu",
+        help="of build: tree compiles the tree's own operators too; cpu (the default) leaves them to torch's CPU kernels",
     )
     parser.add_argument(
         "--force",
@@ -72,6 +80,7 @@ class CoreOptions:
     action: str
     pytorch: tuple[str, ...]
     sanitizer: str | None
+    operators: str
     force: bool
     cases: tuple[str, ...]
     """Empty: all."""
@@ -87,12 +96,15 @@ def parse(args: argparse.Namespace) -> CoreOptions:
     if len(args.pytorch) != wanted:
         number = "one tree" if wanted == 1 else "two trees, BASE and PATCHED"
         raise ValueError(f"{args.action} takes {number}: give --pytorch {'once' if wanted == 1 else 'twice'}")
+    if args.operators != "cpu" and args.action == "compare":
+        raise ValueError(f"--operators={args.operators}: only for build")
     if args.case is not None and args.action == "build":
         raise ValueError(f"--case={args.case}: only for compare")
     return CoreOptions(
         args.action,
         tuple(args.pytorch),
         args.sanitizer,
+        args.operators,
         args.force,
         tuple(filter(None, args.case.split(","))) if args.case else (),
         shared_options.count(args.threads, "--threads", THREADS_MAX),

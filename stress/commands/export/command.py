@@ -63,7 +63,7 @@ def _subject(recorded: Recorded | None, what: Resolved, options: ExportOptions) 
             perturb=recorded.perturb,
         )
     if name == "core" and recorded is not None and recorded.pytorch is not None:
-        device = core_device(recorded.pytorch, say)
+        device = core_device(recorded.pytorch, say, operators=recorded.core_operators)
         subject = replace(subject, core=core_block(device, recorded.completion))
     if name == "sim":
         settings = (recorded.sim if recorded is not None else None) or SimSettings()

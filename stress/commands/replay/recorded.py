@@ -16,6 +16,7 @@ from stress.commands import CommandError
 from stress.commands.replay.find import OWN_COMMANDS
 from stress.commands.replay.find import Found
 from stress.commands.replay.find import shown
+from stress.device.core.tree import OPERATORS
 from stress.device.sim.settings import SimSettings
 from stress.device.sim.settings import choose_design
 from stress.device.sim.settings import parse_faults
@@ -68,6 +69,8 @@ class Recorded:
     sim: SimSettings | None
     pytorch: str | None
     """The source tree of a recorded core."""
+    core_operators: str
+    """Its operators: the tree's own, or torch's CPU kernels."""
     env: Mapping[str, str]
     """Variables that the scenario asked for; whether it asks for them today is for the resolver to see."""
     environment: Mapping[str, str]
@@ -186,6 +189,7 @@ def read(found: Found) -> Recorded:
         device=run.choice("device", DEVICES, ""),
         sim=_sim(run) if found.run.get("device") == "sim" else None,
         pytorch=_pytorch(run) if found.run.get("device") == "core" else None,
+        core_operators=_Reader(_mapping(run, "core"), found.run_place).choice("operators", OPERATORS, "cpu"),
         env=start.variables("env"),
         environment=_Reader(_mapping(run, "environment"), found.run_place).variables("env"),
         torch=found.run.get("torch") or {},

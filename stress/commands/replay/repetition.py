@@ -272,7 +272,9 @@ def _open(
     rootdir: Path,
     attempts_per_process: int | None = None,
 ) -> tuple[DeviceInfo, Supervisor, RecordWriter]:
-    wanted = _Wanted(recorded.device, recorded.sim or SimSettings(), recorded.pytorch)
+    wanted = _Wanted(
+        recorded.device, recorded.sim or SimSettings(), recorded.pytorch, recorded.core_operators
+    )
     try:
         device, supervisor = opened.open_device(wanted, attempts_per_process=attempts_per_process)
     except OptionError as error:
@@ -304,4 +306,5 @@ class _Wanted:
     device: str
     sim: SimSettings
     pytorch: str | None
+    core_operators: str
     operators: tuple[Operator, ...] = ()

@@ -57,6 +57,7 @@ class SweepOptions:
     results: Path
     json: bool
     operators: tuple[Operator, ...] = ()
+    core_operators: str = "cpu"
     """None: the database has hold of torch's functions before anything could be put in their place."""
 
     def to_data(self) -> dict[str, object]:

@@ -84,6 +84,7 @@ class ThroughputOptions:
     results: Path
     json: bool
     operators: tuple[Operator, ...] = ()
+    core_operators: str = "cpu"
 
     def to_data(self) -> dict[str, object]:
         """Return what the run record says of them."""

@@ -25,7 +25,8 @@ from stress.device.clang import find_toolchain
 from stress.device.core import compile as compiler
 from stress.device.core import tree as trees
 from stress.device.core import versions
-from stress.device.core.compile import CompileFailed
+from stress.device.core.compiler_output import CompileFailed
+from stress.device.core.steps import Progress
 from stress.device.core.tree import PytorchTree
 from stress.device.file_hashes import file_hashes
 from stress.device.torch_installation import TorchInstallation
@@ -44,10 +45,9 @@ _NOT_KEPT = ("headers", "objects")
 """Folders that compiling leaves: links into the tree, and files that the cache of objects has."""
 _LOADING_TIMEOUT_S = 120.0
 _LOAD = "import ctypes, sys; ctypes.CDLL(sys.argv[1])"
+_LOAD_INTO_TORCH = "import ctypes, os, sys, torch; ctypes.CDLL(sys.argv[1], os.RTLD_NOW)"
 
 Say = Callable[[str], None]
-Progress = Callable[[str, float], None]
-"""Called with what is being done, and how much of the whole is done, from 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,8 @@ class CoreBuild:
     left_out: tuple[str, ...]
     driver_problem: str | None = None
     """Why there is no driver."""
+    cpu_families: tuple[str, ...] = ()
+    """Families of operators that stay with torch's CPU kernels, where the others are the tree's."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,8 @@ class CoreBuilder:
             self.toolchain.version,
             *_layer_hashes(self.cache),
         ]
-        digest = cache.key(parts)
-        return self.cache / f"core-{self.tree.version}-{self.sanitizer or 'plain'}-{digest}"
+        kind = f"{self.sanitizer or 'plain'}{'-operators' if self.tree.operators == 'tree' else ''}"
+        return self.cache / f"core-{self.tree.version}-{kind}-{cache.key([*parts, self.tree.operators])}"
 
     def find(self) -> CoreBuild | None:
         """Return the cached build if it exists and is undamaged."""
@@ -135,7 +137,12 @@ class CoreBuilder:
         """Build into `work`, and return what the manifest says of it."""
         try:
             built = compiler.build(
-                self.tree.root, work, sanitizer=self.sanitizer, torch=self.torch, progress=progress
+                self.tree.root,
+                work,
+                sanitizer=self.sanitizer,
+                torch=self.torch,
+                progress=progress,
+                operators=self.tree.operators,
             )
         except CompileFailed as error:
             raise self._failed(error) from error
@@ -155,6 +162,7 @@ class CoreBuilder:
             "driver_problem": built.driver_problem,
             "units": dict(built.units),
             "left_out": list(built.left_out),
+            "cpu_families": list(built.cpu_families),
             "tree": self.tree.to_data(),
             "torch": self.torch.version,
             "compiler": self.toolchain.version,
@@ -163,7 +171,9 @@ class CoreBuilder:
 
     def _require_loadable(self, work: Path, built: compiler.Built) -> None:
         """Raise `BuildError` where a symbol is missing, which a linker need not notice but a first call would."""
-        if built.driver is not None:
+        if self.tree.operators == "tree" and self.sanitizer is None:
+            command = [sys.executable, "-c", _LOAD_INTO_TORCH, str(built.python_module)]
+        elif built.driver is not None:
             command = [str(built.driver), "--list"]
         elif self.sanitizer is None:
             command = [sys.executable, "-c", _LOAD, str(built.library)]
@@ -197,6 +207,7 @@ class CoreBuilder:
             driver_problem=manifest["driver_problem"],
             units=manifest["units"],
             left_out=tuple(manifest["left_out"]),
+            cpu_families=tuple(manifest["cpu_families"]),
             is_new=is_new,
             **parts,
         )
@@ -222,9 +233,12 @@ class CoreBuilder:
         )
 
 
-def core_builder(given: str, sanitizer: str | None = None) -> CoreBuilder:
-    """Return the builder of the tree at `given` for the installed torch; raise `OptionError` or `BuildError`."""
-    tree, torch = trees.inspect(given), find_torch()
+def core_builder(given: str, sanitizer: str | None = None, operators: str = "cpu") -> CoreBuilder:
+    """Return the builder of the tree at `given` for the installed torch; raise `OptionError` or `BuildError`.
+
+    `operators`: "tree" for the tree's own operators, "cpu" for torch's CPU kernels.
+    """
+    tree, torch = trees.inspect(given, operators), find_torch()
     try:
         toolchain = find_toolchain("a core")
     except ToolchainError as error:

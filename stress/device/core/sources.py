@@ -1,7 +1,7 @@
 """What of a PyTorch tree is compiled, found by looking into it: releases and forks have different files.
 
-Taken from the tree: all of ATen/mps, the core of ATen/native/mps, the hooks' interface, and torch/csrc/mps. Operators'
-own sources are not; every other header comes from the installed torch.
+Taken from the tree: all of ATen/mps, the core of ATen/native/mps, the hooks' interface, and torch/csrc/mps. For operators'
+own sources see `operators.py`; every other header comes from the installed torch.
 """
 
 from __future__ import annotations
@@ -24,13 +24,19 @@ HEADERS_OF_TREE = {
     "torch/csrc/mps": "torch/csrc/mps",
 }
 """As included -> path in the tree, of the only headers that are the tree's."""
+DECLARED_BY_TORCHGEN = "native_declarations.h"
+"""What torchgen's headers have: they replace it for the operators' sources."""
 _FORCED = {
     "__is_target_os": "pretend_apple.h",
     ".fallback(": "fallback_left_out.h",
-    "empty_mps(": "native_declarations.h",
+    "empty_mps(": DECLARED_BY_TORCHGEN,
     "has_names()": "named_tensors.h",
+    "namedinference::": "named_tensors.h",
+    "NoNamesGuard": "named_tensors.h",
 }
 """A word in a source -> the header of ours that is included before it, from harness/adapter."""
+_DEFINED = {"API_AVAILABLE(": "API_AVAILABLE(...)="}
+"""A word in a source -> a macro of macOS's that it uses."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,15 @@ class CoreSource:
         """The tree's own sources all are, so that they can share one precompiled header."""
         return self.is_of_tree or self.path.suffix == ".mm"
 
+    @property
+    def is_operator(self) -> bool:
+        """Whether it is one of the tree's operators, which are compiled on request alone."""
+        return self.is_of_tree and self.name.startswith(OPERATIONS) and self.path.name not in OPERATIONS_USED
+
+    @cached_property
+    def _text(self) -> str:
+        return self.path.read_text(encoding="utf-8", errors="replace") if self.is_of_tree else ""
+
     @cached_property
     def uses_torch(self) -> bool:
         """Whether it includes torch's headers, which take seconds to read."""
@@ -55,10 +70,12 @@ class CoreSource:
     @cached_property
     def forced(self) -> tuple[str, ...]:
         """Return our headers that must come before it, by what is in its text."""
-        if not self.is_of_tree:
-            return ()
-        text = self.path.read_text(encoding="utf-8", errors="replace")
-        return tuple(header for word, header in _FORCED.items() if word in text)
+        return tuple(dict.fromkeys(header for word, header in _FORCED.items() if word in self._text))
+
+    @cached_property
+    def defined(self) -> tuple[str, ...]:
+        """Return macros that must be defined for it, by what is in its text."""
+        return tuple(macro for word, macro in _DEFINED.items() if word in self._text)
 
 
 def core_sources(tree: Path) -> list[CoreSource]:

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +25,11 @@ USED_FOLDERS = (CORE, f"{ATEN}/native/mps", "torch/csrc/mps")
 USED_FILES = (f"{ATEN}/detail/MPSHooksInterface.h", f"{ATEN}/detail/MPSHooksInterface.cpp", "version.txt")
 OPERATIONS = f"{ATEN}/native/mps/operations/"
 OPERATIONS_USED = ("Copy.mm", "View.mm")
-"""The operators' own sources are no part of the core; these two are."""
+"""The operators' own sources are used where they are asked for; these two always."""
+OPERATORS = ("cpu", "tree")
+"""What may serve as operators: torch's CPU kernels, or the tree's own."""
+NATIVE_FUNCTIONS = f"{ATEN}/native/native_functions.yaml"
+"""The list of operators with the function that serves each; used with the operators alone."""
 _SOURCES = (".mm", ".cpp")
 _SUFFIXES = (*_SOURCES, ".h", ".metal", ".txt")
 _REJECTED = ".rej"
@@ -63,6 +68,8 @@ class PytorchTree:
     """None: the tree is no checkout of its own, or git cannot read it."""
     half_applied: tuple[str, ...]
     """Traces of a patch or merge that stopped half-way, each with its file; empty in a sound tree."""
+    operators: str = "cpu"
+    """"tree": its own operators are used as well."""
 
     @property
     def major_minor(self) -> tuple[int, int]:
@@ -109,16 +116,25 @@ class PytorchTree:
             "dirty": list(self.git.dirty) if self.git is not None else None,
             "patch": self.patch,
             "half_applied": list(self.half_applied),
+            "operators": self.operators,
         }
 
 
-def device_text(tree: PytorchTree) -> str:
-    """Return what header and records call the device. It is never called `mps`."""
-    return f"core ({tree.describe()}, on simulated Metal; kernels are torch's CPU kernels)"
+def device_text(tree: PytorchTree, left_out: Sequence[str] = ()) -> str:
+    """Return what header and records call the device. It is never called `mps`.
+
+    `left_out`: the families of operators that stay with torch's CPU kernels where the others are the tree's.
+    """
+    but = f", but {', '.join(left_out)}: CPU kernels" if left_out else ""
+    kernels = f"operators: tree's{but}" if tree.operators == "tree" else "kernels are torch's CPU kernels"
+    return f"core ({tree.describe()}, on simulated Metal; {kernels})"
 
 
-def inspect(given: str) -> PytorchTree:
-    """Return what the folder holds; raise `OptionError` where it is no tree of PyTorch with an MPS backend."""
+def inspect(given: str, operators: str = "cpu") -> PytorchTree:
+    """Return what the folder holds; raise `OptionError` where it is no tree of PyTorch with an MPS backend.
+
+    `operators` is "cpu", or "tree" where the tree's own operators are used as well.
+    """
     folder = Path(given).expanduser()
     if not folder.exists():
         raise _refused(given, "no such folder")
@@ -127,7 +143,7 @@ def inspect(given: str) -> PytorchTree:
     root = folder.resolve()
     _require_pytorch(given, root)
     try:
-        names = sorted(_used(root))
+        names = sorted(_used(root, operators))
         contents = {name: (root / name).read_bytes() for name in names}
     except OSError as error:
         raise _refused(given, f"it cannot be read ({error})") from error
@@ -137,7 +153,7 @@ def inspect(given: str) -> PytorchTree:
             f"{CORE} is missing or has no sources",
             ": a PyTorch before 1.12 has no MPS backend; in a sparse checkout, add the folder with git sparse-checkout",
         )
-    state = _git_state(root)
+    state = _git_state(root, operators)
     return PytorchTree(
         root=root,
         given=given,
@@ -149,6 +165,7 @@ def inspect(given: str) -> PytorchTree:
         },
         git=state,
         half_applied=_half_applied(contents, state),
+        operators=operators,
     )
 
 
@@ -162,25 +179,29 @@ def require_sound(tree: PytorchTree) -> None:
         )
 
 
-def is_used(name: str) -> bool:
+def is_used(name: str, operators: str = "cpu") -> bool:
     """Return whether the file at this path in a tree is part of what is built."""
-    if name in USED_FILES:
+    if name in USED_FILES or (operators == "tree" and name == NATIVE_FUNCTIONS):
         return True
     if not name.startswith(tuple(f"{folder}/" for folder in USED_FOLDERS)):
         return False
-    if name.startswith(OPERATIONS) and name.endswith(_SOURCES):
+    if operators == "cpu" and name.startswith(OPERATIONS) and name.endswith(_SOURCES):
         return name.removeprefix(OPERATIONS) in OPERATIONS_USED
     return name.endswith(_SUFFIXES)
 
 
-def _used(root: Path) -> Iterator[str]:
+def _used(root: Path, operators: str) -> Iterator[str]:
     """Yield paths in the tree of used files, and of what a failed patch left beside them."""
-    yield from (name for name in USED_FILES if (root / name).is_file())
+    yield from (name for name in _single_files(operators) if (root / name).is_file())
     for folder in USED_FOLDERS:
         for where, _, names in os.walk(root / folder, onerror=_raise):
             inside = Path(where).relative_to(root).as_posix()
             paths = (f"{inside}/{name}" for name in names)
-            yield from (path for path in paths if is_used(path) or path.endswith(_REJECTED))
+            yield from (path for path in paths if is_used(path, operators) or path.endswith(_REJECTED))
+
+
+def _single_files(operators: str) -> tuple[str, ...]:
+    return (*USED_FILES, NATIVE_FUNCTIONS) if operators == "tree" else USED_FILES
 
 
 def _raise(error: OSError) -> None:
@@ -218,13 +239,13 @@ def _version(given: str, contents: Mapping[str, bytes]) -> str:
     return line
 
 
-def _git_state(root: Path) -> GitState | None:
+def _git_state(root: Path, operators: str) -> GitState | None:
     """Return what git says; None where `root` is not the root of a checkout with a commit."""
     # A tree that was unpacked inside another checkout has that one's commit, which says nothing about it.
     if git(root, "rev-parse", "--show-prefix") != "":
         return None
     commit = git(root, "rev-parse", "--verify", "HEAD")
-    places = (*USED_FOLDERS, *USED_FILES)
+    places = (*USED_FOLDERS, *_single_files(operators))
     status = git(
         root, "status", "--porcelain=v2", "-z", "--untracked-files=all", "--no-renames", "--", *places
     )
@@ -235,7 +256,7 @@ def _git_state(root: Path) -> GitState | None:
         # Fields before the path, by the kind of line: see git-status(1), "Porcelain Format Version 2".
         kind = entry[0]
         name = entry.split(" ", {"1": 8, "u": 10, "?": 1}.get(kind, 1))[-1]
-        if is_used(name):
+        if is_used(name, operators):
             dirty.add(name)
             unmerged |= {name} if kind == "u" else set()
     return GitState(commit, tuple(sorted(dirty)), tuple(sorted(unmerged)))

@@ -65,7 +65,7 @@ def _code(result: ItemResult) -> list[str]:
 def _simulated(run: Run) -> list[str]:
     """Say that this is not Metal, and which faults are planted in it."""
     if run.device is not None and run.device.core is not None:
-        return [f"  on {device_text(run.device.core.tree)}"]
+        return [f"  on {device_text(run.device.core.tree, run.device.core.cpu_families_briefly)}"]
     sim = run.device.sim if run.device is not None else None
     if sim is None:
         return []

@@ -115,6 +115,7 @@ __attribute__((objc_root_class))
 + (NSNumber*)numberWithDouble:(double)value;
 + (NSNumber*)numberWithFloat:(float)value;
 @property(readonly) int intValue;
+@property(readonly) unsigned int unsignedIntValue;
 @property(readonly) long longValue;
 @property(readonly) unsigned long unsignedLongValue;
 @property(readonly) long long longLongValue;
@@ -130,6 +131,7 @@ __attribute__((objc_root_class))
 + (instancetype)array;
 + (instancetype)arrayWithObjects:(const ObjectType _Nonnull[])objects count:(NSUInteger)count;
 + (instancetype)arrayWithObject:(ObjectType)object;
++ (instancetype)arrayWithArray:(NSArray<ObjectType>*)array;
 @property(readonly) NSUInteger count;
 - (ObjectType)objectAtIndex:(NSUInteger)index;
 - (ObjectType)objectAtIndexedSubscript:(NSUInteger)index;
@@ -140,6 +142,7 @@ __attribute__((objc_root_class))
 
 @interface NSMutableArray<ObjectType> : NSArray <ObjectType>
 + (instancetype)arrayWithCapacity:(NSUInteger)capacity;
+- (instancetype)initWithCapacity:(NSUInteger)capacity;
 - (void)addObject:(ObjectType)object;
 - (void)setObject:(ObjectType)object atIndexedSubscript:(NSUInteger)index;
 - (void)insertObject:(ObjectType)object atIndex:(NSUInteger)index;
@@ -165,6 +168,7 @@ __attribute__((objc_root_class))
 
 @interface NSMutableDictionary<KeyType, ObjectType> : NSDictionary <KeyType, ObjectType>
 + (instancetype)dictionaryWithCapacity:(NSUInteger)capacity;
+- (instancetype)initWithCapacity:(NSUInteger)capacity;
 - (void)setObject:(ObjectType)object forKey:(id<NSCopying>)key;
 - (void)setObject:(ObjectType)object forKeyedSubscript:(id<NSCopying>)key;
 - (void)removeObjectForKey:(KeyType)key;
@@ -185,7 +189,13 @@ __attribute__((objc_root_class))
 @property(readonly) NSString* path;
 + (NSURL*)fileURLWithPath:(NSString*)path;
 @end
-@interface NSData : NSObject
+@interface NSData : NSObject {
+  void* bytes_;
+  NSUInteger length_;
+}
++ (instancetype)dataWithBytes:(const void*)bytes length:(NSUInteger)length;
+@property(readonly) const void* bytes;
+@property(readonly) NSUInteger length;
 @end
 @interface NSProcessInfo : NSObject
 + (NSProcessInfo*)processInfo;

@@ -3,6 +3,7 @@
 #pragma once
 #include <Foundation/Foundation.h>
 #include <dispatch/dispatch.h>
+#include <simd/simd.h>
 #include <mach/vm_page_size.h>
 
 typedef NS_ENUM(NSUInteger, MTLCommandBufferStatus) {

@@ -1,5 +1,5 @@
-// The part of MetalPerformanceShaders that PyTorch's MPS core needs: our own declarations of public names. A method that is
-// declared here and has no body in mps.mm ends the process with its name when it is called.
+// The part of MetalPerformanceShaders that PyTorch's MPS backend needs: our own declarations of public names. A method that is
+// declared here and has a body nowhere ends the process with its name when it is called.
 #pragma once
 #include <Metal/Metal.h>
 typedef NS_ENUM(uint32_t, MPSDataType) {
@@ -37,15 +37,23 @@ typedef NS_ENUM(NSUInteger, MPSAliasingStrategy) { MPSAliasingStrategyDefault = 
 @interface MPSKernel : NSObject
 - (instancetype)initWithDevice:(id<MTLDevice>)device;
 @end
+// Dimensions are numbered from the one that moves fastest, which is the last one of a shape.
 @interface MPSNDArrayDescriptor : NSObject {
+ @public
+  void* layout_;
   BOOL _packed;
 }
 @property BOOL preferPackedRows;
+@property(readonly) MPSDataType dataType;
+@property(readonly) NSUInteger numberOfDimensions;
 + (instancetype)descriptorWithDataType:(MPSDataType)dataType shape:(MPSShape*)shape;
 - (void)transposeDimension:(NSUInteger)one withDimension:(NSUInteger)other;
 - (void)sliceDimension:(NSUInteger)dimension withSubrange:(NSRange)range;
 @end
-@interface MPSNDArray : NSObject
+@interface MPSNDArray : NSObject {
+ @public
+  void* array_;
+}
 - (instancetype)initWithDevice:(id<MTLDevice>)device descriptor:(MPSNDArrayDescriptor*)descriptor;
 - (instancetype)initWithBuffer:(id<MTLBuffer>)buffer offset:(NSUInteger)offset descriptor:(MPSNDArrayDescriptor*)descriptor;
 - (MPSNDArray*)arrayViewWithShape:(MPSShape*)shape strides:(MPSShape*)strides;
@@ -54,10 +62,12 @@ typedef NS_ENUM(NSUInteger, MPSAliasingStrategy) { MPSAliasingStrategyDefault = 
                                descriptor:(MPSNDArrayDescriptor*)descriptor
                                  aliasing:(MPSAliasingStrategy)aliasing;
 - (void)writeBytes:(const void*)bytes strideBytes:(NSInteger*)strides;
+- (NSUInteger)lengthOfDimension:(NSUInteger)dimension;
 @property(readonly) NSUInteger numberOfDimensions;
 @property(readonly) MPSDataType dataType;
 @end
 @interface MPSNDArrayMultiaryKernel : MPSKernel
+- (instancetype)initWithDevice:(id<MTLDevice>)device sourceCount:(NSUInteger)count;
 @end
 @interface MPSNDArrayUnaryKernel : MPSNDArrayMultiaryKernel
 @end
@@ -66,4 +76,43 @@ typedef NS_ENUM(NSUInteger, MPSAliasingStrategy) { MPSAliasingStrategyDefault = 
                             sourceArray:(MPSNDArray*)source
                                   shape:(MPSShape*)shape
                        destinationArray:(MPSNDArray*)destination;
+@end
+@interface MPSNDArrayMatrixMultiplication : MPSNDArrayMultiaryKernel
+- (void)encodeToCommandEncoder:(id<MTLComputeCommandEncoder>)encoder
+                 commandBuffer:(id<MTLCommandBuffer>)buffer
+                  sourceArrays:(NSArray<MPSNDArray*>*)sources
+              destinationArray:(MPSNDArray*)destination;
+@end
+@interface MPSMatrixDescriptor : NSObject
++ (instancetype)matrixDescriptorWithRows:(NSUInteger)rows
+                                 columns:(NSUInteger)columns
+                                matrices:(NSUInteger)matrices
+                                rowBytes:(NSUInteger)rowBytes
+                             matrixBytes:(NSUInteger)matrixBytes
+                                dataType:(MPSDataType)dataType;
+@end
+@interface MPSMatrix : NSObject
+- (instancetype)initWithBuffer:(id<MTLBuffer>)buffer offset:(NSUInteger)offset descriptor:(MPSMatrixDescriptor*)descriptor;
+@end
+@interface MPSMatrixDecompositionLU : MPSKernel
+- (instancetype)initWithDevice:(id<MTLDevice>)device rows:(NSUInteger)rows columns:(NSUInteger)columns;
+- (void)encodeToCommandBuffer:(id<MTLCommandBuffer>)buffer
+                 sourceMatrix:(MPSMatrix*)source
+                 resultMatrix:(MPSMatrix*)result
+                 pivotIndices:(MPSMatrix*)pivots
+                       status:(id<MTLBuffer>)status;
+@end
+@interface MPSMatrixSolveTriangular : MPSKernel
+- (instancetype)initWithDevice:(id<MTLDevice>)device
+                         right:(BOOL)right
+                         upper:(BOOL)upper
+                     transpose:(BOOL)transpose
+                          unit:(BOOL)unit
+                         order:(NSUInteger)order
+        numberOfRightHandSides:(NSUInteger)count
+                         alpha:(double)alpha;
+- (void)encodeToCommandBuffer:(id<MTLCommandBuffer>)buffer
+                 sourceMatrix:(MPSMatrix*)source
+          rightHandSideMatrix:(MPSMatrix*)right
+               solutionMatrix:(MPSMatrix*)solution;
 @end

@@ -1,5 +1,5 @@
-// The part of MPSGraph that PyTorch's MPS core needs: our own declarations of public names. A method that is declared here and
-// has no body in graph.mm ends the process with its name when it is called.
+// The part of MPSGraph that PyTorch's MPS backend needs: our own declarations of public names. A method that is declared here
+// and has a body nowhere ends the process with its name when it is called.
 #pragma once
 #include <MetalPerformanceShaders/MetalPerformanceShaders.h>
 typedef NS_ENUM(uint64_t, MPSGraphOptimization) { MPSGraphOptimizationLevel0 = 0, MPSGraphOptimizationLevel1 = 1 };
@@ -20,9 +20,7 @@ typedef NS_ENUM(uint64_t, MPSGraphOptimization) { MPSGraphOptimizationLevel0 = 0
 @end
 @interface MPSGraphTensorData : MPSGraphObject {
  @public
-  id<MTLBuffer> buffer_;
-  MPSShape* shape_;
-  MPSDataType type_;
+  MPSNDArray* array_;
 }
 - (instancetype)initWithMTLBuffer:(id<MTLBuffer>)buffer shape:(MPSShape*)shape dataType:(MPSDataType)dataType;
 - (instancetype)initWithMPSNDArray:(MPSNDArray*)array;
@@ -68,5 +66,15 @@ typedef NS_ENUM(uint64_t, MPSGraphOptimization) { MPSGraphOptimizationLevel0 = 0
 @end
 typedef NS_ENUM(NSUInteger, MPSGraphResizeNearestRoundingMode) { MPSGraphResizeNearestRoundingModeRoundPreferCeil = 0 };
 typedef NS_ENUM(NSUInteger, MPSGraphResizeMode) { MPSGraphResizeNearest = 0, MPSGraphResizeBilinear = 1 };
-typedef NS_ENUM(NSUInteger, MPSGraphTensorNamedDataLayout) { MPSGraphTensorNamedDataLayoutNCHW = 0 };
-typedef NS_ENUM(NSInteger, MPSGraphPaddingMode) { MPSGraphPaddingModeConstant = 0 };
+typedef NS_ENUM(NSUInteger, MPSGraphTensorNamedDataLayout) {
+  MPSGraphTensorNamedDataLayoutNCHW = 0,
+  MPSGraphTensorNamedDataLayoutNHWC = 1,
+};
+typedef NS_ENUM(NSInteger, MPSGraphPaddingMode) {
+  MPSGraphPaddingModeConstant = 0,
+  MPSGraphPaddingModeReflect = 1,
+  MPSGraphPaddingModeSymmetric = 2,
+  MPSGraphPaddingModeClampToEdge = 3,
+  MPSGraphPaddingModeZero = 4,
+};
+#include <MetalPerformanceShadersGraph/operations.h>
