@@ -134,10 +134,11 @@ class TestNotChecked:
         assert said.startswith(f"core: bad input: --pytorch={tree}: not a PyTorch source tree")
 
 
-MAKE = """#!/bin/sh
+SUMMARY = "========= 12 passed, 1 skipped in 3.21s (0:00:03) ========="
+MAKE = f"""#!/bin/sh
 case "$*" in
-  test) echo tests; exit {test};;
-  core*) mkdir -p build/core; {core};;
+  test) echo '{SUMMARY}'; exit {{test}};;
+  "core RUNS=0 "*) mkdir -p build/core; {{core}};;
 esac
 """
 
@@ -157,7 +158,9 @@ class TestCi:
         done = subprocess.run(
             ["bash", ".ci/run"], cwd=tmp_path, env={"PATH": f"{make.parent}:/usr/bin:/bin"}, capture_output=True, text=True, check=False
         )  # fmt: skip
-        return done.returncode, done.stdout.splitlines()[-2:]
+        core_line, tests_line, summary = done.stdout.splitlines()[-3:]
+        assert summary == SUMMARY, "for whoever reads the last line of a CI alone"
+        return done.returncode, [tests_line, core_line]
 
     def said(self, text: str, status: int) -> str:
         return f'echo "{text}" > build/core/outcome.txt; exit {status}'
@@ -173,6 +176,10 @@ class TestCi:
     def test_is_red_with_core(self, tmp_path: Path) -> None:
         status, last = self.run(tmp_path, test=0, core=self.said("core: NOT as expected: NEW: A", 2))
         assert (status, last) == (1, ["tests: passed", "core: NOT as expected: NEW: A"])
+
+    def test_is_green_where_time_is_up(self, tmp_path: Path) -> None:
+        status, last = self.run(tmp_path, test=0, core="exit 124")
+        assert (status, last) == (0, ["tests: passed", "core: not checked: not done after 12 minutes"])
 
     def test_is_red_where_core_ends_without_a_word(self, tmp_path: Path) -> None:
         status, (_, last) = self.run(tmp_path, test=0, core="kill -9 $$")
