@@ -189,7 +189,7 @@ def read(found: Found) -> Recorded:
         device=run.choice("device", DEVICES, ""),
         sim=_sim(run) if found.run.get("device") == "sim" else None,
         pytorch=_pytorch(run) if found.run.get("device") == "core" else None,
-        core_operators=_Reader(_mapping(run, "core"), found.run_place).choice("operators", OPERATORS, "cpu"),
+        core_operators=_core_operators(run, found.run_place) if found.run.get("device") == "core" else "cpu",
         env=start.variables("env"),
         environment=_Reader(_mapping(run, "environment"), found.run_place).variables("env"),
         torch=found.run.get("torch") or {},
@@ -280,6 +280,10 @@ def _pytorch(run: _Reader) -> str:
     if not isinstance(tree, str) or not tree or len(tree) > _PATH_CHARS_MAX or _has_controls(tree):
         raise run.refuse("core", tree, "the path of a source tree")
     return tree
+
+
+def _core_operators(run: _Reader, place: str) -> str:
+    return _Reader(_mapping(run, "core"), place).choice("operators", OPERATORS, "cpu")
 
 
 def _has_controls(text: str) -> bool:
