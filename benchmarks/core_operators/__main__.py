@@ -28,9 +28,9 @@ from rich.console import Console
 from rich.table import Table
 
 from stress.device.core import build as core
-from stress.device.core.tree import OPERATORS
 from stress.model.errors import BuildError
 from stress.model.errors import UserError
+from stress.scenario.capabilities import CORE_OPERATORS
 
 _ABORT = re.compile(r"not simulated: (?P<what>.*)|failed assertion `(?P<rule>.*)'")
 _TEXT_CHARS = 110
@@ -59,7 +59,7 @@ class Outcome:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0], allow_abbrev=False)
     parser.add_argument("--pytorch", metavar="TREE", required=True, help="root of a PyTorch source tree")
-    parser.add_argument("--operators", choices=OPERATORS, default="tree", help="whose operators")
+    parser.add_argument("--operators", choices=CORE_OPERATORS, default="tree", help="whose operators")
     parser.add_argument("--names", metavar="TEXT", default="", help="entries whose name has this text")
     parser.add_argument("--samples", metavar="N", type=int, default=3, help="samples of each entry")
     parser.add_argument("--all", action="store_true", help="list entries that are right, too")

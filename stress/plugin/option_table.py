@@ -10,7 +10,6 @@ from typing import Literal
 import pytest
 
 from stress.device import operator_patch
-from stress.device.core.tree import OPERATORS
 from stress.device.sim import settings as sim_settings
 from stress.device.sim.zoo import DESIGN_DEFAULT
 from stress.device.sim.zoo import DESIGNS
@@ -26,6 +25,7 @@ from stress.plugin.settings import PERTURB_LEVELS
 from stress.plugin.settings import PROFILES
 from stress.plugin.settings import STREAMS
 from stress.plugin.settings import Settings
+from stress.scenario.capabilities import CORE_OPERATORS
 from stress.scenario.capabilities import DEVICES
 from stress.scenario.sequences import numbers as sequences
 
@@ -179,8 +179,8 @@ OPTIONS = (
     ),
     Option(
         name="core-operators",
-        metavar="|".join(OPERATORS),
-        read=values.one_of(OPERATORS),
+        metavar="|".join(CORE_OPERATORS),
+        read=values.one_of(CORE_OPERATORS),
         default="cpu",
         field="core_operators",
         repeat=lambda settings: settings.core_operators if settings.core_operators != "cpu" else None,

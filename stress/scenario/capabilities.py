@@ -22,3 +22,6 @@ CAPABILITIES = {
 
 DEVICES = ("auto", "mps", "cuda", "cpu", "sim", "core")
 """The values of `--mps-device`, and of the `--device` of a command."""
+
+CORE_OPERATORS = ("cpu", "tree")
+"""What may serve as a core's operators: torch's CPU kernels, or the tree's own."""

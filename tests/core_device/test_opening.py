@@ -106,7 +106,9 @@ def opening(
     folder = pytester.path
     tree = trees.inspect(str(small_tree(folder / "tree")))
     module = folder / "libmps_core_python.so" if has_module else None
-    monkeypatch.setattr(device_choice, "core_builder", lambda given, sanitizer: Builder(tree, folder, module))
+    monkeypatch.setattr(
+        device_choice, "core_builder", lambda given, sanitizer, operators: Builder(tree, folder, module)
+    )
     result = {"capabilities": ["accelerator"], "fingerprint": fingerprint}
     monkeypatch.setattr(device_choice, "probe", lambda *_, **__: result)
     settings = options.parse(

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 
 from stress.commands import shared_options
 from stress.device.core.build import SANITIZERS
-from stress.device.core.tree import OPERATORS
 from stress.plugin.settings import THREADS_MAX
 from stress.sanitizer.native.result import ITERATIONS_DEFAULT
+from stress.scenario.capabilities import CORE_OPERATORS
 
 TREES = {"build": 1, "compare": 2}
 """Action -> how many trees it takes."""
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--operators",
-        choices=OPERATORS,
+        choices=CORE_OPERATORS,
         default="cpu",
         help="of build: tree compiles the tree's own operators too; cpu (the default) leaves them to torch's CPU kernels",
     )

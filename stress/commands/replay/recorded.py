@@ -16,7 +16,6 @@ from stress.commands import CommandError
 from stress.commands.replay.find import OWN_COMMANDS
 from stress.commands.replay.find import Found
 from stress.commands.replay.find import shown
-from stress.device.core.tree import OPERATORS
 from stress.device.sim.settings import SimSettings
 from stress.device.sim.settings import choose_design
 from stress.device.sim.settings import parse_faults
@@ -30,6 +29,7 @@ from stress.plugin.settings import PERTURB_LEVELS
 from stress.plugin.settings import SECONDS_MAX
 from stress.plugin.settings import STREAMS
 from stress.plugin.settings import THREADS_MAX
+from stress.scenario.capabilities import CORE_OPERATORS
 from stress.scenario.capabilities import DEVICES
 
 T = TypeVar("T")
@@ -283,7 +283,7 @@ def _pytorch(run: _Reader) -> str:
 
 
 def _core_operators(run: _Reader, place: str) -> str:
-    return _Reader(_mapping(run, "core"), place).choice("operators", OPERATORS, "cpu")
+    return _Reader(_mapping(run, "core"), place).choice("operators", CORE_OPERATORS, "cpu")
 
 
 def _has_controls(text: str) -> bool:

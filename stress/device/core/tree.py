@@ -26,8 +26,6 @@ USED_FILES = (f"{ATEN}/detail/MPSHooksInterface.h", f"{ATEN}/detail/MPSHooksInte
 OPERATIONS = f"{ATEN}/native/mps/operations/"
 OPERATIONS_USED = ("Copy.mm", "View.mm")
 """The operators' own sources are used where they are asked for; these two always."""
-OPERATORS = ("cpu", "tree")
-"""What may serve as operators: torch's CPU kernels, or the tree's own."""
 NATIVE_FUNCTIONS = f"{ATEN}/native/native_functions.yaml"
 """The list of operators with the function that serves each; used with the operators alone."""
 _SOURCES = (".mm", ".cpp")
