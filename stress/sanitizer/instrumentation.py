@@ -23,8 +23,8 @@ _HOOK = re.compile(
     r" U _{2,3}tsan_(?:func_entry|(?:unaligned_)?(?:read|write)|read_write|vptr_|atomic)", re.MULTILINE
 )
 _OPTED_OUT = re.compile(r"no_sanitize|disable_sanitizer_instrumentation|no_thread_safety_instrument")
-_LOADED = re.compile(r"^\s*(?P<name>\S+)(?: => (?P<path>/\S+))? \(0x[0-9a-f]+\)$", re.MULTILINE)
-_APPLE_LOADED = re.compile(r"^\t(?P<path>[/@]\S+) \(compatibility version", re.MULTILINE)
+_LOADED = re.compile(r"^\s*(?P<name>\S.*?)(?: => (?P<path>/.*?))? \(0x[0-9a-f]+\)$", re.MULTILINE)
+_APPLE_LOADED = re.compile(r"^\t(?P<path>[/@].*?) \(compatibility version", re.MULTILINE)
 _TIMEOUT_S = 30.0
 _MANGLED = re.compile(rb"_Z[A-Za-z0-9_.$]{2,2000}")
 _PLAIN = re.compile(r" [Tt] (?P<name>(?!_Z)\S.*)$", re.MULTILINE)

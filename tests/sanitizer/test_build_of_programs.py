@@ -35,6 +35,18 @@ def test_libraries_are_known_with_whether_they_are_instrumented(
     assert not any(one.instrumented for one in found)
 
 
+def test_a_library_in_a_folder_with_a_space_is_known(toolchain: Toolchain, tmp_path: Path) -> None:
+    folder = tmp_path / "mps strëss"
+    folder.mkdir()
+    (folder / "one.cpp").write_text("int one() { return 1; }\n")
+    (folder / "main.cpp").write_text("int one(); int main() { return one(); }\n")
+    clang, library, program = str(toolchain.clangxx), folder / "libone.so", folder / "program"
+    run_compiler([clang, "-shared", "-fPIC", str(folder / "one.cpp"), "-o", str(library)], folder / "log", "")
+    linked = [str(library), f"-Wl,-rpath,{folder}"]
+    run_compiler([clang, str(folder / "main.cpp"), *linked, "-o", str(program)], folder / "log", "")
+    assert library in [one.path for one in libraries_of(program, toolchain, {"PATH": ""})]
+
+
 def test_an_instrumented_library_is_told_from_others(toolchain: Toolchain, tmp_path: Path) -> None:
 
     source = tmp_path / "one.cpp"
