@@ -80,7 +80,8 @@ class Baseline:
 
     def _restore(self, spec: ChildSpec) -> str:
         torch.compile = self._compile  # counted in each crew
-        why = self._python() or self._torch() or self._threads_left()
+        self._put_python_back()
+        why = self._torch() or self._threads_left()
         if why:
             return why
         self._forget_authors_modules(spec)
@@ -89,7 +90,7 @@ class Baseline:
         device.synchronize()
         return _stream_left(device) or _processes_left() or self._growth(device)
 
-    def _python(self) -> str:
+    def _put_python_back(self) -> None:
         for owner, name, value in self._attributes:
             setattr(owner, name, value)
         for put, value in self._runtime:
@@ -103,7 +104,6 @@ class Baseline:
         for number, handler in self._signals.items():
             if handler is not None and signal.getsignal(number) is not handler:
                 signal.signal(number, handler)
-        return ""
 
     def _torch(self) -> str:
         """Return which state of torch is another one; nobody but its author knows how to put it back."""
