@@ -8,6 +8,7 @@ between two attempts is not the attempt's: when the result is written, and when 
 from __future__ import annotations
 
 import faulthandler
+import importlib
 import json
 import os
 import resource
@@ -18,6 +19,7 @@ from typing import Any
 from typing import NoReturn
 
 from stress.child import process
+from stress.model.spec import TESTS
 from stress.model.spec import ChildSpec
 from stress.model.spec import load_spec
 from stress.model.verdict import Verdict
@@ -63,6 +65,9 @@ class _Server:
             self.spec = load_spec(Path(asked["spec"]))
             if not self._attempt(self.spec, stays=asked["stays"], log=asked["log"]):
                 return
+        if self.spec is not None and self.spec.test is not None:
+            tasks_of_tests = importlib.import_module(TESTS)
+            tasks_of_tests.finish()
 
     def _attempt(self, spec: ChildSpec, *, stays: bool, log: str) -> bool:
         """Run an attempt; return whether the process can take another one."""
@@ -70,19 +75,20 @@ class _Server:
 
         began_s, _ = process.used(resource.getrusage(resource.RUSAGE_SELF))
         process.prepare(spec)
-        if stays and self._baseline is None and spec.kind != "probe":
+        # An ordinary test finds what those before it in its file have left, as in any pytest.
+        if stays and self._baseline is None and spec.kind != "probe" and spec.test is None:
             self._baseline = _baseline(spec)
         elif self._age:
             from stress.device import preparation
 
             preparation.prepare_again(spec)
         result = tasks.result_of(spec)
-        if self._age and (why := _says_nothing(result)):
+        if self._age and spec.test is None and (why := _says_nothing(result)):
             self._answer(declined=why)
             return False
         tasks.write_result(spec, result)
         _flush()
-        if not stays or result["findings"]:
+        if not stays or (result["findings"] and not result.get("stays")):
             return False
         self._answer(over=True)
         del result

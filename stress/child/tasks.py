@@ -25,6 +25,7 @@ from stress.model.errors import Inconclusive
 from stress.model.errors import LibraryError
 from stress.model.finding import Finding
 from stress.model.finding import broken
+from stress.model.spec import TESTS
 from stress.model.spec import ChildSpec
 from stress.model.verdict import Verdict
 from stress.scenario.file import load_scenario
@@ -69,7 +70,8 @@ def result_of(spec: ChildSpec, *, join_deadline_s: float | None = None) -> Resul
 
         preparation.prepare(spec)  # before the author's file, which may look for what torch.mps has
         operator_patch.apply(spec.operators, spec.device)
-        findings = (body.get(spec.kind) or _named(spec.kind))(spec, result)
+        kind = spec.kind if spec.test is None else f"{TESTS}:run"
+        findings = (body.get(kind) or _named(kind))(spec, result)
     except LibraryError as error:
         findings = [Finding(Verdict.ERROR, "library", f"the simulated device cannot be loaded: {error}")]
     except operator_patch.OperatorError as error:

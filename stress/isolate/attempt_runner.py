@@ -85,7 +85,7 @@ class AttemptRunner:
         judged.notes += run.notes
         if slept_s > SLEPT_S_MIN:
             _judge_sleep(judged, slept_s)
-        if not judged.verdict.is_green:
+        if not judged.verdict.is_green and not (run.result or {}).get("stays"):
             run.dismiss()
         attempt = Attempt(role, identity["attempt"], judged, spec.seed, run.seconds)
         attempt.serial = identity["serial"]

@@ -176,13 +176,19 @@ class CaseRunner:
     def unreadable_reports(self) -> list[str]:
         return self._attempts.unreadable_reports
 
-    def run(self, case: CaseSpec, policy: CasePolicy, result: JudgedCase) -> None:
-        """Run references, attempts and control into `result`. Raise `IsolationError` and `OSError` for the machine's faults."""
+    def run(
+        self, case: CaseSpec, policy: CasePolicy, result: JudgedCase, references: References | None = None
+    ) -> None:
+        """Run references, unless given, attempts and control into `result`.
+
+        Raise `IsolationError` and `OSError` for the machine's faults.
+        """
         started = time.monotonic()
-        references = References()
+        are_given = references is not None
+        references = references or References()
         self._ends.clear()
         try:
-            if case.child.kind != "process":
+            if case.child.kind != "process" and not are_given:
                 references = self.references(case, number=policy.first.get("reference", 0))
             result.reference = references.shown
             result.add_notes(references.notes)
@@ -249,7 +255,9 @@ class CaseRunner:
             attempt=like if lots is None else lots,
             references=references.paths,
             one_thread=role == "control",
-            shares_process=case.child.shares_process and role == "crew",
+            # Controls of ordinary tests follow one another: each process of theirs has to collect the file first.
+            shares_process=case.child.shares_process
+            and (role == "crew" or (role == "control" and case.child.test is not None)),
         )
         return self._run_child(case, role, number, spec, {} if like == number else {"like": like})
 
@@ -303,21 +311,19 @@ class CaseRunner:
     def _judge_aged(self, attempt: Attempt, told: str) -> None:
         """Amend the end of an attempt whose failure never shows in a fresh process."""
         judged = attempt.judged
-        judged.headline = (
+        headline = (
             f"only in a process that had served {count(len(attempt.before), 'attempt')}: it needs what came before "
             f"({told}): {judged.word}: {judged.headline}"
         )
-        judged.verdict = Verdict.AGED
+        self.amend(attempt, Verdict.AGED, headline)
+
+    def amend(self, attempt: Attempt, verdict: Verdict, headline: str) -> None:
+        """Judge an attempt of the last case anew, by what later ones have shown; its record says what it was."""
+        attempt.judged.verdict, attempt.judged.headline = verdict, headline
         end = self._ends[attempt.serial]
         self._record(
             "attempt_end",
-            **{
-                **end,
-                "verdict": str(Verdict.AGED),
-                "was": end["verdict"],
-                "headline": judged.headline,
-                "amends": True,
-            },
+            **{**end, "verdict": str(verdict), "was": end["verdict"], "headline": headline, "amends": True},
         )
 
     def _run_controls(

@@ -178,6 +178,12 @@ def _headline(judged: Judged) -> str:
 def judge_reference(run: ChildRun) -> Judged:
     """Return PASS for a usable reference; else why there is nothing to compare with."""
     judged = judge(run)
+    if judged.verdict == Verdict.HANG and run.spec.test is not None:
+        judged.verdict = Verdict.ERROR
+        judged.headline = (
+            f"one thread alone does not end: {judged.headline}: if it is slow, raise --mps-deadline"
+        )
+        return judged
     if judged.verdict == Verdict.HANG:
         text = (
             f"the sequential run did not end in {run.spec.deadline_s:g} s: if it is slow, raise --mps-deadline; if steps "

@@ -34,6 +34,7 @@ from stress.isolate.stall import POLL_S
 from stress.isolate.stall import StallWatch
 from stress.model import blackbox
 from stress.model.spec import ATTEMPTS_PER_PROCESS
+from stress.model.spec import TESTS_PER_PROCESS
 from stress.model.spec import ChildSpec
 from stress.model.spec import CoreSpec
 from stress.model.spec import SimSpec
@@ -122,6 +123,11 @@ class Supervisor:
             return self._limit
         return 1 if self._forks and device != "cuda" else ATTEMPTS_PER_PROCESS
 
+    def _limit_of(self, spec: ChildSpec) -> int:
+        if spec.test is None:
+            return self.attempts_per_process(spec.device)
+        return TESTS_PER_PROCESS if self._limit is None else self._limit
+
     def warm_up(self) -> None:
         """Start what takes long to start, without waiting for it."""
         if self._forks:
@@ -156,7 +162,7 @@ class Supervisor:
         blackbox.BlackBox.create(spec.file("blackbox"), workers)
         started, clock = time.time(), time.monotonic()
         lane = self._lane(spec)
-        limit = self.attempts_per_process(spec.device) if lane else 1
+        limit = self._limit_of(spec) if lane else 1
         run = ChildRun(spec, None, None, False, 0.0, started, 0)
         worker = self._take(spec, lane, run)
         try:
@@ -189,17 +195,22 @@ class Supervisor:
         """Return the kind of process that the child may share, or "" for one of its own."""
         alone = spec.kind in ("reference", "probe")
         if (
-            not (alone or (spec.kind == "crew" and spec.shares_process and not spec.one_thread))
+            not (alone or (spec.kind == "crew" and spec.shares_process))
+            or (spec.one_thread and spec.test is None)
             or spec.env
             or (
                 spec.sim is not None and spec.sim.schedule != "free"
             )  # it repeats from a process's first operation on
-            or spec.core is not None  # each attempt has its own completion, which a process is given once
+            or (
+                spec.core is not None and spec.test is None
+            )  # attempts have completions, a process is given one
             or spec.order  # what observes all accesses stays where it is installed
             or _what(spec) in self._declined
-            or self.attempts_per_process(spec.device) == 1
+            or self._limit_of(spec) == 1
         ):
             return ""
+        if spec.one_thread:
+            return "control"
         return "alone" if alone else f"{_CREW}{spec.attempt % self._crew_processes}"
 
     def _take(self, spec: ChildSpec, lane: str, run: ChildRun) -> ChildProcess:
@@ -216,14 +227,18 @@ class Supervisor:
                 )
             if ended is not None:
                 run.notes.append(f"process {worker.pid} was killed while it had nothing to do")
+            elif setting is not None and setting.file:
+                worker.finish()
             worker.close()
         if spec.env or spec.kind == "process":
             return self._spawner.program(spec)
         return self._server.start() if self._forks else self._spawner.start()
 
     def _end(self, lane: str) -> None:
-        _, worker = self._workers.pop(lane, (None, None))
+        setting, worker = self._workers.pop(lane, (None, None))
         if worker is not None:
+            if setting is not None and setting.file:
+                worker.finish()
             worker.close()
 
     def _wait(self, child: ChildProcess, run: ChildRun) -> Exit | None:
@@ -292,10 +307,13 @@ class _Setting:
     sim: SimSpec | None
     core: CoreSpec | None
     operators: tuple[str, ...]
+    file: str
+    """Of ordinary tests, which a process collects once."""
 
     @classmethod
     def of(cls, spec: ChildSpec) -> _Setting:
-        return cls(spec.device, spec.sim, spec.core, spec.operators)
+        file = spec.test.file if spec.test is not None else ""
+        return cls(spec.device, spec.sim, spec.core, spec.operators, file)
 
 
 def _what(spec: ChildSpec) -> str:

@@ -12,6 +12,10 @@ from typing import Any
 DEADLINE_S_DEFAULT = 60.0
 ATTEMPTS_PER_PROCESS = 50
 """Where a process takes seconds to start, beside attempts that take a fraction of one."""
+TESTS_PER_PROCESS = 2000
+"""Attempts of ordinary tests: a process collects their file first, and those of a whole suite may follow one another."""
+TESTS = "stress.plugin.hosted.host"
+"""The module that runs ordinary tests in a child: in a room above it."""
 RESULTS_DEFAULT = "results/runs"
 """Where records go, below pytest's rootdir. Not in `stress.record`, which looks at the machine when it is imported."""
 HANGS_MAX = 2
@@ -52,6 +56,20 @@ class CoreSpec:
     """A PyTorch tree's own MPS core for a child."""
 
     library: str
+
+
+@dataclass(frozen=True)
+class TestSpec:
+    """An ordinary test as a child finds it: by a pytest session of its own, which collects the test's file once and stays."""
+
+    __test__ = False  # pytest takes the class for a test otherwise
+
+    file: str
+    rootdir: str
+    nodeid: str = ""
+    """Empty to collect the file, and run nothing."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """pytest's own options, as `Config.fromdictargs` takes them."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +132,8 @@ class ChildSpec:
     """Given where `device` is "core"."""
     operators: tuple[str, ...] = ()
     """Operators to replace before the scenario's file is imported: see `stress.device.operator_patch`."""
+    test: TestSpec | None = None
+    """Given where an ordinary test runs: as it is for "reference", from threads for "crew"."""
     window: WindowSpec | None = None
     """Given where requests are counted."""
 
@@ -136,6 +156,8 @@ def load_spec(path: Path) -> ChildSpec:
         data["sim"] = SimSpec(**data["sim"])
     if data["core"] is not None:
         data["core"] = CoreSpec(**data["core"])
+    if data["test"] is not None:
+        data["test"] = TestSpec(**data["test"])
     if data["window"] is not None:
         data["window"] = WindowSpec(**data["window"])
     for name in ("trace_modules", "trace_folders", "references", "sys_path", "operators"):

@@ -17,6 +17,7 @@ from stress.model.verdict import Verdict
 from stress.plugin.options import repeat_arguments
 from stress.scenario.scenario import ProcessScenario
 from stress.scenario.scenario import waves_of
+from stress.scenario.sequences.generated import GeneratedScenario
 
 if TYPE_CHECKING:
     from stress.plugin.run import Run
@@ -55,17 +56,53 @@ class Turn:
 class ItemResult(JudgedCase):
     """All attempts of an item and the verdict over them."""
 
-    spec: ItemSpec
+    device: str
 
     @property
     def simulated(self) -> bool:
         """Whether it ran on the simulated device or on core and so says nothing about a real backend."""
-        return bool(self.spec.scenario.device_type in ("sim", "core"))
+        return self.device in ("sim", "core")
 
     @property
     def is_core(self) -> bool:
         """Whether it ran on a PyTorch tree's own core, on simulated Metal."""
-        return bool(self.spec.scenario.device_type == "core")
+        return self.device == "core"
+
+    @property
+    def is_canary(self) -> bool:
+        """Whether its attempts must fail."""
+        return False
+
+    @property
+    def is_replayable(self) -> bool:
+        """Whether `mps-stress replay` takes one of its attempts."""
+        return True
+
+    @property
+    def one_thread(self) -> bool:
+        """Whether it is green, and no threads were tested."""
+        return False
+
+    @property
+    def code(self) -> str:
+        """Return what the threads ran, where its file alone does not show it."""
+        return ""
+
+
+@dataclass(kw_only=True)
+class ScenarioResult(ItemResult):
+    """What became of an item of a scenario."""
+
+    spec: ItemSpec
+
+    @property
+    def is_canary(self) -> bool:
+        return bool(self.spec.scenario.canary)
+
+    @property
+    def code(self) -> str:
+        scenario = self.spec.scenario
+        return scenario.as_code() if isinstance(scenario, GeneratedScenario) else ""
 
     @property
     def one_thread(self) -> bool:
@@ -77,11 +114,11 @@ class ItemResult(JudgedCase):
 
     @property
     def wants_fresh(self) -> bool:
-        return super().wants_fresh and not self.spec.scenario.canary
+        return super().wants_fresh and not self.is_canary
 
     @property
     def wants_control(self) -> bool:
-        return super().wants_control and not self.spec.scenario.canary
+        return super().wants_control and not self.is_canary
 
     def accepted(self, verdict: Verdict) -> Verdict:
         """Return a pass for what the scenario declares acceptable."""
@@ -94,7 +131,7 @@ class ItemResult(JudgedCase):
     def decide(self) -> None:
         """Set the item's verdict: the worst of its attempts; a canary's are wanted to fail."""
         super().decide()
-        if not self.spec.scenario.canary:
+        if not self.is_canary:
             return
         if self.verdict.is_failure:
             self.notes.insert(0, f"canary found: {self.headline}")
@@ -110,7 +147,7 @@ class ItemResult(JudgedCase):
         scenario = self.spec.scenario
         return {
             **super().record_fields(),
-            "canary": bool(scenario.canary),
+            "canary": self.is_canary,
             "origin": [str(one) for one in scenario.origin],
             "acceptable": {str(key): str(why) for key, why in scenario.acceptable.items()},
             "notes": self.notes,

@@ -27,6 +27,7 @@ from stress.model.spec import ScenarioRef
 from stress.model.verdict import Verdict
 from stress.plugin.item import ItemResult
 from stress.plugin.item import ItemSpec
+from stress.plugin.item import ScenarioResult
 from stress.plugin.item import Turn
 from stress.plugin.item import command_line
 from stress.plugin.run import Run
@@ -52,17 +53,19 @@ class ItemRunner:
             on_end=self._remember,
         )
 
-    def execute(self) -> ItemResult:
+    def execute(self) -> ScenarioResult:
         """Return the item's result; raise nothing for what its children do."""
         started = time.monotonic()
-        result = ItemResult(item=self.spec.nodeid, command=self.command, spec=self.spec)
+        result = ScenarioResult(
+            item=self.spec.nodeid, command=self.command, device=self.spec.scenario.device_type, spec=self.spec
+        )
         try:
             self._runner.run(self._case(), self._policy(), result)
         except IsolationError as error:
-            _cut_short(result, Verdict.BROKEN, f"no child process can be started: {error}")
+            cut_short(result, Verdict.BROKEN, f"no child process can be started: {error}")
         except OSError as error:
             text = f"cannot write the attempt's files in {self.run.folder_path}: {error.strerror or error}"
-            _cut_short(result, Verdict.INCONCLUSIVE, text)
+            cut_short(result, Verdict.INCONCLUSIVE, text)
         result.notes += [f"a crash report cannot be read: {text}" for text in self._runner.unreadable_reports]
         result.seconds = time.monotonic() - started
         self.run.verdicts[str(result.verdict)] += 1
@@ -158,7 +161,7 @@ class ItemRunner:
             self.run.pids[ended.run.pid] = (ended.run.started, ended.end)
 
 
-def _cut_short(result: ItemResult, verdict: Verdict, text: str) -> None:
+def cut_short(result: ItemResult, verdict: Verdict, text: str) -> None:
     """End the item; what its attempts have already found about the device outweighs why it ended."""
     if result.attempts:
         result.decide()

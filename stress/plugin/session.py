@@ -13,6 +13,11 @@ from stress.model.shipped import shipped_scenarios
 from stress.model.text import count
 from stress.plugin import arguments
 from stress.plugin import tsan_run as tsan
+from stress.plugin.hosted.collector import HostedFile
+from stress.plugin.hosted.collector import HostedTest
+from stress.plugin.hosted.collector import is_hosted
+from stress.plugin.hosted.listing import Listing
+from stress.plugin.hosted.runner import ask
 from stress.plugin.items import ScenarioItem
 from stress.plugin.items import make_items
 from stress.plugin.judged_item import JudgedItem
@@ -94,7 +99,17 @@ class StressPlugin:
     def pytest_pycollect_makemodule(
         self, module_path: Path, parent: pytest.Collector
     ) -> pytest.Module | None:
+        if self.settings.isolation and is_hosted(module_path, all_tests=self.settings.all_tests):
+            hosted: Any = HostedFile.from_parent(parent, path=module_path)
+            hosted.ask = self._ask
+            return hosted
         return shipped_module(module_path, parent)
+
+    def _ask(self, file: Path) -> Listing:
+        """Return what a child collects from a file of ordinary tests, with the device that they are to run on."""
+        if self.run.device is None:
+            self._open_device()
+        return ask(self.run, file)
 
     def pytest_pycollect_makeitem(self, collector: Any, name: str, obj: object) -> list[pytest.Item] | None:
         """Turn scenario classes into items. pytest's own Module has already imported the file."""
@@ -118,17 +133,24 @@ class StressPlugin:
             config.hook.pytest_deselected(items=out)
             items[:] = [one for one in items if one not in set(out)]
 
-    def pytest_report_collectionfinish(self) -> list[str]:
+    def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> list[str]:
         # `--collect-only -q` prints ids and nothing else, for programs; pytest's own last line counts the deselected.
         if self.dry and self.config.get_verbosity() < 0:
             return []
         them = "it" if self.left_out == 1 else "them"
         slow = f"mps: {count(self.left_out, 'slow item')} deselected; --mps-profile=full runs {them}"
-        lines = [slow if self.left_out else "", self.not_collected, self.uncollected.line]
+        hosted = sum(isinstance(one, HostedTest) for one in items)
+        isolated = f"mps: {count(hosted, 'ordinary test')}, isolated: collected and run in child processes"
+        lines = [
+            slow if self.left_out else "",
+            isolated if hosted else "",
+            self.not_collected,
+            self.uncollected.line,
+        ]
         return [line for line in lines if line]
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        items = [item for item in session.items if isinstance(item, ScenarioItem)]
+        items = [item for item in session.items if isinstance(item, (ScenarioItem, HostedTest))]
         share = max(1, xdist_workers(self.config))
         self.run.budget.items_left = -(-len(items) // share)
 
@@ -145,7 +167,8 @@ class StressPlugin:
             self.config.pluginmanager.register(self.run.progress, progress.NAME)
         elif not self.dry and progress.is_logged(self.config):
             self.config.pluginmanager.register(progress.LoggedProgress(self.config, self.run), progress.NAME)
-        if not self.dry and not self.settings.all_tests and not only_native(self.config):
+        runs_scenarios_or_isolates = not self.settings.all_tests or self.settings.isolation
+        if not self.dry and runs_scenarios_or_isolates and not only_native(self.config):
             self._open_device()
 
     def _open_device(self) -> None:

@@ -123,6 +123,8 @@ class AttemptStart(Common):
     """As in the run record, so that no line of it can be taken for a real backend's. Absent means false."""
     canary: NotRequired[bool]
     """The scenario has a planted fault: a failure is wanted. Absent means false."""
+    ordinary: NotRequired[bool]
+    """It runs an ordinary pytest test, in a child's own session. Absent means false."""
 
 
 class AttemptEnd(Common):

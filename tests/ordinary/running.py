@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TIMEOUT_S = 800
-ALL = ("--mps-threads=8", "--mps-all-tests")
+ALL = ("--mps-threads=8", "--mps-all-tests", "--mps-no-isolation")
 _SUMMARY = re.compile(
     r"^(PASSED|FAILED|SKIPPED|ERROR|XFAIL|XPASS)\s+(?:\[\d+\] )?(\S+?)(?:: | - |$)(.*)$", re.MULTILINE
 )

@@ -11,7 +11,7 @@ from tests.ordinary.running import ALL
 from tests.ordinary.running import Ran
 from tests.ordinary.running import run
 
-THREADS = ("--mps-threads=8", "--mps-device=cpu")
+THREADS = ("--mps-threads=8", "--mps-device=cpu", "--mps-no-isolation")
 ONCE = '''
 import pytest
 
@@ -143,6 +143,8 @@ class TestATestThatFailedFromThreads:
             barrier.wait()
             assert thread_index != 2
         """
-        ran = run(tmp_path, source, "--mps-threads=4", "--mps-all-tests", "--mps-deadline=3")
+        ran = run(
+            tmp_path, source, "--mps-threads=4", "--mps-all-tests", "--mps-no-isolation", "--mps-deadline=3"
+        )
         assert "sometimes fails" in ran.message("test_meets")
         assert "control: one thread did not get through the same 32 calls in 3 s" in ran.block("test_meets")

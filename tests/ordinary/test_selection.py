@@ -50,8 +50,8 @@ class TestCounts:
         ("args", "expected"),
         [
             ((), ("counts: 3 threads, 15 calls", "threads: 3 threads, 24 calls", "bare: 1 threads, 1 calls", "plain: 1 threads, 1 calls")),
-            (("--mps-threads=2,4", "-m", "mps_stress or not mps_stress"), ("counts: 3 threads, 15 calls", "threads: 3 threads, 24 calls", "bare: 4 threads, 32 calls", "plain: 1 threads, 1 calls")),
-            (("--mps-threads=4", "--mps-all-tests", "--mps-iterations=3"), ("counts: 3 threads, 15 calls", "threads: 3 threads, 9 calls", "bare: 4 threads, 12 calls", "plain: 4 threads, 12 calls")),
+            (("--mps-threads=2,4", "--mps-no-isolation", "-m", "mps_stress or not mps_stress"), ("counts: 3 threads, 15 calls", "threads: 3 threads, 24 calls", "bare: 4 threads, 32 calls", "plain: 1 threads, 1 calls")),
+            (("--mps-threads=4", "--mps-all-tests", "--mps-no-isolation", "--mps-iterations=3"), ("counts: 3 threads, 15 calls", "threads: 3 threads, 9 calls", "bare: 4 threads, 12 calls", "plain: 4 threads, 12 calls")),
         ],
     )  # fmt: skip
     def test_marker_and_options(

@@ -145,6 +145,11 @@ def read(found: Found) -> Recorded:
         raise CommandError(
             f"{found.name} is a reference run, which the attempts of its item are compared with; those are {crew}"
         )
+    if found.start.get("ordinary"):
+        raise CommandError(
+            f"{found.name} is an attempt of an ordinary test, which pytest runs; its command repeats all attempts, with the "
+            f"same seeds: {shown(found.start['command'], 500)}"
+        )
     if str(found.start["item"]).partition("::")[0].endswith(".toml"):
         raise CommandError(
             f"{found.name} is a run of a native program under ThreadSanitizer, which mps-stress tsan repeats; its command "

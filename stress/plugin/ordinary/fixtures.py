@@ -7,7 +7,7 @@ start, and torn down in reverse after they have ended: fixtures are not written 
 How: `pytest_fixture_setup` is a public first-result hook. For a threaded test it runs the fixture function N
 times and stores a `PerThread` where pytest stores the one value; whatever takes the value out picks its
 thread's. Undocumented names that this needs: `FixtureDef.cached_result` and `.cache_key` (pytest decides by
-them whether teardown is due), `Function._instance`, `Function._fixtureinfo`.
+them whether teardown is due), `Function._instance`, `Function._obj`, `Function._fixtureinfo`.
 
 A request is copied for each thread so that `request.getfixturevalue()` in a fixture picks too.
 """
@@ -68,6 +68,13 @@ def instances_of(item: pytest.Function, threads: int) -> list[object]:
     cls: Any = type(first)
     fresh = (lambda: cls(item.name)) if _is_unittest(item) else cls
     return [first, *(fresh() for _ in range(threads - 1))]
+
+
+def renew(item: pytest.Item) -> None:
+    """Let the next run of the item have a fresh instance of its class: pytest keeps the one that it made first."""
+    for name in ("_instance", "_obj"):
+        if isinstance(item, pytest.Function) and item.cls is not None:
+            vars(item).pop(name, None)
 
 
 def arguments(item: pytest.Function, index: int) -> dict[str, object]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from dataclasses import field
 
 from stress.child.perturb import Perturbation
+from stress.model.blackbox import PHASES
+from stress.model.blackbox import BlackBox
 from stress.plugin.ordinary.barrier import Barrier
 from stress.scenario import current
 
@@ -20,6 +22,7 @@ STARTING = "starting"
 AT_BARRIER = "waiting for the other threads"
 IN_BODY = "in the body"
 FINISHED = "finished"
+_PHASE_BARRIER, _PHASE_STEP = PHASES.index("barrier"), PHASES.index("step")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +59,12 @@ class Job:
         iterations: int,
         perturb: Callable[[int], Perturbation] | None = None,
         calm: frozenset[int] = frozenset(),
+        box: BlackBox | None = None,
     ) -> None:
-        """Take one body per thread; `perturb` makes a thread's perturbation, silent in the `calm` iterations."""
+        """Take one body per thread; `perturb` makes a thread's perturbation, silent in the `calm` iterations.
+
+        Threads stamp what they do into `box`, where there is one.
+        """
         self.threads = len(bodies)
         self.iterations = iterations
         self.lanes = [ThreadShare(index) for index in range(self.threads)]
@@ -68,6 +75,7 @@ class Job:
         self._perturb = perturb
         self._calm = calm
         self._barrier = Barrier(self.threads)
+        self._writers = [box.writer(index) for index in range(self.threads)] if box is not None else []
         self._mutex = _thread.allocate_lock()
         self._running = self.threads
 
@@ -86,6 +94,8 @@ class Job:
         finally:
             current.leave()
             lane.phase = FINISHED
+            if self._writers:
+                self._writers[index].status("finished")
             self._barrier.leave()
             with self._mutex:
                 self._running -= 1
@@ -98,17 +108,25 @@ class Job:
         body = self._bodies[index]
         step = current.Step(index, thread_count=self.threads)
         current.enter(step)
+        writer = self._writers[index] if self._writers else None
+        if writer is not None:
+            writer.status("running")
         now_ns = time.perf_counter_ns
         was_calm = False
         for iteration in range(self.iterations):
             lane.iteration = step.iteration = iteration
             lane.phase = AT_BARRIER
+            if writer is not None:
+                writer.iteration(0, iteration)
+                writer.phase(_PHASE_BARRIER)
             if perturbation is not None and (iteration in self._calm) != was_calm:
                 was_calm = not was_calm
                 perturbation.pause() if was_calm else perturbation.resume()
             if not self._barrier.wait(index):
                 return
             lane.phase = IN_BODY
+            if writer is not None:
+                writer.phase(_PHASE_STEP)
             begin_ns = now_ns()
             try:
                 value = body()

@@ -34,7 +34,8 @@ INI_SHARED = "mps_shared_fixtures"
 
 _STATE = pytest.StashKey[Threaded]()
 _REASON = pytest.StashKey[str]()
-_ONCE = pytest.StashKey[bool]()
+RAN_ONCE = pytest.StashKey[bool]()
+"""Whether it ran once, on one thread, and nobody asked for more."""
 
 # Attributes of a report are carried over by pytest-xdist as long as JSON can hold them.
 _REASON_ATTRIBUTE = "mps_not_threaded"
@@ -82,7 +83,7 @@ class OrdinaryPlugin:
         self._ran_once = 0
 
     @functools.cached_property
-    def _conditions(self) -> Conditions:
+    def conditions(self) -> Conditions:
         """Made for the first test that runs from threads: looking for editable installs takes milliseconds."""
         settings = self._settings
         return Conditions(
@@ -120,12 +121,12 @@ class OrdinaryPlugin:
         if all_tests:
             item.stash[_REASON] = f"{type(item).__name__} is no test function"
         else:
-            item.stash[_ONCE] = True
+            item.stash[RAN_ONCE] = True
 
     def _select(self, item: pytest.Function) -> None:
         plan = selection.plan(item, self._settings)
         if plan is None:
-            item.stash[_ONCE] = self._settings is not None or item.get_closest_marker(MARKER) is not None
+            item.stash[RAN_ONCE] = self._settings is not None or item.get_closest_marker(MARKER) is not None
             return
         reason = selection.why_not(item)
         if reason is not None:
@@ -134,10 +135,20 @@ class OrdinaryPlugin:
         selection.check_run_parallel(item)
         if plan.threads == 1:
             item.stash[_REASON] = "one thread"
+        self.arm(item, plan)
+
+    def arm(self, item: pytest.Function, plan: selection.ThreadedPlan) -> None:
+        """Let the item run from threads."""
         state = item.stash[_STATE] = Threaded(plan)
         if isinstance(item.instance, unittest.TestCase):
             run = functools.partial(self._run_unittest, item, state)
             vars(item)["runtest"] = run
+
+    def disarm(self, item: pytest.Item) -> None:
+        """Let the item run as pytest runs it."""
+        if item.stash.get(_STATE, None) is not None:
+            del item.stash[_STATE]
+            vars(item).pop("runtest", None)
 
     def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> str | None:
         count = sum(_STATE in item.stash for item in items)
@@ -191,14 +202,14 @@ class OrdinaryPlugin:
             return None
         self._make_instances(pyfuncitem, state)
         self._write_journal(pyfuncitem)
-        run_function(pyfuncitem, state, self._pool, self._conditions)
+        run_function(pyfuncitem, state, self._pool, self.conditions)
         return True
 
     def _run_unittest(self, item: pytest.Function, state: Threaded) -> None:
         __tracebackhide__ = hide_unless_alone
         self._make_instances(item, state)
         self._write_journal(item)
-        run_unittest(item, state, self._pool, self._conditions)
+        run_unittest(item, state, self._pool, self.conditions)
 
     def _write_journal(self, item: pytest.Item) -> None:
         if self._journal is not None:
@@ -213,7 +224,7 @@ class OrdinaryPlugin:
         judgement = state.judgement if state is not None else None
         if report.when == "call" and report.failed and judgement is not None and judgement.headline:
             _explain(report, judgement)
-        if report.when == "call" and not report.skipped and item.stash.get(_ONCE, False):
+        if report.when == "call" and not report.skipped and item.stash.get(RAN_ONCE, False):
             setattr(report, _ONCE_ATTRIBUTE, True)
         if report.when == "call" and state is not None and state.not_perturbed:
             setattr(report, _NOT_PERTURBED_ATTRIBUTE, state.not_perturbed)

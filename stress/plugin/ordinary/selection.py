@@ -34,7 +34,7 @@ def plan(item: pytest.Function, settings: Settings | None) -> ThreadedPlan | Non
     Raises `pytest.UsageError` for a marker that makes no sense.
     """
     marker = item.get_closest_marker(MARKER)
-    threads, iterations = _arguments(item, marker) if marker is not None else (None, None)
+    threads, iterations = arguments(item, marker) if marker is not None else (None, None)
     if threads is None and settings is not None and (marker is not None or settings.all_tests):
         threads = max(settings.threads)
     if threads is None:
@@ -42,7 +42,8 @@ def plan(item: pytest.Function, settings: Settings | None) -> ThreadedPlan | Non
     return ThreadedPlan(threads, iterations or (settings and settings.iterations) or ITERATIONS_DEFAULT)
 
 
-def _arguments(item: pytest.Function, marker: pytest.Mark) -> tuple[int | None, int | None]:
+def arguments(item: pytest.Function, marker: pytest.Mark) -> tuple[int | None, int | None]:
+    """Return threads and iterations of the marker, each None where it has none; raise `pytest.UsageError`."""
     signature = inspect.Signature(
         [
             inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None)

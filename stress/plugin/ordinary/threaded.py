@@ -22,6 +22,7 @@ import pytest
 from stress.child.perturb import Perturbation
 from stress.child.perturb import TraceScope
 from stress.child.perturb.schedule import Draws
+from stress.model.blackbox import BlackBox
 from stress.model.seeds import derive
 from stress.plugin.ordinary import fixtures
 from stress.plugin.ordinary.control import run_control
@@ -75,6 +76,10 @@ class Conditions:
     modules: tuple[str, ...]
     folders: tuple[str, ...]
     """Folders of the user's own code; the test's own is always one."""
+    is_judged_elsewhere: bool = False
+    """The process was made for this: its parent owns the deadline, and runs the one-thread control in another one."""
+    box: BlackBox | None = None
+    """Where threads leave what they do, for the parent to read when the process has died."""
 
 
 def run_function(item: pytest.Function, state: Threaded, pool: Pool, conditions: Conditions) -> None:
@@ -144,7 +149,13 @@ def _run(
 ) -> None:
     __tracebackhide__ = hide_unless_alone
     seed = derive(conditions.seed, "ordinary", item.nodeid)
-    job = Job(bodies, state.plan.iterations, _perturbations(item, conditions, seed), _calm(state.plan, seed))
+    job = Job(
+        bodies,
+        state.plan.iterations,
+        _perturbations(item, conditions, seed),
+        _calm(state.plan, seed),
+        conditions.box,
+    )
     before = set(threading.enumerate())
     try:
         with _thread_errors(before) as errors:
@@ -162,7 +173,8 @@ def _run(
             item.user_properties += [(PROPERTY_CALLS, job.calls), (PROPERTY_OVERLAP, round(overlap, 3))]
         lines = [_conditions_line(job, conditions, overlap)]
         outcome = judge(job, Leftovers(errors, running), nodeid=item.nodeid, context_lines=lines)
-        if outcome.failure is not None and state.plan.threads > 1 and not item.get_closest_marker("xfail"):
+        controls = not conditions.is_judged_elsewhere and state.plan.threads > 1
+        if outcome.failure is not None and controls and not item.get_closest_marker("xfail"):
             control = run_control(bodies, state.plan, pool, conditions.deadline_s)
             sentence = control.sentence(outcome.failure, item.nodeid, conditions.deadline_s)
             outcome = outcome.with_control(sentence, is_same=control.fails_as(outcome.failure))

@@ -13,7 +13,6 @@ from stress.model.text import count
 from stress.model.verdict import Verdict
 from stress.plugin.terminal.words import often
 from stress.plugin.terminal.words import word_of_item
-from stress.scenario.sequences.generated import GeneratedScenario
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +44,8 @@ def failure_block(result: ItemResult, run: Run) -> str:
     lines += [f"  note: {note}" for note in result.notes]
     lines.append(f"  repeat: {result.command}")
     lines.append(f"          ({_promise(first, run)})")
-    if first is not None and first.serial and first.role != "reference" and first.tsan is None:
+    is_attempt = first is not None and first.serial and first.role != "reference" and first.tsan is None
+    if first is not None and is_attempt and result.is_replayable:
         history = " --history" if first.judged.verdict == Verdict.AGED else ""
         lines.append(f"  replay: {run.replay_command(first.serial)}{history}")
     if first is not None and first.files:
@@ -55,11 +55,8 @@ def failure_block(result: ItemResult, run: Run) -> str:
 
 def _code(result: ItemResult) -> list[str]:
     """Return what the threads ran, where the scenario's file alone does not show it."""
-    scenario = result.spec.scenario
-    code = scenario.as_code() if isinstance(scenario, GeneratedScenario) else ""
-    return (
-        ["  what the threads ran:", *(f"    {line}".rstrip() for line in code.splitlines())] if code else []
-    )
+    lines = [f"    {line}".rstrip() for line in result.code.splitlines()]
+    return ["  what the threads ran:", *lines] if lines else []
 
 
 def _simulated(run: Run) -> list[str]:
@@ -90,7 +87,7 @@ def _promise(first: Attempt | None, run: Run) -> str:
 
 
 def _headline(result: ItemResult) -> str:
-    name = result.spec.nodeid.rpartition("::")[2]
+    name = result.item.rpartition("::")[2]
     if not result.attempts:
         return f"{name}: {word_of_item(result)} before the first attempt"
     if not result.failures:

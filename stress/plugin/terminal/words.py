@@ -19,13 +19,12 @@ if TYPE_CHECKING:
 
 def word_of_item(result: ItemResult) -> str:
     """Return the item's word; a canary's is that of its attempts, which must fail."""
-    is_canary = bool(result.spec.scenario.canary)
-    attempts = [one.judged.verdict for one in result.attempts] if is_canary else []
+    attempts = [one.judged.verdict for one in result.attempts] if result.is_canary else []
     first = result.first_failure
     return word_of(
         worst(attempts) if attempts else result.verdict,
         signal=first.judged.signal if first is not None else None,
-        is_canary=is_canary,
+        is_canary=result.is_canary,
         one_thread=result.one_thread,
     )
 
@@ -72,7 +71,7 @@ def row_of(result: ItemResult) -> ItemRow:
         headline=result.headline,
         simulated=result.simulated,
         is_core=result.is_core,
-        canary=bool(result.spec.scenario.canary),
+        canary=result.is_canary,
         one_thread=result.one_thread,
         controls=len(result.controls),
         control_failures=result.control_failures,
