@@ -320,7 +320,7 @@ OPTIONS = (
         default=False,
         field="all_tests",
         repeat=NotRepeated("it concerns ordinary tests, and the line names an item of a scenario"),
-        help="Run ordinary test functions from N threads too, inside the pytest process",
+        help="Run ordinary test functions from N threads too, in child processes (with --mps-no-isolation, inside pytest)",
     ),
 )
 BY_NAME = {one.name: one for one in OPTIONS}

@@ -16,8 +16,9 @@ from stress.plugin import tsan_run as tsan
 from stress.plugin.hosted.collector import HostedFile
 from stress.plugin.hosted.collector import HostedTest
 from stress.plugin.hosted.collector import is_hosted
-from stress.plugin.hosted.listing import Listing
+from stress.plugin.hosted.listed import CollectedFile
 from stress.plugin.hosted.runner import ask
+from stress.plugin.hosted.runner import run_hosted
 from stress.plugin.items import ScenarioItem
 from stress.plugin.items import make_items
 from stress.plugin.judged_item import JudgedItem
@@ -99,13 +100,15 @@ class StressPlugin:
     def pytest_pycollect_makemodule(
         self, module_path: Path, parent: pytest.Collector
     ) -> pytest.Module | None:
-        if self.settings.isolation and is_hosted(module_path, all_tests=self.settings.all_tests):
+        settings = self.settings
+        isolates = settings.isolation and not settings.tsan  # which has its own way to start children
+        if isolates and is_hosted(module_path, all_tests=settings.all_tests):
             hosted: Any = HostedFile.from_parent(parent, path=module_path)
-            hosted.ask = self._ask
+            hosted.ask, hosted.execute = self._ask, run_hosted
             return hosted
         return shipped_module(module_path, parent)
 
-    def _ask(self, file: Path) -> Listing:
+    def _ask(self, file: Path) -> CollectedFile:
         """Return what a child collects from a file of ordinary tests, with the device that they are to run on."""
         if self.run.device is None:
             self._open_device()

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from stress.plugin.hosted.listing import Listed
-from stress.plugin.hosted.listing import Listing
+from stress.plugin.hosted.listed import CollectedFile
+from stress.plugin.hosted.listed import ListedTest
 from stress.plugin.judged_item import JudgedItem
 from stress.plugin.ordinary.selection import MARKER
 
@@ -23,7 +23,7 @@ _RUNS_IN_THE_CHILD = frozenset(
 )
 """Markers that pytest and plugins act on when a test runs: a condition may be about the device."""
 
-Ask = Callable[[Path], Listing]
+Ask = Callable[[Path], CollectedFile]
 
 
 def is_hosted(path: Path, *, all_tests: bool) -> bool:
@@ -39,6 +39,7 @@ class HostedFile(pytest.File):
     """A file of ordinary tests, collected by a child."""
 
     ask: Ask
+    execute: Callable[[HostedTest], None]
 
     def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
         listing = self.ask(self.path)
@@ -52,7 +53,7 @@ class HostedFile(pytest.File):
 class HostedClass(pytest.Collector):
     """A class of tests, or whatever else a file has between it and its tests."""
 
-    tests: list[Listed]
+    tests: list[ListedTest]
     depth: int
 
     def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
@@ -62,9 +63,9 @@ class HostedClass(pytest.Collector):
 class HostedTest(JudgedItem):
     """An ordinary test that children run."""
 
-    listed: Listed
+    listed: ListedTest
 
-    def take_over(self, listed: Listed) -> None:
+    def take_over(self, listed: ListedTest) -> None:
         """Be selected by the names and markers that the test has in the child."""
         self.listed = listed
         self.extra_keyword_matches.update(listed.keywords)
@@ -94,19 +95,19 @@ class HostedTest(JudgedItem):
             pytest.skip(f"time budget spent (--mps-seconds={run.settings.seconds:g}): not run")
 
     def runtest(self) -> None:
-        from stress.plugin.hosted.runner import run_hosted
-
-        run_hosted(self)
+        file = self.getparent(HostedFile)
+        assert file is not None
+        file.execute(self)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         return self.path, self.listed.line, ".".join([*self.listed.chain, self.name])
 
 
 def _children(
-    parent: pytest.Collector, tests: list[Listed], depth: int
+    parent: pytest.Collector, tests: list[ListedTest], depth: int
 ) -> Iterator[pytest.Item | pytest.Collector]:
     """Yield the tests right below `parent`, and a collector for each further name, in the order of the child."""
-    seen: dict[str, list[Listed]] = {}
+    seen: dict[str, list[ListedTest]] = {}
     for one in tests:
         if len(one.chain) > depth:
             seen.setdefault(one.chain[depth], []).append(one)

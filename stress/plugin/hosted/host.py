@@ -20,8 +20,8 @@ from stress.model.finding import broken
 from stress.model.spec import ChildSpec
 from stress.model.spec import TestSpec
 from stress.model.verdict import Verdict
-from stress.plugin.hosted.listing import Listed
-from stress.plugin.hosted.listing import Listing
+from stress.plugin.hosted.listed import CollectedFile
+from stress.plugin.hosted.listed import ListedTest
 from stress.plugin.ordinary import fixtures
 from stress.plugin.ordinary import plugin as ordinary
 from stress.plugin.ordinary import selection
@@ -78,7 +78,7 @@ class Host:
     """A pytest session with one file collected."""
 
     def __init__(self, test: TestSpec) -> None:
-        self.listing = Listing()
+        self.listing = CollectedFile()
         self.items: dict[str, pytest.Item] = {}
         self._reports = _Reports()
         os.chdir(test.rootdir)
@@ -191,12 +191,12 @@ def _replace_ordinary_plugin(config: pytest.Config) -> _HostPlugin:
     return plugin
 
 
-def _listed(item: pytest.Item, shared: frozenset[str]) -> Listed:
+def _listed(item: pytest.Item, shared: frozenset[str]) -> ListedTest:
     """Return what the parent needs to know of a test; raise `pytest.UsageError` for a marker that makes no sense."""
     _, line, _ = item.location
     chain = item.listchain()
     file = next(index for index, one in enumerate(chain) if isinstance(one, pytest.File))
-    listed = Listed(
+    listed = ListedTest(
         nodeid=item.nodeid,
         chain=[one.name for one in chain[file + 1 : -1]],
         name=item.name,

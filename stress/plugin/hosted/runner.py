@@ -32,7 +32,7 @@ from stress.model.spec import ScenarioRef
 from stress.model.spec import TestSpec
 from stress.model.verdict import Verdict
 from stress.plugin.hosted.collector import HostedTest
-from stress.plugin.hosted.listing import Listing
+from stress.plugin.hosted.listed import CollectedFile
 from stress.plugin.hosted.options import options_for_child
 from stress.plugin.item import ItemResult
 from stress.plugin.item_runner import cut_short
@@ -83,23 +83,23 @@ class HostedResult(ItemResult):
             self.overlap = told / self.calls
 
 
-def ask(run: Run, file: Path) -> Listing:
+def ask(run: Run, file: Path) -> CollectedFile:
     """Return what a child collects from a file."""
     with tempfile.TemporaryDirectory(prefix="mps-stress-collect-", ignore_cleanup_errors=True) as folder:
         spec = replace(_child(run, file, ""), kind="probe", folder=folder, name="collect", cwd=os.getcwd())
         try:
             ended = run.supervisor.run(spec, 0)
         except (IsolationError, OSError) as error:
-            return Listing(problem=f"no child process can be started: {error}")
+            return CollectedFile(problem=f"no child process can be started: {error}")
     if ended.result is not None and "listing" in ended.result:
-        return Listing.from_data(ended.result["listing"])
+        return CollectedFile.from_data(ended.result["listing"])
     how = (
         "it did not end" if ended.hung else f"it ended with {ended.exit.code if ended.exit else 'no status'}"
     )
     found = (ended.result or {}).get("findings") or [
         {"text": f"the child that imported it said nothing: {how}"}
     ]
-    return Listing(problem=f"{found[0]['text']}\n{ended.stderr[-4000:]}".rstrip())
+    return CollectedFile(problem=f"{found[0]['text']}\n{ended.stderr[-4000:]}".rstrip())
 
 
 def run_hosted(item: HostedTest) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 
 @dataclass
-class Listed:
+class ListedTest:
     """One test."""
 
     nodeid: str
@@ -33,10 +33,10 @@ class Listed:
 
 
 @dataclass
-class Listing:
+class CollectedFile:
     """A file's tests, or why there are none."""
 
-    tests: list[Listed] = field(default_factory=list)
+    tests: list[ListedTest] = field(default_factory=list)
     problem: str = ""
     """Why the file cannot be collected, as pytest says it."""
     skipped: str = ""
@@ -46,5 +46,5 @@ class Listing:
         return asdict(self)
 
     @classmethod
-    def from_data(cls, data: Mapping[str, Any]) -> Listing:
-        return cls([Listed(**one) for one in data["tests"]], data["problem"], data["skipped"])
+    def from_data(cls, data: Mapping[str, Any]) -> CollectedFile:
+        return cls([ListedTest(**one) for one in data["tests"]], data["problem"], data["skipped"])
