@@ -5,6 +5,7 @@
 
 TREE is fetched from Debian where it is missing (`fetch_pytorch.py`, which says first what it downloads), and built. The
 shipped scenarios run on it; what fails is compared with `core_failures.toml`, the list of failures that are understood.
+The items on the list run first, in a run of their own without a time budget; then all others, for S seconds.
 Then each bug of `benchmarks/real_bugs` is looked for in it, and in a copy with the fixes.
 
 Red are: a failure that is not on the list, one on the list that is gone although it follows from no chance, a bug of
@@ -35,17 +36,19 @@ from stress.device.core.build import core_builder  # noqa: E402
 from stress.model.errors import BuildError  # noqa: E402
 from stress.model.errors import OptionError  # noqa: E402
 from stress.model.verdict import Verdict  # noqa: E402
+from tools import core_items  # noqa: E402
 from tools import fetch_pytorch  # noqa: E402
+from tools.core_items import LISTED  # noqa: E402
+from tools.core_items import OTHERS  # noqa: E402
 
-LIST = ROOT / "tools" / "core_failures.toml"
 AS_EXPECTED, NOT_AS_EXPECTED, BAD_INPUT, NOT_CHECKED = 0, 1, 2, 3
 WORTH = (
     "What was checked is the host code of ATen/mps, the copies, views and caches of ATen/native/mps, and torch/csrc/mps of "
     "PyTorch {version},\ncompiled for Linux over a simulated Metal. Silence is worth something for these files alone: not for "
     "the operators' shaders,\nMPSGraph, Apple's Metal and libdispatch, or a GPU."
 )
-DEADLINE_S = 25
-"""Of an attempt; a reference has twice as long, and the one of ElapsedTime is known to take all of it."""
+DEADLINES_S = {LISTED: 15, OTHERS: 25}
+"""Of an attempt; a reference has twice as long, and that of ElapsedTime, which is on the list, is known to take all of it."""
 _OUT_OF_TIME = "time budget spent"
 _HEADLINE_CHARS = 110
 
@@ -96,7 +99,7 @@ class Line:
     is_red: bool = False
 
 
-def load(path: Path = LIST) -> tuple[Expected, ...]:
+def load(path: Path = core_items.LIST) -> tuple[Expected, ...]:
     """Return the list of expected failures; raise `ListError`."""
     entries = tomllib.loads(path.read_text(encoding="utf-8")).get("failure", [])
     found = []
@@ -181,27 +184,39 @@ class Check:
     def scenarios(self) -> tuple[str, list[str]]:
         """Run the shipped scenarios, print what is to be said of them, and return a summary and what is red."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        report = self.folder / "junit.xml"
+        seen: dict[str, Seen] = {}
+        for share in (LISTED, OTHERS):
+            found = self._run(share)
+            if isinstance(found, str):
+                return f"no scenario ran ({share})", [f"the scenarios did not run ({share}: {found})"]
+            twice = seen.keys() & found.keys()
+            if twice:
+                return f"{min(twice)} ran twice", [f"{min(twice)} ran twice: two items have one name"]
+            seen |= found
+        lines = compared(seen, load())
+        print(f"scenarios  {_summary(seen)}; all that pytest printed: {self.folder}/pytest-*.txt")
+        for line in lines:
+            print(f"  {line.word:<10} {line.item:<44} {line.text}")
+        return _summary(seen), [f"{line.word}: {line.item}" for line in lines if line.is_red]
+
+    def _run(self, share: str) -> dict[str, Seen] | str:
+        """Run one share of the items; return what became of each, or why none ran."""
+        report, output = self.folder / f"junit-{share}.xml", self.folder / f"pytest-{share}.txt"
         report.unlink(missing_ok=True)
         command = [
             sys.executable, "-m", "pytest", "scenarios", "-q", "--mps-threads=8", "--mps-device=core", f"--mps-pytorch={self.given}",
-            f"--mps-seconds={self.seconds}", f"--mps-deadline={DEADLINE_S}", f"--mps-results={self.folder / 'runs'}", f"--junitxml={report}",
-            "-p", "no:cacheprovider",
+            f"--mps-deadline={DEADLINES_S[share]}", f"--mps-results={self.folder / 'runs'}", f"--junitxml={report}",
+            "-p", "no:cacheprovider", "-p", core_items.__name__, f"--core-items={share}",
+            *([f"--mps-seconds={self.seconds}"] if share == OTHERS else []),
         ]  # fmt: skip
-        output = self.folder / "pytest.txt"
         with output.open("w", encoding="utf-8") as file:
             status = subprocess.run(
                 command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, check=False
             ).returncode
-        if status not in (0, 1) or not report.is_file():
-            last = (output.read_text(errors="replace").strip().splitlines() or ["no output"])[-1]
-            return "no scenario ran", [f"the scenarios did not run (pytest ended with {status}: {last})"]
-        seen = read_items(report)
-        lines = compared(seen, load())
-        print(f"scenarios  {_summary(seen)}; all that pytest printed: {output}")
-        for line in lines:
-            print(f"  {line.word:<10} {line.item:<44} {line.text}")
-        return _summary(seen), [f"{line.word}: {line.item}" for line in lines if line.is_red]
+        if status in (0, 1) and report.is_file():
+            return read_items(report)
+        last = (output.read_text(errors="replace").strip().splitlines() or ["no output"])[-1]
+        return f"pytest ended with {status}: {last}"
 
     def real_bugs(self) -> list[str]:
         """Look for each bug before and after its fix, and return what is red."""
@@ -238,7 +253,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=1,
         help="runs of each bug's case in each tree; 0 leaves the bugs out",
     )
-    parser.add_argument("--seconds", metavar="S", type=int, default=220, help="time for the scenarios")
+    parser.add_argument(
+        "--seconds",
+        metavar="S",
+        type=int,
+        default=220,
+        help="time for the scenarios that are not on the list",
+    )
     parser.add_argument("--outcome", metavar="FILE", type=Path, help="where the last line goes, too")
     args = parser.parse_args(arguments)
     started = time.monotonic()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,12 +13,16 @@ import pytest
 from stress.model.errors import BuildError
 from tests.core_device.trees import small_tree
 from tools import check_core
+from tools.check_core import Check
 from tools.check_core import Expected
 from tools.check_core import ListError
 from tools.check_core import Seen
 from tools.check_core import compared
+from tools.core_items import LISTED
+from tools.core_items import OTHERS
 
 ROOT = Path(__file__).resolve().parents[2]
+Scenarios = Callable[[dict[str, dict[str, Seen] | str]], tuple[str, list[str]]]
 SURE = Expected("Sure[t8]", ("crash", "hang"), by_chance=False, why="a reason", issues=("https://one",))
 CHANCE = Expected("Chance[t8]", ("race",), by_chance=True, why="another", issues=())
 JUNIT = """<testsuites><testsuite>
@@ -72,6 +78,60 @@ def test_items_are_read_from_what_pytest_writes(tmp_path: Path) -> None:
     assert seen["Crashes[t8]"] == Seen("crash", "SIGABRT: words")
     assert [name for name, one in seen.items() if one.has_failed] == ["Crashes[t8]", "Raises[t8]"]
     assert [name for name, one in seen.items() if one.is_out_of_time] == ["Late[t8]"]
+
+
+class TestShares:
+    """Items on the list run first, and apart: a time budget must not decide whether they are reached."""
+
+    def collected(self, *more: str) -> list[str]:
+        command = [
+            sys.executable, "-m", "pytest", "scenarios", "--collect-only", "-q", "--mps-threads=8", "-p", "no:cacheprovider", *more
+        ]  # fmt: skip
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return sorted(line.rpartition("::")[2] for line in done.stdout.splitlines() if "::" in line)
+
+    def test_no_item_is_lost_or_runs_twice(self) -> None:
+        listed, others = (
+            self.collected("-p", "tools.core_items", f"--core-items={share}") for share in (LISTED, OTHERS)
+        )
+        assert listed == sorted(one.item for one in check_core.load())
+        assert sorted([*listed, *others]) == self.collected()
+
+    @pytest.fixture
+    def scenarios(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scenarios:
+        """What `Check.scenarios` returns where the two pytest runs end like this."""
+        monkeypatch.setattr(check_core, "load", lambda: (SURE,))
+
+        def run(shares: dict[str, dict[str, Seen] | str]) -> tuple[str, list[str]]:
+            ran: list[str] = []
+
+            def run_share(_: Check, share: str) -> dict[str, Seen] | str:
+                ran.append(share)
+                return shares[share]
+
+            monkeypatch.setattr(Check, "_run", run_share)
+            found = Check(builder=None, given="tree", runs=0, seconds=9, folder=tmp_path).scenarios()  # type: ignore[arg-type]
+            assert ran == [LISTED, OTHERS]
+            return found
+
+        return run
+
+    def test_the_two_come_to_one_result(self, scenarios: Scenarios) -> None:
+        late = Seen("", "time budget spent (--mps-seconds=9): not run")
+        summary, red = scenarios(
+            {LISTED: {"Sure[t8]": Seen("hang", "")}, OTHERS: {"A": Seen("pass", ""), "B": late}}
+        )
+        assert summary.startswith("3 items: 1 passed, 1 failed, 0 skipped")
+        assert not red
+
+    def test_one_that_does_not_run_is_red(self, scenarios: Scenarios) -> None:
+        _, red = scenarios({LISTED: {"Sure[t8]": Seen("hang", "")}, OTHERS: "pytest ended with 4: words"})
+        assert red == ["the scenarios did not run (others: pytest ended with 4: words)"]
+
+    def test_so_is_an_item_of_both(self, scenarios: Scenarios) -> None:
+        both = {"Sure[t8]": Seen("hang", "")}
+        assert scenarios({LISTED: both, OTHERS: both})[1] == ["Sure[t8] ran twice: two items have one name"]
 
 
 class TestList:
