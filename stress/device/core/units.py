@@ -43,6 +43,7 @@ _FLAGS = (
     "-pthread",
     "-fblocks",
     "-fno-omit-frame-pointer",
+    "-ffile-compilation-dir=.",  # Else the folder that the build was started in stands before each path of the tree.
     "-Wno-everything",
 )
 _TORCH = (

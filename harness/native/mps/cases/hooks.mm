@@ -20,6 +20,7 @@ constexpr size_t kBytes = 4096;
 constexpr size_t kLarge = size_t{3} << 20;
 constexpr int kSizes = 7;
 constexpr int kEmptyEvery = 4;
+constexpr int kReads = 4;
 
 // Every thread encodes to its current stream and calls `between`, as a program without locks does.
 void encode_and_call(const Settings& settings, void (*between)(const at::MPSHooksInterface&)) {
@@ -97,8 +98,11 @@ void run_statistics(const Settings& settings) {
     int stream = backend::current_stream();
     for (int iteration = 0; iteration < settings.iterations; ++iteration) {
       backend::Buffer buffer = backend::allocate(100 * static_cast<size_t>(worker.index() + 1), stream);
-      expect(hooks.getCurrentAllocatedMemory() > 0, "allocated_memory_counted", "a buffer is live, and no memory is allocated");
-      expect(hooks.getDriverAllocatedMemory() > 0, "allocated_memory_counted", "a buffer is live, and the driver has given no memory");
+      for (int read = 0; read < kReads; ++read) {
+        expect(hooks.getCurrentAllocatedMemory() > 0, "allocated_memory_counted", "a buffer is live, and no memory is allocated");
+        expect(hooks.getDriverAllocatedMemory() > 0, "allocated_memory_counted", "a buffer is live, and the driver has given no memory");
+        std::this_thread::yield();  // Between a read and the lock of the next call, which orders it, another thread writes.
+      }
       expect(hooks.getRecommendedMaxMemory() > 0, "memory_recommended", "no memory is recommended");
       if (iteration % (2 * kEmptyEvery) == 0) hooks.emptyCache();
       backend::deallocate(buffer);
