@@ -77,7 +77,8 @@ def _checked(args: argparse.Namespace) -> Any:
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Return the arguments. What follows `--` belongs to a command's `arguments`, which argparse closes at the first option."""
-    parser = make_parser()
+    words = sys.argv[1:] if argv is None else argv
+    parser = make_parser(words[0] if words and words[0] in COMMANDS else None)
     args, rest = parser.parse_known_args(argv)
     if rest and (rest[0] != "--" or not hasattr(args, "arguments")):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -86,7 +87,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return args
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser(only: str | None = None) -> argparse.ArgumentParser:
+    """Return the parser of all commands, or of one: the options of the others take longer to import than many a command runs."""
     parser = argparse.ArgumentParser(
         prog="mps-stress",
         description="Stress and race detection for PyTorch's MPS backend.",
@@ -94,7 +96,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"mps-stress {__version__}")
     choices = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for name, module in command_modules():
+    for name, module in command_modules(COMMANDS if only is None else (only,)):
         text = module.__doc__ or ""
         one = choices.add_parser(
             name,
@@ -107,9 +109,9 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def command_modules() -> Iterator[tuple[str, ModuleType]]:
-    """Yield (name, module of its options) of every command, sorted by name."""
-    for name in COMMANDS:
+def command_modules(names: Sequence[str] = COMMANDS) -> Iterator[tuple[str, ModuleType]]:
+    """Yield (name, module of its options) of these commands, in this order; all are sorted by name."""
+    for name in names:
         yield name, _module(name, "options")
 
 

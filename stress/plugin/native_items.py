@@ -26,10 +26,10 @@ from stress.sanitizer.native.harness import Harness
 from stress.sanitizer.native.harness import HarnessError
 from stress.sanitizer.native.harness import NoToolchainError
 from stress.sanitizer.native.harness import default_recipe
+from stress.sanitizer.native.listing import ITERATIONS_DEFAULT
 from stress.sanitizer.native.listing import Case
 from stress.sanitizer.native.report_text import block
 from stress.sanitizer.native.report_text import canaries
-from stress.sanitizer.native.result import ITERATIONS_DEFAULT
 from stress.sanitizer.native.result import CaseResult
 from stress.sanitizer.native.run import StartError
 

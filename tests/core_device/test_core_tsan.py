@@ -176,7 +176,9 @@ class TestAPlantedRace:
         line = text[: text.index(FILL)].count("\n") + 2
         (shown,) = [one for one in racy.out.splitlines() if "mps-stress explain" in one]
         report = Path(shown.split()[-1]).read_text()
-        assert f" {STREAM}:{line}:" in report, "by its path in the tree, without the folder of the build or of the checkout"
+        assert f" {STREAM}:{line}:" in report, (
+            "by its path in the tree, without the folder of the build or of the checkout"
+        )
 
     def test_is_told_with_the_way_to_repeat_it(self, racy: Done) -> None:
         (shown,) = [one for one in racy.out.splitlines() if "  repeat: " in one]

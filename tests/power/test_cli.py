@@ -35,6 +35,16 @@ class TestHelp:
         assert done.stderr == "[]\n"
         assert "power" in done.stdout
 
+    def test_of_one_command_imports_no_other(self) -> None:
+        code = (
+            "import sys\n"
+            "from stress.commands import cli\n"
+            "cli._parse(sys.argv[1:])\n"
+            "print(*sorted(one for one in sys.modules if one.startswith('stress.commands.') and one.endswith('.options')))"
+        )
+        done = run("core", "build", "--pytorch=tree", code=code)
+        assert done.stdout == "stress.commands.core.options\n", done.stderr
+
     def test_every_command_says_in_one_line_what_it_does(self) -> None:
         for name, module in cli.command_modules():
             first = (module.__doc__ or "").partition("\n")[0]

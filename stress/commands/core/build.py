@@ -6,12 +6,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import BarColumn
-from rich.progress import Progress
-from rich.progress import TextColumn
-from rich.progress import TimeElapsedColumn
-
 from stress.commands.core.options import CoreOptions
 from stress.commands.session import say
 from stress.device.core import build as core
@@ -67,11 +61,16 @@ def _result(builder: CoreBuilder, made: CoreBuild) -> Iterator[str]:
 @contextmanager
 def _progress() -> Iterator[ReportProgress]:
     """Give a function that shows progress: a bar on a terminal, a line for each step elsewhere."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    if not sys.stderr.isatty():
         yield lambda step, _: print(f"  {step}", file=sys.stderr, flush=True)
         return
+    from rich.console import Console
+    from rich.progress import BarColumn
+    from rich.progress import Progress
+    from rich.progress import TextColumn
+    from rich.progress import TimeElapsedColumn
+
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=1.0)
         yield lambda step, done: bar.update(task, description=step, completed=done)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from stress.commands import CommandError
 from stress.commands.core.build import about
 from stress.commands.core.build import built
 from stress.commands.core.comparison import CaseRuns
@@ -27,6 +28,8 @@ from stress.sanitizer.native.core_driver import run_once
 from stress.sanitizer.native.harness import Harness
 from stress.sanitizer.native.judge import RunRequest
 from stress.sanitizer.native.listing import ListingError
+from stress.sanitizer.native.run import StartError
+from stress.sanitizer.tsan_options import OptionsError
 
 EXIT_CAME = 1
 EXIT_UNPROVEN = 3
@@ -66,6 +69,13 @@ class _Side:
 
 def compare(options: CoreOptions) -> int:
     """Run the cases on both trees, print what went, stayed and came, and return the exit status."""
+    try:
+        return _compared(options)
+    except (OptionsError, StartError) as error:
+        raise CommandError(f"the core cannot be run: {error}") from None
+
+
+def _compared(options: CoreOptions) -> int:
     base, patched = (
         _Side.open(name, given, options)
         for name, given in zip(("base", "patched"), options.pytorch, strict=True)

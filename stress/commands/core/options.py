@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from stress.commands import shared_options
 from stress.device.core.build import SANITIZERS
 from stress.plugin.settings import THREADS_MAX
-from stress.sanitizer.native.result import ITERATIONS_DEFAULT
+from stress.sanitizer.native.listing import ITERATIONS_DEFAULT
 from stress.scenario.capabilities import CORE_OPERATORS
 
 TREES = {"build": 1, "compare": 2}

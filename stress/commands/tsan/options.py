@@ -20,7 +20,7 @@ from pathlib import Path
 
 from stress.commands import shared_options
 from stress.plugin.settings import THREADS_MAX
-from stress.sanitizer.native.result import ITERATIONS_DEFAULT
+from stress.sanitizer.native.listing import ITERATIONS_DEFAULT
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

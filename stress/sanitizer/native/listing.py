@@ -16,6 +16,8 @@ HISTORY_CANARY = "canary_history"
 GUARDED_TWIN = "guarded_twin"
 CANARIES = (CANARY, HISTORY_CANARY)
 CONTROLS = (*CANARIES, GUARDED_TWIN)
+ITERATIONS_DEFAULT = 50
+"""Of each thread of a native case."""
 PLATFORMS = ("simulated", "metal", "core")
 
 

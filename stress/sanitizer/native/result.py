@@ -16,9 +16,6 @@ from stress.sanitizer.native.judge import JudgedRun
 if TYPE_CHECKING:
     from stress.sanitizer.native.harness import Harness
 
-ITERATIONS_DEFAULT = 50
-"""Of each thread of a native case."""
-
 
 @dataclass
 class CaseResult:
