@@ -16,5 +16,5 @@ def run(options: CoreOptions) -> int:
     try:
         status: int = getattr(action, options.action)(options)
     except BuildError as error:
-        raise CommandError(f"the core cannot be built or run: {error}") from None
+        raise CommandError(f"the core cannot be built: {error}") from None
     return status
