@@ -157,7 +157,7 @@ def _shows(bug: RealBug, judged: JudgedRun) -> bool:
         "value": Verdict.MISMATCH in verdicts and not stalled,
     }
     said = "\n".join([judged.ran.stderr, *judged.told.violations, *(one.text for one in judged.findings)])
-    return kinds[bug.shows] and bug.says in said
+    return kinds[bug.shows] and (not bug.says or any(one in said for one in bug.says))
 
 
 def _chosen(found: Sequence[RealBug], names: str | None) -> list[RealBug]:

@@ -70,8 +70,8 @@ class RealBug:
     metal: str
     """Options of the simulated Metal under which it shows; empty: any."""
     shows: str
-    says: str
-    """A text of the output that is the same in every run; empty: none."""
+    says: tuple[str, ...]
+    """Texts of which one stands in the output of every run; empty: it may be any."""
     upstream: tuple[str, ...]
     edits: tuple[Edit, ...]
 
@@ -127,7 +127,7 @@ def _bug(entry: Mapping[str, Any]) -> RealBug:
         raise BugError(f"{name}: shows = {entry['shows']!r}: choose one of {', '.join(SHOWS)}")
     return RealBug(
         **{key: entry[key] for key in _REQUIRED if key != "upstream"},
-        says=str(entry.get("says", "")),
+        says=(said,) if isinstance(said := entry.get("says", ()), str) else tuple(said),
         metal=str(entry.get("metal", "")),
         upstream=tuple(entry["upstream"]),
         edits=edits,

@@ -19,7 +19,9 @@ ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 800.0
 NAMESPACE = ("unshare", "--user", "--map-root-user", "--mount")
 """A file system that is mounted in it is nobody else's, and goes with it. Needs no rights, but a kernel that allows it."""
-MOUNTED = f'mount -t tmpfs -o size=1200k none "$MPS_STRESS_CACHE" && exec {sys.executable} -c "$BUILD" "$TREE"'
+MOUNTED = (
+    f'mount -t tmpfs -o size=1200k none "$MPS_STRESS_CACHE" && exec {sys.executable} -c "$BUILD" "$TREE"'
+)
 # The layer's plain C++ units alone: they compile in seconds, and their objects do not fit all the same.
 BUILD = """
 import subprocess, sys

@@ -33,7 +33,7 @@ replace = "[[current() retain] commit];"
 
 
 def bug(name: str, *edits: Edit) -> RealBug:
-    return RealBug(name, "somewhere", "Something.", "fill", 8, "", "race", "", (), edits)
+    return RealBug(name, "somewhere", "Something.", "fill", 8, "", "race", (), (), edits)
 
 
 @pytest.fixture
@@ -91,8 +91,13 @@ class TestList:
 
     def test_is_read(self, tmp_path: Path) -> None:
         (one,) = self.loaded(tmp_path, ENTRY)
-        assert (one.name, one.threads, one.metal, one.says) == ("one", 8, "", "")
+        assert (one.name, one.threads, one.metal, one.says) == ("one", 8, "", ())
         assert one.edits == (Edit(STREAM, "[current() commit];", "[[current() retain] commit];"),)
+
+    @pytest.mark.parametrize(("says", "read"), [('"a"', ("a",)), ('["a", "b"]', ("a", "b"))])
+    def test_may_name_several_texts(self, tmp_path: Path, says: str, read: tuple[str, ...]) -> None:
+        (one,) = self.loaded(tmp_path, ENTRY.replace("upstream", f"says = {says}\nupstream"))
+        assert one.says == read
 
     @pytest.mark.parametrize(
         ("before", "after", "reason"),
