@@ -122,8 +122,10 @@ def closing_lines(told: Sequence[Mapping[str, Any]]) -> list[str]:
     matched: Counter[str] = Counter()
     for one in told:
         matched.update(one["suppressed"])
+    foreign = sum(one["foreign"] for one in told)
     parts = [
         f"{reports} reports in {sum(one['attempts'] for one in told)} attempts",
+        *([f"{foreign} more in code that is not instrumented, left out"] if foreign else []),
         f"NOT USABLE ({problems[0]})" if problems else "canaries found",
         told[0]["units"],
         LIBTORCH,

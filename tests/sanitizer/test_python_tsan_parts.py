@@ -34,6 +34,7 @@ from stress.sanitizer.python.children import Children
 from stress.sanitizer.python.children import TsanResult
 from stress.sanitizer.python.control import problem_of
 from stress.sanitizer.python.findings import findings_of
+from stress.sanitizer.python.findings import without_foreign
 from stress.sanitizer.python.in_flight import InFlight
 from stress.sanitizer.tsan_options import TsanOptions
 
@@ -72,6 +73,21 @@ WARNING: ThreadSanitizer: data race (pid=77)
     #0 mps_sim::(anonymous namespace)::Allocator::take_unlocked(unsigned long, int) /h/runtime/allocator.cpp:205:11 (libmps_stress_sim.so+0x2)
 
 SUMMARY: ThreadSanitizer: data race in take_unlocked
+==================
+"""
+AUTOGRAD = """\
+==================
+WARNING: ThreadSanitizer: data race (pid=77)
+  Write of size 8 at 0x7244000b16d0 by thread T5:
+    #0 free <null> (libclang_rt.tsan-x86_64.so+0x726c2)
+    #1 std::_Sp_counted_ptr_inplace<torch::autograd::GraphTask>::_M_dispose() offloadstuff.c (libtorch_cpu.so+0x5c42141)
+    #2 aten::sum torch.call
+
+  Previous atomic read of size 1 at 0x7244000b16d0 by main thread:
+    #0 pthread_mutex_lock <null> (libclang_rt.tsan-x86_64.so+0x757de)
+    #1 torch::autograd::Engine::execute(std::vector<torch::autograd::Edge> const&) <null> (libtorch_cpu.so+0x5c3d2a0)
+
+SUMMARY: ThreadSanitizer: data race offloadstuff.c in std::_Sp_counted_ptr_inplace<torch::autograd::GraphTask>::_M_dispose()
 ==================
 """
 IN_FLIGHT = {
@@ -296,6 +312,27 @@ def test_what_is_preloaded_is_built_once(
     assert made.stat().st_mtime_ns == before.st_mtime_ns
 
 
+class TestForeign:
+    """libtorch is not instrumented: a report in which neither side is our code, the tree's or a kernel says nothing."""
+
+    def test_is_counted_and_left_out(self) -> None:
+        kept, foreign = without_foreign(parsed(AUTOGRAD + KERNELS + AUTOGRAD + HOST))
+        assert foreign == 2
+        assert (kept.total, len(kept.reports)) == (2, 2)
+        assert kept.signatures == parsed(KERNELS + HOST).signatures
+        assert kept.complete
+
+    def test_is_not_one_whose_other_side_is_ours(self) -> None:
+        free = AUTOGRAD[AUTOGRAD.index("  Write") : AUTOGRAD.index("  Previous")]
+        mixed = HOST.replace(HOST[HOST.index("  Write") : HOST.index("  Previous")], free)
+        assert without_foreign(parsed(mixed)) == (parsed(mixed), 0)
+
+    def test_is_not_one_whose_other_side_was_lost(self) -> None:
+        side = AUTOGRAD[AUTOGRAD.index("    #0 pthread_mutex_lock") : AUTOGRAD.index("\nSUMMARY")]
+        lost = AUTOGRAD.replace(side, "    [failed to restore the stack]\n")
+        assert without_foreign(parsed(lost))[1] == 0
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [
@@ -327,12 +364,17 @@ def test_the_closing_line_sums_up() -> None:
         "problem": "",
         "units": "3 of 3 units",
         "suppressed": {"race_top:^f$": 3},
+        "foreign": 0,
     }
     (line,) = closing_lines([row, {**row, "reports": 0}])
     assert line.startswith(
         "ThreadSanitizer: 2 reports in 10 attempts; canaries found; 3 of 3 units; libtorch not "
     )
     assert line.endswith("suppressions matched: race_top:^f$ 6")
+    (line,) = closing_lines([{**row, "foreign": 3}])
+    assert line.startswith(
+        "ThreadSanitizer: 2 reports in 5 attempts; 3 more in code that is not instrumented, left out; "
+    )
     (line,) = closing_lines([{**row, "problem": "controls: canary not found"}])
     assert "; NOT USABLE (controls: canary not found); " in line
     assert closing_lines([]) == []

@@ -46,6 +46,8 @@ _SYSTEM_SOURCE = re.compile(
     r"sysdeps|stdlib|malloc|elf|posix|io|string|libio)/|/sysdeps/|/SDKs?/[^/]+\.sdk/|<built-in>"
 )
 _LAYER_SOURCE = re.compile(r"(?:^|/)harness/(?:simulated_metal|metal_shaders)/")
+_FILE_SYMBOL = re.compile(r"[^/]+\.(?:c|cc|cpp|cxx|m|mm|s|S)$")
+"""As a library's symbols name a file, without its folder and no line in it: it has no debug information all the same."""
 _RUNTIME_FUNCTION = re.compile(
     r"__(?:tsan|sanitizer|interceptor|interception)(?:_|::|\b)|_{2,3}interceptor_|wrap_\w|trampoline_\w"
 )
@@ -93,7 +95,8 @@ def _origin(function: str | None, file: str | None, module: str | None) -> Origi
 
 def origin(frame: Frame) -> Origin:
     """Return whose code a frame is, by its source file, its module and its name."""
-    return _origin(frame.function, frame.file, frame.module)
+    is_of_symbols = frame.line is None and frame.file is not None and _FILE_SYMBOL.match(frame.file)
+    return _origin(frame.function, None if is_of_symbols else frame.file, frame.module)
 
 
 def naming_frame(frames: Sequence[Frame]) -> Frame | None:

@@ -105,6 +105,7 @@ def _tsan(result: ItemResult) -> dict[str, Any] | None:
         "problem": next((one["problem"] for one in told if one["problem"]), ""),
         "units": told[0]["units"],
         "suppressed": dict(suppressed),
+        "foreign": sum(one["foreign"] for one in told),
     }
 
 

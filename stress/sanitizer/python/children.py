@@ -16,6 +16,7 @@ from stress.diagnose.tsan.parser import parse_file
 from stress.diagnose.tsan.report import Parsed
 from stress.model.finding import Finding
 from stress.sanitizer.python.findings import findings_of
+from stress.sanitizer.python.findings import without_foreign
 from stress.sanitizer.python.in_flight import InFlight
 from stress.sanitizer.tsan_options import VARIABLE
 from stress.sanitizer.tsan_options import TsanOptions
@@ -64,6 +65,8 @@ class TsanResult:
     reasons: tuple[str, ...] = ()
     """Why no child's silence proves anything in this run."""
     units: str = ""
+    foreign: int = 0
+    """Reports in which neither side is instrumented code; `parsed` has them no more."""
 
     @property
     def amiss(self) -> str:
@@ -94,6 +97,7 @@ class TsanResult:
             "suppressed": dict(parsed.suppressions),
             "problem": self.problem,
             "units": self.units,
+            "foreign": self.foreign,
         }
 
 
@@ -149,11 +153,12 @@ class Children:
             early = parse_file(stderr)
             parsed = replace(parsed, fatal=(*parsed.fatal, *early.fatal))
         doing = InFlight.read(in_flight)
+        parsed, foreign = without_foreign(parsed)
         findings = findings_of(parsed, doing)
         if log.is_file():
             _move(log, keep_as)
         in_flight.unlink(missing_ok=True)
-        return TsanResult(parsed, tuple(findings), self.reasons, self.units)
+        return TsanResult(parsed, tuple(findings), self.reasons, self.units, foreign)
 
     def to_data(self) -> dict[str, object]:
         """Return its fields for the run's record."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from stress.diagnose.tsan.names import Origin
 from stress.diagnose.tsan.names import naming_frame
@@ -29,6 +30,33 @@ def findings_of(parsed: Parsed, in_flight: InFlight) -> list[Finding]:
     """Return one finding per distinct report, at most `FINDINGS_MAX`."""
     pairs = list(zip(parsed.reports, parsed.signatures, strict=True))[:FINDINGS_MAX]
     return [_finding(report, name, in_flight.of(report)) for report, name in pairs]
+
+
+def is_foreign(report: Report) -> bool:
+    """Whether neither side has a frame of instrumented code.
+
+    libtorch's own threads (autograd's) order each other by atomic counters that the runtime does not see, and free what they
+    share through functions that it does: such a report says nothing.
+    """
+    sides = report.accesses or report.stacks
+    if not sides or any(one.lost or not one.frames for one in sides):
+        return False
+    frames = [frame for one in sides for frame in one.frames if frame.file != CALL_FILE]
+    return not any(origin(frame) in (Origin.OURS, Origin.LAYER) for frame in frames)
+
+
+def without_foreign(parsed: Parsed) -> tuple[Parsed, int]:
+    """Return what is about instrumented code, and how many reports are not."""
+    own = [one for one in zip(parsed.reports, parsed.signatures, strict=True) if not is_foreign(one[0])]
+    foreign = sum(one.count for one in parsed.reports) - sum(one.count for one, _ in own)
+    kept = replace(
+        parsed,
+        reports=tuple(one for one, _ in own),
+        signatures=tuple(name for _, name in own),
+        total=parsed.total - foreign,
+        announced=None if parsed.announced is None else parsed.announced - foreign,
+    )
+    return kept, foreign
 
 
 def operation_of(stack: Stack) -> str | None:
