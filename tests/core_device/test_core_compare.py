@@ -106,7 +106,7 @@ def test_what_only_the_base_finds_went(compare: Compare, fault: str, finding: st
     (line,) = [one for one in text.splitlines() if one.startswith("went ")]
     assert f"counter  {finding}" in line
     assert line.split()[-2:] == [f"{RUNS}/{RUNS}", f"0/{RUNS}"]
-    assert "1 cases: 0 came, 0 stayed, 1 went, 0 cannot be told apart" in text
+    assert "1 case: 0 came, 0 stayed, 1 went, 0 cannot be told apart\n" in text
     assert "simulated Metal: this is about these trees' host code" in text
 
 
@@ -114,6 +114,20 @@ def test_what_only_the_patched_finds_came_and_fails(compare: Compare) -> None:
     status, text = compare("", "counter_unlocked")
     assert status == 1, text
     assert any(line.startswith("came ") and "tsan/data-race" in line for line in text.splitlines())
+
+
+def test_what_a_crash_may_have_hidden_neither_came_nor_went(compare: Compare) -> None:
+    status, text = compare("encoder_taken_twice", "counter_unlocked")
+    assert status == 0, text
+    (race,) = [one for one in text.splitlines() if "tsan/data-race" in one]
+    assert race.startswith("cannot be told apart")
+    assert race.split()[-2:] == ["0/0", f"{RUNS}/{RUNS}"]
+    assert any(one.startswith("went ") and "crash: metal/" in one for one in text.splitlines())
+    assert "1 case: 0 came, 0 stayed, 1 went, 1 cannot be told apart: give more --runs" in text
+    assert (
+        f"base: ended by a crash or a hang: counter {RUNS}/{RUNS}; such a run counts for what it shows"
+        in text
+    )
 
 
 def test_what_both_find_stayed(compare: Compare) -> None:
@@ -164,6 +178,8 @@ def test_an_unknown_case_is_named(compare: Compare) -> None:
         ((2, 5), (4, 5), "stayed"),
         ((1, 5), (0, 5), "cannot be told apart"),
         ((0, 5), (2, 5), "cannot be told apart"),
+        ((0, 0), (5, 5), "cannot be told apart"),
+        ((5, 5), (0, 0), "cannot be told apart"),
     ],
 )
 def test_a_finding_came_or_went_only_where_chance_is_excluded(

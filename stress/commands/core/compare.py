@@ -91,6 +91,8 @@ def _compared(options: CoreOptions) -> int:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 160
         print(render(table_of(rows), width, color=sys.stdout.isatty()))
     print(closing_line(rows, len(cases)))
+    for line in _ended_early(found):
+        print(line)
     unproven = list(_unproven((base, patched), found))
     for line in unproven:
         print(line)
@@ -109,6 +111,19 @@ def _cases(base: _Side, patched: _Side, options: CoreOptions) -> list[str]:
             raise ListingError(f"--case={name}: it needs --threads={known[name].threads_min} or more")
     shared = [name for name in known if name in patched.driver.listing.cases]
     return list(options.cases) or [name for name in shared if known[name].threads_min <= options.threads]
+
+
+def _ended_early(found: dict[str, dict[str, CaseRuns]]) -> Iterator[str]:
+    """Yield for each tree how many runs of which cases tell nothing of what would have come later."""
+    for name, cases in found.items():
+        early = [
+            f"{case} {runs.ended_early}/{len(runs.runs)}" for case, runs in cases.items() if runs.ended_early
+        ]
+        if early:
+            yield (
+                f"{name}: ended by a crash or a hang: {', '.join(early)}; such a run counts for what it shows, and not as "
+                "without what it does not show"
+            )
 
 
 def _unproven(sides: Sequence[_Side], found: dict[str, dict[str, CaseRuns]]) -> Iterator[str]:

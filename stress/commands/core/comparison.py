@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from rich.table import Table
 
 from stress.model.stats import fisher_one_sided
+from stress.model.text import count
 from stress.sanitizer.native.core_driver import found_in
 from stress.sanitizer.native.judge import JudgedRun
 
@@ -29,6 +30,17 @@ class CaseRuns:
         """Return in how many runs each finding was seen."""
         return sum((found_in(one) for one in self.runs), Counter[str]())
 
+    def able_to_show(self, finding: str) -> int:
+        """Return how many runs count for a finding: those that show it, and those that came to their end without it.
+
+        A run that a crash or a hang has ended may have ended before it.
+        """
+        return sum(finding in found_in(one) or one.told.end is not None for one in self.runs)
+
+    @property
+    def ended_early(self) -> int:
+        return sum(one.told.end is None and not one.unavailable for one in self.runs)
+
     @property
     def unsure(self) -> str:
         """Return why runs that found nothing prove nothing; empty where they do."""
@@ -43,7 +55,7 @@ class FindingRow:
     case: str
     finding: str
     base: tuple[int, int]
-    """(runs in which it was seen, runs)."""
+    """(runs in which it was seen, runs that count: `CaseRuns.able_to_show`)."""
     patched: tuple[int, int]
 
     @property
@@ -62,7 +74,9 @@ def rows_of(base: Mapping[str, CaseRuns], patched: Mapping[str, CaseRuns]) -> li
         left, right = base[case], patched[case]
         before, after = left.found, right.found
         rows += [
-            FindingRow(case, one, (before[one], len(left.runs)), (after[one], len(right.runs)))
+            FindingRow(
+                case, one, (before[one], left.able_to_show(one)), (after[one], right.able_to_show(one))
+            )
             for one in before.keys() | after.keys()
         ]
     return sorted(rows, key=lambda row: (FATES.index(row.fate), row.case, row.finding))
@@ -78,4 +92,5 @@ def table_of(rows: Sequence[FindingRow]) -> Table:
 
 def closing_line(rows: Sequence[FindingRow], cases: int) -> str:
     counts = Counter(row.fate for row in rows)
-    return f"{cases} cases: " + ", ".join(f"{counts[fate]} {fate}" for fate in FATES)
+    more = ": give more --runs" if counts[FATES[-1]] else ""
+    return f"{count(cases, 'case')}: " + ", ".join(f"{counts[fate]} {fate}" for fate in FATES) + more
