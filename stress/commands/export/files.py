@@ -99,6 +99,8 @@ def _imports(
     lines = {*own, *standard} - third
     if "TorchDispatchMode" in body:
         third.add("from torch.utils._python_dispatch import TorchDispatchMode")
+        # Else the first threads to enter the mode import it, all at once and within the deadline: seconds on a busy machine.
+        third.add("import torch._dynamo")
     first = _environment(subject)
     if foreign.folders:
         lines.add("import sys")
