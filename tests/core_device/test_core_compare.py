@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from stress.commands import cli
+from stress.commands.core.comparison import CaseRuns
 from stress.commands.core.comparison import FindingRow
+from stress.commands.core.comparison import rows_of
 from stress.device import cache
 from stress.device.clang import Toolchain
 from stress.device.clang import ToolchainError
@@ -20,6 +24,7 @@ from stress.sanitizer import instrumentation
 from stress.sanitizer.instrumentation import Marks
 from stress.sanitizer.instrumentation import marks_of
 from stress.sanitizer.native.build import NativeBuilder
+from stress.sanitizer.native.listing import Told
 from stress.sanitizer.native.recipe import Recipe
 from tests.core_device.trees import STREAM
 from tests.core_device.trees import small_tree
@@ -167,6 +172,28 @@ def test_an_unknown_case_is_named(compare: Compare) -> None:
     status, text = compare("", "", "--case=no_such")
     assert status == 2
     assert "there is no case 'no_such'; known are counter" in text
+
+
+def judged(*crashes: str) -> CaseRuns:
+    """Return runs that ended in these crashes; an empty one came to its end."""
+    told = {name: Told(end={"kind": "end"} if not name else None) for name in crashes}
+    runs = [SimpleNamespace(told=told[name], name=name, unavailable="") for name in crashes]
+    return CaseRuns(runs)  # type: ignore[arg-type]
+
+
+def test_one_fault_that_shows_as_two_crashes_is_summed_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "stress.commands.core.comparison.found_in",
+        lambda run: Counter({f"crash: {run.name}": 1} if run.name else {}),
+    )
+    rows = rows_of({"case": judged("a", "b", "b")}, {"case": judged("", "", "")})
+    assert [(one.finding, one.base, one.patched, one.fate) for one in rows] == [
+        ("any crash or hang", (3, 3), (0, 3), "went"),
+        ("crash: a", (1, 3), (0, 3), "cannot be told apart"),
+        ("crash: b", (2, 3), (0, 3), "cannot be told apart"),
+    ]
+    (row,) = rows_of({"case": judged("a", "a", "a")}, {"case": judged("", "", "")})
+    assert (row.finding, row.fate) == ("crash: a", "went")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ from stress.sanitizer.native.judge import JudgedRun
 
 P_MAX = 0.05
 """How likely a difference by chance may be, to be called one."""
+ENDINGS = ("crash: ", "hang")
+"""How the names of findings begin that end a run."""
 FATES = ("came", "stayed", "went", "cannot be told apart")
 
 
@@ -33,8 +35,10 @@ class CaseRuns:
     def able_to_show(self, finding: str) -> int:
         """Return how many runs count for a finding: those that show it, and those that came to their end without it.
 
-        A run that a crash or a hang has ended may have ended before it.
+        A run that a crash or a hang has ended may have ended before it. How each run ended is known.
         """
+        if finding.startswith(ENDINGS):
+            return len(self.runs)
         return sum(finding in found_in(one) or one.told.end is not None for one in self.runs)
 
     @property
@@ -73,6 +77,9 @@ def rows_of(base: Mapping[str, CaseRuns], patched: Mapping[str, CaseRuns]) -> li
     for case in base.keys() & patched.keys():
         left, right = base[case], patched[case]
         before, after = left.found, right.found
+        endings = [one for one in before.keys() | after.keys() if one.startswith(ENDINGS)]
+        if len(endings) > 1:
+            rows.append(_whichever(case, left, right))
         rows += [
             FindingRow(
                 case, one, (before[one], left.able_to_show(one)), (after[one], right.able_to_show(one))
@@ -80,6 +87,12 @@ def rows_of(base: Mapping[str, CaseRuns], patched: Mapping[str, CaseRuns]) -> li
             for one in before.keys() | after.keys()
         ]
     return sorted(rows, key=lambda row: (FATES.index(row.fate), row.case, row.finding))
+
+
+def _whichever(case: str, base: CaseRuns, patched: CaseRuns) -> FindingRow:
+    """Return the row that sums up the endings of a case: one fault may show as several, and each of them in few runs."""
+    base_of, patched_of = ((one.ended_early, len(one.runs)) for one in (base, patched))
+    return FindingRow(case, "any crash or hang", base_of, patched_of)
 
 
 def table_of(rows: Sequence[FindingRow]) -> Table:
