@@ -11,6 +11,7 @@
 
 #include "core/device.h"
 #include "torch/errors.h"
+#include "torch/fallback.h"
 
 namespace at::native {  // torchgen declares them for an MPS build only.
 Tensor empty_mps(IntArrayRef, std::optional<ScalarType>, std::optional<Layout>, std::optional<Device>,
@@ -89,6 +90,8 @@ TORCH_LIBRARY_IMPL(aten, MPS, library) {
   library.impl("_copy_from", TORCH_FN(at::native::_copy_from_mps));
   library.impl("_copy_from_and_resize", TORCH_FN(at::native::_copy_from_and_resize_mps));
   library.impl("_local_scalar_dense", TORCH_FN(local_scalar_dense));
+  // torch has a composition for devices without a kernel of their own, of a dozen operators.
+  library.impl("native_layer_norm", torch::CppFunction::makeFromBoxedFunction<&boxed_fallback>());
 #endif
 }
 
