@@ -51,7 +51,7 @@ class Spawner:
         for one in [one for one in self._spares if one.ended() is not None]:
             self._spares.remove(one)
             one.close()
-        while len(self._spares) < (spares or _spares_wanted()):
+        while len(self._spares) < (spares or spares_wanted()):
             self._spares.append(self._spare())
 
     def start(self) -> ChildProcess:
@@ -86,10 +86,11 @@ class Spawner:
             self._spares.pop().close()
 
 
-def _spares_wanted() -> int:
-    """Return how many spares the machine starts beside a running attempt: one on two cores."""
+def spares_wanted() -> int:
+    """Return how many spares the machine starts beside a running attempt: one on two cores, and in each of many workers."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     room = min(system.usable_cores() // _CORES_EACH, psutil.virtual_memory().available // _BYTES_EACH)
-    return max(1, min(_SPARES_MAX, room))
+    return max(1, min(_SPARES_MAX, room // workers))
 
 
 class _SpawnedChild:

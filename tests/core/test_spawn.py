@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import types
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from stress.isolate.spawner import spares_wanted
 from tests.acceptance import Ran
 from tests.acceptance import run_in
 from tests.core.processes import wait_until_gone
@@ -101,6 +103,28 @@ class TestSpawnedChildren:
         pids = [one["pid"] for one in spawned.records if one["kind"] == "attempt_end"]
         assert len(pids) == len(set(pids)) == 5
         wait_until_gone(*pids)
+
+
+class TestSpares:
+    @pytest.mark.parametrize(
+        ("cores", "gigabytes", "workers", "spares"),
+        [
+            (2, 16, "1", 1),
+            (8, 16, "1", 2),
+            (64, 256, "1", 4),
+            (64, 3, "1", 1),
+            (16, 64, "4", 1),
+            (64, 64, "8", 2),
+        ],
+    )
+    def test_are_as_many_as_the_machine_starts_beside_an_attempt(
+        self, monkeypatch: pytest.MonkeyPatch, cores: int, gigabytes: int, workers: str, spares: int
+    ) -> None:
+        monkeypatch.setattr("stress.model.system.usable_cores", lambda: cores)
+        memory = types.SimpleNamespace(available=gigabytes << 30)
+        monkeypatch.setattr("psutil.virtual_memory", lambda: memory)
+        monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", workers)
+        assert spares_wanted() == spares
 
 
 class TestAnEnvironment:

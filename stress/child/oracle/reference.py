@@ -33,7 +33,7 @@ from stress.child.oracle.sequential import Run
 from stress.child.oracle.sequential import run_author_reference
 from stress.child.oracle.sequential import run_sequence
 from stress.child.oracle.tolerance import SPREAD_FACTOR
-from stress.child.oracle.tolerance import error_of
+from stress.child.oracle.tolerance import errors_of
 from stress.child.oracle.tolerance import is_numeric
 from stress.child.oracle.tolerance import too_wide
 from stress.child.shared_writes import SharedWrites
@@ -272,27 +272,30 @@ def digest_run(run: Run, weights: Weights) -> Run:
 
 def _check_alone(workload: Workload, reference: Reference) -> None:
     """Judge the sequential runs alone: against the exact values, and against each other."""
-    for index, one in enumerate(reference.full):
-        for place, exact in enumerate(one.exact):
-            if not one.variants or one.is_value(place):
-                continue
-            first = one.variants[0][place]
-            where = f"{_name(workload, index)}, output {place}"
-            if first.shape != exact.shape:
-                reference.wrong_alone = reference.wrong_alone or (
-                    f"{where} has shape {tuple(first.shape)}, on the CPU {tuple(exact.shape)}"
-                )
-                continue
-            error = (
-                error_of(first, exact) if is_numeric(first.dtype) else float(not torch.equal(first, exact))
+    judged = [
+        (index, place, one, exact)
+        for index, one in enumerate(reference.full)
+        for place, exact in enumerate(one.exact)
+        if one.variants and not one.is_value(place)
+    ]
+    pairs = [(one.variants[0][place], exact) for _, place, one, exact in judged]
+    comparable = [(a, b) for a, b in pairs if a.shape == b.shape and is_numeric(a.dtype)]
+    errors = iter(errors_of([one for one, _ in comparable], [one for _, one in comparable]))
+    for (index, place, one, exact), (first, _) in zip(judged, pairs, strict=True):
+        where = f"{_name(workload, index)}, output {place}"
+        if first.shape != exact.shape:
+            reference.wrong_alone = reference.wrong_alone or (
+                f"{where} has shape {tuple(first.shape)}, on the CPU {tuple(exact.shape)}"
             )
-            if error > one.allowed[place]:
-                reference.wrong_alone = reference.wrong_alone or (
-                    f"{where} is off by {error:.3g} from the exact value, {one.allowed[place]:.3g} allowed "
-                    "(a stated multiple of the CPU's own error)"
-                )
-            if reference.varies_alone and len(one.variants) > 1:
-                _check_repeatable(reference, where, one, place)
+            continue
+        error = next(errors) if is_numeric(first.dtype) else float(not torch.equal(first, exact))
+        if error > one.allowed[place]:
+            reference.wrong_alone = reference.wrong_alone or (
+                f"{where} is off by {error:.3g} from the exact value, {one.allowed[place]:.3g} allowed "
+                "(a stated multiple of the CPU's own error)"
+            )
+        if reference.varies_alone and len(one.variants) > 1:
+            _check_repeatable(reference, where, one, place)
 
 
 def _check_repeatable(reference: Reference, where: str, one: Expected, place: int) -> None:
