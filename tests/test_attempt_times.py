@@ -31,9 +31,23 @@ def test_names_what_references_and_crews_did(tmp_path: Path) -> None:
     assert older.startswith("crew, older process: 1, ")
     assert reference.startswith("reference, fresh process: 1, ")
     assert last == "attempts of crews: 1 items with 3"
-    for part in ("import", "prepare", "watched", "recorded", "orders", "cpu", "expect", "digest", "judge", "write", "other"):
+    for part in (
+        "import",
+        "prepare",
+        "watched",
+        "recorded",
+        "orders",
+        "cpu",
+        "expect",
+        "digest",
+        "judge",
+        "write",
+        "other",
+    ):
         assert f" {part} " in reference
     (end,) = ran.ends("Fine[t4]", "reference")
     took = sum(end["times"].values())
     assert 0 < took <= end["seconds"]
-    assert float(reference.partition(", ")[2].partition(" s,")[0].split(", ")[-1]) == pytest.approx(end["seconds"], abs=0.1)
+    assert float(reference.partition(", ")[2].partition(" s,")[0].split(", ")[-1]) == pytest.approx(
+        end["seconds"], abs=0.1
+    )

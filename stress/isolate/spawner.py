@@ -57,7 +57,11 @@ class Spawner:
     def start(self) -> ChildProcess:
         """Return a child, which may still be importing torch."""
         self.warm_up(1)
-        return self._spares.popleft()
+        child = self._spares.popleft()
+        # Not after the attempt: where each needs a fresh process, all would wait for the only one that imports torch,
+        # and a core would have nothing to do.
+        self.warm_up()
+        return child
 
     def program(self, spec: ChildSpec) -> ChildProcess:
         """Start an interpreter for one attempt: with its environment, which torch reads while it is imported."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from stress.isolate.spawner import Spawner
 from stress.isolate.spawner import spares_wanted
 from tests.acceptance import Ran
 from tests.acceptance import run_in
@@ -125,6 +126,21 @@ class TestSpares:
         monkeypatch.setattr("psutil.virtual_memory", lambda: memory)
         monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", workers)
         assert spares_wanted() == spares
+
+    def test_are_replaced_as_soon_as_one_is_taken(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        started: list[Any] = []
+
+        def spare(_: Spawner) -> Any:
+            started.append(types.SimpleNamespace(ended=lambda: None, close=lambda: None))
+            return started[-1]
+
+        monkeypatch.setattr(Spawner, "_spare", spare)
+        monkeypatch.setattr("stress.isolate.spawner.spares_wanted", lambda: 1)
+        spawner = Spawner()
+        assert spawner.start() is started[0]
+        assert len(started) == 2, "the next one imports torch while the first is waited for"
+        assert spawner.start() is started[1]
+        spawner.close()
 
 
 class TestAnEnvironment:
