@@ -18,8 +18,8 @@ from collections.abc import Mapping
 from typing import Any
 from typing import NoReturn
 
-from stress.child import process
 from stress.isolate import fork_server_main
+from stress.model import system
 from tests import warm
 
 HARMLESS = re.compile(
@@ -131,7 +131,7 @@ class Server:
 
 
 def main() -> None:
-    process.die_with_parent(int(sys.argv[2]))
+    system.die_with_parent(int(sys.argv[2]))
     listener = socket.socket(fileno=int(sys.argv[1]))
     given = dict(os.environ)
     for name in fork_server_main.PRELOADED:

@@ -38,22 +38,22 @@ class AuthorsModules:
         self._folder = str(Path(scenario_path).parent)
         self._scope = TraceScope((self._folder, Path(scenario_path).anchor), tuple(trace_modules))
         self._known: set[str] = set(known)
-        self.names: set[str] = set()
+        self.names: dict[str, None] = {}
+        """In the order of loading."""
 
     def loaded(self) -> list[ModuleType]:
         """Return the author's modules among those that are loaded now, in the order of loading."""
-        for name, module in list(sys.modules.items()):
-            if name in self._known:
-                continue
-            self._known.add(name)
-            file = getattr(module, "__file__", None)
-            if isinstance(file, str) and isinstance(module, ModuleType) and self._is_authors(file, name):
-                self.names.add(module.__name__)
-        return [
-            module
-            for name in list(sys.modules)
-            if name in self.names and isinstance(module := sys.modules[name], ModuleType)
-        ]
+        if new := sys.modules.keys() - self._known:  # of two thousand, at most a few
+            for name, new_module in list(sys.modules.items()):
+                if name in new:
+                    self._look_at(name, new_module)
+        return [module for name in self.names if isinstance(module := sys.modules.get(name), ModuleType)]
+
+    def _look_at(self, name: str, module: object) -> None:
+        self._known.add(name)
+        file = getattr(module, "__file__", None)
+        if isinstance(file, str) and isinstance(module, ModuleType) and self._is_authors(file, name):
+            self.names[module.__name__] = None
 
     def _is_authors(self, file: str, name: str) -> bool:
         if (

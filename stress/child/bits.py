@@ -16,6 +16,8 @@ def same_bits(left: torch.Tensor, right: torch.Tensor) -> bool:
 
 def as_bytes(tensor: torch.Tensor) -> torch.Tensor:
     """Return the elements' bytes as a flat uint8 tensor (a view where the layout allows)."""
+    if tensor.numel() > 1 and tensor.is_contiguous() and not (tensor.is_conj() or tensor.is_neg()):
+        return tensor.detach().view(-1).view(torch.uint8)
     flat = tensor.detach().resolve_conj().resolve_neg().contiguous().reshape(-1)
     # A single element counts as contiguous whatever its stride, but not for a view as bytes.
     return flat.as_strided(flat.shape, (1,)).view(torch.uint8)

@@ -8,7 +8,6 @@ from typing import Self
 
 from stress.model.finding import Finding
 from stress.model.verdict import Verdict
-from stress.order.session import OrderSession
 
 _TOLD_MAX = 20
 """Pairs that become findings of their own; all are counted."""
@@ -37,6 +36,9 @@ class CheckedOrder(NoOrder):
     """An attempt with it: from `start`, before the crew, to `stop`, after the scenario's arbiter."""
 
     def __init__(self, level: str) -> None:
+        # Not above: it is fifteen files, and most attempts, each in a process that was just forked, have no check.
+        from stress.order.session import OrderSession
+
         self._level = level
         self._session = OrderSession(level)
 
@@ -44,7 +46,7 @@ class CheckedOrder(NoOrder):
         self._session.start()
 
     def __exit__(self, *_: object) -> None:
-        if OrderSession.active is self._session:  # the attempt ended before its check did
+        if type(self._session).active is self._session:  # the attempt ended before its check did
             self._session.stop()
 
     def stop(self, result: dict[str, Any]) -> list[Finding]:

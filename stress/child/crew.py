@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import time
@@ -30,6 +29,7 @@ from stress.child.workload import StepResult
 from stress.child.workload import Workload
 from stress.child.workload import fresh_copy
 from stress.device.devices import Device
+from stress.model import system
 from stress.model.blackbox import BlackBox
 from stress.model.blackbox import Writer
 from stress.model.errors import BrokenScenario
@@ -141,7 +141,9 @@ class Crew:
                 # Isolated, there is no limit here: a thread that is stuck in native code with the GIL held would keep
                 # any limit of ours from being looked at. The parent has the clock, and kills the process.
                 one.join(None if give_up is None else max(0.0, give_up - time.monotonic()))
-        _await_native_ends(crew)
+        # Thread-local objects of native code, a stream's slot for instance, go after Python's join has returned. The
+        # next wave would otherwise find the pool still full.
+        system.await_thread_ends([one.native_id for one in crew if not one.is_alive()], _NATIVE_END_S_MAX)
         stuck = [one.name for one in crew if one.is_alive()]
         if stuck:
             text = (
@@ -281,18 +283,6 @@ class Crew:
                     f"a step left {len(names)} threads running ({', '.join(names[:4])}): join them in the step",
                 )
             )
-
-
-def _await_native_ends(crew: Sequence[threading.Thread]) -> None:
-    """Wait until joined threads are gone from the kernel too, where that can be seen (Linux).
-
-    Thread-local objects of native code, a stream's slot for instance, go after Python's join has returned. The
-    next wave would otherwise find the pool still full.
-    """
-    deadline = time.monotonic() + _NATIVE_END_S_MAX
-    tasks = [f"/proc/self/task/{one.native_id}" for one in crew if not one.is_alive()]
-    while any(map(os.path.exists, tasks)) and time.monotonic() < deadline:
-        time.sleep(0.0001)
 
 
 class _ThreadEnds(Exception):

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import faulthandler
 import os
-import resource
 import signal
 import sys
 import traceback
@@ -16,7 +14,6 @@ from typing import NoReturn
 from stress.model import blackbox
 from stress.model.spec import ChildSpec
 
-_PR_SET_PDEATHSIG = 1
 _WATCHDOG_GRACE_S = 60.0
 EXIT_FRAMEWORK = 70
 """The status of a child whose framework code raised."""
@@ -65,22 +62,6 @@ def arm_dumps(spec: ChildSpec) -> None:
     faulthandler.enable(file=file, all_threads=False)
     faulthandler.register(signal.SIGUSR1, file=file, all_threads=True, chain=False)
     faulthandler.dump_traceback_later(spec.deadline_s + _WATCHDOG_GRACE_S, exit=True, file=file)
-
-
-def die_with_parent(parent_pid: int, signal_number: int = signal.SIGKILL) -> None:
-    """Ask the kernel for a signal when the parent dies; Linux only, elsewhere the guardian does it."""
-    if sys.platform != "linux":
-        return
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_PDEATHSIG, int(signal_number), 0, 0, 0)
-    if os.getppid() != parent_pid:  # it died before the request was made
-        os._exit(1)
-
-
-def used(usage: resource.struct_rusage) -> tuple[float, int]:
-    """Return CPU seconds and the highest resident size in bytes: Linux counts that in kB, macOS in bytes."""
-    scale = 1 if sys.platform == "darwin" else 1024
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss * scale
 
 
 def fail(spec: ChildSpec | None, error: BaseException) -> NoReturn:

@@ -1,7 +1,8 @@
 """The life of a child: run one ordered attempt after another, until an order is the last or the process is not as it was.
 
 All children live like this; a fresh one has served none. Orders and answers are JSON lines on one connection. The parent
-keeps deadlines and verdicts, and decides with each order whether the process stays. It answers twice, since what it does
+keeps deadlines and verdicts, and decides with each order whether the process stays. It answers when it begins, since a fresh
+interpreter imports torch before, for as long as a busy machine takes; and, where it stays, twice more, since what it does
 between two attempts is not the attempt's: when the result is written, and when it is free for the next one.
 """
 
@@ -11,7 +12,6 @@ import faulthandler
 import importlib
 import json
 import os
-import resource
 import socket
 import sys
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 from typing import NoReturn
 
 from stress.child import process
+from stress.model import system
 from stress.model.spec import TESTS
 from stress.model.spec import ChildSpec
 from stress.model.spec import load_spec
@@ -63,6 +64,7 @@ class _Server:
         while line := self._orders.readline():
             asked = json.loads(line)
             self.spec = load_spec(Path(asked["spec"]))
+            self._answer(begun=True)
             if not self._attempt(self.spec, stays=asked["stays"], log=asked["log"]):
                 return
         if self.spec is not None and self.spec.test is not None:
@@ -73,7 +75,7 @@ class _Server:
         """Run an attempt; return whether the process can take another one."""
         from stress.child import tasks
 
-        began_s, _ = process.used(resource.getrusage(resource.RUSAGE_SELF))
+        began_s = system.own_usage().cpu_s
         process.prepare(spec)
         # An ordinary test finds what those before it in its file have left, as in any pytest.
         if stays and self._baseline is None and spec.kind != "probe" and spec.test is None:
@@ -96,8 +98,8 @@ class _Server:
         faulthandler.cancel_dump_traceback_later()  # it would end a process that waits for its next order
         _flush()
         _print_to(log)
-        cpu_s, peak_rss_bytes = process.used(resource.getrusage(resource.RUSAGE_SELF))
-        self._answer(ends=why, cpu_s=cpu_s - began_s, peak_rss_bytes=peak_rss_bytes)
+        used = system.own_usage()
+        self._answer(ends=why, cpu_s=used.cpu_s - began_s, peak_rss_bytes=used.peak_rss_bytes)
         self._age += 1
         return not why
 

@@ -217,7 +217,8 @@ class SharedObjects:
             if not isinstance(value, tuple | frozenset):
                 self.marks[id(value)] = _Contents(value, path, items)
         for key, child in pairs:
-            yield child, path.item(key), "tensor"
+            if not isinstance(child, _ATOMS):  # whose paths nobody asks for
+                yield child, path.item(key), "tensor"
 
     def _function(self, value: Any, path: SharedPath) -> Iterator[_Found]:
         code = getattr(value, "__code__", None)
@@ -247,7 +248,7 @@ class SharedObjects:
     def _names(self, owner: Any, path: SharedPath, names: Mapping[str, Any]) -> Iterator[_Found]:
         self.marks[id(owner)] = _Names(owner, path, names)
         for name, child in names.items():
-            if not isinstance(child, ModuleType):
+            if not isinstance(child, (ModuleType, *_ATOMS)):
                 yield (
                     child,
                     path.child(name),

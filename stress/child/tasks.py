@@ -124,9 +124,11 @@ def _reference(spec: ChildSpec, result: Result) -> list[Finding]:
     from stress.device.devices import open_device
 
     torch.set_num_threads(1)
+    clock = _Clock(result)
     box = BlackBox(spec.file("blackbox"), 0)
     box.stage("import")
     workload = workload_of(spec)
+    clock.lap("import_s")
     device = open_device(spec.device)
     box.stage("references")
     watch = None
@@ -134,12 +136,13 @@ def _reference(spec: ChildSpec, result: Result) -> list[Finding]:
         assert spec.scenario is not None
         modules = AuthorsModules(spec.scenario.path, spec.trace_modules)
         watch = SharedWrites(workload.scenario, len(workload.roles), modules)
-    maker = ReferenceMaker(workload, device, device_only=spec.device_only, watch=watch)
+    maker = ReferenceMaker(workload, device, device_only=spec.device_only, watch=watch, lap=clock.lap)
     reference = maker.make()
     findings = _alone_findings(reference)
     if not findings and maker.cannot_fail is not None:
         findings = [maker.cannot_fail]
     store.dump(spec.file("reference"), reference.to_data())
+    clock.lap("write_s")
     result["runs"] = reference.runs
     result["slots"] = len(reference.full)
     if watch is not None:
@@ -200,8 +203,9 @@ def _crew_checked(
     box = BlackBox(spec.file("blackbox"), workload.plan.workers)
     device = open_device(spec.device)
     box.stage("setup")
-    references = [Reference.from_data(store.load(Path(path))) for path in spec.references]
     readback = _readback(spec, workload)
+    unused = () if readback == "digest" else ("digests",)
+    references = [Reference.from_data(store.load(Path(path), unused)) for path in spec.references]
     # Before the scenario's own setup: one that measures the device's memory there would count the weights as a leak.
     weights = ramps(references[0].elements_max, device.torch_device) if readback == "digest" else None
     states = workload.make_states(device.torch_device)

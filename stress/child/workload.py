@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import inspect
 import random
 import re
 import traceback
+from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
@@ -170,31 +172,28 @@ class Workload:
 
     def make_inputs(self) -> list[Any]:
         """Return one CPU input per slot, drawn from its own generator."""
-        return [self._input(index, slot) for index, slot in enumerate(self.plan.slots)]
-
-    def _input(self, index: int, slot: Slot) -> Any:
-        seed = seeds.derive(self.seed, "input", slot.wave, slot.thread, slot.iteration)
-        made = self._draw(seed)
-        if index == 0 and overrides(self.scenario, "make_input"):
-            for left, right in zip(_tensors(made), _tensors(self._draw(seed)), strict=True):
+        first, *others = self.plan.slots
+        # The generators are looked at around the first input, whose error should be about them, and around all others
+        # at once: looking takes as long as drawing a small input.
+        with _untouched_generators():
+            made = self._draw(first)
+        if overrides(self.scenario, "make_input"):
+            for left, right in zip(_tensors(made), _tensors(self._draw(first)), strict=True):
                 if not tensor_tree.same_bits(left, right):
                     raise BrokenScenario(
                         "make_input gave two different inputs for one seed: draw only from the generator that it is given"
                     )
-        return made
+        with _untouched_generators():
+            return [made, *map(self._draw, others)]
 
-    def _draw(self, seed: int) -> Any:
-        torch_before, python_before = torch.get_rng_state(), random.getstate()
+    def _draw(self, slot: Slot) -> Any:
+        seed = seeds.derive(self.seed, "input", slot.wave, slot.thread, slot.iteration)
         try:
             made = self.scenario.make_input(torch.Generator().manual_seed(seed))
         except Exception as error:
             raise BrokenScenario(
                 f"make_input raised {Raised.of(error)}\n{traceback.format_exc(limit=-6)}"
             ) from error
-        if not torch.equal(torch_before, torch.get_rng_state()) or python_before != random.getstate():
-            raise BrokenScenario(
-                "make_input draws from a global generator: pass generator=generator to every random function"
-            )
         for tensor in _tensors(made):
             if tensor.device.type != "cpu":
                 raise BrokenScenario(
@@ -228,6 +227,17 @@ class Workload:
         except BaseException as error:
             return [StepResult(raised=Raised.of(error))]
         return [StepResult(*tensor_tree.flatten(value, "finish"))]
+
+
+@contextlib.contextmanager
+def _untouched_generators() -> Iterator[None]:
+    """Raise `BrokenScenario` where what runs within has drawn from a global generator."""
+    torch_before, python_before = torch.get_rng_state(), random.getstate()
+    yield
+    if not torch.equal(torch_before, torch.get_rng_state()) or python_before != random.getstate():
+        raise BrokenScenario(
+            "make_input draws from a global generator: pass generator=generator to every random function"
+        )
 
 
 def fresh_copy(x: Any) -> Any:

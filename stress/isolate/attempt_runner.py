@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -24,6 +23,7 @@ from stress.isolate.judgement import judge
 from stress.isolate.judgement import judge_reference
 from stress.isolate.supervisor import ChildRun
 from stress.model import shared_write
+from stress.model import system
 from stress.model.spec import ChildSpec
 from stress.model.verdict import Verdict
 from stress.record.writer import serial_of
@@ -116,7 +116,7 @@ class AttemptRunner:
         """Return macOS crash reports of this child that are there already; late ones are read at the end."""
         found: list[CrashReport] = []
         unreadable: list[IpsError] = []
-        if sys.platform == "darwin" and (run.hung or run.exit is None or run.exit.code):
+        if system.is_macos() and (run.hung or run.exit is None or run.exit.code):
             for folder in default_folders():
                 found += find_reports(folder, since=run.started, pids={run.pid}, unreadable=unreadable)
         self.unreadable_reports += [str(one) for one in unreadable]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from stress.model import system
 from stress.model.errors import UserError
 from stress.model.quiet import NUMPY_WARNING
 
@@ -66,8 +67,8 @@ def interpreter(module: str, python: str = sys.executable) -> list[str]:
 
 
 def can_fork() -> bool:
-    """Whether children may be forked: on Linux; after Metal or Objective-C is up a fork is not safe."""
+    """Whether children are forked: where the system can, unless the user wants them spawned."""
     wanted = os.environ.get("MPS_STRESS_START_METHOD", "")
     if wanted not in ("", "fork", "spawn"):
         raise IsolationError(f"MPS_STRESS_START_METHOD={wanted}: use fork or spawn")
-    return sys.platform == "linux" and wanted != "spawn"
+    return system.can_fork() and wanted != "spawn"

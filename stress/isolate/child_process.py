@@ -16,8 +16,11 @@ from typing import Any
 from stress.child import serving
 from stress.isolate.backend import Child
 from stress.isolate.backend import Exit
+from stress.isolate.backend import IsolationError
 from stress.model.spec import ChildSpec
 
+START_S_MAX = 300.0
+"""Time that an interpreter gets to import torch; no attempt's deadline runs yet."""
 RESTORE_S_MAX = 30.0
 """Time that a process gets to become free; it is not the attempt's, whose result is there."""
 _POLL_S = 0.02
@@ -46,7 +49,10 @@ class ChildProcess:
         self._answers = b""
 
     def begin(self, spec: ChildSpec, *, stays: bool) -> None:
-        """Give it an attempt; raise `OSError` where the order cannot be written to the disk."""
+        """Give it an attempt and wait until that begins, or cannot.
+
+        Raises `OSError` where the order cannot be written to the disk, `IsolationError` where the process does not begin.
+        """
         if spec.kind != "probe":  # which has no record that could be named
             self.served.append(spec.name)
         self.is_free, self._spec, self._stays = False, spec, stays
@@ -59,6 +65,17 @@ class ChildProcess:
         self._take_over_log(spec)
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it died; its exit says how
             self._connection.sendall(serving.order(spec.dump(), stays=stays, log=self._log))
+            self._wait_for_begin()
+
+    def _wait_for_begin(self) -> None:
+        deadline = time.monotonic() + START_S_MAX
+        while (left_s := deadline - time.monotonic()) > 0:
+            answer, exit_ = self._listen(left_s)
+            if exit_ is not None or "begun" in answer:  # of an exit the next wait says it again
+                return
+        raise IsolationError(
+            f"process {self.pid} did not begin in {START_S_MAX:.0f} s: is the machine overloaded?"
+        )
 
     def _take_over_log(self, spec: ChildSpec) -> None:
         """Begin the attempt's stderr with what the process printed while it had nothing to do: an error that came late."""
@@ -104,23 +121,29 @@ class ChildProcess:
 
     def _listen(self, timeout_s: float) -> tuple[dict[str, Any], Exit | None]:
         """Return an answer, or how the process ended, or neither, within `timeout_s` or earlier."""
+        if b"\n" not in self._answers:
+            exit_ = self._receive(timeout_s)
+            if exit_ is not None:
+                return {}, exit_
+        line, newline, rest = self._answers.partition(b"\n")
+        if not newline:
+            return {}, None
+        self._answers = rest
+        return json.loads(line), None
+
+    def _receive(self, timeout_s: float) -> Exit | None:
+        """Take in what the process says within `timeout_s`, or earlier; return how it ended where it has."""
         assert self._connection is not None
         # Not the end of file alone: what the process forked keeps the other end open.
         poll = select.poll()  # select() takes no descriptor above 1023
         poll.register(self._connection, select.POLLIN)
-        readable = poll.poll(1000 * min(_POLL_S, timeout_s))
-        if readable:
-            data = b""
-            with contextlib.suppress(ConnectionResetError):
-                data = self._connection.recv(65536)
-            self._answers += data
-            if not data:
-                return {}, self._child.wait(timeout_s)
-        line, newline, rest = self._answers.partition(b"\n")
-        if newline:
-            self._answers = rest
-            return json.loads(line), None
-        return {}, None if readable else self._child.wait(0)
+        if not poll.poll(1000 * min(_POLL_S, timeout_s)):
+            return self._child.wait(0)
+        data = b""
+        with contextlib.suppress(ConnectionResetError):
+            data = self._connection.recv(65536)
+        self._answers += data
+        return None if data else self._child.wait(timeout_s)
 
     def signal(self, number: int) -> None:
         self._child.signal(number)

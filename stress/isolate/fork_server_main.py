@@ -23,11 +23,13 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 from typing import NoReturn
 
 from stress.child import process
 from stress.child import serving
+from stress.model import system
 from stress.model.errors import LibraryError
 
 
@@ -99,7 +101,7 @@ class Server:
     def _child(self, parent: int, connection: int) -> NoReturn:
         with contextlib.suppress(OSError):
             os.setpgid(0, 0)
-        process.die_with_parent(parent)
+        system.die_with_parent(parent)
         # Before the pipe is closed: its number will be that of another file soon, which every signal would write to.
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGTERM):
@@ -115,20 +117,19 @@ class Server:
     def _reap(self) -> None:
         while True:
             try:
-                pid, status, usage = os.wait4(-1, os.WNOHANG)
+                ended = system.wait(-1)
             except ChildProcessError:
                 return
-            if pid == 0:
+            if ended is None:
                 return
+            pid, code, used = ended
             request = self._children.pop(pid, None)
             if request is None:
                 continue
             # What the child itself started (a fork in a step) is in its group and must not outlive it.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)
-            cpu_s, peak_rss_bytes = process.used(usage)
-            code = os.waitstatus_to_exitcode(status)
-            self._send({"id": request, "exit": code, "cpu_s": cpu_s, "peak_rss_bytes": peak_rss_bytes})
+            self._send({"id": request, "exit": code, **asdict(used)})
 
     def _send(self, message: dict[str, Any]) -> None:
         try:
@@ -150,13 +151,20 @@ PRELOADED = (
     "torch.utils._python_dispatch",
     "torch.utils._pytree",
     "stress.child.baseline",
+    "stress.child.checked_order",
     "stress.child.crew",
     "stress.child.tasks",
     "stress.child.oracle.judge",
     "stress.child.oracle.reference",
     "stress.child.oracle.store",
     "stress.child.perturb.op_mode",
+    "stress.device.preparation",
+    "stress.device.sim.batch_queue",
     "stress.record.torch_build",
+    "stress.scenario.growth",  # and what else authors import of ours
+    "stress.scenario.handover",
+    "stress.scenario.memory",
+    "stress.scenario.sequences",
 )
 
 
@@ -178,7 +186,7 @@ def preload(device_library: str = "", more: Sequence[str] = ()) -> None:
 
 def main() -> None:
     connection = socket.socket(fileno=int(sys.argv[1]))
-    process.die_with_parent(int(sys.argv[2]), signal.SIGTERM)
+    system.die_with_parent(int(sys.argv[2]), signal.SIGTERM)
     preload(sys.argv[3], sys.argv[4:])
     gc.collect()
     gc.freeze()  # keeps the collector from touching, and so copying, the pages shared with children

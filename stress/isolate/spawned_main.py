@@ -14,11 +14,12 @@ from pathlib import Path
 from stress.child import process
 from stress.child import serving
 from stress.child.program import run_program
+from stress.model import system
 from stress.model.spec import load_spec
 
 
 def main() -> None:
-    process.die_with_parent(int(sys.argv[-1]))
+    system.die_with_parent(int(sys.argv[-1]))
     if sys.argv[1] == "--spare":
         # Another number than 0, which steps may read from, and which what they start would inherit.
         connection = socket.socket(fileno=os.dup(0))

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import psutil
 
-from stress.child import process
 from stress.isolate.backend import Exit
 from stress.isolate.backend import IsolationError
 from stress.isolate.backend import interpreter
 from stress.isolate.child_process import ChildProcess
+from stress.model import system
 from stress.model.spec import ChildSpec
 
 _KILL_WAIT_S = 20.0
@@ -51,13 +51,17 @@ class Spawner:
         for one in [one for one in self._spares if one.ended() is not None]:
             self._spares.remove(one)
             one.close()
-        while len(self._spares) < (spares or _spares_wanted()):
+        while len(self._spares) < (spares or spares_wanted()):
             self._spares.append(self._spare())
 
     def start(self) -> ChildProcess:
         """Return a child, which may still be importing torch."""
         self.warm_up(1)
-        return self._spares.popleft()
+        child = self._spares.popleft()
+        # Not after the attempt: where each needs a fresh process, all would wait for the only one that imports torch,
+        # and a core would have nothing to do.
+        self.warm_up()
+        return child
 
     def program(self, spec: ChildSpec) -> ChildProcess:
         """Start an interpreter for one attempt: with its environment, which torch reads while it is imported."""
@@ -86,10 +90,11 @@ class Spawner:
             self._spares.pop().close()
 
 
-def _spares_wanted() -> int:
-    """Return how many spares the machine starts beside a running attempt: one on two cores."""
-    room = min((os.cpu_count() or 1) // _CORES_EACH, psutil.virtual_memory().available // _BYTES_EACH)
-    return max(1, min(_SPARES_MAX, room))
+def spares_wanted() -> int:
+    """Return how many spares the machine starts beside a running attempt: one on two cores, and in each of many workers."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    room = min(system.usable_cores() // _CORES_EACH, psutil.virtual_memory().available // _BYTES_EACH)
+    return max(1, min(_SPARES_MAX, room // workers))
 
 
 class _SpawnedChild:
@@ -132,11 +137,11 @@ class _SpawnedChild:
         while self._exit is None:
             # Not Popen.wait, which does not say what the child used. wait4 has no time limit, hence the pauses; and
             # Popen is given the status, so that it never waits for a pid that may be somebody else's by then.
-            pid, status, usage = os.wait4(self.pid, os.WNOHANG)
-            if pid:
-                code = os.waitstatus_to_exitcode(status)
+            ended = system.wait(self.pid)
+            if ended is not None:
+                _, code, used = ended
                 self._process.returncode = code
-                self._exit = Exit(code, *process.used(usage))
+                self._exit = Exit(code, used.cpu_s, used.peak_rss_bytes)
             elif time.monotonic() >= deadline:
                 return None
             else:

@@ -4,24 +4,21 @@ A deadline has to be long enough for a busy machine, so that a deadlock costs it
 nobody lets run is *runnable*, though; one that is stuck sleeps. What is watched, twenty times a second: the
 state of every thread of the child and its descendants (running, runnable and waiting for a disk are signs of
 life), the time they ran, and the black box. A step that sleeps longer than the limit looks the same, which is
-why this is off unless asked for. Needs Linux' /proc; elsewhere the deadline alone decides.
+why this is off unless asked for. Only Linux shows the threads of another process; elsewhere the deadline alone decides.
 """
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
 
+from stress.model import system
+
 POLL_S = 0.05
 _RUN_SHARE_MAX = 0.05
 """Threads that wait for the GIL wake up 200 times a second and use less than this."""
-_ASLEEP = frozenset("StTXZ")
-"""Zombies too: they wait for a parent that is asleep."""
-_NS = 1e-9
 
 
 class StallWatch:
@@ -37,12 +34,12 @@ class StallWatch:
     @staticmethod
     def works() -> bool:
         """Whether this system provides what is needed."""
-        return sys.platform == "linux" and Path("/proc/self/schedstat").exists()
+        return system.can_watch_threads()
 
     def is_stalled(self) -> bool:
         """Look once; return whether nothing has moved for the length of the limit."""
         now = time.monotonic()
-        asleep, ran_s = _look(self._pids)
+        asleep, ran_s = system.threads_of(self._pids)
         stamps = _read(self._box)
         quiet_s = now - self._alive_at
         if (
@@ -59,24 +56,8 @@ class StallWatch:
         if pids == self._pids:
             return True
         self._pids, self._alive_at = pids, now
-        self._ran_s = _look(pids)[1]
+        self._ran_s = system.threads_of(pids)[1]
         return False
-
-
-def _look(pids: Iterable[int]) -> tuple[bool, float]:
-    """Return (all threads asleep, seconds that they ran)."""
-    asleep, ran_ns = True, 0
-    for pid in pids:
-        try:
-            tasks = list(Path(f"/proc/{pid}/task").iterdir())
-        except OSError:
-            return False, 0.0  # it has just ended, which is a sign of life
-        for task in tasks:
-            state = _read(task / "stat").rpartition(b") ")[2][:1].decode()
-            schedstat = _read(task / "schedstat").split()
-            ran_ns += int(schedstat[0]) if schedstat else 0
-            asleep = asleep and (state in _ASLEEP or not state)  # no text: it has ended in the meantime
-    return asleep, ran_ns * _NS
 
 
 def _descendants(pid: int) -> list[int]:

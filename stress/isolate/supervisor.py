@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -33,6 +32,7 @@ from stress.isolate.spawner import Spawner
 from stress.isolate.stall import POLL_S
 from stress.isolate.stall import StallWatch
 from stress.model import blackbox
+from stress.model import system
 from stress.model.spec import ATTEMPTS_PER_PROCESS
 from stress.model.spec import TESTS_PER_PROCESS
 from stress.model.spec import ChildSpec
@@ -357,12 +357,8 @@ def _wait_for_text(path: Path) -> None:
 
 def native_stacks(pid: int, into: Path) -> str:
     """Return native stacks of all threads where the platform has a tool (`sample`, `eu-stack`); else ""."""
-    commands = {
-        "darwin": ["sample", str(pid), "1", "-mayDie"],
-        "linux": ["eu-stack", "-p", str(pid)],
-    }
-    command = commands.get(sys.platform)
-    if command is None or shutil.which(command[0]) is None:
+    command = system.stacks_command(pid)
+    if command is None:
         return ""
     try:
         done = subprocess.run(command, capture_output=True, timeout=_NATIVE_STACKS_S_MAX, check=False)

@@ -21,6 +21,7 @@ from stress.isolate.case_runner import CaseSpec
 from stress.isolate.case_runner import Rotation
 from stress.isolate.supervisor import ChildRun
 from stress.model import seeds
+from stress.model import system
 from stress.model.plan import Plan
 from stress.model.spec import ChildSpec
 from stress.model.spec import ScenarioRef
@@ -157,7 +158,7 @@ class ItemRunner:
         return None if named is None else str(named)
 
     def _remember(self, ended: Ended) -> None:
-        if sys.platform == "darwin":  # where crash reports come late
+        if system.is_macos():  # where crash reports come late
             self.run.pids[ended.run.pid] = (ended.run.started, ended.end)
 
 

@@ -5,7 +5,6 @@ They are read when the run ends and matched by process id; a report turns the at
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from stress.diagnose import IpsError
 from stress.diagnose import default_folders
 from stress.diagnose import diagnose
 from stress.diagnose import find_reports
+from stress.model import system
 from stress.model.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ LATE_S_MAX = 6.0
 
 def wait_and_amend(run: Run) -> list[str]:
     """On macOS, wait for late reports and amend the records; return a line per attempt that changed."""
-    if sys.platform != "darwin" or not run.pids:
+    if not system.is_macos() or not run.pids:
         return []
     last_end = max(started + end["seconds"] for started, end in run.pids.values())
     time.sleep(max(0.0, last_end + LATE_S_MAX - time.time()))

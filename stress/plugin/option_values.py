@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import TypeVar
 
 import pytest
 
+from stress.model import system
 from stress.plugin.settings import COUNT_MAX
 from stress.plugin.settings import ORDERS
 from stress.plugin.settings import SECONDS_MAX
@@ -46,8 +46,7 @@ class Given(NamedTuple):
 
 def thread_counts(given: Given) -> tuple[int, ...]:
     if given.text == "auto":
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2
-        return (max(2, cores),)
+        return (max(2, system.usable_cores()),)
     try:
         counts = [int(part) for part in given.text.split(",")]
     except ValueError:

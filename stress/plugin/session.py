@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from stress.model import system
 from stress.model.shipped import shipped_scenarios
 from stress.model.text import count
 from stress.plugin import arguments
@@ -187,6 +189,10 @@ class StressPlugin:
             f"mps: threads {threads}, attempts {settings.attempts}{budget}, seed {settings.seed:#x}, "
             f"perturb {settings.perturb}"
         ]
+        if system.is_rehearsal():
+            lines.append(
+                f"mps: a rehearsal of macOS on {sys.platform} ({system.REHEARSAL}): it proves nothing about macOS"
+            )
         if run.device is not None:
             lines += run.device.header_lines
         if run.tsan is not None:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import psutil
 
+from stress.model import system
+
 COMMAND_TIMEOUT_S = 5.0
 VALUE_CHARS_MAX = 1000
 
@@ -50,7 +52,7 @@ def host_environment(rootdir: Path | None = None) -> dict[str, object]:
         "paravirtual": _paravirtual(),
         "cpu_count": os.cpu_count(),
         "cpu_count_physical": psutil.cpu_count(logical=False),
-        "cpu_count_usable": _cpu_count_usable(),
+        "cpu_count_usable": system.usable_cores(),
         "memory_bytes": memory_bytes,
         "python": _python(),
         "git": git_state(rootdir) if rootdir is not None else None,
@@ -115,14 +117,7 @@ def _macos() -> dict[str, str | None] | None:
 
 
 def _chip() -> str | None:
-    if sys.platform == "darwin":
-        return output_of("sysctl", "-n", "machdep.cpu.brand_string")
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return platform.processor() or None
-    found = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
-    return found.group(1).strip() if found else platform.processor() or None
+    return output_of("sysctl", "-n", "machdep.cpu.brand_string") if system.is_macos() else system.cpu_model()
 
 
 def _paravirtual() -> bool | None:
@@ -131,12 +126,6 @@ def _paravirtual() -> bool | None:
         return None
     present = output_of("sysctl", "-n", "kern.hv_vmm_present")
     return None if present is None else present == "1"
-
-
-def _cpu_count_usable() -> int | None:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()
 
 
 def _python() -> dict[str, object]:

@@ -6,15 +6,12 @@ which is a device where it can be set, and is skipped elsewhere.
 
 from __future__ import annotations
 
-import contextlib
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from stress.model import system
 from stress.scenario.streams import function_of
-
-_VICTIM = Path("/proc/self/oom_score_adj")
 
 
 def limit_memory(device: torch.device, limit_bytes: int) -> None:
@@ -24,8 +21,7 @@ def limit_memory(device: torch.device, limit_bytes: int) -> None:
     """
     if device.type == "cpu":
         return
-    with contextlib.suppress(OSError):  # Linux alone has it
-        _VICTIM.write_text("1000")
+    system.prefer_to_be_killed()
     module: Any = getattr(torch, device.type)
     if hasattr(module, "recommended_max_memory"):
         whole = module.recommended_max_memory()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import types
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from stress.isolate.spawner import Spawner
+from stress.isolate.spawner import spares_wanted
 from tests.acceptance import Ran
 from tests.acceptance import run_in
 from tests.core.processes import wait_until_gone
@@ -101,6 +104,43 @@ class TestSpawnedChildren:
         pids = [one["pid"] for one in spawned.records if one["kind"] == "attempt_end"]
         assert len(pids) == len(set(pids)) == 5
         wait_until_gone(*pids)
+
+
+class TestSpares:
+    @pytest.mark.parametrize(
+        ("cores", "gigabytes", "workers", "spares"),
+        [
+            (2, 16, "1", 1),
+            (8, 16, "1", 2),
+            (64, 256, "1", 4),
+            (64, 3, "1", 1),
+            (16, 64, "4", 1),
+            (64, 64, "8", 2),
+        ],
+    )
+    def test_are_as_many_as_the_machine_starts_beside_an_attempt(
+        self, monkeypatch: pytest.MonkeyPatch, cores: int, gigabytes: int, workers: str, spares: int
+    ) -> None:
+        monkeypatch.setattr("stress.model.system.usable_cores", lambda: cores)
+        memory = types.SimpleNamespace(available=gigabytes << 30)
+        monkeypatch.setattr("psutil.virtual_memory", lambda: memory)
+        monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", workers)
+        assert spares_wanted() == spares
+
+    def test_are_replaced_as_soon_as_one_is_taken(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        started: list[Any] = []
+
+        def spare(_: Spawner) -> Any:
+            started.append(types.SimpleNamespace(ended=lambda: None, close=lambda: None))
+            return started[-1]
+
+        monkeypatch.setattr(Spawner, "_spare", spare)
+        monkeypatch.setattr("stress.isolate.spawner.spares_wanted", lambda: 1)
+        spawner = Spawner()
+        assert spawner.start() is started[0]
+        assert len(started) == 2, "the next one imports torch while the first is waited for"
+        assert spawner.start() is started[1]
+        spawner.close()
 
 
 class TestAnEnvironment:

@@ -14,11 +14,13 @@ from stress import Scenario
 from stress import current
 from stress.child.oracle.digest import ramps
 from stress.child.oracle.expectation import Expected
+from stress.child.oracle.expectation import same_run
 from stress.child.oracle.judge import Judge
 from stress.child.oracle.judge import Judgement
 from stress.child.oracle.reference import Reference
 from stress.child.oracle.reference import ReferenceMaker
 from stress.child.oracle.reference import _check_alone
+from stress.child.oracle.reference import _digest_runs
 from stress.child.oracle.reference import digest_run
 from stress.child.oracle.sequential import Run
 from stress.child.oracle.sequential import run_sequence
@@ -323,3 +325,22 @@ class TestManyWrongValues:
         judged = judge(Softmax, lambda run: [one.leaves[0].add_(1.0) for one in run])
         assert judged.wrong == 12
         assert len(judged.findings) == len(named) == 5
+
+
+def test_digests_are_taken_once_of_each_distinct_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
+    workload = workload_of(Softmax)
+    runs = [run_sequence(workload, CPU, workload.make_inputs(), "thread-by-thread") for _ in range(3)]
+    runs[2][1].leaves[0] = runs[2][1].leaves[0] + 1
+    weights = ramps(64, CPU)
+    expected = [digest_run(run, weights) for run in runs]
+    asked: list[int] = []
+
+    def counting(run: Run, weights: Any) -> Run:
+        asked.append(len(run))
+        return digest_run(run, weights)
+
+    monkeypatch.setattr("stress.child.oracle.reference.digest_run", counting)
+    made = _digest_runs(runs, weights)
+    assert asked == [12, 0, 1]
+    assert all(same_run(left, right) for left, right in zip(made, expected, strict=True))
+    assert not same_run(made[0], made[2])

@@ -99,6 +99,17 @@ class TestDistance:
         assert tolerance.magnitude(torch.empty(0)) == 0.0
         assert tolerance.magnitude(torch.tensor(float("nan"))) == 0.0
 
+    def test_many_at_once_are_as_one_by_one(self) -> None:
+        odd = torch.tensor([float("nan"), float("inf"), 2.0, -3.0])
+        shapes: list[tuple[int, ...]] = [(3, 5), (3, 5), (4,), (), (0, 4), (0,), (1,)]
+        lefts = [ramped(dtype, *shape) for dtype in ALL_DTYPES for shape in shapes] + [odd, odd, odd.flip(0)]
+        rights = [one + 1 if one.dtype != torch.bool else ~one for one in lefts]
+        rights[-2] = odd
+        assert tolerance.magnitudes(lefts) == [tolerance.magnitude(one) for one in lefts]
+        assert tolerance.errors_of(lefts, rights) == list(map(tolerance.error_of, lefts, rights))
+        assert len(set(tolerance.errors_of(lefts, rights))) > 1
+        assert tolerance.magnitudes([]) == tolerance.errors_of([], []) == []
+
     def test_a_tolerance_as_large_as_the_value_is_too_wide(self) -> None:
         assert tolerance.too_wide(1.0, 1.0, half=False)
         assert not tolerance.too_wide(1e-5, 1.0, half=False)
@@ -203,3 +214,9 @@ class TestStore:
         assert all(map(tensor_tree.same_bits, tensors, read["tensors"]))
         assert tensor_tree.same_bits(read["deep"]["t"]["t"], tensors[0].t().contiguous())
         assert read["n"] == [1, None, "x", float("inf")]
+
+    def test_what_nobody_asks_for_is_left_out(self, tmp_path: Path) -> None:
+        store.dump(tmp_path / "a.reference", {"full": [torch.ones(2)], "digests": [torch.zeros(2)]})
+        read = store.load(tmp_path / "a.reference", ("digests",))
+        assert read["digests"] == []
+        assert torch.equal(read["full"][0], torch.ones(2))

@@ -46,12 +46,15 @@ class DeviceWork(Recorder):
         self.is_seen = False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.operators.add(func)
+        if self.is_seen or not current.is_running():  # nearly always
+            return func(*args, **(kwargs or {}))
         result = None
         try:
-            result = super().__torch_dispatch__(func, types, args, kwargs)
+            result = func(*args, **(kwargs or {}))
             return result
         finally:  # an operator that refuses its arguments has been asked, too
-            if not self.is_seen and current.is_running() and not getattr(func, "is_view", False):
+            if not getattr(func, "is_view", False):
                 made = _tensors(result)
                 if not made and func is not torch.ops.aten._local_scalar_dense.default:
                     made = _tensors((args, kwargs))

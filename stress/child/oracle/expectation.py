@@ -130,14 +130,16 @@ def _set_allowed(workload: Workload, made: list[Expected], cpu: Run) -> None:
         for place, (exact, narrow, _) in enumerate(zip(one.exact, cpu[index].leaves, one.half, strict=False)):
             by_leaf.setdefault((role_of(workload, index), place), []).append((one, exact, narrow))
     for (_, place), members in sorted(by_leaf.items()):
-        typical = statistics.median(tolerance.magnitude(exact) for _, exact, _ in members)
+        sizes = tolerance.magnitudes([exact for _, exact, _ in members])
+        typical = statistics.median(sizes)
+        comparable = [(exact, narrow) for _, exact, narrow in members if exact.shape == narrow.shape]
+        errors = iter(tolerance.errors_of([one for _, one in comparable], [one for one, _ in comparable]))
         relative = 0.0
-        for one, exact, narrow in members:
-            scale = max(tolerance.magnitude(exact), typical)
+        for (one, exact, narrow), size in zip(members, sizes, strict=True):
+            scale = max(size, typical)
             one.scale.append(scale)
-            if scale and exact.shape == narrow.shape:
-                relative = max(relative, tolerance.error_of(narrow, exact) / scale)
-            relative = max(relative, tolerance.epsilon(narrow.dtype))
+            error = next(errors) if exact.shape == narrow.shape else 0.0
+            relative = max(relative, error / scale if scale else 0.0, tolerance.epsilon(narrow.dtype))
         for one, _, _ in members:
             factor = tolerance.ERROR_FACTOR_HALF if one.half[place] else tolerance.ERROR_FACTOR
             one.allowed.append(factor * relative * one.scale[place])

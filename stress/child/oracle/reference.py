@@ -8,6 +8,7 @@ process that the crew may have corrupted.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
@@ -26,12 +27,13 @@ from stress.child.oracle.digest import ramps
 from stress.child.oracle.expectation import Expected
 from stress.child.oracle.expectation import expectations
 from stress.child.oracle.expectation import role_of
+from stress.child.oracle.expectation import same_outcome
 from stress.child.oracle.expectation import same_run
 from stress.child.oracle.sequential import Run
 from stress.child.oracle.sequential import run_author_reference
 from stress.child.oracle.sequential import run_sequence
 from stress.child.oracle.tolerance import SPREAD_FACTOR
-from stress.child.oracle.tolerance import error_of
+from stress.child.oracle.tolerance import errors_of
 from stress.child.oracle.tolerance import is_numeric
 from stress.child.oracle.tolerance import too_wide
 from stress.child.shared_writes import SharedWrites
@@ -110,8 +112,11 @@ class ReferenceMaker:
         *,
         device_only: bool = False,
         watch: SharedWrites | None = None,
+        lap: Callable[[str], object] = lambda _: None,
     ) -> None:
+        """`lap` is called with the name of each part, when it is over."""
         self.workload = workload
+        self._lap = lap
         self.watch = watch
         self.device_only = device_only
         self.device = device
@@ -127,11 +132,14 @@ class ReferenceMaker:
         self.workload.check_states(states)
         reference = Reference([], [], fingerprint=fingerprint(states, self.inputs))
         del states
+        self._lap("prepare_s")
         runs, reference.varies_alone = self._device_runs()
         reference.runs = len(runs)
         reference.operators = self.operators
         _check_structures(self.workload, runs[0])
+        self._lap("orders_s")
         cpu, exact = self._cpu_runs(runs[0], reference)
+        self._lap("cpu_s")
         reference.elements_max = max(
             (elements(leaf) for run in [*runs, cpu, exact] for one in run for leaf in one.leaves), default=0
         )
@@ -139,7 +147,9 @@ class ReferenceMaker:
         reference.output_bytes = sorted(sizes - {0}, reverse=True)[:8]
         weights = ramps(reference.elements_max, self.device.torch_device)
         reference.full = expectations(self.workload, runs, cpu, exact)
-        digest_runs = [digest_run(run, weights) for run in runs]
+        self._lap("expect_s")
+        digest_runs = _digest_runs(runs, weights)
+        self._lap("digest_s")
         reference.digests = expectations(
             self.workload,
             digest_runs,
@@ -148,13 +158,16 @@ class ReferenceMaker:
             outputs=runs[0],
         )
         _check_alone(self.workload, reference)
+        self._lap("judge_s")
         return reference
 
     def _device_runs(self) -> tuple[list[Run], bool]:
         # Only the first run of all is watched: what is filled once in a process is filled there.
         runs = [self._device_run(ORDERS[0], self.watch)]
+        self._lap("watched_s")
         with DeviceWork(self.device.torch_device) as work:
             runs.append(self._device_run(ORDERS[0]))
+        self._lap("recorded_s")
         self.operators = sorted(work.names)
         self.cannot_fail = cannot_fail.why(self.workload, self.inputs, runs[0], work)
         varies = not same_run(*runs)
@@ -226,6 +239,19 @@ def _check_structures(workload: Workload, run: Run) -> None:
                 )
 
 
+def _digest_runs(runs: Sequence[Run], weights: Weights) -> list[Run]:
+    """Take the digests of all runs, once of each distinct outcome of a slot: they follow from its bits."""
+    made: list[Run] = []
+    for number, run in enumerate(runs):
+        known = [
+            next((old for old in range(number) if same_outcome(runs[old][slot], one)), None)
+            for slot, one in enumerate(run)
+        ]
+        new = iter(digest_run([one for one, old in zip(run, known, strict=True) if old is None], weights))
+        made.append([next(new) if old is None else made[old][slot] for slot, old in enumerate(known)])
+    return made
+
+
 def digest_run(run: Run, weights: Weights) -> Run:
     """Take the digests where the crew takes them: on the device that each output was on."""
     return [
@@ -246,27 +272,30 @@ def digest_run(run: Run, weights: Weights) -> Run:
 
 def _check_alone(workload: Workload, reference: Reference) -> None:
     """Judge the sequential runs alone: against the exact values, and against each other."""
-    for index, one in enumerate(reference.full):
-        for place, exact in enumerate(one.exact):
-            if not one.variants or one.is_value(place):
-                continue
-            first = one.variants[0][place]
-            where = f"{_name(workload, index)}, output {place}"
-            if first.shape != exact.shape:
-                reference.wrong_alone = reference.wrong_alone or (
-                    f"{where} has shape {tuple(first.shape)}, on the CPU {tuple(exact.shape)}"
-                )
-                continue
-            error = (
-                error_of(first, exact) if is_numeric(first.dtype) else float(not torch.equal(first, exact))
+    judged = [
+        (index, place, one, exact)
+        for index, one in enumerate(reference.full)
+        for place, exact in enumerate(one.exact)
+        if one.variants and not one.is_value(place)
+    ]
+    pairs = [(one.variants[0][place], exact) for _, place, one, exact in judged]
+    comparable = [(a, b) for a, b in pairs if a.shape == b.shape and is_numeric(a.dtype)]
+    errors = iter(errors_of([one for one, _ in comparable], [one for _, one in comparable]))
+    for (index, place, one, exact), (first, _) in zip(judged, pairs, strict=True):
+        where = f"{_name(workload, index)}, output {place}"
+        if first.shape != exact.shape:
+            reference.wrong_alone = reference.wrong_alone or (
+                f"{where} has shape {tuple(first.shape)}, on the CPU {tuple(exact.shape)}"
             )
-            if error > one.allowed[place]:
-                reference.wrong_alone = reference.wrong_alone or (
-                    f"{where} is off by {error:.3g} from the exact value, {one.allowed[place]:.3g} allowed "
-                    "(a stated multiple of the CPU's own error)"
-                )
-            if reference.varies_alone and len(one.variants) > 1:
-                _check_repeatable(reference, where, one, place)
+            continue
+        error = next(errors) if is_numeric(first.dtype) else float(not torch.equal(first, exact))
+        if error > one.allowed[place]:
+            reference.wrong_alone = reference.wrong_alone or (
+                f"{where} is off by {error:.3g} from the exact value, {one.allowed[place]:.3g} allowed "
+                "(a stated multiple of the CPU's own error)"
+            )
+        if reference.varies_alone and len(one.variants) > 1:
+            _check_repeatable(reference, where, one, place)
 
 
 def _check_repeatable(reference: Reference, where: str, one: Expected, place: int) -> None:

@@ -7,7 +7,12 @@ value of the leaf, pooled over all iterations of a role, because one iteration's
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from collections.abc import Sequence
+
 import torch
+
+_STACKED_ELEMENTS_MAX = 1 << 20
 
 ERROR_FACTOR = 64.0
 ERROR_FACTOR_HALF = 16.0
@@ -60,6 +65,48 @@ def distance(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
 def error_of(cpu: torch.Tensor, exact: torch.Tensor) -> float:
     """Return the CPU's largest absolute error; elements that overflow in the narrow dtype do not count."""
     return _largest(distance(cpu, exact))
+
+
+def magnitudes(tensors: Sequence[torch.Tensor]) -> list[float]:
+    """Return the `magnitude` of each, with few operators for many small tensors."""
+    found: list[float] = []
+    for start, end in _alike([(one,) for one in tensors]):
+        stacked = torch.stack(list(tensors[start:end]))
+        found += _largest_of_each(stacked.to(_wide(stacked.dtype)).abs())
+    return found
+
+
+def errors_of(cpus: Sequence[torch.Tensor], exacts: Sequence[torch.Tensor]) -> list[float]:
+    """Return the `error_of` each pair of one shape, with few operators for many small tensors."""
+    found: list[float] = []
+    for start, end in _alike(list(zip(cpus, exacts, strict=True))):
+        found += _largest_of_each(
+            distance(torch.stack(list(cpus[start:end])), torch.stack(list(exacts[start:end])))
+        )
+    return found
+
+
+def _alike(rows: Sequence[tuple[torch.Tensor, ...]]) -> Iterator[tuple[int, int]]:
+    """Yield (start, end) of stretches whose tensors have the same shapes and dtypes, and fit one operator."""
+    start = 0
+    for end in range(1, len(rows) + 1):
+        if (
+            end == len(rows)
+            or any(
+                a.shape != b.shape or a.dtype != b.dtype for a, b in zip(rows[start], rows[end], strict=True)
+            )
+            or (end - start + 1) * rows[start][0].numel() > _STACKED_ELEMENTS_MAX
+        ):
+            yield start, end
+            start = end
+
+
+def _largest_of_each(values: torch.Tensor) -> list[float]:
+    """Return the largest finite number of each row, none of which is negative; 0.0 without one."""
+    if not values.numel():
+        return [0.0] * len(values)
+    rows = values.reshape(len(values), -1)
+    return [float(one) for one in rows.masked_fill(~torch.isfinite(rows), 0.0).amax(dim=1)]
 
 
 def epsilon(dtype: torch.dtype) -> float:

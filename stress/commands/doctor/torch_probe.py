@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import json
 import re
 import subprocess
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stress.isolate.backend import interpreter
+from stress.model import system
 
 PROBE_TIMEOUT_S = 120.0
 _OPENMP = re.compile(r"lib(?:gomp|iomp5|omp)[-.\w]*\.(?:so|dylib)[.\d]*$")
@@ -52,7 +51,7 @@ def main() -> None:
     """Import torch, look, print."""
     from stress.record.torch_build import fingerprint
 
-    data: dict[str, Any] = {"fingerprint": fingerprint(), "openmp": openmp_of(_loaded_libraries())}
+    data: dict[str, Any] = {"fingerprint": fingerprint(), "openmp": openmp_of(system.loaded_libraries())}
     if sys.platform == "darwin":
         data["mps"] = _mps()
     print(_MARK + json.dumps(data), flush=True)
@@ -75,25 +74,6 @@ def _mps() -> dict[str, Any]:
         return {"unavailable": works, "capabilities": sorted(device.capabilities())}
     except Exception as error:
         return {"unavailable": f"the first operation raises {type(error).__name__}: {error}"[:500]}
-
-
-def _loaded_libraries() -> list[str]:
-    if sys.platform == "darwin":
-        return _dyld_images()
-    try:
-        maps = Path("/proc/self/maps").read_text(errors="replace")
-    except OSError:
-        return []
-    return [fields[5] for line in maps.splitlines() if len(fields := line.split(maxsplit=5)) == 6]
-
-
-def _dyld_images() -> list[str]:
-    with contextlib.suppress(OSError, AttributeError):
-        libc = ctypes.CDLL(None)
-        libc._dyld_get_image_name.restype = ctypes.c_char_p
-        names = [libc._dyld_get_image_name(index) for index in range(libc._dyld_image_count())]
-        return [name.decode("utf-8", "replace") for name in names if name]
-    return []
 
 
 if __name__ == "__main__":

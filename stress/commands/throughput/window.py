@@ -29,6 +29,7 @@ from stress.commands.throughput.lane import Model
 from stress.device import preparation
 from stress.isolate.backend import can_fork
 from stress.isolate.backend import interpreter
+from stress.model import system
 from stress.model.blackbox import BlackBox
 from stress.model.finding import Finding
 from stress.model.spec import ChildSpec
@@ -186,7 +187,7 @@ def _start(spec: ChildSpec, gate: Gate, number: int) -> Helper:
     code = 1
     try:
         os.close(reader)
-        process.die_with_parent(leader)
+        system.die_with_parent(leader)
         _tell(_serve(spec, gate, number, []), writer)
         code = 0
     except BaseException:
@@ -205,7 +206,7 @@ def main() -> None:
     """Be a helper in a fresh interpreter: `... SPEC NUMBER DESCRIPTOR LEADER`."""
     spec = load_spec(Path(sys.argv[1]))
     number, writer, leader = map(int, sys.argv[2:5])
-    process.die_with_parent(leader)
+    system.die_with_parent(leader)
     process.redirect(spec)
     sys.path[:] = list(spec.sys_path) or sys.path
     torch.set_num_threads(1)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -18,6 +16,7 @@ from pathlib import Path
 
 from stress.diagnose.tsan.parser import parse_file
 from stress.diagnose.tsan.report import Parsed
+from stress.model import system
 from stress.sanitizer.tsan_options import VARIABLE
 from stress.sanitizer.tsan_options import TsanOptions
 
@@ -89,22 +88,20 @@ def run_program(
             )
         except OSError as error:
             raise StartError(f"{command[0]} cannot be started ({error.strerror or error})") from error
-    code, hung, usage = _wait(process, clock + deadline_s)
-    return _collect(command, place, process.pid, code, hung, usage, started, time.monotonic() - clock)
+    code, hung, used = _wait(process, clock + deadline_s)
+    return _collect(command, place, process.pid, code, hung, used, started, time.monotonic() - clock)
 
 
-def _wait(process: subprocess.Popen[bytes], deadline: float) -> tuple[int, bool, resource.struct_rusage]:
+def _wait(process: subprocess.Popen[bytes], deadline: float) -> tuple[int, bool, system.Usage]:
     """Return (status, whether we had to kill it, what it used)."""
-    if sys.platform == "linux":
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (FILE_BYTES_MAX, FILE_BYTES_MAX))
+    system.limit_files(process.pid, FILE_BYTES_MAX)
     hung, pause_s = False, 0.001
     try:
         while True:
-            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-            if pid:
-                process.returncode = os.waitstatus_to_exitcode(status)
-                return process.returncode, hung, usage
+            ended = system.wait(process.pid)
+            if ended is not None:
+                _, process.returncode, used = ended
+                return process.returncode, hung, used
             if time.monotonic() >= deadline and not hung:
                 hung, pause_s = True, 0.001
                 _kill_group(process.pid)
@@ -129,7 +126,7 @@ def _collect(
     pid: int,
     code: int,
     hung: bool,
-    usage: resource.struct_rusage,
+    used: system.Usage,
     started: float,
     seconds: float,
 ) -> ProgramRun:
@@ -157,14 +154,13 @@ def _collect(
             files[name] = path.name
         else:
             path.unlink(missing_ok=True)
-    scale = 1 if sys.platform == "darwin" else 1024
     return ProgramRun(
         tuple(command),
         code,
         hung,
         seconds,
-        usage.ru_utime + usage.ru_stime,
-        usage.ru_maxrss * scale,
+        used.cpu_s,
+        used.peak_rss_bytes,
         pid,
         started,
         stdout,
