@@ -26,6 +26,7 @@ from rich.table import Table
 from benchmarks.real_bugs import bugs
 from benchmarks.real_bugs.bugs import BugError
 from benchmarks.real_bugs.bugs import RealBug
+from benchmarks.real_bugs.operator_runs import OperatorPrograms
 from stress.device.core import build as core
 from stress.device.core.build import CoreBuilder
 from stress.model.errors import BuildError
@@ -64,8 +65,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         wanted = _chosen(bugs.load(), args.bug)
         builder = core.core_builder(args.pytorch)
         with tempfile.TemporaryDirectory(prefix="real-bugs-") as folder:
-            fixed = bugs.fixed_copy(builder.tree, Path(folder) / "fixed", bugs.load())
-            trees = _Tree(builder), _Tree(replace(builder, tree=fixed))
+            whole = core.core_builder(args.pytorch, operators="tree")
+            fixed, fixed_whole = (
+                bugs.fixed_copy(one.tree, Path(folder) / "fixed" / one.tree.operators, bugs.load())
+                for one in (builder, whole)
+            )
+            trees = (
+                _Tree(builder, OperatorPrograms(whole, _say)),
+                _Tree(replace(builder, tree=fixed), OperatorPrograms(replace(whole, tree=fixed_whole), _say)),
+            )
             print(
                 f"before: {builder.tree.describe()}\nafter:  the same, with the fixes of all bugs", flush=True
             )
@@ -111,12 +119,20 @@ class _Tree:
     """One tree, built when the first bug needs it: as it is, or under ThreadSanitizer."""
 
     builder: CoreBuilder
+    operators: OperatorPrograms
+    """For the cases that need the tree's own operators."""
 
     def seen(self, bug: RealBug, runs: int) -> _Seen:
         """Run the bug's case that often, and count in how many runs it shows."""
-        driver = self._driver("thread" if bug.shows == "race" else None)
+        sanitizer = "thread" if bug.shows == "race" else None
         asked = [RunRequest(bug.case, bug.threads, ITERATIONS, seed) for seed in range(1, runs + 1)]
-        judged = [run_once(driver, one, deadline_s=DEADLINE_S, metal=bug.metal) for one in asked]
+        if bug.is_of_operators:
+            judged = [
+                self.operators.run(one, sanitizer, deadline_s=DEADLINE_S, metal=bug.metal) for one in asked
+            ]
+        else:
+            driver = self._driver(sanitizer)
+            judged = [run_once(driver, one, deadline_s=DEADLINE_S, metal=bug.metal) for one in asked]
         hits = [one for one in judged if _shows(bug, one)]
         silent = [one for one in judged if not one.findings and one.told.end is not None]
         others = [one.headline or "no end" for one in judged if one not in hits and one not in silent]

@@ -199,14 +199,16 @@ class TestDefined:
     def test_what_is_defined_nowhere_or_not_carried_is_left_out(self) -> None:
         kernels = {
             "add.out": "add_out_mps",
-            "index.Tensor_out": "index_out",
+            "triangular_solve.X": "triangular_solve_mps_out",
             "mm.out": "at::native::mm_out_mps",
         }
-        assert operators.left_out_functions(kernels, {"add_out_mps", "index_out"}) == {
-            "index_out",
+        assert operators.left_out_functions(kernels, {"add_out_mps", "triangular_solve_mps_out"}) == {
+            "triangular_solve_mps_out",
             "at::native::mm_out_mps",
         }
-        assert operators.left_out_functions(kernels, {"add_out_mps", "mm_out_mps"}) == {"index_out"}
+        assert operators.left_out_functions(kernels, {"add_out_mps", "mm_out_mps"}) == {
+            "triangular_solve_mps_out"
+        }
 
     def test_a_listing_that_fails_is_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(BuildError, match="cannot list what was compiled"):

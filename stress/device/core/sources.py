@@ -30,6 +30,7 @@ _FORCED = {
     "__is_target_os": "pretend_apple.h",
     ".fallback(": "fallback_left_out.h",
     "empty_mps(": DECLARED_BY_TORCHGEN,
+    "std::vector<long long>": "long_vectors.h",
     "has_names()": "named_tensors.h",
     "namedinference::": "named_tensors.h",
     "NoNamesGuard": "named_tensors.h",
