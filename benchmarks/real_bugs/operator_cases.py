@@ -59,7 +59,11 @@ class Run:
         """Note a violation where the device's values are not the CPU's."""
         self.operations += 1
         if not torch.allclose(got.cpu(), expected, rtol=1e-4, atol=0, equal_nan=True):
-            said = {"kind": "violation", "invariant": "value", "text": f"{what}: {got.cpu()} instead of {expected}"}
+            said = {
+                "kind": "violation",
+                "invariant": "value",
+                "text": f"{what}: {got.cpu()} instead of {expected}",
+            }
             self.violations.append(json.dumps(said))
 
 
