@@ -59,7 +59,9 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0], allow_abbrev=False)
     parser.add_argument("--pytorch", metavar="TREE", required=True, help="root of a PyTorch source tree")
     parser.add_argument("--tests", metavar="TEXT", default="", help="tests whose name has this text")
-    parser.add_argument("--out", metavar="FILE", type=Path, help="write each outcome there, one JSON object a line")
+    parser.add_argument(
+        "--out", metavar="FILE", type=Path, help="write each outcome there, one JSON object a line"
+    )
     args = parser.parse_args(words)
     try:
         file = Path(args.pytorch) / "test" / "test_mps.py"

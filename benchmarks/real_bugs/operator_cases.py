@@ -105,21 +105,6 @@ def renorm(run: Run) -> None:
     run.from_threads(work)
 
 
-def lu_factor(run: Run) -> None:
-    """An LU decomposition from some threads, while others leave the stream's encoder open."""
-    matrix = torch.eye(4, device=DEVICE) + 1
-
-    def work(number: int, lots: random.Random) -> None:
-        mine = torch.rand(4, 4, device=DEVICE)
-        for _ in range(run.iterations):
-            if number % 2:
-                torch.linalg.lu_factor(matrix)
-            else:
-                torch.tanh(mine)
-
-    run.from_threads(work)
-
-
 def clamp_twice(run: Run) -> None:
     """Clamp by two numbers of which the first six decimals are alike."""
     given = torch.zeros(3)
@@ -174,7 +159,6 @@ def _transposed(given: torch.Tensor) -> torch.Tensor:
 CASES: dict[str, Callable[[Run], None]] = {
     "cold_libraries": cold_libraries,
     "renorm": renorm,
-    "lu_factor": lu_factor,
     "clamp_twice": clamp_twice,
     "leaky_relu_twice": leaky_relu_twice,
     "addmm_twice": addmm_twice,
@@ -194,6 +178,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--tsan", action="store_true", help="the library is instrumented")
     args = parser.parse_args(words)
     torch.set_num_threads(1)
+    sys.setswitchinterval(1e-5)  # Threads take turns between two calls.
     loading.prepare(ChildSpec("probe", device="core", seed=args.seed), CoreSpec(args.library))
     run = Run(args.threads, args.iterations, args.seed)
     told = {"case": args.case, "threads": args.threads, "iterations": args.iterations, "tsan": args.tsan}

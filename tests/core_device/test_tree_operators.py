@@ -201,7 +201,9 @@ class TestDefined:
         found = operators.defined_functions(listed, [tmp_path / "a.o"], [])
         assert found == {"_mps_linear", "add_out_mps"}
 
-    def test_what_is_defined_nowhere_or_not_carried_is_left_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_what_is_defined_nowhere_or_not_carried_is_left_out(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         kernels = {
             "add.out": "add_out_mps",
             "index.Tensor_out": "index_out",

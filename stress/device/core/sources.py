@@ -36,7 +36,7 @@ _FORCED = {
     "NoNamesGuard": "named_tensors.h",
 }
 """A word in a source -> the header of ours that is included before it, from harness/adapter."""
-_DEFINED = {"API_AVAILABLE(": "API_AVAILABLE(...)="}
+_DEFINED = {"API_AVAILABLE(": "API_AVAILABLE(...)=", ":TRUE": "TRUE=1", ":FALSE": "FALSE=0"}
 """A word in a source -> a macro of macOS's that it uses."""
 
 
