@@ -30,6 +30,7 @@ RIGHT = (
     "random_numbers",
     "a_fourier_transform",
     "matrices",
+    "a_sum_of_booleans",
 )
 ENDS = {
     "an_operation_without_a_body": "not simulated: -[MPSGraph dequantizeTensor:",

@@ -328,6 +328,15 @@ void matrices() {
   expect(status.tensor.view(at::kInt).item().toInt() == 0, "and that it went well");
 }
 
+void a_sum_of_booleans() {
+  const at::Tensor x = at::tensor({1.f, 0.f, 3.f, 2.f});
+  const at::Tensor count = computed({x}, {1}, [](MPSGraph* graph, const auto& t) {
+    MPSGraphTensor* sum = [graph reductionSumWithTensor:[graph castTensor:t[0] toType:MPSDataTypeBool name:nil] axes:@[ @0 ] name:nil];
+    return [graph castTensor:sum toType:kFloat name:nil];
+  });
+  expect(count.item().toFloat() == 3.f, "it counts those that are true");
+}
+
 // ---- what ends the process
 
 void an_operation_without_a_body() {
@@ -380,6 +389,7 @@ const std::map<std::string, void (*)()> kSituations = {
     SITUATION(random_numbers),
     SITUATION(a_fourier_transform),
     SITUATION(matrices),
+    SITUATION(a_sum_of_booleans),
     SITUATION(an_operation_without_a_body),
     SITUATION(operands_of_two_types),
     SITUATION(shapes_that_do_not_fit),
