@@ -9,6 +9,7 @@ crash, a hang or a race is seen from outside. Values are compared with torch's C
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -68,24 +69,20 @@ class Run:
 
 
 def cold_libraries(run: Run) -> None:
-    """Each thread's first operators need a Metal library that nobody has used."""
-    given = torch.rand(8, 8, device=DEVICE)
-    whole = torch.arange(8, device=DEVICE)
-    operators: list[Callable[[], torch.Tensor]] = [
-        lambda: torch.exp(given),
-        lambda: torch.tanh(given),
-        lambda: torch.erfinv(given),
-        lambda: torch.lgamma(given),
-        lambda: torch.bitwise_and(whole, 3),
-        lambda: torch.fmax(given, given),
-        lambda: torch.digamma(given),
+    """All threads come to one operator after another whose Metal library nobody has used."""
+    given = torch.rand(8, 8)
+    floats = [given.to(DEVICE, type_) for type_ in (torch.float32, torch.float16, torch.bfloat16)]
+    whole = [
+        torch.arange(8).to(DEVICE, type_) for type_ in (torch.int64, torch.int32, torch.int16, torch.int8)
     ]
+    of_floats = (torch.exp, torch.tanh, torch.erfinv, torch.lgamma, torch.digamma)
+    of_whole = (torch.bitwise_and, torch.bitwise_or, torch.bitwise_xor)
 
     def work(number: int, lots: random.Random) -> None:
-        mine = list(operators)
-        lots.shuffle(mine)
-        for one in mine:
-            one()
+        for one, values in itertools.product(of_floats, floats):
+            one(values)
+        for other, values in itertools.product(of_whole, whole):
+            other(values, 3)
 
     run.from_threads(work)
 

@@ -21,6 +21,7 @@ RIGHT = (
     "a_strided_array",
     "a_result_where_an_operand_lies",
     "a_shape_that_depends_on_values",
+    "whole_numbers_of_another_width",
     "an_unranked_placeholder",
     "a_layer_norm_and_its_gradient",
     "a_maximum_without_nan",

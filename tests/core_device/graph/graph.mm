@@ -119,6 +119,17 @@ void a_shape_that_depends_on_values() {
   expect([graph castTensor:places toType:kFloat name:nil].shape == nil, "nor what follows from it");
 }
 
+void whole_numbers_of_another_width() {
+  MPSGraph* graph = [MPSGraph new];
+  Memory fed(at::tensor({0.f, 4.f, 5.f}));
+  id<MTLBuffer> places = [device() newBufferWithLength:2 * sizeof(int64_t) options:0];
+  MPSGraphTensor* from = input(graph, @[ @3 ]);
+  MPSGraphTensorData* wide = [[MPSGraphTensorData alloc] initWithMTLBuffer:places shape:@[ @2, @1 ] dataType:MPSDataTypeInt64];
+  run(graph, pair(from, fed.data), pair([graph nonZeroIndicesOfTensor:from name:nil], wide));
+  const auto* values = static_cast<int64_t*>(simulated::memory((void*)places));
+  expect(values[0] == 1 && values[1] == 2, "they are converted to the array's type");
+}
+
 void an_unranked_placeholder() {
   MPSGraph* graph = [MPSGraph new];
   const at::Tensor x = at::randn({5});
@@ -380,6 +391,7 @@ const std::map<std::string, void (*)()> kSituations = {
     SITUATION(a_strided_array),
     SITUATION(a_result_where_an_operand_lies),
     SITUATION(a_shape_that_depends_on_values),
+    SITUATION(whole_numbers_of_another_width),
     SITUATION(an_unranked_placeholder),
     SITUATION(a_layer_norm_and_its_gradient),
     SITUATION(a_maximum_without_nan),
