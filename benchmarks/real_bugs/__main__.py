@@ -1,6 +1,7 @@
 """Show that a tree's real bugs are found, and that their fixes silence what found them.
 
-    python -m benchmarks.real_bugs --pytorch=TREE [--bug=NAME[,NAME...]] [--runs=20] [--races-may-hide] [--other-cases]
+    python -m benchmarks.real_bugs --pytorch=TREE [--bug=NAME[,NAME...]] [--runs=20] [--operators=tree]
+                                   [--races-may-hide] [--other-cases]
 
 Two trees are built, as they are and under ThreadSanitizer: the one that is given, and a copy of it with the fixes of all
 the bugs. Each bug's case runs in both. Exit status: 0 when every bug was seen in every run of the first and in none of
@@ -26,6 +27,7 @@ from rich.table import Table
 from benchmarks.real_bugs import bugs
 from benchmarks.real_bugs.bugs import BugError
 from benchmarks.real_bugs.bugs import RealBug
+from benchmarks.real_bugs.operator_runs import OperatorPrograms
 from stress.device.core import build as core
 from stress.device.core.build import CoreBuilder
 from stress.model.errors import BuildError
@@ -39,6 +41,7 @@ from stress.sanitizer.native.harness import Harness
 from stress.sanitizer.native.judge import JudgedRun
 from stress.sanitizer.native.judge import RunRequest
 from stress.sanitizer.native.run import StartError
+from stress.scenario.capabilities import CORE_OPERATORS
 
 THREADS = 8
 ITERATIONS = 500
@@ -52,6 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--bug", metavar="NAME[,NAME...]", help="some of the bugs (default: all)")
     parser.add_argument("--runs", metavar="N", type=int, default=20, help="runs of each case in each tree")
     parser.add_argument(
+        "--operators",
+        choices=CORE_OPERATORS,
+        default="cpu",
+        help="tree: the bugs of the tree's own operators as well, for which two more trees are built",
+    )
+    parser.add_argument(
         "--races-may-hide",
         action="store_true",
         help="a bug that takes several threads and that no run has shown is no failure",
@@ -61,11 +70,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     args = parser.parse_args(arguments)
     try:
-        wanted = _chosen(bugs.load(), args.bug)
+        wanted = _chosen(bugs.load(), args.bug, args.operators)
         builder = core.core_builder(args.pytorch)
         with tempfile.TemporaryDirectory(prefix="real-bugs-") as folder:
+            whole = core.core_builder(args.pytorch, operators="tree")
             fixed = bugs.fixed_copy(builder.tree, Path(folder) / "fixed", bugs.load())
-            trees = _Tree(builder), _Tree(replace(builder, tree=fixed))
+            # Not the others' fixes: some change headers, after which every operator would be compiled anew.
+            of_operators = [one for one in bugs.load() if one.is_of_operators]
+            fixed_whole = bugs.fixed_copy(whole.tree, Path(folder) / "fixed-operators", of_operators)
+            trees = (
+                _Tree(builder, OperatorPrograms(whole, _say)),
+                _Tree(replace(builder, tree=fixed), OperatorPrograms(replace(whole, tree=fixed_whole), _say)),
+            )
             print(
                 f"before: {builder.tree.describe()}\nafter:  the same, with the fixes of all bugs", flush=True
             )
@@ -111,12 +127,20 @@ class _Tree:
     """One tree, built when the first bug needs it: as it is, or under ThreadSanitizer."""
 
     builder: CoreBuilder
+    operators: OperatorPrograms
+    """For the cases that need the tree's own operators."""
 
     def seen(self, bug: RealBug, runs: int) -> _Seen:
         """Run the bug's case that often, and count in how many runs it shows."""
-        driver = self._driver("thread" if bug.shows == "race" else None)
+        sanitizer = "thread" if bug.shows == "race" else None
         asked = [RunRequest(bug.case, bug.threads, ITERATIONS, seed) for seed in range(1, runs + 1)]
-        judged = [run_once(driver, one, deadline_s=DEADLINE_S, metal=bug.metal) for one in asked]
+        if bug.is_of_operators:
+            judged = [
+                self.operators.run(one, sanitizer, deadline_s=DEADLINE_S, metal=bug.metal) for one in asked
+            ]
+        else:
+            driver = self._driver(sanitizer)
+            judged = [run_once(driver, one, deadline_s=DEADLINE_S, metal=bug.metal) for one in asked]
         hits = [one for one in judged if _shows(bug, one)]
         silent = [one for one in judged if not one.findings and one.told.end is not None]
         others = [one.headline or "no end" for one in judged if one not in hits and one not in silent]
@@ -160,9 +184,9 @@ def _shows(bug: RealBug, judged: JudgedRun) -> bool:
     return kinds[bug.shows] and (not bug.says or any(one in said for one in bug.says))
 
 
-def _chosen(found: Sequence[RealBug], names: str | None) -> list[RealBug]:
+def _chosen(found: Sequence[RealBug], names: str | None, operators: str) -> list[RealBug]:
     if names is None:
-        return list(found)
+        return [one for one in found if operators == "tree" or not one.is_of_operators]
     by_name = {one.name: one for one in found}
     unknown = [name for name in names.split(",") if name not in by_name]
     if unknown:

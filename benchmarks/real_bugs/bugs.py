@@ -12,6 +12,7 @@ from typing import Any
 
 from stress.device.core.tree import PytorchTree
 from stress.device.core.tree import inspect
+from stress.device.core.tree import is_used
 
 LIST = Path(__file__).with_name("bugs.toml")
 SHOWS = ("crash", "race", "hang", "value")
@@ -24,7 +25,7 @@ _REQUIRED = {
     "shows": str,
     "upstream": list,
 }
-_OPTIONAL = ("says", "metal")
+_OPTIONAL = ("says", "metal", "operators")
 
 
 class BugError(ValueError):
@@ -74,6 +75,8 @@ class RealBug:
     """Texts of which one stands in the output of every run; empty: it may be any."""
     upstream: tuple[str, ...]
     edits: tuple[Edit, ...]
+    is_of_operators: bool = False
+    """Whether the case is one of `operator_cases`, which needs the tree's own operators."""
 
 
 def load(path: Path = LIST) -> tuple[RealBug, ...]:
@@ -92,7 +95,8 @@ def fixed_copy(tree: PytorchTree, folder: Path, bugs: Sequence[RealBug]) -> Pyto
     """Return a copy of the tree's used files at `folder`, in which these bugs are fixed.
 
     It is named after the tree and the fixes: `2.6.0 with fixes of two-profilers`. Raise `BugError` where a fix does not
-    fit. An edit that several of the fixes share is made once.
+    fit. An edit that several of the fixes share is made once, and one of an operator's file is left out where the
+    tree's operators are not used.
     """
     shutil.rmtree(folder, ignore_errors=True)
     for name in tree.hashes:
@@ -101,10 +105,11 @@ def fixed_copy(tree: PytorchTree, folder: Path, bugs: Sequence[RealBug]) -> Pyto
     made: set[Edit] = set()
     for bug in bugs:
         for edit in bug.edits:
-            if edit not in made:
+            is_of_others = is_used(edit.file, "tree") and not is_used(edit.file, tree.operators)
+            if edit not in made and not is_of_others:
                 edit.apply(folder, bug.name)
             made.add(edit)
-    return inspect(str(folder))
+    return inspect(str(folder), tree.operators)
 
 
 def title(tree: PytorchTree, bugs: Sequence[RealBug]) -> str:
@@ -131,4 +136,5 @@ def _bug(entry: Mapping[str, Any]) -> RealBug:
         metal=str(entry.get("metal", "")),
         upstream=tuple(entry["upstream"]),
         edits=edits,
+        is_of_operators=bool(entry.get("operators", False)),
     )

@@ -96,6 +96,19 @@ uint64_t next_seed() {
   label_ = [label copy];
 }
 
+// Names for a tool that shows what was encoded; here none does.
+- (void)pushDebugGroup:(NSString*)name {
+  [self mustEncode:"pushDebugGroup:"];
+}
+
+- (void)popDebugGroup {
+  [self mustEncode:"popDebugGroup"];
+}
+
+- (void)insertDebugSignpost:(NSString*)name {
+  [self mustEncode:"insertDebugSignpost:"];
+}
+
 - (void)fillBuffer:(id<MTLBuffer>)buffer range:(NSRange)range value:(uint8_t)value {
   [self mustEncode:"fillBuffer:range:value:"];
   simulated::count(simulated::counters.blits);

@@ -45,20 +45,19 @@ void prefer_cpu_kernels(torch::Library& library) {
 
 TORCH_LIBRARY_IMPL(_, MPS_SIM_KEY, library) { library.fallback(fallback_function()); }
 
-// With a tree's own operators (MPS_STRESS_TREE_OPERATORS) compositions are what they are on a Mac: the tree serves their parts. A
-// libtorch for Linux chooses no convolution for MPS.
+// With a tree's own operators (MPS_STRESS_TREE_OPERATORS) compositions are what they are on a Mac: the tree serves their parts. See
+// core/operators/convolution.cpp.
+#ifndef MPS_STRESS_TREE_OPERATORS
+// A libtorch for Linux chooses no convolution for MPS.
 TORCH_LIBRARY_IMPL(aten, MPS_SIM_KEY, library) {
   library.impl("convolution", fallback_function());
   library.impl("convolution_backward", fallback_function());
   library.impl("convolution_overrideable", fallback_function());
   library.impl("convolution_backward_overrideable", fallback_function());
-#ifndef MPS_STRESS_TREE_OPERATORS
   library.impl("scaled_dot_product_attention", fallback_function());
   prefer_cpu_kernels(library);
-#endif
 }
 
-#ifndef MPS_STRESS_TREE_OPERATORS
 TORCH_LIBRARY_IMPL(aten, MPS_SIM_AUTOGRAD_KEY, library) {
   library.impl("scaled_dot_product_attention", TORCH_FN(attention));
 }

@@ -10,6 +10,8 @@ from benchmarks.real_bugs import bugs
 from benchmarks.real_bugs.bugs import BugError
 from benchmarks.real_bugs.bugs import Edit
 from benchmarks.real_bugs.bugs import RealBug
+from benchmarks.real_bugs.operator_cases import CASES
+from stress.device.core.tree import OPERATIONS
 from stress.device.core.tree import PytorchTree
 from stress.device.core.tree import inspect
 from tests.core_device.trees import STREAM
@@ -79,6 +81,20 @@ class TestFixedCopy:
             bugs.fixed_copy(tree, tmp_path / "copy", [bug("one", Edit(STREAM, find, ""))])
         assert str(caught.value).startswith(f"fix of one: {reason}")
 
+    def test_leaves_out_an_operators_edit_where_the_trees_operators_are_not_used(
+        self, tmp_path: Path
+    ) -> None:
+        root = small_tree(tmp_path / "tree")
+        linear = root / OPERATIONS / "Linear.mm"
+        linear.parent.mkdir(parents=True)
+        linear.write_text("one\n")
+        mended = bug("one", Edit(f"{OPERATIONS}Linear.mm", "one", "two"))
+        without = bugs.fixed_copy(inspect(str(root)), tmp_path / "without", [mended])
+        assert without.hashes == inspect(str(root)).hashes
+        copy = bugs.fixed_copy(inspect(str(root), "tree"), tmp_path / "copy", [mended])
+        assert copy.operators == "tree"
+        assert (copy.root / OPERATIONS / "Linear.mm").read_text() == "two\n"
+
     def test_says_which_file_is_not_there(self, tree: PytorchTree, tmp_path: Path) -> None:
         with pytest.raises(BugError, match=r"fix of one: aten/none\.mm cannot be read \(No such file"):
             bugs.fixed_copy(tree, tmp_path / "copy", [bug("one", Edit("aten/none.mm", "a", "b"))])
@@ -98,6 +114,16 @@ class TestList:
     def test_may_name_several_texts(self, tmp_path: Path, says: str, read: tuple[str, ...]) -> None:
         (one,) = self.loaded(tmp_path, ENTRY.replace("upstream", f"says = {says}\nupstream"))
         assert one.says == read
+
+    def test_says_which_cases_need_the_trees_operators(self, tmp_path: Path) -> None:
+        (one,) = self.loaded(tmp_path, ENTRY)
+        assert not one.is_of_operators
+        (one,) = self.loaded(tmp_path, ENTRY.replace("threads = 8", "threads = 8\noperators = true"))
+        assert one.is_of_operators
+
+    def test_that_is_shipped_names_cases_of_operators_that_there_are(self) -> None:
+        named = {one.case for one in bugs.load() if one.is_of_operators}
+        assert named == set(CASES)
 
     @pytest.mark.parametrize(
         ("before", "after", "reason"),

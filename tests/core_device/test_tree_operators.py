@@ -137,7 +137,7 @@ class TestSources:
         root = small_tree(folder)
         operations = root / OPERATIONS
         operations.mkdir(parents=True, exist_ok=True)
-        for name in ("Linear.mm", "Equal.cpp", "Copy.mm", "View.mm", "Convolution.mm", "Indexing.h"):
+        for name in ("Linear.mm", "Equal.cpp", "Copy.mm", "View.mm", "RnnOps.mm", "Indexing.h"):
             (operations / name).write_text("// one\n")
         (root / trees.NATIVE_FUNCTIONS).write_text(TREE_LIST)
         return root
@@ -153,9 +153,14 @@ class TestSources:
         root = self.tree(tmp_path / "tree")
         broken = CoreSource(root / OPERATIONS / "SoftMax.mm", f"{OPERATIONS}/SoftMax.mm", is_of_tree=True)
         left_out = operators.left_out_families(root, [broken])
-        assert left_out[0] == "convolution"
-        assert left_out[-1] == "soft max"
-        assert "pooling" not in left_out  # the tree has none
+        assert left_out == ("RNN", "soft max")
+        (root / OPERATIONS / "RnnOps.mm").unlink()
+        assert operators.left_out_families(root, [broken]) == ("soft max",)
+
+    def test_lists_of_long_long_become_torchs_numbers(self, tmp_path: Path) -> None:
+        source = tmp_path / "AdaptivePooling.mm"
+        source.write_text("std::vector<long long> out_dims = {};\n")
+        assert CoreSource(source, source.name, is_of_tree=True).forced == ("long_vectors.h",)
 
     def test_they_are_part_of_the_trees_content_where_they_are_used(self, tmp_path: Path) -> None:
         root = self.tree(tmp_path / "tree")
@@ -196,17 +201,19 @@ class TestDefined:
         found = operators.defined_functions(listed, [tmp_path / "a.o"], [])
         assert found == {"_mps_linear", "add_out_mps"}
 
-    def test_what_is_defined_nowhere_or_not_carried_is_left_out(self) -> None:
+    def test_what_is_defined_nowhere_or_not_carried_is_left_out(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         kernels = {
             "add.out": "add_out_mps",
             "index.Tensor_out": "index_out",
             "mm.out": "at::native::mm_out_mps",
         }
-        assert operators.left_out_functions(kernels, {"add_out_mps", "index_out"}) == {
-            "index_out",
-            "at::native::mm_out_mps",
-        }
-        assert operators.left_out_functions(kernels, {"add_out_mps", "mm_out_mps"}) == {"index_out"}
+        left_out = operators.left_out_functions
+        assert left_out(kernels, {"add_out_mps", "index_out"}) == {"at::native::mm_out_mps"}
+        missing = operators.Family("indexing", functions=("index_out",))
+        monkeypatch.setattr(operators, "NOT_CARRIED", (missing,))
+        assert left_out(kernels, {"add_out_mps", "mm_out_mps", "index_out"}) == {"index_out"}
 
     def test_a_listing_that_fails_is_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(BuildError, match="cannot list what was compiled"):

@@ -119,14 +119,18 @@ struct Run {
       refuse("encodeToCommandBuffer:resultsDictionary:", "a result of " + std::to_string(result.numel()) + " values for an array of " +
                                                               std::to_string(one.memory.numel()));
     }
-    if (c10::elementSize(result.scalar_type()) != c10::elementSize(one.memory.scalar_type())) {
+    const bool is_whole = c10::isIntegralType(result.scalar_type(), false) && c10::isIntegralType(one.memory.scalar_type(), false);
+    const bool is_same_width = c10::elementSize(result.scalar_type()) == c10::elementSize(one.memory.scalar_type());
+    if (!is_same_width && !is_whole) {
       refuse("encodeToCommandBuffer:resultsDictionary:", std::string("a result of ") + c10::toString(result.scalar_type()) +
                                                               " for an array of " + c10::toString(one.memory.scalar_type()));
     }
     const bool fills = result.numel() != one.memory.numel();
     const at::Tensor shaped = fills ? result.reshape({}).expand(one.memory.sizes()) : result.reshape(one.memory.sizes());
+    // Whole numbers of another width are converted: PyTorch's nonzero and topk rely on it. Other types are taken as they lie.
     const bool is_other_type = result.scalar_type() != one.memory.scalar_type();
-    one.memory.copy_(is_other_type ? shaped.contiguous().view(one.memory.scalar_type()) : shaped);
+    const bool is_taken_as_it_lies = is_other_type && is_same_width;
+    one.memory.copy_(is_taken_as_it_lies ? shaped.contiguous().view(one.memory.scalar_type()) : shaped);
   }
 };
 

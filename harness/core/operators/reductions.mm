@@ -20,7 +20,10 @@ Axes all_axes(const at::Tensor& tensor) {
 
 MPSGraphTensor* reduction(MPSGraph* graph, const char* name, MPSGraphTensor* tensor, std::optional<Axes> axes, Reduce function) {
   return add(graph, name, {tensor}, [axes = std::move(axes), function](const Values& v) {
-    return function(v[0], axes.has_value() ? *axes : all_axes(v[0])).to(v[0].scalar_type());
+    const at::Tensor result = function(v[0], axes.has_value() ? *axes : all_axes(v[0]));
+    // PyTorch counts by summing booleans up: the sum of some is a whole number.
+    const bool counts = v[0].scalar_type() == c10::kBool && result.scalar_type() == c10::kLong;
+    return result.to(counts ? c10::kInt : v[0].scalar_type());
   });
 }
 

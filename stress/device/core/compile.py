@@ -144,7 +144,11 @@ class _Build:
         steps.done(DRIVER)
         self._bundle_shaders()
         steps.done(shaders.FOLDER)
-        units = {"library": len(library), "python_module": 1 + len(module), "driver": 1 + len(native)}
+        units = {
+            "library": len(library),
+            "python_module": 1 + len(module) + len(compiled.objects),
+            "driver": 1 + len(native),
+        }
         self.units.kept.remove_unused()
         return Built(
             self.units.output / LIBRARY,

@@ -30,12 +30,13 @@ _FORCED = {
     "__is_target_os": "pretend_apple.h",
     ".fallback(": "fallback_left_out.h",
     "empty_mps(": DECLARED_BY_TORCHGEN,
+    "std::vector<long long>": "long_vectors.h",
     "has_names()": "named_tensors.h",
     "namedinference::": "named_tensors.h",
     "NoNamesGuard": "named_tensors.h",
 }
 """A word in a source -> the header of ours that is included before it, from harness/adapter."""
-_DEFINED = {"API_AVAILABLE(": "API_AVAILABLE(...)="}
+_DEFINED = {"API_AVAILABLE(": "API_AVAILABLE(...)=", ":TRUE": "TRUE=1", ":FALSE": "FALSE=0"}
 """A word in a source -> a macro of macOS's that it uses."""
 
 

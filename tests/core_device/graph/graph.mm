@@ -4,10 +4,15 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <map>
 #include <string>
 
 #include "simulated_metal/simulated_metal.h"
+
+@interface MPSGraph (NotSimulated)
+- (MPSGraphTensor*)dequantizeTensor:(MPSGraphTensor*)tensor name:(NSString*)label;
+@end
 
 namespace {
 
@@ -114,6 +119,17 @@ void a_shape_that_depends_on_values() {
   expect([graph castTensor:places toType:kFloat name:nil].shape == nil, "nor what follows from it");
 }
 
+void whole_numbers_of_another_width() {
+  MPSGraph* graph = [MPSGraph new];
+  Memory fed(at::tensor({0.f, 4.f, 5.f}));
+  id<MTLBuffer> places = [device() newBufferWithLength:2 * sizeof(int64_t) options:0];
+  MPSGraphTensor* from = input(graph, @[ @3 ]);
+  MPSGraphTensorData* wide = [[MPSGraphTensorData alloc] initWithMTLBuffer:places shape:@[ @2, @1 ] dataType:MPSDataTypeInt64];
+  run(graph, pair(from, fed.data), pair([graph nonZeroIndicesOfTensor:from name:nil], wide));
+  const auto* values = static_cast<int64_t*>(simulated::memory((void*)places));
+  expect(values[0] == 1 && values[1] == 2, "they are converted to the array's type");
+}
+
 void an_unranked_placeholder() {
   MPSGraph* graph = [MPSGraph new];
   const at::Tensor x = at::randn({5});
@@ -155,11 +171,188 @@ void a_maximum_without_nan() {
   expect(out.tensor.item().toFloat() == 2.f, "the plain maximum leaves out what is no number");
 }
 
+// What a graph gives for these inputs, as many as its operation takes.
+using Build = std::function<MPSGraphTensor*(MPSGraph*, const std::vector<MPSGraphTensor*>&)>;
+at::Tensor computed(const std::vector<at::Tensor>& inputs, c10::IntArrayRef sizes, const Build& build) {
+  MPSGraph* graph = [MPSGraph new];
+  std::vector<MPSGraphTensor*> tensors;
+  NSMutableDictionary* feeds = [NSMutableDictionary dictionary];
+  for (const at::Tensor& one : inputs) {
+    tensors.push_back(input(graph, shape_of(one)));
+    [feeds setObject:Memory(one).data forKey:tensors.back()];
+  }
+  Memory out(at::zeros(sizes));
+  run(graph, feeds, pair(build(graph, tensors), out.data));
+  return out.tensor;
+}
+
+MPSGraphPooling2DOpDescriptor* pooling(MPSGraphTensorNamedDataLayout layout) {
+  return [MPSGraphPooling2DOpDescriptor descriptorWithKernelWidth:2
+                                                     kernelHeight:3
+                                                        strideInX:1
+                                                        strideInY:2
+                                                  dilationRateInX:1
+                                                  dilationRateInY:1
+                                                      paddingLeft:1
+                                                     paddingRight:1
+                                                       paddingTop:1
+                                                    paddingBottom:1
+                                                     paddingStyle:MPSGraphPaddingStyleExplicit
+                                                       dataLayout:layout];
+}
+
+void pooling_and_its_gradients() {
+  at::Tensor x = at::randn({2, 3, 6, 5}).set_requires_grad(true);
+  const auto [largest, where] = at::max_pool2d_with_indices(x, {3, 2}, {2, 1}, {1, 1});
+  const at::Tensor g = at::randn(largest.sizes());
+  const auto desc = pooling(MPSGraphTensorNamedDataLayoutNCHW);
+  expect(at::equal(computed({x.detach()}, largest.sizes(), [=](MPSGraph* graph, const auto& t) {
+    return [graph maxPooling2DWithSourceTensor:t[0] descriptor:desc name:nil];
+  }), largest.detach()), "the largest of each window");
+  const auto last = pooling(MPSGraphTensorNamedDataLayoutNHWC);
+  expect(at::equal(computed({x.detach().permute({0, 2, 3, 1}).contiguous()}, largest.permute({0, 2, 3, 1}).sizes(), [=](MPSGraph* graph, const auto& t) {
+    return [graph maxPooling2DWithSourceTensor:t[0] descriptor:last name:nil];
+  }), largest.detach().permute({0, 2, 3, 1})), "and where channels come last");
+  largest.backward(g);
+  expect(at::allclose(computed({g, x.detach()}, x.sizes(), [=](MPSGraph* graph, const auto& t) {
+    return [graph maxPooling2DGradientWithGradientTensor:t[0] sourceTensor:t[1] descriptor:desc name:nil];
+  }), x.grad()), "its gradient is autograd's");
+  desc.returnIndicesMode = MPSGraphPoolingReturnIndicesGlobalFlatten2D;
+  desc.returnIndicesDataType = MPSDataTypeInt32;
+  expect(at::equal(computed({x.detach()}, where.sizes(), [=](MPSGraph* graph, const auto& t) {
+    NSArray<MPSGraphTensor*>* both = [graph maxPooling2DReturnIndicesWithSourceTensor:t[0] descriptor:desc name:nil];
+    return [graph castTensor:[both objectAtIndex:1] toType:kFloat name:nil];
+  }), where.to(at::kFloat)), "places are counted in the plane without its padding");
+  for (const bool counts : {false, true}) {
+    x.mutable_grad() = at::Tensor();
+    const at::Tensor mean = at::avg_pool2d(x, {3, 2}, {2, 1}, {1, 1}, false, counts);
+    mean.backward(g);
+    desc.includeZeroPadToAverage = counts;
+    expect(at::allclose(computed({x.detach()}, mean.sizes(), [=](MPSGraph* graph, const auto& t) {
+      return [graph avgPooling2DWithSourceTensor:t[0] descriptor:desc name:nil];
+    }), mean.detach(), 1e-4, 1e-5), "the mean of each window");
+    expect(at::allclose(computed({g, x.detach()}, x.sizes(), [=](MPSGraph* graph, const auto& t) {
+      return [graph avgPooling2DGradientWithGradientTensor:t[0] sourceTensor:t[1] descriptor:desc name:nil];
+    }), x.grad(), 1e-4, 1e-5), "and its gradient");
+  }
+}
+
+void a_convolution_and_its_gradients() {
+  at::Tensor x = at::randn({2, 4, 7, 6}).set_requires_grad(true), w = at::randn({6, 2, 3, 3}).set_requires_grad(true);
+  const at::Tensor y = at::conv2d(x, w, {}, {2, 1}, {1, 0}, {1, 2}, 2);
+  const at::Tensor g = at::randn(y.sizes());
+  y.backward(g);
+  MPSGraphConvolution2DOpDescriptor* desc = [MPSGraphConvolution2DOpDescriptor new];
+  desc.strideInX = 1;
+  desc.strideInY = 2;
+  desc.dilationRateInX = 2;
+  desc.dilationRateInY = 1;
+  desc.paddingTop = desc.paddingBottom = 1;
+  desc.groups = 2;
+  desc.weightsLayout = MPSGraphTensorNamedDataLayoutOIHW;
+  expect(at::allclose(computed({x.detach(), w.detach()}, y.sizes(), [=](MPSGraph* graph, const auto& t) {
+    MPSGraphTensor* made = [graph convolution2DWithSourceTensor:t[0] weightsTensor:t[1] descriptor:desc name:nil];
+    expect([made.shape isEqual:shape_of(y)], "its shape is known while the graph is built");
+    return made;
+  }), y.detach(), 1e-4, 1e-5), "torch's convolution");
+  expect(at::allclose(computed({g, w.detach()}, x.sizes(), [=](MPSGraph* graph, const auto& t) {
+    return [graph convolution2DDataGradientWithIncomingGradientTensor:t[0] weightsTensor:t[1] outputShape:shape_of(x) forwardConvolutionDescriptor:desc name:nil];
+  }), x.grad(), 1e-4, 1e-5), "its gradient by values");
+  expect(at::allclose(computed({g, x.detach()}, w.sizes(), [=](MPSGraph* graph, const auto& t) {
+    return [graph convolution2DWeightsGradientWithIncomingGradientTensor:t[0] sourceTensor:t[1] outputShape:shape_of(w) forwardConvolutionDescriptor:desc name:nil];
+  }), w.grad(), 1e-4, 1e-4), "and by weights");
+}
+
+void an_image_resized_and_back() {
+  at::Tensor x = at::randn({1, 2, 4, 5}).set_requires_grad(true);
+  const at::Tensor y = at::upsample_bilinear2d(x, {7, 8}, false);
+  const at::Tensor g = at::randn(y.sizes());
+  y.backward(g);
+  const auto layout = MPSGraphTensorNamedDataLayoutNCHW;
+  expect(at::allclose(computed({x.detach(), at::tensor({7.f, 8.f})}, y.sizes(), [=](MPSGraph* graph, const auto& t) {
+    return [graph resizeBilinearWithTensor:t[0] sizeTensor:t[1] centerResult:YES alignCorners:NO layout:layout name:nil];
+  }), y.detach(), 1e-4, 1e-5), "bilinear, as torch does");
+  expect(at::allclose(computed({g, x.detach()}, x.sizes(), [=](MPSGraph* graph, const auto& t) {
+    return [graph resizeBilinearWithGradientTensor:t[0] input:t[1] centerResult:YES alignCorners:NO layout:layout name:nil];
+  }), x.grad(), 1e-4, 1e-5), "its gradient is autograd's");
+  expect(at::equal(computed({x.detach(), at::tensor({7.f, 8.f})}, y.sizes(), [=](MPSGraph* graph, const auto& t) {
+    return [graph resizeNearestWithTensor:t[0] sizeTensor:t[1] nearestRoundingMode:MPSGraphResizeNearestRoundingModeFloor centerResult:NO alignCorners:NO layout:layout name:nil];
+  }), at::upsample_nearest2d(x.detach(), {7, 8})), "the nearest, as torch does");
+}
+
+void random_numbers() {
+  const auto drawn = [](float first, bool is_normal) {
+    return computed({at::tensor({0.f, first, 2.f, 3.f, 4.f, 5.f, 6.f})}, {20000}, [=](MPSGraph* graph, const auto& t) {
+      MPSGraphRandomOpDescriptor* desc = [MPSGraphRandomOpDescriptor
+          descriptorWithDistribution:is_normal ? MPSGraphRandomDistributionNormal : MPSGraphRandomDistributionUniform dataType:kFloat];
+      desc.min = 2;
+      desc.max = 3;
+      MPSGraphTensor* state = [graph castTensor:t[0] toType:MPSDataTypeInt32 name:nil];
+      return (MPSGraphTensor*)[[graph randomTensorWithShape:@[ @20000 ] descriptor:desc stateTensor:state name:nil] objectAtIndex:0];
+    });
+  };
+  const at::Tensor one = drawn(1, false);
+  expect(at::equal(one, drawn(1, false)), "one state gives the same numbers again");
+  expect(!at::equal(one, drawn(2, false)), "another state gives others");
+  expect(one.min().item().toFloat() >= 2 && one.max().item().toFloat() < 3, "they lie in their range");
+  expect(std::abs(one.mean().item().toFloat() - 2.5f) < 0.02f, "and are spread over it");
+  const at::Tensor normal = drawn(1, true);
+  expect(std::abs(normal.mean().item().toFloat()) < 0.03f && std::abs(normal.std().item().toFloat() - 1) < 0.03f, "a normal distribution");
+}
+
+void a_fourier_transform() {
+  const at::Tensor x = at::randn({3, 8});
+  MPSGraphFFTDescriptor* back = [MPSGraphFFTDescriptor descriptor];
+  back.inverse = YES;
+  back.scalingMode = MPSGraphFFTScalingModeSize;
+  const at::Tensor again = computed({x}, {3, 8}, [=](MPSGraph* graph, const auto& t) {
+    MPSGraphTensor* half = [graph realToHermiteanFFTWithTensor:t[0] axes:@[ @1 ] descriptor:[MPSGraphFFTDescriptor descriptor] name:nil];
+    expect([half.shape isEqual:@[ @3, @5 ]], "without what follows from the other half");
+    return [graph HermiteanToRealFFTWithTensor:half axes:@[ @1 ] descriptor:back name:nil];
+  });
+  expect(at::allclose(again, x, 1e-4, 1e-5), "there and back");
+  const at::Tensor real = computed({x}, {3, 8}, [](MPSGraph* graph, const auto& t) {
+    MPSGraphTensor* whole = [graph castTensor:t[0] toType:MPSDataTypeComplexFloat32 name:nil];
+    return [graph realPartOfTensor:[graph fastFourierTransformWithTensor:whole axes:@[ @0, @1 ] descriptor:[MPSGraphFFTDescriptor descriptor] name:nil] name:nil];
+  });
+  expect(at::allclose(real, at::real(at::fft_fftn(x)), 1e-4, 1e-4), "over both dimensions");
+}
+
+void matrices() {
+  const at::Tensor a = at::randn({4, 4}) + 4 * at::eye(4), b = at::randn({4, 2});
+  MPSMatrixDescriptor* square = [MPSMatrixDescriptor matrixDescriptorWithRows:4 columns:4 matrices:1 rowBytes:16 matrixBytes:64 dataType:kFloat];
+  MPSMatrixDescriptor* side = [MPSMatrixDescriptor matrixDescriptorWithRows:4 columns:2 matrices:1 rowBytes:8 matrixBytes:32 dataType:kFloat];
+  MPSMatrixDescriptor* rows = [MPSMatrixDescriptor matrixDescriptorWithRows:1 columns:4 matrices:1 rowBytes:16 matrixBytes:16 dataType:MPSDataTypeUInt32];
+  const auto over = [](const Memory& memory, MPSMatrixDescriptor* of) { return [[MPSMatrix alloc] initWithBuffer:memory.buffer offset:0 descriptor:of]; };
+  Memory matrix(a), right(b), solved(at::zeros({4, 2})), factors(at::zeros({4, 4})), exchanged(at::zeros({4})), status(at::ones({1}));
+  id<MTLCommandBuffer> buffer = [[device() newCommandQueue] commandBuffer];
+  MPSMatrixSolveTriangular* solve = [[MPSMatrixSolveTriangular alloc] initWithDevice:device() right:NO upper:YES transpose:NO unit:NO order:4 numberOfRightHandSides:2 alpha:1];
+  [solve encodeToCommandBuffer:buffer sourceMatrix:over(matrix, square) rightHandSideMatrix:over(right, side) solutionMatrix:over(solved, side)];
+  MPSMatrixDecompositionLU* decompose = [[MPSMatrixDecompositionLU alloc] initWithDevice:device() rows:4 columns:4];
+  [decompose encodeToCommandBuffer:buffer sourceMatrix:over(matrix, square) resultMatrix:over(factors, square) pivotIndices:over(exchanged, rows) status:status.buffer];
+  [buffer commit];
+  [buffer waitUntilCompleted];
+  expect(at::allclose(at::matmul(a.triu(), solved.tensor), b, 1e-3, 1e-4), "an upper triangular system");
+  const at::Tensor pivots = exchanged.tensor.view(at::kInt) + 1;
+  const auto [p, l, u] = at::lu_unpack(factors.tensor, pivots);
+  expect(at::allclose(at::matmul(at::matmul(p, l), u), a, 1e-3, 1e-4), "two factors and the rows that were exchanged");
+  expect(status.tensor.view(at::kInt).item().toInt() == 0, "and that it went well");
+}
+
+void a_sum_of_booleans() {
+  const at::Tensor x = at::tensor({1.f, 0.f, 3.f, 2.f});
+  const at::Tensor count = computed({x}, {1}, [](MPSGraph* graph, const auto& t) {
+    MPSGraphTensor* sum = [graph reductionSumWithTensor:[graph castTensor:t[0] toType:MPSDataTypeBool name:nil] axes:@[ @0 ] name:nil];
+    return [graph castTensor:sum toType:kFloat name:nil];
+  });
+  expect(count.item().toFloat() == 3.f, "it counts those that are true");
+}
+
 // ---- what ends the process
 
 void an_operation_without_a_body() {
   MPSGraph* graph = [MPSGraph new];
-  [graph depthToSpace2DTensor:input(graph, @[ @1, @4, @2, @2 ]) widthAxis:3 heightAxis:2 depthAxis:1 blockSize:2 usePixelShuffleOrder:YES name:nil];
+  [graph dequantizeTensor:input(graph, @[ @2 ]) name:nil];
 }
 
 void operands_of_two_types() {
@@ -198,9 +391,17 @@ const std::map<std::string, void (*)()> kSituations = {
     SITUATION(a_strided_array),
     SITUATION(a_result_where_an_operand_lies),
     SITUATION(a_shape_that_depends_on_values),
+    SITUATION(whole_numbers_of_another_width),
     SITUATION(an_unranked_placeholder),
     SITUATION(a_layer_norm_and_its_gradient),
     SITUATION(a_maximum_without_nan),
+    SITUATION(pooling_and_its_gradients),
+    SITUATION(a_convolution_and_its_gradients),
+    SITUATION(an_image_resized_and_back),
+    SITUATION(random_numbers),
+    SITUATION(a_fourier_transform),
+    SITUATION(matrices),
+    SITUATION(a_sum_of_booleans),
     SITUATION(an_operation_without_a_body),
     SITUATION(operands_of_two_types),
     SITUATION(shapes_that_do_not_fit),

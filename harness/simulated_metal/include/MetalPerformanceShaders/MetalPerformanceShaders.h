@@ -83,7 +83,11 @@ typedef NS_ENUM(NSUInteger, MPSAliasingStrategy) { MPSAliasingStrategyDefault = 
                   sourceArrays:(NSArray<MPSNDArray*>*)sources
               destinationArray:(MPSNDArray*)destination;
 @end
-@interface MPSMatrixDescriptor : NSObject
+@interface MPSMatrixDescriptor : NSObject {
+ @public
+  NSUInteger rows_, columns_, matrices_, rowBytes_, matrixBytes_;
+  MPSDataType type_;
+}
 + (instancetype)matrixDescriptorWithRows:(NSUInteger)rows
                                  columns:(NSUInteger)columns
                                 matrices:(NSUInteger)matrices
@@ -91,7 +95,12 @@ typedef NS_ENUM(NSUInteger, MPSAliasingStrategy) { MPSAliasingStrategyDefault = 
                              matrixBytes:(NSUInteger)matrixBytes
                                 dataType:(MPSDataType)dataType;
 @end
-@interface MPSMatrix : NSObject
+@interface MPSMatrix : NSObject {
+ @public
+  id<MTLBuffer> buffer_;
+  NSUInteger offset_;
+  MPSMatrixDescriptor* descriptor_;
+}
 - (instancetype)initWithBuffer:(id<MTLBuffer>)buffer offset:(NSUInteger)offset descriptor:(MPSMatrixDescriptor*)descriptor;
 @end
 @interface MPSMatrixDecompositionLU : MPSKernel
@@ -102,7 +111,11 @@ typedef NS_ENUM(NSUInteger, MPSAliasingStrategy) { MPSAliasingStrategyDefault = 
                  pivotIndices:(MPSMatrix*)pivots
                        status:(id<MTLBuffer>)status;
 @end
-@interface MPSMatrixSolveTriangular : MPSKernel
+@interface MPSMatrixSolveTriangular : MPSKernel {
+ @public
+  BOOL right_, upper_, transpose_, unit_;
+  double alpha_;
+}
 - (instancetype)initWithDevice:(id<MTLDevice>)device
                          right:(BOOL)right
                          upper:(BOOL)upper

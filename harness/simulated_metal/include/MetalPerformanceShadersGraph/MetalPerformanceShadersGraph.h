@@ -39,6 +39,7 @@ typedef NS_ENUM(uint64_t, MPSGraphOptimization) { MPSGraphOptimizationLevel0 = 0
 }
 @property(retain) MPSGraphCompilationDescriptor* compilationDescriptor;
 @end
+#include <MetalPerformanceShadersGraph/descriptors.h>
 @interface MPSGraph : MPSGraphObject {
   NSMutableArray<MPSGraphTensor*>* tensors_;
 }
@@ -59,22 +60,5 @@ typedef NS_ENUM(uint64_t, MPSGraphOptimization) { MPSGraphOptimizationLevel0 = 0
             resultsDictionary:(NSDictionary*)results
           executionDescriptor:(MPSGraphExecutionDescriptor*)descriptor;
 @end
-// Names that PyTorch's own declarations of graph operations use.
-@interface MPSGraphConvolution3DOpDescriptor : MPSGraphObject
-@end
-@interface MPSGraphFFTDescriptor : MPSGraphObject
-@end
-typedef NS_ENUM(NSUInteger, MPSGraphResizeNearestRoundingMode) { MPSGraphResizeNearestRoundingModeRoundPreferCeil = 0 };
-typedef NS_ENUM(NSUInteger, MPSGraphResizeMode) { MPSGraphResizeNearest = 0, MPSGraphResizeBilinear = 1 };
-typedef NS_ENUM(NSUInteger, MPSGraphTensorNamedDataLayout) {
-  MPSGraphTensorNamedDataLayoutNCHW = 0,
-  MPSGraphTensorNamedDataLayoutNHWC = 1,
-};
-typedef NS_ENUM(NSInteger, MPSGraphPaddingMode) {
-  MPSGraphPaddingModeConstant = 0,
-  MPSGraphPaddingModeReflect = 1,
-  MPSGraphPaddingModeSymmetric = 2,
-  MPSGraphPaddingModeClampToEdge = 3,
-  MPSGraphPaddingModeZero = 4,
-};
+#include <MetalPerformanceShadersGraph/images.h>
 #include <MetalPerformanceShadersGraph/operations.h>
