@@ -8,6 +8,8 @@ from typing import Self
 
 from stress.model.finding import Finding
 from stress.model.verdict import Verdict
+from stress.order.broken_promise import BrokenPromise
+from stress.order.broken_promise import most_telling_first
 from stress.order.session import OrderSession
 
 _TOLD_MAX = 20
@@ -83,6 +85,24 @@ class CheckedOrder(NoOrder):
                 "it comes from state that is no tensor"
             )
         wrong.text += f"\n  order: {said}"
+
+
+def unkept(lines: Iterable[str], result: dict[str, Any]) -> list[Finding]:
+    """Return a finding for each promise that the device did not keep; `result` gets them as data."""
+    broken = most_telling_first([BrokenPromise.from_line(one) for one in lines])
+    if broken:
+        result["unkept"] = [one.to_data() for one in broken[:_TOLD_MAX]]
+    return [Finding(Verdict.UNKEPT, one.promise, one.text) for one in broken[:_TOLD_MAX]]
+
+
+def blame_device(findings: Iterable[Finding]) -> None:
+    """Say at the first wrong value that the device broke a promise, if it did: then the value is its own."""
+    findings = list(findings)
+    broken = [one.name for one in findings if one.verdict == Verdict.UNKEPT]
+    wrong = next((one for one in findings if one.verdict == Verdict.MISMATCH), None)
+    if broken and wrong is not None:
+        names = ", ".join(dict.fromkeys(broken))
+        wrong.text += f"\n  order: the device did not keep {len(broken)} orders that it promised ({names}): the value is its own"
 
 
 def checked_order(level: str) -> NoOrder:

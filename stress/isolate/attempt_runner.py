@@ -103,6 +103,8 @@ class AttemptRunner:
             attempt.signature = attempt.signature or run.tsan.signature
         if judged.verdict is Verdict.UNORDERED:
             attempt.signature = attempt.signature or _name_of_order((run.result or {}).get("order", {}))
+        elif judged.verdict is Verdict.UNKEPT:
+            attempt.signature = attempt.signature or f"unkept/{judged.findings[0].name}"
         attempt.files = keep_files(spec, judged)
         end = end_fields(identity, attempt, run)
         if self._classify is not None and not judged.verdict.is_green:

@@ -23,6 +23,7 @@ from stress.diagnose.signatures import default_signatures
 from stress.model.shared_write import from_data
 from stress.model.shared_write import sentence
 from stress.model.verdict import Verdict
+from stress.order.broken_promise import BrokenPromise
 from stress.order.pair import UnorderedPair
 from stress.record import RecordError
 from stress.record import RunFolder
@@ -169,7 +170,11 @@ def _explained(key: _Key, one: _Class, folder: RunFolder) -> FailureClass:
 
 
 def _unordered(end: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the reports of an attempt's unordered pairs, as far as the record can be read."""
+    """Yield the reports of an attempt's broken promises and unordered pairs, as far as the record can be read."""
+    broken = end.get("unkept")
+    for one in broken if isinstance(broken, list) else ():
+        with contextlib.suppress(ValueError):
+            yield BrokenPromise.from_data(one).text
     order = end.get("order")
     pairs = order.get("pairs") if isinstance(order, Mapping) else None
     for one in pairs if isinstance(pairs, list) else ():
