@@ -23,7 +23,7 @@ _HAZARDS = {
     "WAW": ("write", "write"),
     "": ("later", "earlier"),
 }
-_FIELDS = 10
+_TEXTS = ("promise", "hazard", "op", "where", "prior", "prior_where", "memory", "promised", "kept")
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,14 @@ class BrokenPromise:
         """Read a line of the simulated device; raise `ValueError` for anything else."""
         fields = line.split("\t")
         if (
-            len(fields) != _FIELDS
+            len(fields) != len(_TEXTS) + 1
             or fields[0] not in PROMISES
             or fields[1] not in _HAZARDS
             or not fields[9].isdigit()
         ):
             raise ValueError(f"no broken promise: {line!r:.80}")
-        return cls(*fields[:9], count=int(fields[9]))
+        *texts, count = fields
+        return cls(**dict(zip(_TEXTS, texts, strict=True)), count=int(count))
 
     @property
     def signature(self) -> str:
