@@ -50,6 +50,7 @@ class Zoo:
         self._runner, self._options = runner, options
         self._measurement = Measurement(options, runner, Shares(1e9, 1.0), measured)
         self._measured = measured
+        self.folder = Path(measured.folder)
         self.references: dict[str, dict[str, References]] = {}
 
     def attempts(self, fault: Fault, count: int, *, twin: bool = False) -> list[Attempted]:
@@ -72,11 +73,11 @@ class Zoo:
         return done
 
 
-def is_found(end: Mapping[str, Any]) -> bool:
+def is_found(end: Mapping[str, Any], folder: Path | None = None) -> bool:
     """Whether a broken promise was reported: as a finding, or in the last words of a process that died."""
-    return bool(end.get("unkept")) or (
-        end["verdict"] == Verdict.CRASH and _ON_STDERR in str(end.get("stderr_text", ""))
-    )
+    name = end.get("stderr")
+    last_words = (folder / name).read_text(errors="replace") if folder is not None and name else ""
+    return bool(end.get("unkept")) or _ON_STDERR in last_words
 
 
 def struck(one: Attempted) -> bool | None:
@@ -97,13 +98,9 @@ def faults(count: int, chosen: tuple[Fault, ...]) -> None:
             died = [one for one in done if struck(one) is None]
             print(
                 f"{fault.name:36} {len(hit):6} {len(found):6} {len(silent):20} {extra:18} "
-                f"{len(died):5}, found in {sum(map(_said, died))}",
+                f"{len(died):5}, found in {sum(is_found(one.end, zoo.folder) for one in died)}",
                 flush=True,
             )
-
-
-def _said(one: Attempted) -> bool:
-    return _ON_STDERR in (one.end.get("headline") or "") or is_found(one.end)
 
 
 def twins(count: int) -> None:

@@ -22,11 +22,12 @@ struct Pipeline {
   void destroy();
   void check() const;
 
-  void note_use(StreamId stream, uint64_t ticket);  // By work that was submitted.
+  void note_use(StreamId stream, uint64_t ticket);  // By work that is submitted.
   order::Positions used() const;
 
  private:
   std::array<std::atomic<uint64_t>, order::kStreamsMax> used_{};
+  std::atomic<bool> is_destroyed_{false};
 };
 
 class GraphCache {

@@ -112,13 +112,21 @@ std::string never_ordered(const Use& now, const Use& then, bool ran_first) {
          std::to_string(then.side.ticket) + " of " + stream_text(then);
 }
 
+bool is_kept(const Use& now, const Use& then) {
+  return worker_has_seen(now.side.stream, then.side.stream, then.side.ticket);
+}
+
+// The same, where one of the two may be the host's.
+bool comes_after(const Use& now, const Use& then) {
+  if (then.side.stream == now.side.stream) return true;
+  if (then.side.stream < 0) return then.side.ticket <= now.promise->host_epoch;  // Before it was submitted.
+  if (now.side.stream < 0) return state().host_seen[static_cast<size_t>(then.side.stream)] >= then.side.ticket;
+  return is_kept(now, then);
+}
+
 bool has(const Use& later, const Use& earlier) {
   return std::max(at(later.promise->promised, earlier.side.stream), at(later.promise->implied, earlier.side.stream)) >=
          earlier.side.ticket;
-}
-
-bool is_kept(const Use& now, const Use& then) {
-  return worker_has_seen(now.side.stream, then.side.stream, then.side.ticket);
 }
 
 // Whether the allocator promised the new owner's work to come after this work of the old one.
@@ -160,27 +168,20 @@ void check_one_owner(const Use& now, const Use& then) {
 // Nobody outside knows the device's own buffers, so that every reader of one has to be ordered with those who write it. Two
 // writes alone are left out: what nobody reads between them changes nothing.
 void check_own_buffer(const Use& now, const Use& then) {
-  if (now.is_write == then.is_write) return;
-  if (now.side.stream < 0 && then.side.stream < 0) return;
-  bool kept = false;
-  if (then.side.stream < 0) {
-    kept = then.side.ticket <= now.promise->host_epoch;  // Before it was submitted.
-  } else if (now.side.stream < 0) {
-    kept = state().host_seen[static_cast<size_t>(then.side.stream)] >= then.side.ticket;
-  } else {
-    kept = is_kept(now, then);
-  }
-  if (kept) return;
+  if (now.is_write == then.is_write || comes_after(now, then)) return;
   Broken broken = broken_between("scratch", now, then);
   broken.promised = "a buffer of the device's own is used by one piece of work at a time";
   broken.kept = then.side.stream < 0 ? "the host filled it again after this work was submitted" : never_ordered(now, then, false);
   report(std::move(broken));
 }
 
+// A write stands for what it covers, and in the device's own buffers only for what it comes after: that a write of another
+// stream ran just before this one's does not keep it from running between this one and the read that follows.
 void add(std::vector<Use>& uses, Use now) {
   auto is_replaced = [&](const Use& one) {
-    const bool is_covered = now.begin <= one.begin && one.end <= now.end;
-    return is_covered && (now.is_write || (!one.is_write && one.side.stream == now.side.stream));
+    if (one.begin < now.begin || now.end < one.end) return false;
+    if (!now.is_write) return !one.is_write && one.side.stream == now.side.stream;
+    return now.owner->kind != Owner::device || comes_after(now, one);
   };
   uses.erase(std::remove_if(uses.begin(), uses.end(), is_replaced), uses.end());
   if (uses.size() >= kUsesMax) uses.erase(uses.begin());

@@ -171,7 +171,7 @@ def _alone_findings(reference: Reference) -> list[Finding]:
 def _crew(spec: ChildSpec, result: Result, join_deadline_s: float | None) -> list[Finding]:
     from stress.child.checked_order import checked_order
 
-    with checked_order(spec.order) as order:
+    with checked_order(spec.order, spec.order_suppressions) as order:
         return _crew_checked(spec, result, join_deadline_s, order)
 
 

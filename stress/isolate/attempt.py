@@ -36,6 +36,8 @@ class Attempt:
     """Of the simulated Metal below a core; "" elsewhere."""
     order: str = ""
     """Level at which it checked the order of accesses; empty where it did not."""
+    suppressed: dict[str, int] = field(default_factory=dict)
+    """Suppression of order findings -> how many it hid."""
     device_order: str = ""
     """The simulated device's order, where it repeats by seed."""
     slots: int = 0

@@ -93,6 +93,7 @@ class AttemptRunner:
         attempt.perturbation, attempt.readback = spec.perturb_mode, spec.readback
         attempt.completion = spec.completion if spec.core is not None else ""
         attempt.order = spec.order
+        attempt.suppressed = (run.result or {}).get("order", {}).get("suppressed", {})
         attempt.device_order = (run.result or {}).get("device_order", "")
         attempt.slots = int((run.result or {}).get("slots", 0))
         attempt.shared_writes = shared_write.from_data((run.result or {}).get("shared_writes", ()))
