@@ -137,12 +137,15 @@ void submit_of_lane(StreamId lane, StreamId id, const char* name, Kernel kernel)
   if (thread != nullptr && !thread->is_autograd) work.owner_alive = thread->is_alive;
   Stream& own = stream(id);
   work.promise = order::promise_for(lane, thread != nullptr ? thread->step : order::Step{});
-  if (work.pipeline != nullptr) work.pipeline->note_use(id, own.encoded() + 1);
+  // Before, for whoever destroys it meanwhile; and after, when its position is known.
+  const std::shared_ptr<Pipeline> pipeline = work.pipeline;
+  if (pipeline != nullptr) pipeline->note_use(id, own.encoded() + 1);
   if (id > 0 && strikes(Fault::pool_two_threads_one_stream)) {
     submit_to_neighbour(own, std::move(work));
   } else {
     own.submit(std::move(work));
   }
+  if (pipeline != nullptr) pipeline->note_use(id, own.encoded());
   if (lane != id) order::submitted_elsewhere(lane, id, own.encoded());
 }
 

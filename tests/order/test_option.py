@@ -10,7 +10,8 @@ import pytest
 
 from stress.commands.explain.explain import explain
 from stress.commands.explain.printing import rendered
-from stress.commands.explain.records import _unordered
+from stress.commands.explain.records import broken_promises_of
+from stress.commands.explain.records import pairs_of
 from stress.commands.replay.find import find
 from stress.commands.show.attempt import attempt_text
 from tests.acceptance import Ran
@@ -179,7 +180,9 @@ def test_a_record_that_holds_anything_is_explained_without_it() -> None:
         {"order": {"pairs": 3}},
         {"order": {"pairs": [7, {}, {"hazard": "?", "later": {}, "earlier": {}}]}},
     ):
-        assert list(_unordered(made)) == []
+        assert list(pairs_of(made)) == []
+    for made in ({}, {"unkept": 3}, {"unkept": [7, {}, {"promise": "none"}]}):
+        assert list(broken_promises_of(made)) == []
 
 
 @pytest.mark.parametrize(
