@@ -1,0 +1,68 @@
+"""The missing orders that were reported in public: found without their order, and nothing with it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance import Ran
+from tests.acceptance import run_in
+
+SHIPPED = Path(__file__).resolve().parents[2] / "scenarios" / "public_races.py"
+SUBJECT = """
+import importlib.util
+
+spec = importlib.util.spec_from_file_location("public_races", {path!r})
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+
+class CopyWithoutWait(module.CopyOnATransferStream):
+    ordered = False
+
+class StashWithoutRecord(module.StashOnASideStream):
+    ordered = False
+
+class OverwrittenInput(module.StaticInputOfAReplay):
+    ordered = False
+
+class CopyWaits(module.CopyOnATransferStream):
+    pass
+
+class StashRecords(module.StashOnASideStream):
+    pass
+
+class InputWaits(module.StaticInputOfAReplay):
+    pass
+"""
+RACY = {
+    "CopyWithoutWait": ("stream-stream", "RAW"),
+    "StashWithoutRecord": ("reuse", "WAR"),
+    "OverwrittenInput": ("stream-stream", "WAR"),
+}
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the simulated device is for Linux")
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    source = SUBJECT.format(path=str(SHIPPED))
+    folder = tmp_path_factory.mktemp("public")
+    return run_in(folder, source, "--mps-device=sim", "--mps-threads=2", "--mps-attempts=1", "--mps-order")
+
+
+@pytest.mark.parametrize("name", RACY)
+def test_without_its_order_it_is_found_in_one_attempt(ran: Ran, name: str) -> None:
+    [end] = ran.ends(f"{name}[t2]")
+    assert end["verdict"] in ("unordered", "mismatch")
+    found = {(one["kind"], one["hazard"]) for one in end["order"]["pairs"]}
+    assert RACY[name] in found
+    assert not end.get("unkept"), "the order that is missing is the scenario's, not the device's"
+    assert {kind for kind, _ in found} == {RACY[name][0]}
+
+
+@pytest.mark.parametrize("name", ["CopyWaits", "StashRecords", "InputWaits"])
+def test_with_it_nothing_is(ran: Ran, name: str) -> None:
+    [end] = ran.ends(f"{name}[t2]")
+    assert (end["verdict"], end["order"]["pairs"]) == ("pass", [])
+    assert end["order"]["accesses"] > 50
