@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 
 import pytest
 
+from stress.commands.explain.explain import explain
+from stress.commands.explain.printing import rendered
 from tests.acceptance import Ran
 from tests.acceptance import run_in
 
@@ -66,3 +69,34 @@ def test_with_it_nothing_is(ran: Ran, name: str) -> None:
     [end] = ran.ends(f"{name}[t2]")
     assert (end["verdict"], end["order"]["pairs"]) == ("pass", [])
     assert end["order"]["accesses"] > 50
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """The same on a device whose waits come one position too early, without `--mps-order`."""
+    source = SUBJECT.format(path=str(SHIPPED))
+    options = (
+        "--mps-device=sim",
+        "--mps-threads=2",
+        "--mps-attempts=2",
+        "--mps-sim-faults=event_wrong_ticket:1",
+    )
+    return run_in(tmp_path_factory.mktemp("broken"), source, *options, "-k", "CopyWaits or InputWaits")
+
+
+def test_an_order_that_the_device_breaks_is_the_devices(broken: Ran) -> None:
+    for name in ("CopyWaits[t2]", "InputWaits[t2]"):
+        for end in broken.ends(name):
+            assert end["verdict"] in ("unkept", "mismatch")
+            assert "wait" in {one["promise"] for one in end["unkept"]}
+            assert end["signature"] == ("unkept/wait" if end["verdict"] == "unkept" else None)
+            wrong = [one["text"] for one in end["findings"] if one["verdict"] == "mismatch"]
+            assert not wrong or "that it promised (wait" in wrong[0], "a wrong value says whose it is"
+    assert "owner         the device: the program did what orders the two" in broken.text
+
+
+def test_explain_prints_what_the_device_broke(broken: Ran) -> None:
+    assert broken.folder is not None
+    explanation = explain(str(broken.folder), io.BytesIO())
+    assert "promise=wait hazard=" in rendered(explanation, width=120, color=False)
+    assert any(one["unkept"] for one in explanation.as_json()["failures"])  # type: ignore[attr-defined]
