@@ -16,6 +16,7 @@ from tests.acceptance import run_in
 SHIPPED = Path(__file__).resolve().parents[2] / "scenarios" / "public_races.py"
 SUBJECT = """
 import importlib.util
+from stress import streams
 
 spec = importlib.util.spec_from_file_location("public_races", {path!r})
 module = importlib.util.module_from_spec(spec)
@@ -30,13 +31,20 @@ class StashWithoutRecord(module.StashOnASideStream):
 class OverwrittenInput(module.StaticInputOfAReplay):
     ordered = False
 
-class CopyWaits(module.CopyOnATransferStream):
+class FarFromTheOwn:
+    # A side stream that no thread has anyway: the fork's pool counts its threads' streams from 1, too.
+    def setup(self, device):
+        for _ in range(8):
+            streams.new_stream(device)
+        return super().setup(device)
+
+class CopyWaits(FarFromTheOwn, module.CopyOnATransferStream):
     pass
 
 class StashRecords(module.StashOnASideStream):
     pass
 
-class InputWaits(module.StaticInputOfAReplay):
+class InputWaits(FarFromTheOwn, module.StaticInputOfAReplay):
     pass
 """
 RACY = {
