@@ -100,11 +100,11 @@ class OrderSession:
         with contextlib.ExitStack() as stack:
             stack.callback(setattr, OrderSession, "active", None)
             stack.enter_context(device_edges.listen(self))
-            threads = host_edges.StartedThreads(self._host_edge, self.thread)
+            threads = host_edges.StartedThreads(self.host_edge, self.thread)
             threads.install()
             stack.callback(threads.uninstall)
             if self._model.is_strict:
-                stack.enter_context(host_edges.trace_locks(self._host_edge))
+                stack.enter_context(host_edges.trace_locks(self.host_edge))
                 stack.enter_context(self._backward_edges())
             stack.enter_context(self._host_reads())
             stack.enter_context(_Mode(self))
@@ -163,11 +163,11 @@ class OrderSession:
             self._record_stream(args)
             return func(*args, **kwargs)
         if self._model.is_strict and self._in_engine():
-            self._host_edge("acquire", _ENGINE)
+            self.host_edge("acquire", _ENGINE)
             try:
                 return self._run(plan, func, args, kwargs)
             finally:
-                self._host_edge("release", _ENGINE)
+                self.host_edge("release", _ENGINE)
         return self._run(plan, func, args, kwargs)
 
     def _in_engine(self) -> bool:
@@ -365,7 +365,8 @@ class OrderSession:
             self._storages.drain()
             self._model.forget_retired(device)
 
-    def _host_edge(self, what: str, token: object) -> None:
+    def host_edge(self, what: str, token: object) -> None:
+        """Note that the calling thread came after, or may be come after, whatever `token` stands for."""
         if OrderSession.active is not self or not self._model.is_strict:
             return
         with self._lock:
@@ -382,11 +383,11 @@ class OrderSession:
         original = graph._engine_run_backward
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            self._host_edge("release", _ENGINE)
+            self.host_edge("release", _ENGINE)
             try:
                 return original(*args, **kwargs)
             finally:
-                self._host_edge("acquire", _ENGINE)
+                self.host_edge("acquire", _ENGINE)
 
         modules = [one for one in (graph, torch.autograd) if hasattr(one, "_engine_run_backward")]
         for one in modules:

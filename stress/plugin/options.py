@@ -88,11 +88,6 @@ def parse(config: pytest.Config) -> Settings:
         raise pytest.UsageError(
             "--mps-order: ThreadSanitizer sees an order of its own, and each makes the other slow: leave out --mps-tsan"
         )
-    if settings.order is not None and settings.all_tests:
-        raise pytest.UsageError(
-            "--mps-order checks scenarios; ordinary tests are not checked yet: leave out --mps-all-tests, or put "
-            "`with stress.order.check() as found:` into the test"
-        )
     _check_xdist(config, settings)
     _check_trace_modules(config, settings)
     return _with_tsan(settings) if settings.tsan else settings

@@ -191,7 +191,6 @@ def test_a_record_that_holds_anything_is_explained_without_it() -> None:
         (["--mps-order", "scenarios"], "or write the option alone, after the files"),
         (["--mps-order=loose"], "choose one of first, all, strict"),
         (["--mps-order", "--mps-tsan", "--mps-device=sim"], "leave out --mps-tsan"),
-        (["--mps-order", "--mps-all-tests"], "ordinary tests are not checked yet"),
     ],
 )
 def test_a_bad_value_names_the_way_out(tmp_path: Path, given: list[str], said: str) -> None:

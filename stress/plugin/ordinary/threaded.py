@@ -13,6 +13,7 @@ import time
 import unittest
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import field
@@ -24,6 +25,7 @@ from stress.child.perturb import TraceScope
 from stress.child.perturb.schedule import Draws
 from stress.model.seeds import derive
 from stress.plugin.ordinary import fixtures
+from stress.plugin.ordinary.checked_order import checked_test
 from stress.plugin.ordinary.control import run_control
 from stress.plugin.ordinary.job import Body
 from stress.plugin.ordinary.job import Job
@@ -75,6 +77,10 @@ class Conditions:
     modules: tuple[str, ...]
     folders: tuple[str, ...]
     """Folders of the user's own code; the test's own is always one."""
+    order: str = ""
+    """Level at which the order of accesses to tensors is checked; empty for not at all."""
+    order_suppressions: Mapping[str, str] = field(default_factory=dict)
+    """Findings of it that are known -> why they are no news."""
 
 
 def run_function(item: pytest.Function, state: Threaded, pool: Pool, conditions: Conditions) -> None:
@@ -144,10 +150,12 @@ def _run(
 ) -> None:
     __tracebackhide__ = hide_unless_alone
     seed = derive(conditions.seed, "ordinary", item.nodeid)
-    job = Job(bodies, state.plan.iterations, _perturbations(item, conditions, seed), _calm(state.plan, seed))
+    check = checked_test(conditions.order if state.plan.threads > 1 else "", conditions.order_suppressions)
+    checked = check.bodies(bodies)
+    job = Job(checked, state.plan.iterations, _perturbations(item, conditions, seed), _calm(state.plan, seed))
     before = set(threading.enumerate())
     try:
-        with _thread_errors(before) as errors:
+        with _thread_errors(before) as errors, check:
             pool.run(job, conditions.deadline_s)
             running = _lingering(before | set(pool.threads))
     except Hang as hang:
@@ -161,7 +169,9 @@ def _run(
         if job.threads > 1:
             item.user_properties += [(PROPERTY_CALLS, job.calls), (PROPERTY_OVERLAP, round(overlap, 3))]
         lines = [_conditions_line(job, conditions, overlap)]
-        outcome = judge(job, Leftovers(errors, running), nodeid=item.nodeid, context_lines=lines)
+        outcome = judge(
+            job, Leftovers(errors, running, check.unordered), nodeid=item.nodeid, context_lines=lines
+        )
         if outcome.failure is not None and state.plan.threads > 1 and not item.get_closest_marker("xfail"):
             control = run_control(bodies, state.plan, pool, conditions.deadline_s)
             sentence = control.sentence(outcome.failure, item.nodeid, conditions.deadline_s)
