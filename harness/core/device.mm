@@ -115,6 +115,8 @@ void submit(StreamId id, const char*, Kernel kernel) {
   });
 }
 
+void submit_own(StreamId id, const char* name, Kernel kernel) { submit(id, name, std::move(kernel)); }
+
 void commit(StreamId id) { end_turn(id, at::mps::SyncType::COMMIT); }
 
 void synchronize(StreamId id) {

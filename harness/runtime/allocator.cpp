@@ -17,6 +17,8 @@
 #include "device.h"
 #include "graph_cache.h"
 #include "locks.h"
+#include "order.h"
+#include "pool.h"
 #include "stream.h"
 
 namespace mps_sim {
@@ -80,7 +82,6 @@ class Allocator {
   }
 
   void deallocate(void* pointer) {
-    if (pointer == nullptr || in_bad_fork()) return;
     std::vector<Use> uses;
     Block* block = nullptr;
     {
@@ -333,11 +334,22 @@ void visit_allocator_in_commit() { allocator().visit(); }
 void* allocate(size_t bytes, StreamId stream) {
   check_not_forked();
   note_thread_uses_device();
-  return allocator().allocate(bytes, stream);
+  void* pointer = allocator().allocate(bytes, stream);
+  const StreamId lane = lane_of(stream);
+  order::allocated(pointer, bytes, lane, mps_sim::stream(lane).encoded());
+  return pointer;
 }
 
-void deallocate(void* pointer) { allocator().deallocate(pointer); }
-void record_stream(void* pointer, StreamId stream) { allocator().record_stream(pointer, stream); }
+void deallocate(void* pointer) {
+  if (pointer == nullptr || in_bad_fork()) return;
+  order::freed(pointer);
+  allocator().deallocate(pointer);
+}
+
+void record_stream(void* pointer, StreamId stream) {
+  order::recorded(pointer, lane_of(stream));
+  allocator().record_stream(pointer, stream);
+}
 bool owns(const void* pointer) { return allocator().owns(pointer); }
 void set_memory_limit(size_t bytes) { allocator().set_limit(bytes); }
 

@@ -17,6 +17,7 @@
 
 #include "counters.h"
 #include "options.h"
+#include "order.h"
 #include "pool.h"
 #include "stream.h"
 #include "thread_state.h"
@@ -86,12 +87,14 @@ void raise_errors_of(Stream& stream) {
   if (!text.empty()) throw DeviceError(text);
 }
 
-// What a sound implementation has: nobody else's.
+// What a sound implementation has: nobody else's. One thread runs several streams in the replayable mode.
 void* scratch_of_this_thread() {
   struct Free {
     void operator()(void* memory) const { std::free(memory); }
   };
-  thread_local std::unique_ptr<void, Free> buffer(std::calloc(1, kScratchBytesMax));
+  thread_local std::array<std::unique_ptr<void, Free>, kStreamsMax + 1> buffers;
+  auto& buffer = buffers[static_cast<size_t>(order::running_stream() + 1)];
+  if (buffer == nullptr) buffer.reset(std::calloc(1, kScratchBytesMax));
   return buffer.get();
 }
 
@@ -118,7 +121,9 @@ void check_not_forked() {
 
 bool in_bad_fork() { return is_forked_child.load(std::memory_order_relaxed); }
 
-void submit(StreamId id, const char* name, Kernel kernel) {
+namespace {
+
+void submit_of_lane(StreamId lane, StreamId id, const char* name, Kernel kernel) {
   check_not_forked();
   if (is_ending.load(std::memory_order_relaxed)) return;  // Nothing can read it any more.
   note_thread_uses_device();
@@ -131,11 +136,29 @@ void submit(StreamId id, const char* name, Kernel kernel) {
   ThreadState* thread = this_thread();
   if (thread != nullptr && !thread->is_autograd) work.owner_alive = thread->is_alive;
   Stream& own = stream(id);
+  work.promise = order::promise_for(lane, thread != nullptr ? thread->step : order::Step{});
+  // Before, for whoever destroys it meanwhile; and after, when its position is known.
+  const std::shared_ptr<Pipeline> pipeline = work.pipeline;
+  if (pipeline != nullptr) pipeline->note_use(id, own.encoded() + 1);
   if (id > 0 && strikes(Fault::pool_two_threads_one_stream)) {
     submit_to_neighbour(own, std::move(work));
   } else {
     own.submit(std::move(work));
   }
+  if (pipeline != nullptr) pipeline->note_use(id, own.encoded());
+  if (lane != id) order::submitted_elsewhere(lane, id, own.encoded());
+}
+
+}  // namespace
+
+void submit(StreamId id, const char* name, Kernel kernel) { submit_of_lane(lane_of(id), id, name, std::move(kernel)); }
+
+void submit_own(StreamId id, const char* name, Kernel kernel) {
+  submit_of_lane(own_lane(id), id, name, std::move(kernel));
+}
+
+void note_step(int thread, int64_t iteration) {
+  if (ThreadState* own = this_thread()) own->step = {thread, iteration};
 }
 
 void commit(StreamId id) {
@@ -147,7 +170,10 @@ void synchronize(StreamId id) {
   check_not_forked();
   schedule_yield();
   counters().synchronisations.fetch_add(1, std::memory_order_relaxed);
+  order::Asked asked;
+  order::ask_stream(asked, lane_of(id), stream(lane_of(id)).encoded());
   stream(id).finish();
+  order::returned(asked, "synchronize");
   raise_errors_of(stream(id));
 }
 
@@ -155,15 +181,18 @@ void synchronize_all() {
   check_not_forked();
   schedule_yield();
   counters().synchronisations.fetch_add(1, std::memory_order_relaxed);
+  order::Asked asked;
+  for (int id = 0; id < stream_count(); ++id) order::ask_stream(asked, id, stream(id).encoded());
   for (int id = 0; id < stream_count(); ++id) {
     if (!stream(id).is_idle() && id > 0 && strikes(Fault::synchronize_skips_stream)) continue;
     stream(id).finish();
   }
+  order::returned(asked, "synchronize_all");
   note_device_idle();
   for (int id = 0; id < stream_count(); ++id) raise_errors_of(stream(id));
 }
 
-bool query(StreamId id) { return stream(id).is_idle(); }
+bool query(StreamId id) { return stream(id).is_done_with_all(); }
 
 void* shared_scratch(Fault fault, size_t bytes_max) {
   if (bytes_max > kScratchBytesMax) return nullptr;

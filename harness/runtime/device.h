@@ -26,7 +26,7 @@ struct OutOfMemory : std::runtime_error {
 };
 
 // "design=fork;seed=7;commit_every=4;queue_depth=64;compile_us=20;jitter_us=0;memory_bytes_max=0;
-//  pool_wait_ms=-1;schedule=free;schedule_seed=1;schedule_depth=3;faults=NAME:P[:WINDOW_US][/twin],..."
+//  pool_wait_ms=-1;order=checked;schedule=free;schedule_seed=1;schedule_depth=3;faults=NAME:P[:WINDOW_US][/twin],..."
 // Every key is optional. Throws std::invalid_argument that names key and choices. Before the first use of the device.
 void configure(const std::string& text);
 
@@ -36,6 +36,9 @@ StreamId exchange_current_stream(StreamId stream); // Explicit selection; return
 StreamId new_stream();                             // The next explicit stream, round-robin.
 int stream_count();
 void submit(StreamId stream, const char* name, Kernel kernel);  // Encodes onto the stream's command buffer.
+// Of the calling thread's own work: whatever stream it is sent to, it was submitted to the thread's.
+void submit_own(StreamId stream, const char* name, Kernel kernel);
+void note_step(int thread, int64_t iteration);     // What the calling crew thread is at, for reports.
 void commit(StreamId stream);                      // Hands over what is encoded.
 void synchronize(StreamId stream);                 // Commits, waits, throws the DeviceError of the calling thread.
 void synchronize_all();

@@ -10,6 +10,8 @@
 
 #include "device.h"
 #include "locks.h"
+#include "order.h"
+#include "pool.h"
 #include "stream.h"
 
 namespace mps_sim {
@@ -110,16 +112,26 @@ void wait_for_consumed_notification() {
 
 }  // namespace
 
-uint32_t event_acquire(bool timing) { return pool().acquire(timing); }
-void event_release(uint32_t event) { pool().release(event); }
+uint32_t event_acquire(bool timing) {
+  const uint32_t event = pool().acquire(timing);
+  order::event_acquired(event);
+  return event;
+}
+
+void event_release(uint32_t event) {
+  order::event_released(event);
+  pool().release(event);
+}
 
 void event_record(uint32_t event, StreamId stream) {
   check_not_forked();
+  const order::Recording recording(event, lane_of(stream), mps_sim::stream(lane_of(stream)).encoded());
   pool().record(event, stream);
 }
 
 void event_wait(uint32_t handle, StreamId stream) {
   check_not_forked();
+  const order::Waiting waiting(handle, lane_of(stream));
   Event event = pool().copy(handle);
   if (!event.is_recorded || strikes(Fault::event_wait_missing)) return;
   if (event.ticket > 0 && strikes(Fault::event_wrong_ticket)) --event.ticket;
@@ -128,11 +140,18 @@ void event_wait(uint32_t handle, StreamId stream) {
 
 void event_synchronize(uint32_t handle) {
   check_not_forked();
+  const order::Asked asked = order::ask_event(handle);
   Event event = pool().copy(handle);
   if (event.is_recorded) mps_sim::stream(event.stream).wait_for_ticket(event.ticket);
+  order::returned(asked, "event_synchronize");
 }
 
-bool event_query(uint32_t handle) { return is_done(pool().copy(handle)); }
+bool event_query(uint32_t handle) {
+  const order::Asked asked = order::ask_event(handle);
+  if (!is_done(pool().copy(handle))) return false;
+  order::returned(asked, "event_query");
+  return true;
+}
 
 double event_elapsed_ms(uint32_t start, uint32_t end) {
   check_not_forked();

@@ -62,7 +62,24 @@ void destroy_in_use(const std::shared_ptr<Pipeline>& pipeline) {
 
 }  // namespace
 
-void Pipeline::destroy() { self = static_cast<Pipeline*>(scribble()); }
+void Pipeline::destroy() {
+  is_destroyed_.store(true);
+  order::graph_destroyed(used());
+  self = static_cast<Pipeline*>(scribble());
+}
+
+void Pipeline::note_use(StreamId stream, uint64_t ticket) {
+  used_[static_cast<size_t>(stream)].store(ticket);
+  if (is_destroyed_.load()) order::graph_destroyed(used());  // Found in the cache before, submitted after.
+}
+
+order::Positions Pipeline::used() const {
+  order::Positions positions;
+  for (size_t stream = 0; stream < positions.size(); ++stream) {
+    positions[stream] = used_[stream].load();
+  }
+  return positions;
+}
 
 void Pipeline::check() const {
   // Through the pointer: a destroyed pipeline's leads nowhere.

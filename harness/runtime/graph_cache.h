@@ -2,11 +2,14 @@
 // the fork has one per thread, without.
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <memory>
 #include <string>
 #include <unordered_map>
 
 #include "device.h"
+#include "order.h"
 
 namespace mps_sim {
 
@@ -18,6 +21,13 @@ struct Pipeline {
   Pipeline* self = this;
   void destroy();
   void check() const;
+
+  void note_use(StreamId stream, uint64_t ticket);  // By work that is submitted.
+  order::Positions used() const;
+
+ private:
+  std::array<std::atomic<uint64_t>, order::kStreamsMax> used_{};
+  std::atomic<bool> is_destroyed_{false};
 };
 
 class GraphCache {

@@ -12,6 +12,7 @@
 #include "assertions.h"
 #include "device.h"
 #include "graph_cache.h"
+#include "order.h"
 
 namespace mps_sim {
 
@@ -26,6 +27,7 @@ struct Work {
   uint64_t awaited_ticket = 0;
   uint64_t ticket = 0;                 // Position on its own stream, from 1.
   std::shared_ptr<Pipeline> pipeline;  // The compiled graph that it runs.
+  order::PromiseRef promise;           // What is promised to it.
   std::shared_ptr<std::atomic<bool>> owner_alive;  // Of the thread that encoded it, which gets its error.
 };
 

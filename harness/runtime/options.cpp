@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "device.h"
+#include "order.h"
 
 namespace mps_sim {
 
@@ -91,6 +92,7 @@ const std::map<std::string, Setter>& setters() {
       {"compile_us", [](auto& o, auto& k, auto& v) { o.compile_us = number<int>(k, v, 0); }},
       {"jitter_us", [](auto& o, auto& k, auto& v) { o.jitter_us = number<int>(k, v, 0); }},
       {"memory_bytes_max", [](auto& o, auto& k, auto& v) { o.memory_bytes_max = number<size_t>(k, v, 0); }},
+      {"order", [](auto& o, auto& k, auto& v) { o.checks_order = choice<bool>(k, v, {{"checked", true}, {"unchecked", false}}); }},
       {"pool_wait_ms", [](auto& o, auto&, auto& v) { o.pool_wait_ms = wait_ms(v); }},
       {"schedule_seed", [](auto& o, auto& k, auto& v) { o.schedule_seed = number<uint64_t>(k, v, 0); }},
       {"schedule_depth", [](auto& o, auto& k, auto& v) { o.schedule_depth = number<int>(k, v, 1); }},
@@ -120,6 +122,8 @@ void configure(const std::string& text) {
     found->second(wanted, key, part.substr(equals + 1));
   }
   options() = wanted;
+  order::switch_on(wanted.checks_order);
+  order::take_broken();  // Of whoever used the process before.
   set_memory_limit(wanted.memory_bytes_max);
   seed_faults(wanted.seed);
 }

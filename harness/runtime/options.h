@@ -18,6 +18,7 @@ struct Options {
   int compile_us = 20;             // What a miss of the graph cache costs.
   int jitter_us = 0;               // Longest random pause of a stream before an operation.
   size_t memory_bytes_max = 0;     // 0: as much as the host gives.
+  bool checks_order = true;        // Promised against kept: see order.h.
   int pool_wait_ms = 0;            // fork-free-list without a free slot: 0 raises, -1 waits, else milliseconds.
   ScheduleKind schedule = ScheduleKind::free;
   uint64_t schedule_seed = 0;

@@ -3,6 +3,7 @@
 // threads have stream 0 in all of them.
 #include "pool.h"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <condition_variable>
@@ -101,19 +102,36 @@ StreamId bind(ThreadState& thread) {
   return options().design == Design::fork_free_list ? slots().take() : round_robin().next(kPoolStreams);
 }
 
+StreamId stream_of(ThreadState& thread) {
+  thread.promised_stream = std::max(thread.chosen_stream, 0);
+  if (thread.chosen_stream >= 0) return thread.chosen_stream;
+  if (!has_thread_streams()) return 0;
+  if (thread.bound_stream < 0) thread.bound_stream = thread.first_bound = bind(thread);
+  thread.promised_stream = thread.first_bound;
+  if (thread.is_main && strikes(Fault::pool_wrong_stream_for_main)) return 1;
+  if (!thread.is_main && options().design == Design::fork && strikes(Fault::pool_binding_lost)) {
+    thread.bound_stream = round_robin().next(kPoolStreams);
+  }
+  return thread.bound_stream;
+}
+
 }  // namespace
 
 StreamId current_stream() {
   ThreadState* thread = this_thread();
   if (thread == nullptr) return 0;
-  if (thread->chosen_stream >= 0) return thread->chosen_stream;
-  if (!has_thread_streams()) return 0;
-  if (thread->bound_stream < 0) thread->bound_stream = bind(*thread);
-  if (thread->is_main && strikes(Fault::pool_wrong_stream_for_main)) return 1;
-  if (!thread->is_main && options().design == Design::fork && strikes(Fault::pool_binding_lost)) {
-    thread->bound_stream = round_robin().next(kPoolStreams);
-  }
-  return thread->bound_stream;
+  thread->answered_stream = stream_of(*thread);
+  return thread->answered_stream;
+}
+
+StreamId own_lane(StreamId otherwise) {
+  ThreadState* thread = this_thread();
+  return thread == nullptr || thread->answered_stream < 0 ? otherwise : thread->promised_stream;
+}
+
+StreamId lane_of(StreamId stream) {
+  ThreadState* thread = this_thread();
+  return thread != nullptr && thread->answered_stream == stream ? thread->promised_stream : stream;
 }
 
 StreamId exchange_current_stream(StreamId stream) {

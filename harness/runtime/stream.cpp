@@ -12,6 +12,7 @@
 #include "allocator.h"
 #include "counters.h"
 #include "options.h"
+#include "order.h"
 #include "thread_state.h"
 
 namespace mps_sim {
@@ -186,6 +187,19 @@ void Stream::wait_for_room() {
 void Stream::finish() { wait_for_ticket(flush()); }
 
 void Stream::wait_for_ticket(uint64_t ticket) {
+  await(ticket);
+  order::host_saw(id_, ticket);
+}
+
+bool Stream::has_completed(uint64_t ticket) const {
+  if (completed_.load() < ticket) return false;
+  order::host_saw(id_, ticket);
+  return true;
+}
+
+bool Stream::is_done_with_all() const { return has_completed(encoded_.load()); }
+
+void Stream::await(uint64_t ticket) {
   if (completed_.load() >= ticket) return;
   if (!schedule_is_free()) {
     schedule_wait([&] { return completed_.load() >= ticket; });
@@ -221,7 +235,7 @@ bool Stream::is_runnable() {
   std::lock_guard<std::mutex> guard(run_mutex_);
   if (committed_.empty()) return false;
   const Work& next = committed_.front()->work()[next_in_front_];
-  return next.awaited_stream < 0 || mps_sim::stream(next.awaited_stream).has_completed(next.awaited_ticket);
+  return next.awaited_stream < 0 || mps_sim::stream(next.awaited_stream).completed_.load() >= next.awaited_ticket;
 }
 
 void Stream::run_one() {
@@ -242,7 +256,8 @@ void Stream::run_one() {
 
 void Stream::execute(Work& work) {
   if (work.awaited_stream >= 0) {
-    mps_sim::stream(work.awaited_stream).wait_for_ticket(work.awaited_ticket);
+    mps_sim::stream(work.awaited_stream).await(work.awaited_ticket);
+    order::stream_waited(id_, work.ticket, work.name, work.awaited_stream, work.awaited_ticket);
   } else {
     if (options().jitter_us > 0 && schedule_is_free()) {
       auto pause = jitter_.below(static_cast<uint64_t>(options().jitter_us) + 1);
@@ -250,6 +265,7 @@ void Stream::execute(Work& work) {
     }
     counters().executed.fetch_add(1, std::memory_order_relaxed);
     if (work.pipeline != nullptr) work.pipeline->check();
+    const order::RunningWork running(id_, work.ticket, work.name, work.promise);
     try {
       work.kernel();
     } catch (const std::exception& error) {

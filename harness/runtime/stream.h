@@ -27,9 +27,11 @@ class Stream {
   void wait_for(StreamId stream, uint64_t ticket); // Later work here waits until that stream has come so far.
   uint64_t flush();                                // Commits; returns the ticket of the last work submitted.
   void finish();                                   // Commits and waits on the calling thread; raises no errors.
-  void wait_for_ticket(uint64_t ticket);
+  void wait_for_ticket(uint64_t ticket);           // The host does.
   bool is_idle() const { return completed_.load() >= encoded_.load(); }
-  bool has_completed(uint64_t ticket) const { return completed_.load() >= ticket; }
+  bool has_completed(uint64_t ticket) const;       // The host asks; where it has, the host's later work comes after it.
+  bool is_done_with_all() const;                   // The same for all that is encoded now.
+  uint64_t encoded() const { return encoded_.load(); }
 
   // Runs a committed buffer after those before it. Public for queues that are filled without a stream's encoding.
   void push(std::shared_ptr<CommandBuffer> buffer);
@@ -56,6 +58,7 @@ class Stream {
   void end_encoding();
   CommandBuffer* current_buffer();
   void wait_for_room();
+  void await(uint64_t ticket);
   void run_forever();
   void execute(Work& work);
   void keep_error(const Work& work, const std::string& text);

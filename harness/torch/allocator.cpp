@@ -25,7 +25,11 @@ class DeviceAllocator final : public c10::DeviceAllocator {
   c10::DeleterFnPtr raw_deleter() const override { return &free_on_device; }
   void copy_data(void* to, const void* from, std::size_t bytes) const override {
     const StreamId stream = translated([] { return current_stream(); });
-    enqueue(stream, "copy_data", [=] { std::memcpy(to, from, bytes); });
+    enqueue(stream, "copy_data", [=, owner = order::owner_of(to), from_owner = order::owner_of(from)] {
+      order::touch(from_owner, from, bytes, false);
+      order::touch(owner, to, bytes, true);
+      std::memcpy(to, from, bytes);
+    });
   }
 
   bool initialized() override { return true; }

@@ -1,9 +1,37 @@
+// Tells what memory kernels touch. Without ThreadSanitizer that is a range; with it, piece by piece.
+//
 // Tells ThreadSanitizer what memory kernels touch, piece by piece. torch's CPU kernels are not instrumented: two of them
 // on one tensor would give no report. What they and torch's caches do inside is ignored, since its order is made by code
 // that nobody sees, and would be reported as races.
 #include "announce.h"
 
-#ifdef MPS_SIM_TSAN
+#ifndef MPS_SIM_TSAN
+
+namespace mps_sim {
+
+namespace {
+
+// From the first byte to the last: the device orders whole operations, so that gaps between them make no difference.
+void announce(const Layout& layout, const MemoryRange& memory, bool is_write) {
+  if (memory.owner == nullptr) return;
+  int64_t last = 0;
+  for (size_t dimension = 0; dimension < layout.sizes.size(); ++dimension) {
+    if (layout.sizes[dimension] == 0) return;
+    last += (layout.sizes[dimension] - 1) * layout.strides[dimension];
+  }
+  const auto item_bytes = static_cast<int64_t>(c10::elementSize(layout.dtype));
+  order::touch(memory.owner, static_cast<const char*>(memory.base) + memory.storage_offset * item_bytes,
+               static_cast<size_t>((last + 1) * item_bytes), is_write);
+}
+
+}  // namespace
+
+void announce_read(const Layout& layout, const MemoryRange& memory) { announce(layout, memory, false); }
+void announce_write(const Layout& layout, const MemoryRange& memory) { announce(layout, memory, true); }
+
+}  // namespace mps_sim
+
+#else
 
 #include <c10/core/ScalarType.h>
 #include <c10/util/SmallVector.h>

@@ -1,5 +1,6 @@
-// Under ThreadSanitizer: tells it what device memory a kernel reads and writes, on the stream's thread, and which operation
-// a stack belongs to. torch's own kernels are not instrumented, so that nothing else would. Without it: nothing.
+// What device memory a kernel reads and writes, told on the stream's thread: to ThreadSanitizer in a build with it, together
+// with the operation that a stack belongs to (torch's own kernels are not instrumented, so that nothing else would), else to
+// runtime/order.h, which checks the order that was promised.
 //
 // When one kernel happens before another one is not told: the runtime's locks and atomics say it, which are instrumented.
 #pragma once
@@ -94,8 +95,8 @@ class KernelOrigin {
 #else
 
 inline void announce_bytes(const void*, size_t, bool) {}
-inline void announce_read(const Layout&, const MemoryRange&) {}
-inline void announce_write(const Layout&, const MemoryRange&) {}
+void announce_read(const Layout& layout, const MemoryRange& memory);
+void announce_write(const Layout& layout, const MemoryRange& memory);
 inline void put_down(c10::Storage* storage) { delete storage; }
 
 class Announced {

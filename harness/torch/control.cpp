@@ -8,6 +8,7 @@
 #include "fallback.h"
 #include "generator.h"
 #include "planted_races.h"
+#include "runtime/order.h"
 #include "trace.h"
 
 namespace mps_sim {
@@ -81,6 +82,9 @@ void define_streams(torch::Library& library) {
   });
   library.def("schedule_detach() -> ()", [] { translated([] { schedule_detach(); }); });
   library.def("schedule_not_replayable() -> str", [] { return schedule_not_replayable(); });
+  library.def("note_step(int thread, int iteration) -> ()",
+              [](int64_t thread, int64_t iteration) { note_step(static_cast<int>(thread), iteration); });
+  library.def("take_broken_promises() -> str[]", [] { return order::take_broken(); });
   library.def("device_order() -> int", [] { return static_cast<int64_t>(device_order()); });
 }
 

@@ -92,8 +92,9 @@ void copy_to_device(const at::Tensor& self, const at::Tensor& source, bool non_b
     return;
   }
   const Layout layout = layout_of(source);
-  const MemoryRange from = memory_of(source);
+  MemoryRange from = memory_of(source);
   if (strikes(Fault::copy_source_freed)) {
+    from.owner = order::borrowed({});
     enqueue(stream, "copy_to_device", [to = std::move(to), layout, from] {
       window(Fault::copy_source_freed);
       announce_read(layout, from);
@@ -105,7 +106,9 @@ void copy_to_device(const at::Tensor& self, const at::Tensor& source, bool non_b
     });
     return;
   }
-  enqueue(stream, "copy_to_device", [to = std::move(to), layout, from, kept = retain(source.storage())] {
+  std::shared_ptr<void> kept = retain(source.storage());
+  from.owner = order::borrowed(kept);
+  enqueue(stream, "copy_to_device", [to = std::move(to), layout, from, kept = std::move(kept)] {
     copy_values(to.layout, to.memory, read_alias(layout, from));
   });
 }

@@ -44,6 +44,7 @@ void share_scalar(Launch& launch, const Call& call, const std::vector<TensorSlot
     if (!is_number(slots[i])) continue;
     auto* buffer = static_cast<double*>(shared_scratch(Fault::scalar_buffer_reused, sizeof(double)));
     announce_bytes(buffer, sizeof *buffer, true);
+    order::touch(order::device_memory(buffer), buffer, sizeof *buffer, true);
     __atomic_store_n(reinterpret_cast<int64_t*>(buffer), c10::bit_cast<int64_t>(call.tensors[i]->item().toDouble()),
                      __ATOMIC_RELAXED);
     if (strikes(Fault::scalar_buffer_reused)) {
@@ -86,6 +87,7 @@ class CpuInputs {
     if (slot.place != Place::device) {
       if (launch_.shared_scalar != nullptr && is_number(slot)) {
         announce_bytes(launch_.shared_scalar, sizeof *launch_.shared_scalar, false);
+        order::touch(order::device_memory(launch_.shared_scalar), launch_.shared_scalar, sizeof *launch_.shared_scalar, false);
         int64_t bits = __atomic_load_n(reinterpret_cast<int64_t*>(launch_.shared_scalar), __ATOMIC_RELAXED);
         binding.cpu.fill_(c10::bit_cast<double>(bits));
       }

@@ -19,7 +19,7 @@ void run_on_stream_thread(const std::function<void()>& kernel);
 template <typename Function>
 void enqueue(StreamId stream, const char* name, Function kernel) {
   translated([&] {
-    submit(stream, name, [kernel = std::move(kernel), origin = KernelOrigin(name, stream)]() mutable {
+    submit_own(stream, name, [kernel = std::move(kernel), origin = KernelOrigin(name, stream)]() mutable {
       origin.run([&] { run_on_stream_thread(std::ref(kernel)); });
     });
   });

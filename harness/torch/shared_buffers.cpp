@@ -55,6 +55,7 @@ void* linear_buffer() { return shared_scratch(Fault::linear_shared_scratch, kBuf
 
 at::Tensor packed(const Input& x) {
   at::Tensor contiguous = x.tensor().contiguous();
+  order::touch(order::device_memory(linear_buffer()), linear_buffer(), contiguous.nbytes(), true);
   std::memcpy(linear_buffer(), contiguous.const_data_ptr(), contiguous.nbytes());
   return contiguous;
 }
@@ -78,7 +79,8 @@ void linear_through_buffer(Stack* stack) {
   enqueue(stream, "linear", [=, layout = layout_of(output), memory = memory_for(output, stream)] {
     const at::Tensor own = packed(x);
     window(Fault::linear_shared_scratch);
-    const at::Tensor shared = read_alias(layout_of(own), {linear_buffer(), own.nbytes(), 0});
+    const at::Tensor shared = read_alias(
+        layout_of(own), {linear_buffer(), own.nbytes(), 0, order::device_memory(linear_buffer())});
     const at::Tensor own_weight = w.tensor(), own_bias = bias.tensor();
     const at::Tensor result = [&] {
       const Announced announced;
@@ -98,6 +100,7 @@ Statistics shared_statistics(const at::Tensor& values, c10::IntArrayRef normaliz
   auto [ignored, mean, rstd] = at::native_layer_norm(values, normalized, {}, {}, eps);
   auto* buffer = static_cast<char*>(shared_scratch(Fault::layer_norm_shared_statistics, kBufferBytesMax));
   const size_t bytes = mean.nbytes();
+  order::touch(order::device_memory(buffer), buffer, 2 * bytes, true);
   std::memcpy(buffer, mean.const_data_ptr(), bytes);
   std::memcpy(buffer + bytes, rstd.const_data_ptr(), bytes);
   const Layout layout = layout_of(mean);
@@ -132,6 +135,7 @@ void layer_norm_through_buffer(Stack* stack) {
     const at::Tensor values = x.tensor();
     const Statistics shared = shared_statistics(values, normalized, eps);
     window(Fault::layer_norm_shared_statistics);
+    order::touch(order::device_memory(shared.mean.const_data_ptr()), shared.mean.const_data_ptr(), 2 * shared.mean.nbytes(), false);
     at::Tensor result = (values - shared.mean) * shared.rstd;
     if (weight.is_given) result = result * weight.tensor();
     if (bias.is_given) result = result + bias.tensor();

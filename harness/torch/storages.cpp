@@ -22,6 +22,7 @@ MemoryRange memory_of(const at::Tensor& tensor) {
 MemoryRange memory_for(const at::Tensor& tensor, StreamId stream) {
   MemoryRange memory = memory_of(tensor);
   wait_for_side_copies(memory.base, stream);
+  memory.owner = order::owner_of(memory.base);
   return memory;
 }
 
@@ -51,8 +52,12 @@ void grow_storage(const at::Tensor& tensor) {
   if (kept_bytes > 0) {
     const StreamId stream = current_stream();
     void* to = grown.get();
-    const void* from = memory_for(tensor, stream).base;
-    enqueue(stream, "resize_storage", [to, from, kept_bytes] { std::memcpy(to, from, kept_bytes); });
+    const MemoryRange from = memory_for(tensor, stream);
+    enqueue(stream, "resize_storage", [to, from, kept_bytes, owner = order::owner_of(to)] {
+      order::touch(from.owner, from.base, kept_bytes, false);
+      order::touch(owner, to, kept_bytes, true);
+      std::memcpy(to, from.base, kept_bytes);
+    });
   }
   storage.unsafeGetStorageImpl()->set_data_ptr_noswap(std::move(grown));
   storage.unsafeGetStorageImpl()->set_nbytes(bytes);

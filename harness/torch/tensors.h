@@ -7,6 +7,7 @@
 
 #include "device_type.h"
 #include "runtime/device.h"
+#include "runtime/order.h"
 
 namespace mps_sim {
 
@@ -20,6 +21,7 @@ struct MemoryRange {  // A storage, and where in it a tensor begins.
   void* base;
   size_t bytes;
   int64_t storage_offset;
+  order::OwnerRef owner{};  // Of the memory, when the work was submitted.
 };
 
 inline bool is_on_device(const at::Tensor& tensor) { return tensor.device().type() == kDeviceType; }

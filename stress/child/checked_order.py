@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 from typing import Self
 
 from stress.model.finding import Finding
 from stress.model.verdict import Verdict
+from stress.order import suppressions
+from stress.order.broken_promise import BrokenPromise
+from stress.order.broken_promise import most_telling_first
 
 _TOLD_MAX = 20
 """Pairs that become findings of their own; all are counted."""
@@ -35,11 +40,11 @@ class NoOrder:
 class CheckedOrder(NoOrder):
     """An attempt with it: from `start`, before the crew, to `stop`, after the scenario's arbiter."""
 
-    def __init__(self, level: str) -> None:
+    def __init__(self, level: str, known: Sequence[str] = ()) -> None:
         # Not above: it is fifteen files, and most attempts, each in a process that was just forked, have no check.
         from stress.order.session import OrderSession
 
-        self._level = level
+        self._level, self._known = level, known
         self._session = OrderSession(level)
 
     def start(self) -> None:
@@ -50,18 +55,27 @@ class CheckedOrder(NoOrder):
             self._session.stop()
 
     def stop(self, result: dict[str, Any]) -> list[Finding]:
-        """End the check, and return a finding for each unordered pair; `result` gets the figures."""
+        """End the check, and return a finding for each unordered pair that is not suppressed; `result` gets the figures."""
         self._session.stop()
         found = self._session.check
+        suppressed: Counter[str] = Counter()
+        news = []
+        for pair in found.findings:
+            pattern = suppressions.matching(pair.signature, self._known)
+            if pattern is None:
+                news.append(pair)
+            else:
+                suppressed[pattern] += 1
         result["order"] = {
             "level": self._level,
             "accesses": found.accesses,
             "unordered": found.unordered,
             "not_seen": found.not_seen,
-            "pairs": [one.to_data() for one in found.findings[:_TOLD_MAX]],
+            "pairs": [one.to_data() for one in news[:_TOLD_MAX]],
+            **({"suppressed": dict(suppressed)} if suppressed else {}),
         }
         result["notes"] += [f"order: {one}" for one in dict.fromkeys(found.problems)]
-        return [Finding(Verdict.UNORDERED, one.kind, one.text) for one in found.findings[:_TOLD_MAX]]
+        return [Finding(Verdict.UNORDERED, one.kind, one.text) for one in news[:_TOLD_MAX]]
 
     def blame(self, findings: Iterable[Finding]) -> None:
         """Say at the first wrong value whose it is, as far as the order shows it."""
@@ -87,6 +101,24 @@ class CheckedOrder(NoOrder):
         wrong.text += f"\n  order: {said}"
 
 
-def checked_order(level: str) -> NoOrder:
-    """Return the check of an attempt: an empty level is none."""
-    return CheckedOrder(level) if level else NoOrder()
+def unkept(lines: Iterable[str], result: dict[str, Any]) -> list[Finding]:
+    """Return a finding for each promise that the device did not keep; `result` gets them as data."""
+    broken = most_telling_first([BrokenPromise.from_line(one) for one in lines])
+    if broken:
+        result["unkept"] = [one.to_data() for one in broken[:_TOLD_MAX]]
+    return [Finding(Verdict.UNKEPT, one.promise, one.text) for one in broken[:_TOLD_MAX]]
+
+
+def blame_device(findings: Iterable[Finding]) -> None:
+    """Say at the first wrong value that the device broke a promise, if it did: then the value is its own."""
+    findings = list(findings)
+    broken = [one.name for one in findings if one.verdict == Verdict.UNKEPT]
+    wrong = next((one for one in findings if one.verdict == Verdict.MISMATCH), None)
+    if broken and wrong is not None:
+        names = ", ".join(dict.fromkeys(broken))
+        wrong.text += f"\n  order: the device did not keep {len(broken)} orders that it promised ({names}): the value is its own"
+
+
+def checked_order(level: str, known: Sequence[str] = ()) -> NoOrder:
+    """Return the check of an attempt: an empty level is none. `known` are patterns of findings that are no news."""
+    return CheckedOrder(level, known) if level else NoOrder()

@@ -176,7 +176,7 @@ def _alone_findings(reference: Reference) -> list[Finding]:
 def _crew(spec: ChildSpec, result: Result, join_deadline_s: float | None) -> list[Finding]:
     from stress.child.checked_order import checked_order
 
-    with checked_order(spec.order) as order:
+    with checked_order(spec.order, spec.order_suppressions) as order:
         return _crew_checked(spec, result, join_deadline_s, order)
 
 
@@ -185,6 +185,8 @@ def _crew_checked(
 ) -> list[Finding]:
     import torch
 
+    from stress.child.checked_order import blame_device
+    from stress.child.checked_order import unkept
     from stress.child.crew import Crew
     from stress.child.oracle import store
     from stress.child.oracle.digest import ramps
@@ -251,6 +253,7 @@ def _crew_checked(
     finished = [read_back(one) for one in finished]
     clock.lap("readback_s")
     if isinstance(device, Sim):
+        findings += unkept(device.take_broken_promises(), result)
         result["device_statistics"] = device.statistics()
         if device.is_replayable:
             result["device_order"], why_not = device.order()
@@ -258,6 +261,7 @@ def _crew_checked(
     box.stage("judge")
     findings += _judge(spec, workload, references, outcomes, finished, result)
     order.blame(findings)
+    blame_device(findings)
     clock.lap("judge_s")
     result["device_memory"] = device.memory()
     result["threads_peak"] = crew.threads_peak

@@ -172,7 +172,7 @@ _OPTIONS = (
 OPTIONS = {row.name: row for row in _OPTIONS}
 
 
-def add(parser: argparse.ArgumentParser, *names: str, **changes: Any) -> None:
+def add(parser: argparse._ActionsContainer, *names: str, **changes: Any) -> None:
     """Declare these options; `changes` are what differs in this command: `default`, `help`, `metavar`, ..."""
     for name in names:
         row = OPTIONS[name]

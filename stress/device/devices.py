@@ -295,6 +295,10 @@ class Sim:
         """Return the device's counters, among them how often each fault struck."""
         return dict(self._ops.statistics())
 
+    def take_broken_promises(self) -> list[str]:
+        """Return what the device promised and did not keep since this was called last, a line each."""
+        return list(self._ops.take_broken_promises())
+
     def order(self) -> tuple[str, str]:
         """Return (hash of all work in the order it ran, why it may differ next time or "")."""
         return f"{self._ops.device_order() & 0xFFFF_FFFF_FFFF_FFFF:016x}", self._ops.schedule_not_replayable()

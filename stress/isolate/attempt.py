@@ -36,6 +36,8 @@ class Attempt:
     """Of the simulated Metal below a core; "" elsewhere."""
     order: str = ""
     """Level at which it checked the order of accesses; empty where it did not."""
+    suppressed: dict[str, int] = field(default_factory=dict)
+    """Suppression of order findings -> how many it hid."""
     device_order: str = ""
     """The simulated device's order, where it repeats by seed."""
     slots: int = 0
@@ -91,6 +93,7 @@ def end_fields(fields: Mapping[str, object], attempt: Attempt, run: ChildRun) ->
         **({"tsan": attempt.tsan, "tsan_log": attempt.files.get("tsan")} if attempt.tsan else {}),
         **({"shared_writes": data["shared_writes"]} if "shared_writes" in data else {}),
         **({"order": data["order"]} if "order" in data else {}),
+        **({"unkept": data["unkept"]} if "unkept" in data else {}),
         **({"device_order": data["device_order"]} if "device_order" in data else {}),
         **({"strikes": _strikes(data["device_statistics"])} if "device_statistics" in data else {}),
     }

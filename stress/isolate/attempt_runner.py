@@ -93,6 +93,7 @@ class AttemptRunner:
         attempt.perturbation, attempt.readback = spec.perturb_mode, spec.readback
         attempt.completion = spec.completion if spec.core is not None else ""
         attempt.order = spec.order
+        attempt.suppressed = (run.result or {}).get("order", {}).get("suppressed", {})
         attempt.device_order = (run.result or {}).get("device_order", "")
         attempt.slots = int((run.result or {}).get("slots", 0))
         attempt.shared_writes = shared_write.from_data((run.result or {}).get("shared_writes", ()))
@@ -103,6 +104,8 @@ class AttemptRunner:
             attempt.signature = attempt.signature or run.tsan.signature
         if judged.verdict is Verdict.UNORDERED:
             attempt.signature = attempt.signature or _name_of_order((run.result or {}).get("order", {}))
+        elif judged.verdict is Verdict.UNKEPT:
+            attempt.signature = attempt.signature or f"unkept/{judged.findings[0].name}"
         attempt.files = keep_files(spec, judged)
         end = end_fields(identity, attempt, run)
         if self._classify is not None and not judged.verdict.is_green:

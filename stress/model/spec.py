@@ -116,6 +116,8 @@ class ChildSpec:
     """One of `COMPLETIONS`; of no effect but on a core."""
     order: str = ""
     """Level at which the order of all accesses is checked (`stress.order`); empty for not at all."""
+    order_suppressions: tuple[str, ...] = ()
+    """Findings of it that are known, as their last lines with * for anything."""
     references: tuple[str, ...] = ()
     """Files written by reference children; the first is that of the item's own environment."""
     device_only: bool = False

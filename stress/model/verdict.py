@@ -40,6 +40,10 @@ class Verdict(StrEnum):
         "unordered", "UNORDERED", "failure", "U", "red", "bad",
         "two accesses of the same bytes that nothing orders",
     )  # fmt: skip
+    UNKEPT = (
+        "unkept", "UNKEPT", "failure", "K", "red", "bad",
+        "an order that the device promised and did not keep",
+    )  # fmt: skip
     MISMATCH = "mismatch", "MISMATCH", "failure", "M", "red", "bad", "a wrong value"
     RACE = (
         "race", "RACE", "failure", "R", "red", "bad",

@@ -17,6 +17,14 @@ RANGES_MAX = 128
 """Ranges kept of one storage; beyond, the oldest is forgotten, and counted."""
 
 
+Place = str | tuple[int, int]
+"""What a launching thread was at: a text, or a crew thread's (index, iteration), which only a report puts into words."""
+
+
+def place_text(place: Place) -> str:
+    return place if isinstance(place, str) else f"thread {place[0]}, iteration {place[1]}"
+
+
 class Launch:
     """One operation of an agent: a kernel on a stream, or work that a thread did itself."""
 
@@ -32,7 +40,7 @@ class Launch:
         thread_epoch: int,
         is_host: bool = False,
         site: Site | None = None,
-        step: str = "",
+        step: Place = "",
     ) -> None:
         self.agent, self.epoch, self.op, self.is_host = agent, epoch, op, is_host
         self.thread, self.thread_epoch = thread, thread_epoch
@@ -73,19 +81,25 @@ class AccessHistory:
     def __init__(self) -> None:
         self.ranges: list[AccessedRange] = []
 
-    def conflicts(self, extent: Extent, is_write: bool) -> Iterator[Use]:
-        """Yield the earlier uses that an access has to come after."""
+    def conflicts(self, extent: Extent, is_write: bool) -> list[Use]:
+        """Return the earlier uses that an access has to come after."""
+        found: list[Use] = []
         for one in self.ranges:
             if one.extent != extent and not overlap(one.extent, extent):
                 continue
             if one.write is not None:
-                yield one.write
+                found.append(one.write)
             if is_write:
-                yield from one.reads.values()
+                found += one.reads.values()
+        return found
 
     def add(self, extent: Extent, use: Use, reader: tuple[int, int]) -> int:
         """Remember an access; return how many ranges had to be forgotten."""
         if use.is_write:
+            if len(self.ranges) == 1 and self.ranges[0].extent == extent:  # as mostly
+                own = self.ranges[0]
+                own.write, own.reads = use, {}
+                return 0
             if self.ranges:
                 self.ranges = [
                     one for one in self.ranges if one.extent != extent and not extent.covers(one.extent)

@@ -19,7 +19,9 @@ from stress.order.clocks import VectorClock
 from stress.order.history import AccessedRange
 from stress.order.history import AccessHistory
 from stress.order.history import Launch
+from stress.order.history import Place
 from stress.order.history import Use
+from stress.order.history import place_text
 from stress.order.overlap import Extent
 from stress.order.pair import PairSide
 from stress.order.pair import UnorderedPair
@@ -118,7 +120,7 @@ class OrderModel:
 
     # ---- work
 
-    def launch(self, thread: int, stream: int, op: str, site: Site | None = None, step: str = "") -> Launch:
+    def launch(self, thread: int, stream: int, op: str, site: Site | None = None, step: Place = "") -> Launch:
         """Begin work of `thread` on `stream`; its accesses follow."""
         clock, own = self._agents[stream].clock, self._agents[thread].clock
         clock.learn_from(thread, own)
@@ -134,7 +136,7 @@ class OrderModel:
         clock.seen[thread] += 1
         clock.version += 1
 
-    def host_work(self, thread: int, op: str, site: Site | None = None, step: str = "") -> Launch:
+    def host_work(self, thread: int, op: str, site: Site | None = None, step: Place = "") -> Launch:
         """Begin work that `thread` does itself."""
         epoch = self._agents[thread].clock.seen[thread]
         return Launch(
@@ -313,7 +315,8 @@ class OrderModel:
             self.pairs[key] = pair
 
     def _side(self, one: Launch, argument: str) -> PairSide:
-        where = one.step if one.is_host else ", ".join(filter(None, (self._agents[one.agent].name, one.step)))
+        step = place_text(one.step)
+        where = step if one.is_host else ", ".join(filter(None, (self._agents[one.agent].name, step)))
         site = one.site
         return PairSide(
             one.op, argument, where or self._agents[one.agent].name, line_of(site),

@@ -102,9 +102,10 @@ class OpPlan:
     def touches(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Touch]:
         """Return the tensors among the arguments that the operator accesses."""
         found: list[Touch] = []
+        given, sometimes = len(args), self._sometimes
         for position, name, by_schema in self.arguments:
-            is_write = self._writes(args, kwargs) if name in self._sometimes else by_schema
-            value = args[position] if position < len(args) else kwargs.get(name)
+            is_write = self._writes(args, kwargs) if sometimes and name in sometimes else by_schema
+            value = args[position] if position < given else kwargs.get(name)
             if isinstance(value, torch.Tensor):
                 found.append(Touch(value, name, is_write))
             elif isinstance(value, (list, tuple)):
@@ -140,19 +141,19 @@ def tensors_of(value: Any) -> Iterator[torch.Tensor]:
             yield from tensors_of(one)
 
 
-_plans: dict[Any, OpPlan | None] = {}
+_plans: dict[int, tuple[Any, OpPlan | None]] = {}
+"""By the operator's id, with the operator, which keeps it: its own hash is a function in Python."""
 FRAMEWORK = "mps_stress"
 """Prefix of the namespaces of our own control functions, which are no work."""
 
 
 def plan_of(func: Any) -> OpPlan | None:
     """Return an operator's plan, made once; None for what is no operator of tensors."""
-    try:
-        return _plans[func]
-    except KeyError:
-        pass
+    known = _plans.get(id(func))
+    if known is not None:
+        return known[1]
     schema = getattr(func, "_schema", None)
     name = schema.name if schema is not None else ""
     plan = None if schema is None or name.startswith((FRAMEWORK, "prim::")) else OpPlan(func)
-    _plans[func] = plan
+    _plans[id(func)] = func, plan
     return plan

@@ -19,6 +19,7 @@ from stress.order.author_line import author_line
 from stress.order.dispatch_mode import CrewMode
 from stress.order.found import OrderCheck
 from stress.order.history import Launch
+from stress.order.history import Place
 from stress.order.op_plan import OpPlan
 from stress.order.op_plan import Touch
 from stress.order.op_plan import plan_of
@@ -99,11 +100,11 @@ class OrderSession:
         with contextlib.ExitStack() as stack:
             stack.callback(setattr, OrderSession, "active", None)
             stack.enter_context(device_edges.listen(self))
-            threads = host_edges.StartedThreads(self._host_edge, self.thread)
+            threads = host_edges.StartedThreads(self.host_edge, self.thread)
             threads.install()
             stack.callback(threads.uninstall)
             if self._model.is_strict:
-                stack.enter_context(host_edges.trace_locks(self._host_edge))
+                stack.enter_context(host_edges.trace_locks(self.host_edge))
                 stack.enter_context(self._backward_edges())
             stack.enter_context(self._host_reads())
             stack.enter_context(_Mode(self))
@@ -144,11 +145,9 @@ class OrderSession:
             own.agent = self._model.thread(number, own.name)
         return own.agent
 
-    def _step(self) -> str:
+    def _step(self) -> Place:
         step = current.running()
-        return (
-            f"thread {step.thread_index}, iteration {step.iteration}" if step is not None else self._own.name
-        )
+        return self._own.name if step is None else (step.thread_index, step.iteration)
 
     # ---- operators
 
@@ -164,11 +163,11 @@ class OrderSession:
             self._record_stream(args)
             return func(*args, **kwargs)
         if self._model.is_strict and self._in_engine():
-            self._host_edge("acquire", _ENGINE)
+            self.host_edge("acquire", _ENGINE)
             try:
                 return self._run(plan, func, args, kwargs)
             finally:
-                self._host_edge("release", _ENGINE)
+                self.host_edge("release", _ENGINE)
         return self._run(plan, func, args, kwargs)
 
     def _in_engine(self) -> bool:
@@ -177,7 +176,14 @@ class OrderSession:
 
     def _run(self, plan: OpPlan, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         touched = plan.touches(args, kwargs)
-        device = next((one.tensor.device for one in touched if one.tensor.device.type != "cpu"), None)
+        device = None
+        others: set[torch.device] = set()
+        for one in touched:
+            if not one.tensor.is_cpu:
+                if device is None:
+                    device = one.tensor.device
+                elif (other := one.tensor.device) != device:
+                    others.add(other)
         if device is None:
             result = func(*args, **kwargs)
             if plan.is_resize and args and isinstance(args[0], torch.Tensor):
@@ -192,12 +198,11 @@ class OrderSession:
             return result
         if device.type == "meta":
             return func(*args, **kwargs)
-        others = {one.tensor.device for one in touched if one.tensor.device.type != "cpu"} - {device}
         for other in others:  # torch lets the streams of a copy between two devices wait for each other
             self._link(other, device)
         launch, number = self._launch(plan.name, device)
         result = func(*args, **kwargs)
-        if plan.waits_with(touched):
+        if (plan.waits or plan.masked) and plan.waits_with(touched):
             self.stream_synchronized(device.type, number, device)
         made = list(tensors_of(result)) if plan.writes_output else []
         if plan.is_copy:
@@ -242,11 +247,12 @@ class OrderSession:
         with self._lock:
             self._storages.drain()
             by_host = None
-            for tensor, argument, is_write in itertools.chain(touched, fresh(made, touched)):
-                kind = tensor.device.type
-                if kind == "meta":
+            for tensor, argument, is_write in (
+                itertools.chain(touched, fresh(made, touched)) if made else touched
+            ):
+                if tensor.is_meta:
                     continue
-                if kind == "cpu" and not later:
+                if tensor.is_cpu and not later:
                     if not self._model.is_strict and not self._storages.host_count:
                         continue
                     if by_host is None:
@@ -306,6 +312,10 @@ class OrderSession:
 
     def _stream(self, type_: str, number: int, device: torch.device | None = None) -> int:
         """Return a stream's agent. CUDA calls the default stream of every device 0."""
+        if type_ != "cuda":  # without a look at the device, since it has one
+            agent = self._stream_agents.get((type_, 0 if number == 0 else -1, number))
+            if agent is not None:
+                return agent
         index = 0
         if type_ == "cuda":
             index = (
@@ -355,7 +365,8 @@ class OrderSession:
             self._storages.drain()
             self._model.forget_retired(device)
 
-    def _host_edge(self, what: str, token: object) -> None:
+    def host_edge(self, what: str, token: object) -> None:
+        """Note that the calling thread came after, or may be come after, whatever `token` stands for."""
         if OrderSession.active is not self or not self._model.is_strict:
             return
         with self._lock:
@@ -372,11 +383,11 @@ class OrderSession:
         original = graph._engine_run_backward
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            self._host_edge("release", _ENGINE)
+            self.host_edge("release", _ENGINE)
             try:
                 return original(*args, **kwargs)
             finally:
-                self._host_edge("acquire", _ENGINE)
+                self.host_edge("acquire", _ENGINE)
 
         modules = [one for one in (graph, torch.autograd) if hasattr(one, "_engine_run_backward")]
         for one in modules:

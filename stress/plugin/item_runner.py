@@ -91,6 +91,7 @@ class ItemRunner:
                 streams=settings.streams,
                 trace_modules=settings.trace_modules,
                 trace_folders=self.run.trace_folders,
+                order_suppressions=tuple(settings.order_suppressions),
                 operators=operator_patch.texts(settings.operators),
                 deadline_s=settings.deadline_s,
                 sys_path=(*_package_root(item.ref), *sys.path),

@@ -16,6 +16,7 @@ from stress.device.sim.zoo import DESIGNS
 from stress.model.spec import ATTEMPTS_PER_PROCESS
 from stress.model.spec import DEADLINE_S_DEFAULT
 from stress.model.spec import RESULTS_DEFAULT
+from stress.order import suppressions
 from stress.plugin import option_values as values
 from stress.plugin.option_values import Given
 from stress.plugin.settings import ATTEMPTS_DEFAULT
@@ -327,6 +328,12 @@ BY_NAME = {one.name: one for one in OPTIONS}
 
 
 def add_options(parser: pytest.Parser) -> None:
+    parser.addini(
+        suppressions.INI,
+        "Order findings that are known, a line each: the finding's last line, ' -- ' and the reason",
+        type="linelist",
+        default=[],
+    )
     group = parser.getgroup("mps", "stress and race detection for PyTorch's MPS backend")
     for one in OPTIONS:
         how: dict[str, Any] = {"action": "store_true"} if one.is_switch else {"metavar": one.metavar}

@@ -13,6 +13,7 @@ from stress.child.perturb.own_code import can_be_found
 from stress.device.sim import settings as sim_settings
 from stress.device.sim.settings import SimSettings
 from stress.model.spec import RESULTS_DEFAULT
+from stress.order import suppressions
 from stress.plugin.option_table import BY_NAME
 from stress.plugin.option_table import OPTIONS
 from stress.plugin.option_table import NotRepeated
@@ -71,6 +72,7 @@ def parse(config: pytest.Config) -> Settings:
         "results": read["results"] or (config.rootpath / RESULTS_DEFAULT).resolve(),
         "isolation": not (read["no-isolation"] or config.getoption("usepdb", False)),
         "sim": sim,
+        "order_suppressions": _suppressions(config),
     }
     settings = Settings(**{**given, **decided})
     if (
@@ -86,14 +88,16 @@ def parse(config: pytest.Config) -> Settings:
         raise pytest.UsageError(
             "--mps-order: ThreadSanitizer sees an order of its own, and each makes the other slow: leave out --mps-tsan"
         )
-    if settings.order is not None and settings.all_tests:
-        raise pytest.UsageError(
-            "--mps-order checks scenarios; ordinary tests are not checked yet: leave out --mps-all-tests, or put "
-            "`with stress.order.check() as found:` into the test"
-        )
     _check_xdist(config, settings)
     _check_trace_modules(config, settings)
     return _with_tsan(settings) if settings.tsan else settings
+
+
+def _suppressions(config: pytest.Config) -> dict[str, str]:
+    try:
+        return suppressions.parse(config.getini(suppressions.INI))
+    except ValueError as error:
+        raise pytest.UsageError(f"ini option {suppressions.INI}: {error}") from None
 
 
 def repeat_arguments(settings: Settings, config: pytest.Config) -> list[str]:

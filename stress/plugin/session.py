@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Generator
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from stress.model import system
 from stress.model.shipped import shipped_scenarios
 from stress.model.text import count
+from stress.order import suppressions
 from stress.plugin import arguments
 from stress.plugin import tsan_run as tsan
 from stress.plugin.hosted.collector import HostedFile
@@ -291,6 +293,13 @@ class StressPlugin:
             else ""
         )
         closing = [*tsan.closing_lines(told), *([unseen] if unseen else [])]
+        checked = [row.order for row in rows if row.order is not None]
+        hidden: Counter[str] = Counter()
+        for one in checked:
+            hidden.update(one["suppressed"])
+        closing += suppressions.closing_lines(
+            self.settings.order_suppressions, hidden, sum(one["checked"] for one in checked)
+        )
         return [*sentences(rows), *closing, *note_lines(rows), f"records: {self.run.folder_path}"]
 
     def _tell_github(self, reporter: pytest.TerminalReporter, rows: Sequence[ItemRow]) -> None:

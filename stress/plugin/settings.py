@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
@@ -53,6 +54,8 @@ class Settings:
     """Whether children run under ThreadSanitizer; the device is "sim" or "core" then."""
     order: str | None = None
     """"first", "all" or "strict": which attempts check the order of accesses, and how; None for none."""
+    order_suppressions: Mapping[str, str] = field(default_factory=dict)
+    """Order finding that is known, as its last line with * for anything -> why it is no news."""
     sim: SimSettings = field(default_factory=SimSettings)
     """Used where the device is, or turns out to be, the simulated one."""
     pytorch: str | None = None

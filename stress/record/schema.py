@@ -173,6 +173,8 @@ class AttemptEnd(Common):
     """Of a reference: what steps wrote of that which all threads share: `name`, `kind` and `writer` of each."""
     order: NotRequired[dict[str, object]]
     """Of an attempt that checked the order: `accesses`, `unordered` pairs, what was `not_seen`, and the `pairs`."""
+    unkept: NotRequired[list[dict[str, object]]]
+    """Orders that the simulated device promised and did not keep: `promise`, `op`, `prior`, `promised` and `kept` of each."""
     device_order: NotRequired[str]
     """Hash of all work in the order in which the simulated device ran it, where that order repeats by seed."""
     strikes: NotRequired[dict[str, int]]

@@ -210,6 +210,14 @@ class TestClass:
         assert "2 ordinary tests ran once, on one thread" in ran.text
 
 
+def test_the_order_of_accesses_is_checked_too(tmp_path: Path) -> None:
+    source = "import torch\nshared = torch.ones(8)\ndef test_shares():\n    shared.add_(1)\n"
+    ran = run(tmp_path, source, *ISOLATED, "--mps-attempts=2", "--mps-order=strict")
+    assert ran.counts() == {"failed": 1}
+    assert "UNORDERED in 1 (1 checked the order) of 2 attempts" in ran.block("test_shares")
+    assert "write after write" in ran.block("test_shares")
+
+
 FILES = {
     "test_raises.py": "import no_such_module",
     "test_kills.py": "import os\nos.abort()",

@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import stress
 from stress.order import device_edges
+from stress.order import session as session_module
 from stress.order.session import OrderSession
 
 
@@ -201,6 +202,35 @@ def test_compiled_code_still_compiles() -> None:
         assert compiled(torch.ones(4)).tolist() == [3.0] * 4
     assert calls == [1]
     assert found.findings == []
+
+
+def test_a_check_inside_a_full_graph_is_refused_by_torch_and_leaves_nothing() -> None:
+    def checked(x: torch.Tensor) -> torch.Tensor:
+        with stress.order.check():
+            return x + 1
+
+    torch._dynamo.reset()
+    with pytest.raises(torch._dynamo.exc.Unsupported, match=r"with stress\.order\.check\(\)"):
+        torch.compile(checked, backend="eager", fullgraph=True)(torch.ones(2))
+    assert OrderSession.active is None
+    assert torch.compile(checked, backend="eager")(torch.ones(2)).tolist() == [2.0, 2.0]
+    assert OrderSession.active is None
+
+
+def test_a_mode_that_cannot_be_entered_leaves_no_hook(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> None:
+        raise RuntimeError("no mode can be entered here")
+
+    start = threading.Thread.start
+    monkeypatch.setattr(session_module._Mode, "__enter__", refuse)
+    with pytest.raises(RuntimeError, match="no mode can be entered here"):
+        stress.order.check("strict").__enter__()
+    assert OrderSession.active is None
+    assert threading.Thread.start is start
+    monkeypatch.undo()
+    with stress.order.check("strict") as found:
+        torch.ones(2).add_(1)
+    assert found.accesses
 
 
 def test_sparse_tensors_are_counted_as_not_seen() -> None:

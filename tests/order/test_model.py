@@ -162,15 +162,16 @@ def csan_and_ours(seed: int, length: int) -> tuple[dict[int, int], dict[int, int
     return csan_first, ours_first
 
 
+class NoStacks(list[object]):
+    """CSAN's cost is its stack of every launch, which nobody reads here."""
+
+    @classmethod
+    def extract(cls, *_: object, **__: object) -> NoStacks:
+        return cls()
+
+
 def test_one_thread_gets_the_answer_of_torchs_own_sanitizer(monkeypatch: pytest.MonkeyPatch) -> None:
     from torch.cuda import _sanitizer
-
-    class NoStacks(list[object]):
-        """CSAN's cost is its stack of every launch, which nobody reads here."""
-
-        @classmethod
-        def extract(cls, *_: object, **__: object) -> NoStacks:
-            return cls()
 
     fast = SimpleNamespace(StackSummary=NoStacks, walk_stack=lambda _: ())
     monkeypatch.setattr(_sanitizer, "traceback", fast)

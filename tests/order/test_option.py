@@ -10,7 +10,8 @@ import pytest
 
 from stress.commands.explain.explain import explain
 from stress.commands.explain.printing import rendered
-from stress.commands.explain.records import _unordered
+from stress.commands.explain.records import broken_promises_of
+from stress.commands.explain.records import pairs_of
 from stress.commands.replay.find import find
 from stress.commands.show.attempt import attempt_text
 from tests.acceptance import Ran
@@ -104,6 +105,43 @@ def test_a_wrong_value_says_whose_it_is(strict: Ran) -> None:
     assert not any("order:" in one["text"] for one in second["findings"])
 
 
+KNOWN = "hazard=WAW kind=host-host op=aten::add_.Tensor(self) prior=* device=cpu"
+INI_LINES = f"""mps_order_suppressions =
+    {KNOWN} -- an approximate count is enough
+    hazard=RAW kind=reuse * -- it was there once
+"""
+
+
+def test_a_suppressed_finding_is_counted_and_an_unused_suppression_reported(tmp_path: Path) -> None:
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\n{INI_LINES}")
+    ran = run_in(tmp_path, SUBJECT, "--mps-attempts=1", "--mps-order=strict", "-k", "Unordered or Threads")
+    assert ran.items["Unordered[t4]"]["verdict"] == "pass"
+    assert ran.items["InThreadsOfItsOwn[t4]"]["verdict"] == "unordered", (
+        "another finding, which nothing suppresses"
+    )
+    [end] = ran.ends("Unordered[t4]")
+    assert (end["order"]["suppressed"], end["order"]["pairs"]) == ({KNOWN: 1}, [])
+    assert end["order"]["unordered"] == 1, "it is unordered all the same"
+    assert f"order: suppressed 1 findings, an approximate count is enough: {KNOWN}" in ran.text
+    assert "order: a suppression matched nothing in 2 checked attempts: hazard=RAW kind=reuse *" in ran.text
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (KNOWN, "' -- ' and the reason"),
+        (f"{KNOWN} --", "' -- ' and the reason"),
+        ("kind=reuse -- all of them", "expected the last line of a finding"),
+        (f"{KNOWN} -- a\n    {KNOWN} -- b", "is suppressed twice"),
+    ],
+)
+def test_a_suppression_without_a_pattern_or_a_reason_is_refused(tmp_path: Path, line: str, said: str) -> None:
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\nmps_order_suppressions =\n    {line}\n")
+    ran = run_in(tmp_path, SUBJECT, "--mps-attempts=1", "--mps-order")
+    assert ran.result.ret == 4
+    assert said in "\n".join(ran.result.errlines)
+
+
 def test_one_thread_has_nothing_unordered(strict: Ran) -> None:
     assert all(one["verdict"] == "pass" for one in strict.ends("Unordered[t4]", "control"))
 
@@ -142,7 +180,9 @@ def test_a_record_that_holds_anything_is_explained_without_it() -> None:
         {"order": {"pairs": 3}},
         {"order": {"pairs": [7, {}, {"hazard": "?", "later": {}, "earlier": {}}]}},
     ):
-        assert list(_unordered(made)) == []
+        assert list(pairs_of(made)) == []
+    for made in ({}, {"unkept": 3}, {"unkept": [7, {}, {"promise": "none"}]}):
+        assert list(broken_promises_of(made)) == []
 
 
 @pytest.mark.parametrize(
@@ -151,7 +191,6 @@ def test_a_record_that_holds_anything_is_explained_without_it() -> None:
         (["--mps-order", "scenarios"], "or write the option alone, after the files"),
         (["--mps-order=loose"], "choose one of first, all, strict"),
         (["--mps-order", "--mps-tsan", "--mps-device=sim"], "leave out --mps-tsan"),
-        (["--mps-order", "--mps-all-tests"], "ordinary tests are not checked yet"),
     ],
 )
 def test_a_bad_value_names_the_way_out(tmp_path: Path, given: list[str], said: str) -> None:

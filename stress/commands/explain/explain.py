@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 from typing import BinaryIO
 
+from stress.commands import CommandError
 from stress.commands.explain.explanation import Explanation
 from stress.commands.explain.reading import HEAD_BYTES
 from stress.commands.explain.reading import _crash_report
 from stress.commands.explain.reading import _kind_of
 from stress.commands.explain.reading import _tsan
 from stress.commands.explain.reading import explain_text
+from stress.commands.replay.find import find
+from stress.commands.replay.find import is_attempt
 from stress.diagnose.tsan.json_lines import LINE_BYTES_MAX
 from stress.diagnose.tsan.json_lines import parse_json_text
 from stress.diagnose.tsan.parser import text_lines
@@ -19,11 +23,21 @@ from stress.diagnose.tsan.parser import text_lines
 STDIN = "-"
 
 
-def explain(name: str, stdin: BinaryIO) -> Explanation:
-    """Explain the file, folder or (`-`) standard input of that name. Never raises for what is in it."""
+def explain(
+    name: str, stdin: BinaryIO, rootdir: Path | None = None, results: Path | None = None
+) -> Explanation:
+    """Explain the file, folder, attempt (RUN/17) or (`-`) standard input of that name. Never raises for what is in it."""
     if name == STDIN:
         return explain_stream(name, stdin)
     path = Path(name)
+    if is_attempt(name) and not os.path.lexists(name):
+        from stress.commands.explain.records import explain_records
+
+        try:
+            found = find(name, rootdir or Path.cwd(), results)
+        except CommandError as error:
+            return Explanation(name, "unreadable", headline=str(error).removeprefix(f"{name}: "))
+        return explain_records(name, found.folder, found.serial)
     try:
         if path.is_dir():
             from stress.commands.explain.records import explain_records

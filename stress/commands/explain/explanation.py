@@ -8,6 +8,8 @@ from stress.diagnose.ips import CrashReport
 from stress.diagnose.signatures import SignatureMatch
 from stress.diagnose.tsan.report import Parsed
 from stress.diagnose.tsan.signature import deadly_signature
+from stress.order.broken_promise import BrokenPromise
+from stress.order.pair import UnorderedPair
 
 EXIT_EXPLAINED = 0
 EXIT_UNKNOWN = 1
@@ -43,8 +45,15 @@ class FailureClass:
     """Of that file, where it holds ThreadSanitizer's reports."""
     shared: str = ""
     """What the first one's steps write of that which all threads share, in a sentence; empty where it is not known."""
-    unordered: tuple[str, ...] = ()
-    """The pairs of accesses that nothing orders, each as its report, of the first one where it checked the order."""
+    pairs: tuple[UnorderedPair, ...] = ()
+    """The pairs of accesses that nothing orders, of the first one where it checked the order."""
+    broken_promises: tuple[BrokenPromise, ...] = ()
+    """The orders that the first one's simulated device promised and did not keep."""
+
+    @property
+    def order_reports(self) -> list[str]:
+        """Return the reports of both."""
+        return [*(one.text for one in self.broken_promises), *(one.text for one in self.pairs)]
 
 
 @dataclass(frozen=True)
@@ -160,7 +169,8 @@ class Explanation:
                     "item": one.item,
                     "headline": one.headline,
                     "shared": one.shared or None,
-                    "unordered": list(one.unordered),
+                    "unordered": [pair.text for pair in one.pairs],
+                    "unkept": [broken.text for broken in one.broken_promises],
                 }
                 for one in self.records.classes
             ]

@@ -13,13 +13,23 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
+from pathlib import Path
 
 from stress.commands import shared_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", metavar="FILE", nargs="+", help="file or run folder; - is standard input")
-    shared_options.add(parser, "json", help="print one JSON object per file and line")
+    parser.add_argument(
+        "files", metavar="FILE", nargs="+", help="file, run folder or attempt (RUN/17); - is standard input"
+    )
+    form = parser.add_mutually_exclusive_group()
+    shared_options.add(form, "json", help="print one JSON object per file and line")
+    form.add_argument(
+        "--sarif",
+        action="store_true",
+        help="print one SARIF 2.1.0 log of all order findings and ThreadSanitizer reports",
+    )
+    shared_options.add_places(parser)
 
 
 @dataclass(frozen=True)
@@ -28,7 +38,11 @@ class ExplainOptions:
 
     files: tuple[str, ...]
     json: bool
+    sarif: bool
+    rootdir: Path
+    results: Path | None
 
 
 def parse(args: argparse.Namespace) -> ExplainOptions:
-    return ExplainOptions(tuple(args.files), args.json)
+    places = shared_options.values(args, "rootdir", "results")
+    return ExplainOptions(tuple(args.files), args.json, args.sarif, **places)

@@ -187,11 +187,12 @@ def _failure_class(one: FailureClass, console: Console) -> None:
         rows += [("links", link) for link in one.found.signature.links]
     rows += [("stderr", one.stderr)] if one.stderr else []
     console.print(facts(rows))
-    for report in one.unordered[:PAIRS_SHOWN]:
+    reports = one.order_reports
+    for report in reports[:PAIRS_SHOWN]:
         for line in report.splitlines():
             _line(console, f"  {line}")
-    if len(one.unordered) > PAIRS_SHOWN:
-        _line(console, f"  ... and {len(one.unordered) - PAIRS_SHOWN} more pairs (--json has them)")
+    if len(reports) > PAIRS_SHOWN:
+        _line(console, f"  ... and {len(reports) - PAIRS_SHOWN} more pairs (--json has them)")
     inner = one.explanation
     if inner is not None and inner.parsed is not None:
         _tsan(inner, inner.parsed, console)

@@ -23,6 +23,7 @@ from stress.diagnose.signatures import default_signatures
 from stress.model.shared_write import from_data
 from stress.model.shared_write import sentence
 from stress.model.verdict import Verdict
+from stress.order.broken_promise import BrokenPromise
 from stress.order.pair import UnorderedPair
 from stress.record import RecordError
 from stress.record import RunFolder
@@ -53,11 +54,11 @@ class _Class:
     items: set[str] = field(default_factory=set)
 
 
-def explain_records(name: str, path: Path) -> Explanation:
-    """Explain a run's folder, or one file of records in it."""
+def explain_records(name: str, path: Path, serial: int | None = None) -> Explanation:
+    """Explain a run's folder, or one file of records in it; with a serial, that attempt alone."""
     try:
         reader = read_run(path)
-        run, verdicts, classes = _read(reader)
+        run, verdicts, classes = _read(reader, serial)
     except RecordError as error:
         return Explanation(name, "unreadable", headline=error.reason)
     if run is None and not verdicts and not classes:
@@ -93,6 +94,7 @@ def explain_records(name: str, path: Path) -> Explanation:
 
 def _read(
     reader: RunReader,
+    serial: int | None = None,
 ) -> tuple[Mapping[str, Any] | None, Counter[str], dict[_Key, _Class]]:
     """Return the run's own record, the crew's attempts by verdict, and the classes of those that failed.
 
@@ -113,6 +115,8 @@ def _read(
         if record["kind"] == "attempt_end" and record.get("shared_writes") and len(shared) < ITEMS_MAX:
             shared[record["item"]] = sentence(from_data(record["shared_writes"]))
         if record["kind"] != "attempt_end" or record["role"] != "crew" or record["item"] in planted:
+            continue
+        if serial is not None and record["serial"] != serial:
             continue
         end: Mapping[str, Any] = dict(record)
         key = hash((end["run"], end["item"], end["attempt"]))
@@ -162,19 +166,28 @@ def _explained(key: _Key, one: _Class, folder: RunFolder) -> FailureClass:
         headline=one.first["headline"],
         stderr=stderr,
         found=found,
-        explanation=_of_stderr(stderr, folder),
+        explanation=_of_stderr(stderr, folder) or _of_stderr(one.first.get("tsan_log"), folder),
         shared=one.shared if Verdict(verdict).is_failure else "",
-        unordered=tuple(_unordered(one.first)),
+        pairs=tuple(pairs_of(one.first)),
+        broken_promises=tuple(broken_promises_of(one.first)),
     )
 
 
-def _unordered(end: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the reports of an attempt's unordered pairs, as far as the record can be read."""
+def pairs_of(end: Mapping[str, Any]) -> Iterator[UnorderedPair]:
+    """Yield an attempt's unordered pairs, as far as the record can be read."""
     order = end.get("order")
     pairs = order.get("pairs") if isinstance(order, Mapping) else None
     for one in pairs if isinstance(pairs, list) else ():
         with contextlib.suppress(ValueError):
-            yield UnorderedPair.from_data(one).text
+            yield UnorderedPair.from_data(one)
+
+
+def broken_promises_of(end: Mapping[str, Any]) -> Iterator[BrokenPromise]:
+    """Yield what the attempt's device did not keep, as far as the record can be read."""
+    broken = end.get("unkept")
+    for one in broken if isinstance(broken, list) else ():
+        with contextlib.suppress(ValueError):
+            yield BrokenPromise.from_data(one)
 
 
 def _proposal(end: Mapping[str, Any], folder: RunFolder) -> str | None:

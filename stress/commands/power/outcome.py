@@ -40,6 +40,10 @@ def classify(fault: Fault | None, end: Mapping[str, Any], acceptable: Mapping[st
     names = names_of(end)
     if not verdict.is_failure:
         return Outcome(Kind.UNUSABLE, str(verdict), names[0])
+    if fault is not None and verdict == Verdict.UNKEPT and fault.unkept:
+        return Outcome(
+            Kind.KILL, str(verdict), names[0], names[0] in {f"unkept/{one}" for one in fault.unkept}
+        )
     if fault is None or verdict != fault.verdict:
         return Outcome(Kind.WRONG_VERDICT, str(verdict), names[0])
     return Outcome(Kind.KILL, str(verdict), names[0], not set(names).isdisjoint(fault.names))

@@ -34,7 +34,13 @@ from stress.device.torch_installation import TorchInstallation
 LIBRARY = "libmps_core.so"
 PYTHON_MODULE = "libmps_core_python.so"
 DRIVER = "mps-core-driver"
-LAYER = ("simulated_metal/*.*", "metal_shaders/*.cpp", "runtime/assertions.cpp", "adapter/*.cpp")
+LAYER = (
+    "simulated_metal/*.*",
+    "metal_shaders/*.cpp",
+    "runtime/assertions.cpp",
+    "runtime/order*.cpp",
+    "adapter/*.cpp",
+)
 GLUE = ("core/*.*",)
 OPERATORS = ("core/operators/*.*",)
 NATIVE = ("native/*.*", "native/cases/*.*", "native/mps/*.*", "native/mps/cases/*.*")

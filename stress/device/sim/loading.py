@@ -72,8 +72,9 @@ def ops() -> Any:
 
 
 def note_step() -> Callable[[int, int], None] | None:
-    """Return what reports a thread's position to ThreadSanitizer; None where the library is not instrumented."""
-    return ops().tsan_step if hasattr(ops(), "tsan_step") else None
+    """Return what reports a thread's position to the device, for its reports; None where the library has no such function."""
+    names = ("tsan_step", "note_step")
+    return next((getattr(ops(), one) for one in names if hasattr(ops(), one)), None)
 
 
 def torch_device() -> torch.device:

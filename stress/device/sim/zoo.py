@@ -53,6 +53,9 @@ class Fault:
     sees: str
     """What a user of such a backend would see."""
     links: tuple[str, ...] = ()
+    unkept: tuple[str, ...] = ()
+    """What it promises and does not keep (`stress.order.broken_promise`), where its bug is a missing order. Found without a
+    wrong value, that counts as a kill too."""
     probability: float = PROBABILITY_DEFAULT
     window_us: int = 0
     why: str = ""
@@ -124,6 +127,7 @@ FAULTS: tuple[Fault, ...] = (
         "The main thread is taken for a worker and is given a worker's stream.",
         "The main thread's work is not ordered with its own earlier work: stale numbers there, and nowhere else.",
         (_DML,),
+        unkept=("stream", "wait", "synchronize", "reuse"),
     ),
     Fault(
         "pool_binding_lost",
@@ -134,6 +138,7 @@ FAULTS: tuple[Fault, ...] = (
         "The binding of a thread to its stream is lost between two operations, and the thread gets another stream.",
         "An operation reads what an earlier one of the same thread has not written yet.",
         (_DML,),
+        unkept=("stream", "wait", "synchronize", "reuse"),
     ),
     # command buffer
     Fault(
@@ -198,6 +203,7 @@ FAULTS: tuple[Fault, ...] = (
         (_PYTORCH + "86119",),
         window_us=20,
         why="the real search through the buffers of a pool takes microseconds, the simulated one a few instructions",
+        unkept=("owner",),
     ),
     Fault(
         "allocator_reuse_before_completion",
@@ -208,6 +214,7 @@ FAULTS: tuple[Fault, ...] = (
         "A freed block is given to another stream although its own stream still works on it.",
         "A new tensor is overwritten by work that was queued before it existed.",
         (_PYTORCH + "193819", _PYTORCH + "189512"),
+        unkept=("reuse",),
     ),
     Fault(
         "record_stream_missing",
@@ -218,6 +225,7 @@ FAULTS: tuple[Fault, ...] = (
         "record_stream is accepted and forgotten.",
         "A tensor that was handed to another stream changes under the kernel that reads it.",
         (_PYTORCH + "193464",),
+        unkept=("reuse",),
     ),
     Fault(
         "record_stream_first_only",
@@ -228,6 +236,7 @@ FAULTS: tuple[Fault, ...] = (
         "record_stream notes the stream's position at the first call only: later uses are not waited for.",
         "As with a missing record_stream, but only for tensors that are handed over more than once.",
         (_DML,),
+        unkept=("reuse",),
     ),
     Fault(
         "allocator_aba",
@@ -241,6 +250,7 @@ FAULTS: tuple[Fault, ...] = (
         (_DML, _PYTORCH + "86119"),
         probability=0.1,
         why=_RARE_CALL,
+        unkept=("owner", "reuse"),
     ),
     Fault(
         "allocator_size_class",
@@ -251,6 +261,7 @@ FAULTS: tuple[Fault, ...] = (
         "A freed block is filed under two size classes: its upper half is given out a second time.",
         "The end of one tensor is the beginning of another.",
         (_PYTORCH + "187441",),
+        unkept=("owner", "reuse"),
     ),
     Fault(
         "allocator_statistics_unlocked",
@@ -272,6 +283,7 @@ FAULTS: tuple[Fault, ...] = (
         "A stream's wait for an event of another stream is not encoded.",
         "A consumer reads before the producer has written.",
         (_PYTORCH + "194111",),
+        unkept=("wait", "synchronize"),
     ),
     Fault(
         "event_wrong_ticket",
@@ -282,6 +294,7 @@ FAULTS: tuple[Fault, ...] = (
         "A wait is for the position before the one that was recorded.",
         "A consumer misses the producer's last operation.",
         (_PYTORCH + "194111",),
+        unkept=("wait", "synchronize"),
     ),
     Fault(
         "event_pool_crosstalk",
@@ -292,6 +305,7 @@ FAULTS: tuple[Fault, ...] = (
         "An event is taken from the pool while its previous owner still uses it, and recording it resets both.",
         "A wait ends with another thread's event: stale numbers.",
         (_DML,),
+        unkept=("owner",),
     ),
     Fault(
         "event_elapsed_time_deadlock",
@@ -337,6 +351,7 @@ FAULTS: tuple[Fault, ...] = (
         (_PYTORCH + "167541",),
         probability=0.1,
         why="an operation is compiled once in a process's life",
+        unkept=("graph",),
     ),
     Fault(
         "graph_cache_cleared_in_use",
@@ -349,6 +364,7 @@ FAULTS: tuple[Fault, ...] = (
         (_PYTORCH + "181485",),
         probability=0.1,
         why=_RARE_CALL,
+        unkept=("graph",),
     ),
     # synchronisation
     Fault(
@@ -382,6 +398,7 @@ FAULTS: tuple[Fault, ...] = (
         ("https://github.com/OpenNMT/CTranslate2/issues/2077",),
         probability=0.1,
         why=_RARE_CALL,
+        unkept=("synchronize",),
     ),
     Fault(
         "wait_lost_wakeup",
@@ -429,6 +446,7 @@ FAULTS: tuple[Fault, ...] = (
         "A device-to-device copy is split in two halves, and the second one is encoded to another stream.",
         "The second half of a copied tensor is old.",
         (_PYTORCH + "122016",),
+        unkept=("stream", "synchronize", "wait"),
     ),
     Fault(
         "scalar_buffer_reused",
@@ -439,6 +457,7 @@ FAULTS: tuple[Fault, ...] = (
         "Scalar arguments are put into one buffer of the device, which the next operation overwrites.",
         "x * 2 is computed as x * 3, because another thread multiplied by 3.",
         (_PYTORCH + "122016",),
+        unkept=("scratch",),
     ),
     Fault(
         "linear_shared_scratch",
@@ -449,6 +468,7 @@ FAULTS: tuple[Fault, ...] = (
         "Linear packs its input into one scratch buffer for all streams.",
         "Linear is right alone and returns other threads' answers, or a mix, from several threads.",
         (_DML,),
+        unkept=("scratch",),
     ),
     Fault(
         "layer_norm_shared_statistics",
@@ -459,6 +479,7 @@ FAULTS: tuple[Fault, ...] = (
         "LayerNorm keeps mean and variance in one buffer for all streams between its two kernels.",
         "LayerNorm is normalised with the statistics of another thread's input.",
         (_DML,),
+        unkept=("scratch",),
     ),
     Fault(
         "op_pair_order",
@@ -469,6 +490,7 @@ FAULTS: tuple[Fault, ...] = (
         "A copy that makes a tensor contiguous runs beside the stream; attention is the one reader that does not wait.",
         "A packed projection and attention are each right alone; one after the other they are wrong.",
         (_DML,),
+        unkept=("stream", "synchronize", "wait"),
     ),
     Fault(
         "generator_unlocked",
@@ -516,6 +538,7 @@ FAULTS: tuple[Fault, ...] = (
         (_DML,),
         probability=0.1,
         why=_ONCE_PER_THREAD,
+        unkept=("graph",),
     ),
     # copies
     Fault(
@@ -527,6 +550,7 @@ FAULTS: tuple[Fault, ...] = (
         "A non-blocking copy to the device does not keep its source alive.",
         "Random numbers here and there after x.to(device, non_blocking=True) when x is dropped.",
         (_PYTORCH + "139550", _PYTORCH + "189690"),
+        unkept=("source",),
     ),
     Fault(
         "batch_queue_wrong_future",

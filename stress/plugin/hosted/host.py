@@ -234,6 +234,8 @@ def _conditions(spec: ChildSpec, box: BlackBox) -> Conditions:
         perturb=spec.perturb_level if spec.perturb_mode != "none" else "off",
         modules=spec.trace_modules,
         folders=spec.trace_folders,
+        order=spec.order,
+        order_suppressions=dict.fromkeys(spec.order_suppressions, ""),
         is_judged_elsewhere=True,
         box=box,
     )
@@ -260,8 +262,11 @@ def _unlike_alone(reports: list[pytest.TestReport], result: dict[str, Any]) -> l
 
 def _finding(report: pytest.TestReport) -> Finding:
     """Return what is wrong: a race may be in the test's calls; its fixtures are set up one after another."""
+    text = f"{_in_phase(report)}{_message(report)}"
+    if Verdict.UNORDERED.word in text.partition(":")[0]:
+        return Finding(Verdict.UNORDERED, "unordered", text, trace=report.longreprtext)
     verdict = Verdict.RACE if report.when == "call" else Verdict.ERROR
-    return Finding(verdict, "exception", f"{_in_phase(report)}{_message(report)}", trace=report.longreprtext)
+    return Finding(verdict, "exception", text, trace=report.longreprtext)
 
 
 def _in_phase(report: pytest.TestReport) -> str:

@@ -194,6 +194,7 @@ class _HostedRunner:
             trace_modules=settings.trace_modules,
             trace_folders=(str(self.item.path.parent), *self.run.trace_folders),
             deadline_s=settings.deadline_s,
+            order_suppressions=tuple(settings.order_suppressions),
         )
         return CaseSpec(
             item=self.item.nodeid,
@@ -203,6 +204,8 @@ class _HostedRunner:
                 mode="none" if settings.perturb == "off" else "line",
                 readback="every",
                 completion="in_order",
+                order=settings.order_level,
+                order_all=settings.order == "all",
             ),
             reference_deadline_s=settings.deadline_s * REFERENCE_DEADLINE_FACTOR,
             command=lambda _: self.result.command,

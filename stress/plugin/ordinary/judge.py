@@ -61,6 +61,8 @@ class Leftovers:
 
     errors: Sequence[threading.ExceptHookArgs] = ()
     running: Sequence[str] = ()
+    unordered: Sequence[str] = ()
+    """Reports of pairs of accesses that nothing orders."""
 
 
 def judge(
@@ -144,6 +146,7 @@ def _sentences_beyond_calls(job: Job, leftovers: Leftovers) -> list[str]:
     sentences += [
         f"the body left a thread running: {name}; join it in the test" for name in leftovers.running
     ]
+    sentences += [f"UNORDERED  {one}" for one in leftovers.unordered]
     return sentences
 
 
@@ -168,7 +171,7 @@ def _mixed(skips: Sequence[CallError], calls: int) -> str:
 
 def _headline(failures: Sequence[CallError], extra: Sequence[str], job: Job) -> str:
     if not failures:
-        return extra[0]
+        return extra[0].partition("\n")[0]
     if len(failures) == job.calls:
         return f"always fails: {len(failures)} of {job.calls} calls"
     return f"{_SOMETIMES}{len(failures)} of {job.calls} calls ({_threads(failures)})"

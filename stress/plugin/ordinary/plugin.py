@@ -92,6 +92,8 @@ class OrdinaryPlugin:
             perturb=settings.perturb if settings else "low",
             modules=settings.trace_modules if settings else (),
             folders=own_folders(self._config.rootpath),
+            order=settings.order_level if settings else "",
+            order_suppressions=settings.order_suppressions if settings else {},
         )
 
     @pytest.fixture

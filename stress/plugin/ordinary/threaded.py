@@ -13,6 +13,7 @@ import time
 import unittest
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import field
@@ -25,6 +26,7 @@ from stress.child.perturb.schedule import Draws
 from stress.model.blackbox import BlackBox
 from stress.model.seeds import derive
 from stress.plugin.ordinary import fixtures
+from stress.plugin.ordinary.checked_order import checked_test
 from stress.plugin.ordinary.control import run_control
 from stress.plugin.ordinary.job import Body
 from stress.plugin.ordinary.job import Job
@@ -80,6 +82,10 @@ class Conditions:
     """The process was made for this: its parent owns the deadline, and runs the one-thread control in another one."""
     box: BlackBox | None = None
     """Where threads leave what they do, for the parent to read when the process has died."""
+    order: str = ""
+    """Level at which the order of accesses to tensors is checked; empty for not at all."""
+    order_suppressions: Mapping[str, str] = field(default_factory=dict)
+    """Findings of it that are known -> why they are no news."""
 
 
 def run_function(item: pytest.Function, state: Threaded, pool: Pool, conditions: Conditions) -> None:
@@ -149,8 +155,9 @@ def _run(
 ) -> None:
     __tracebackhide__ = hide_unless_alone
     seed = derive(conditions.seed, "ordinary", item.nodeid)
+    check = checked_test(conditions.order if state.plan.threads > 1 else "", conditions.order_suppressions)
     job = Job(
-        bodies,
+        check.bodies(bodies),
         state.plan.iterations,
         _perturbations(item, conditions, seed),
         _calm(state.plan, seed),
@@ -158,7 +165,7 @@ def _run(
     )
     before = set(threading.enumerate())
     try:
-        with _thread_errors(before) as errors:
+        with _thread_errors(before) as errors, check:
             pool.run(job, conditions.deadline_s)
             running = _lingering(before | set(pool.threads))
     except Hang as hang:
@@ -172,7 +179,9 @@ def _run(
         if job.threads > 1:
             item.user_properties += [(PROPERTY_CALLS, job.calls), (PROPERTY_OVERLAP, round(overlap, 3))]
         lines = [_conditions_line(job, conditions, overlap)]
-        outcome = judge(job, Leftovers(errors, running), nodeid=item.nodeid, context_lines=lines)
+        outcome = judge(
+            job, Leftovers(errors, running, check.unordered), nodeid=item.nodeid, context_lines=lines
+        )
         controls = not conditions.is_judged_elsewhere and state.plan.threads > 1
         if outcome.failure is not None and controls and not item.get_closest_marker("xfail"):
             control = run_control(bodies, state.plan, pool, conditions.deadline_s)

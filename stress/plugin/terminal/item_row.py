@@ -41,6 +41,8 @@ class ItemRow:
     notes: tuple[str, ...] = ()
     tsan: Mapping[str, Any] | None = None
     """What ThreadSanitizer said in all attempts; None without it."""
+    order: Mapping[str, Any] | None = None
+    """How many attempts checked the order of accesses, and how often each suppression hid a finding; None without any."""
     canaries: Mapping[str, Any] | None = None
     """Of a native program: `report_text.canaries`. Its canaries are no items."""
     sentence: str = ""

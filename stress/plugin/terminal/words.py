@@ -81,6 +81,7 @@ def row_of(result: ItemResult) -> ItemRow:
         alike=len(alike),
         notes=tuple(result.notes),
         tsan=_tsan(result),
+        order=_order(result),
     )
 
 
@@ -89,6 +90,15 @@ def _kind(attempt: Attempt) -> str:
     judged = attempt.judged
     name = judged.findings[0].name if judged.findings else ""
     return attempt.signature or f"{judged.word} {name}".rstrip()
+
+
+def _order(result: ItemResult) -> dict[str, Any] | None:
+    """Return how many attempts checked the order of accesses, and what suppressions hid; None without any."""
+    checked = [one for one in result.attempts if one.order]
+    suppressed: Counter[str] = Counter()
+    for one in checked:
+        suppressed.update(one.suppressed)
+    return {"checked": len(checked), "suppressed": dict(suppressed)} if checked else None
 
 
 def _tsan(result: ItemResult) -> dict[str, Any] | None:
