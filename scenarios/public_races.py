@@ -73,7 +73,7 @@ class CopyOnATransferStream(_TwoStreams):
             streams.record(copied)
         if self.ordered:
             streams.wait(copied)
-        wrong = count_wrong(buffer * 2, 2 * value)
+        wrong = count_wrong(buffer * (state["ones"] + 1), 2 * value)
         if not self.ordered and side is not None:
             side.synchronize()  # the next round's copy would otherwise race with this one's
         return wrong
