@@ -35,7 +35,13 @@ KNOWN = "hazard=WAW kind=host-host op=aten::add_.Tensor(self) prior=* device=cpu
 
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    options = ("--mps-threads=3", "--mps-iterations=3", "--mps-all-tests", "--mps-no-isolation", "--mps-order=strict")
+    options = (
+        "--mps-threads=3",
+        "--mps-iterations=3",
+        "--mps-all-tests",
+        "--mps-no-isolation",
+        "--mps-order=strict",
+    )
     return run(tmp_path_factory.mktemp("strict"), SOURCE, *options)
 
 
@@ -60,11 +66,28 @@ def test_a_check_within_the_test_says_that_one_runs(strict: Ran) -> None:
 
 
 def test_suppressions_hold_here_too(tmp_path: Path) -> None:
-    options = ("--mps-threads=3", "--mps-all-tests", "--mps-no-isolation", "--mps-order=strict", "-k", "shares", "-o")
+    options = (
+        "--mps-threads=3",
+        "--mps-all-tests",
+        "--mps-no-isolation",
+        "--mps-order=strict",
+        "-k",
+        "shares",
+        "-o",
+    )
     ran = run(tmp_path, SOURCE, *options, f"mps_order_suppressions={KNOWN}")
     assert ran.outcome("test_shares_a_tensor") == "PASSED"
 
 
 def test_level_device_takes_threads_as_ordered(tmp_path: Path) -> None:
-    ran = run(tmp_path, SOURCE, "--mps-threads=3", "--mps-all-tests", "--mps-no-isolation", "--mps-order=all", "-k", "shares")
+    ran = run(
+        tmp_path,
+        SOURCE,
+        "--mps-threads=3",
+        "--mps-all-tests",
+        "--mps-no-isolation",
+        "--mps-order=all",
+        "-k",
+        "shares",
+    )
     assert ran.outcome("test_shares_a_tensor") == "PASSED"
