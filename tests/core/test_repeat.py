@@ -204,6 +204,6 @@ class TestTheReplayCommand:
 
 
 def test_every_setting_comes_from_an_option() -> None:
-    combined = {"isolation", "sim"}
+    combined = {"isolation", "sim", "order_suppressions"}
     of_options = {one.field for one in OPTIONS if one.field is not None}
     assert {one.name for one in fields(Settings)} == of_options | combined | set(DECIDED)

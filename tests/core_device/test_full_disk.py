@@ -19,9 +19,7 @@ ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 800.0
 NAMESPACE = ("unshare", "--user", "--map-root-user", "--mount")
 """A file system that is mounted in it is nobody else's, and goes with it. Needs no rights, but a kernel that allows it."""
-MOUNTED = (
-    f'mount -t tmpfs -o size=1200k none "$MPS_STRESS_CACHE" && exec {sys.executable} -c "$BUILD" "$TREE"'
-)
+MOUNTED = 'mount -t tmpfs -o size=1200k none "$MPS_STRESS_CACHE" && exec "$PYTHON" -c "$BUILD" "$TREE"'
 # The layer's plain C++ units alone: they compile in seconds, and their objects do not fit all the same.
 BUILD = """
 import subprocess, sys
@@ -52,7 +50,13 @@ def test_is_a_sentence_and_leaves_nothing_half_built(tmp_path: Path) -> None:
     cache.mkdir()
     done = subprocess.run(
         [*NAMESPACE, "sh", "-c", MOUNTED],
-        env={"PATH": "/usr/bin:/bin", "MPS_STRESS_CACHE": str(cache), "BUILD": BUILD, "TREE": str(tree)},
+        env={
+            "PATH": "/usr/bin:/bin",
+            "MPS_STRESS_CACHE": str(cache),
+            "PYTHON": sys.executable,  # whose path may have a space
+            "BUILD": BUILD,
+            "TREE": str(tree),
+        },
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -131,6 +131,8 @@ class Host:
             told = dict(report.user_properties)
             if PROPERTY_CALLS in told:
                 result["iterations_done"], result["overlap"] = told[PROPERTY_CALLS], told[PROPERTY_OVERLAP]
+            if why := getattr(report, ordinary.NOT_PERTURBED_ATTRIBUTE, ""):
+                result["notes"].append(f"not perturbed: {why}")
         return [_finding(one) for one in reports if one.failed] or _unlike_alone(reports, result)
 
     def _run(self, item: pytest.Item) -> list[pytest.TestReport]:

@@ -40,7 +40,7 @@ RAN_ONCE = pytest.StashKey[bool]()
 # Attributes of a report are carried over by pytest-xdist as long as JSON can hold them.
 _REASON_ATTRIBUTE = "mps_not_threaded"
 _ONCE_ATTRIBUTE = "mps_ran_once"
-_NOT_PERTURBED_ATTRIBUTE = "mps_not_perturbed"
+NOT_PERTURBED_ATTRIBUTE = "mps_not_perturbed"
 
 
 def add_ini(parser: pytest.Parser) -> None:
@@ -229,7 +229,7 @@ class OrdinaryPlugin:
         if report.when == "call" and not report.skipped and item.stash.get(RAN_ONCE, False):
             setattr(report, _ONCE_ATTRIBUTE, True)
         if report.when == "call" and state is not None and state.not_perturbed:
-            setattr(report, _NOT_PERTURBED_ATTRIBUTE, state.not_perturbed)
+            setattr(report, NOT_PERTURBED_ATTRIBUTE, state.not_perturbed)
         if report.when == "setup" and _REASON in item.stash:
             setattr(report, _REASON_ATTRIBUTE, item.stash[_REASON])
         if report.when == "teardown" and state is not None:
@@ -243,8 +243,8 @@ class OrdinaryPlugin:
         if report.when == "setup" and hasattr(report, _REASON_ATTRIBUTE):
             self._reasons.append(getattr(report, _REASON_ATTRIBUTE))
         self._ran_once += hasattr(report, _ONCE_ATTRIBUTE)
-        if hasattr(report, _NOT_PERTURBED_ATTRIBUTE):
-            self._not_perturbed.append(getattr(report, _NOT_PERTURBED_ATTRIBUTE))
+        if hasattr(report, NOT_PERTURBED_ATTRIBUTE):
+            self._not_perturbed.append(getattr(report, NOT_PERTURBED_ATTRIBUTE))
         if report.when == "call":
             told = dict(report.user_properties)
             if PROPERTY_CALLS in told:
