@@ -50,6 +50,10 @@ class TestText:
         assert not long, f"{path.name}: more than {WIDTH_MAX} columns"
 
     @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+    def test_no_place_waits_for_a_figure(self, path: Path) -> None:
+        assert not re.findall(r"@@|\bT[B]D\b|\bX{3}\b", prose(path))
+
+    @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
     def test_blocks_say_what_they_hold(self, path: Path) -> None:
         known = {"sh", "python", "text", "ini"}
         assert {block.language for block in blocks(path)} <= known
