@@ -110,7 +110,7 @@ class Waiting {  // Around event_wait.
 // A compiled graph is destroyed; `used` says how far the streams had come when it was last submitted.
 void graph_destroyed(const Positions& used);
 
-// ---- what was found, since it was taken last: one line each, its fields separated by tabs (see stress/device/sim/kept_order.py)
+// ---- what was found, since it was taken last: one line each, its fields separated by tabs (see stress/order/broken_promise.py)
 std::vector<std::string> take_broken();
 
 }  // namespace mps_sim::order

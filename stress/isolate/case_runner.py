@@ -184,12 +184,12 @@ class CaseRunner:
         Raise `IsolationError` and `OSError` for the machine's faults.
         """
         started = time.monotonic()
-        are_given = references is not None
-        references = references or References()
         self._ends.clear()
         try:
-            if case.child.kind != "process" and not are_given:
-                references = self.references(case, number=policy.first.get("reference", 0))
+            if references is None:
+                is_process = case.child.kind == "process"
+                number = policy.first.get("reference", 0)
+                references = References() if is_process else self.references(case, number=number)
             result.reference = references.shown
             result.add_notes(references.notes)
             if references.shown is not None and not references.is_usable:
@@ -203,7 +203,8 @@ class CaseRunner:
             if result.wants_control:
                 self._run_controls(case, policy, references, result)
         finally:
-            references.remove()
+            if references is not None:
+                references.remove()
             result.seconds = time.monotonic() - started
 
     def references(self, case: CaseSpec, *, number: int = 0, lots: int = 0) -> References:

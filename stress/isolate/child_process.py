@@ -46,6 +46,8 @@ class ChildProcess:
         self._log = log
         self._spec: ChildSpec | None = None
         self._stays = self._has_served = False
+        self._has_fixtures = False
+        """It runs ordinary tests, whose fixtures it tears down when it is told that no order follows."""
         self._answers = b""
 
     def begin(self, spec: ChildSpec, *, stays: bool) -> None:
@@ -56,6 +58,7 @@ class ChildProcess:
         if spec.kind != "probe":  # which has no record that could be named
             self.served.append(spec.name)
         self.is_free, self._spec, self._stays = False, spec, stays
+        self._has_fixtures = spec.test is not None
         if self._connection is None:
             return
         if stays and self._log is None:
@@ -151,15 +154,12 @@ class ChildProcess:
     def kill_group(self) -> None:
         self._child.kill_group()
 
-    def finish(self) -> None:
-        """Let a process that ran ordinary tests tear their fixtures down, before it is closed."""
-        if self._connection is not None and self.is_free:
+    def close(self) -> None:
+        """End the process with all that it started. What it printed before its attempt is the attempt's, if that said nothing."""
+        if self._connection is not None and self.is_free and self._has_fixtures:
             with contextlib.suppress(OSError):
                 self._connection.shutdown(socket.SHUT_WR)
             self._child.wait(RESTORE_S_MAX)
-
-    def close(self) -> None:
-        """End the process with all that it started. What it printed before its attempt is the attempt's, if that said nothing."""
         self._child.kill_group()
         self._child.close()
         if self._connection is not None:

@@ -227,18 +227,14 @@ class Supervisor:
                 )
             if ended is not None:
                 run.notes.append(f"process {worker.pid} was killed while it had nothing to do")
-            elif setting is not None and setting.file:
-                worker.finish()
             worker.close()
         if spec.env or spec.kind == "process":
             return self._spawner.program(spec)
         return self._server.start() if self._forks else self._spawner.start()
 
     def _end(self, lane: str) -> None:
-        setting, worker = self._workers.pop(lane, (None, None))
+        _, worker = self._workers.pop(lane, (None, None))
         if worker is not None:
-            if setting is not None and setting.file:
-                worker.finish()
             worker.close()
 
     def _wait(self, child: ChildProcess, run: ChildRun) -> Exit | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
 from pathlib import Path
@@ -40,6 +41,10 @@ class ItemSpec:
     def key(self) -> str:
         """Return what seeds follow from; not the thread count, so that counts share their first inputs."""
         return f"{Path(self.ref.path).name}::{self.ref.qualname}{sorted(self.params.items())}{sorted(self.env.items())}"
+
+    def command(self, run: Run) -> str:
+        """Return the command that repeats the item's attempts."""
+        return command_line(run, self.nodeid, self.threads, run.settings.attempts_of(self.scenario))
 
 
 @dataclass(frozen=True)
@@ -154,12 +159,12 @@ class ScenarioResult(ItemResult):
         }
 
 
-def command_line(run: Run, spec: ItemSpec) -> str:
+def command_line(run: Run, nodeid: str, threads: int, attempts: int, more: Sequence[str] = ()) -> str:
     """Return the command that repeats the item's attempts with the same seeds (not the same schedule)."""
     settings = replace(
         run.settings,
-        threads=(spec.threads,),
-        attempts=run.settings.attempts_of(spec.scenario),
+        threads=(threads,),
+        attempts=attempts,
         device=run.device.name if run.device is not None else run.settings.device,
     )
-    return shlex.join(["pytest", spec.nodeid, *repeat_arguments(settings, run.config)])
+    return shlex.join(["pytest", nodeid, *repeat_arguments(settings, run.config), *more])

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 import time
+from collections.abc import Callable
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,6 @@ from stress.plugin.item import ItemResult
 from stress.plugin.item import ItemSpec
 from stress.plugin.item import ScenarioResult
 from stress.plugin.item import Turn
-from stress.plugin.item import command_line
 from stress.plugin.run import Run
 from stress.scenario.scenario import ProcessScenario
 from stress.scenario.scenario import overrides
@@ -38,40 +38,61 @@ from stress.scenario.scenario import shares_process
 from stress.scenario.scenario import waves_of
 
 
-class ItemRunner:
-    """Runs one item in a `Run`."""
+class RunOfItem:
+    """What running an item has in common, whether children run a scenario or an ordinary test."""
 
-    def __init__(self, run: Run, spec: ItemSpec, turn: Turn | None = None) -> None:
-        self.run, self.spec, self.turn = run, spec, turn
-        self.settings = turn.settings if turn is not None else run.settings
-        self.command = command_line(run, spec)
-        self._is_process = isinstance(spec.scenario, ProcessScenario)
-        self._runner = CaseRunner(
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.cases = CaseRunner(
             run.supervisor.run if run.settings.isolation else _run_inline,
             run.writer,
             run.record,
             classify=self._classify,
-            on_end=self._remember,
+            on_end=self.see,
         )
 
-    def execute(self) -> ScenarioResult:
-        """Return the item's result; raise nothing for what its children do."""
+    def finish(self, result: ItemResult, work: Callable[[], object]) -> None:
+        """Let `work` fill the result, and record it; raise nothing for what children do."""
         started = time.monotonic()
-        result = ScenarioResult(
-            item=self.spec.nodeid, command=self.command, device=self.spec.scenario.device_type, spec=self.spec
-        )
         try:
-            self._runner.run(self._case(), self._policy(), result)
+            work()
         except IsolationError as error:
-            cut_short(result, Verdict.BROKEN, f"no child process can be started: {error}")
+            _cut_short(result, Verdict.BROKEN, f"no child process can be started: {error}")
         except OSError as error:
             text = f"cannot write the attempt's files in {self.run.folder_path}: {error.strerror or error}"
-            cut_short(result, Verdict.INCONCLUSIVE, text)
-        result.notes += [f"a crash report cannot be read: {text}" for text in self._runner.unreadable_reports]
+            _cut_short(result, Verdict.INCONCLUSIVE, text)
+        result.notes += [f"a crash report cannot be read: {text}" for text in self.cases.unreadable_reports]
         result.seconds = time.monotonic() - started
         self.run.verdicts[str(result.verdict)] += 1
         with contextlib.suppress(OSError):
-            self._runner.record_item(result)
+            self.cases.record_item(result)
+
+    def see(self, ended: Ended) -> None:
+        """Look at each child when it has ended."""
+        if system.is_macos():  # where crash reports come late
+            self.run.pids[ended.run.pid] = (ended.run.started, ended.end)
+
+    def _classify(self, end: Mapping[str, Any], stderr: str) -> str | None:
+        named = self.run.config.hook.pytest_mps_classify(attempt=end, stderr=stderr)
+        return None if named is None else str(named)
+
+
+class ItemRunner(RunOfItem):
+    """Runs one item of a scenario."""
+
+    def __init__(self, run: Run, spec: ItemSpec, turn: Turn | None = None) -> None:
+        super().__init__(run)
+        self.spec, self.turn = spec, turn
+        self.settings = turn.settings if turn is not None else run.settings
+        self.command = spec.command(run)
+        self._is_process = isinstance(spec.scenario, ProcessScenario)
+
+    def execute(self) -> ScenarioResult:
+        """Return the item's result; raise nothing for what its children do."""
+        result = ScenarioResult(
+            item=self.spec.nodeid, command=self.command, device=self.spec.scenario.device_type, spec=self.spec
+        )
+        self.finish(result, lambda: self.cases.run(self._case(), self._policy(), result))
         return result
 
     def _case(self) -> CaseSpec:
@@ -154,16 +175,8 @@ class ItemRunner:
         """Return the command that repeats the attempt: its item's command would begin with the item's first attempt."""
         return self.command if self.turn is None else self.run.replay_command(serial)
 
-    def _classify(self, end: Mapping[str, Any], stderr: str) -> str | None:
-        named = self.run.config.hook.pytest_mps_classify(attempt=end, stderr=stderr)
-        return None if named is None else str(named)
 
-    def _remember(self, ended: Ended) -> None:
-        if system.is_macos():  # where crash reports come late
-            self.run.pids[ended.run.pid] = (ended.run.started, ended.end)
-
-
-def cut_short(result: ItemResult, verdict: Verdict, text: str) -> None:
+def _cut_short(result: ItemResult, verdict: Verdict, text: str) -> None:
     """End the item; what its attempts have already found about the device outweighs why it ended."""
     if result.attempts:
         result.decide()

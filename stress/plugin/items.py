@@ -66,8 +66,7 @@ class ScenarioItem(JudgedItem):
             pytest.skip("a process scenario needs isolation: leave out --mps-no-isolation and --pdb")
         if self.environment and not run.settings.isolation:
             pytest.skip("an environment needs its own process: leave out --mps-no-isolation and --pdb")
-        if run.budget.is_spent:
-            pytest.skip(f"time budget spent (--mps-seconds={run.settings.seconds:g}): not run")
+        self.skip_if_out_of_time(run)
 
     def runtest(self) -> None:
         run = run_of(self.config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from typing import Any
 
 import pytest
@@ -10,6 +11,9 @@ from _pytest._code.code import TerminalRepr
 from _pytest._io import TerminalWriter
 
 from stress.plugin.terminal.item_row import ItemRow
+
+if TYPE_CHECKING:
+    from stress.plugin.run import Run
 
 
 class NotGreen(Exception):
@@ -29,6 +33,11 @@ class JudgedItem(pytest.Item):
         super().__init__(**kwargs)
         # pytest-run-parallel would mark every line of the output; its own flag for foreign items.
         self._parallel_custom_item = True
+
+    def skip_if_out_of_time(self, run: Run) -> None:
+        """Skip where the time budget is spent."""
+        if run.budget.is_spent:
+            pytest.skip(f"time budget spent (--mps-seconds={run.settings.seconds:g}): not run")
 
     def take(self, row: ItemRow) -> None:
         """Show the verdict to pytest and to its plugins."""

@@ -176,8 +176,7 @@ class HarnessItem(JudgedItem):
             pytest.skip(
                 f"needs at least {self.case.threads_min} threads: --mps-threads={self.case.threads_min}"
             )
-        if plugin.run.budget.is_spent:
-            pytest.skip(f"time budget spent (--mps-seconds={plugin.settings.seconds:g}): not run")
+        self.skip_if_out_of_time(plugin.run)
 
     def runtest(self) -> None:
         plugin = suite_of(self.config)

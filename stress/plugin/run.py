@@ -28,6 +28,7 @@ from stress.isolate.device_choice import open_device
 from stress.isolate.supervisor import Supervisor
 from stress.model.errors import OptionError
 from stress.plugin import tsan_run as tsan
+from stress.plugin.child_options import options_for_child
 from stress.plugin.options import worker_input
 from stress.plugin.options import xdist_workers
 from stress.plugin.settings import Settings
@@ -95,6 +96,11 @@ class Run:
     def show_command(self, serial: int) -> str:
         """Return the command that prints all that was recorded of an attempt."""
         return attempt_command("show", self.folder_path, serial, self.config.rootpath)
+
+    @functools.cached_property
+    def options_for_child(self) -> dict[str, Any]:
+        """Return pytest's options for the session of a child that runs ordinary tests."""
+        return options_for_child(self.config)
 
     @functools.cached_property
     def editable(self) -> dict[str, Path]:

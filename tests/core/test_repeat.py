@@ -13,7 +13,6 @@ from stress.isolate.device_choice import DeviceInfo
 from stress.model.spec import ScenarioRef
 from stress.plugin import options
 from stress.plugin.item import ItemSpec
-from stress.plugin.item import command_line
 from stress.plugin.option_table import BY_NAME
 from stress.plugin.option_table import OPTIONS
 from stress.plugin.option_table import NotRepeated
@@ -42,7 +41,7 @@ def repeated(config: pytest.Config, settings: Settings, scenario: type[Scenario]
     run.device = DeviceInfo(name, "as the test says", {}, frozenset())
     ref = ScenarioRef("scenarios/subject.py", "subject", "Subject", ())
     (threads,) = settings.threads
-    words = shlex.split(command_line(run, ItemSpec(NODE_ID, scenario, ref, {}, {}, threads)))
+    words = shlex.split(ItemSpec(NODE_ID, scenario, ref, {}, {}, threads).command(run))
     assert words[:2] == ["pytest", NODE_ID]
     return words[2:]
 

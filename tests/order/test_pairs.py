@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import functools
-import json
-import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from tests.order.pairs import PAIRS
+from tests.sim.programs import answer
 
-ROOT = Path(__file__).resolve().parents[2]
 SIM = ("sim:upstream", "sim:fork", "sim:fork-free-list")
 REPEATS = 5
 ON_HOST = [name for name, (_, _, level) in PAIRS.items() if level == "strict"]
@@ -25,17 +22,7 @@ on_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVI
 
 @functools.cache
 def outcomes(device: str) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.order.pairs", device, str(REPEATS)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=800,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return answer("tests.order.pairs", device, str(REPEATS))
 
 
 def judge(device: str, name: str) -> None:

@@ -6,8 +6,6 @@ how many results were wrong, by operation, as one JSON object.
 
 from __future__ import annotations
 
-import json
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -19,9 +17,8 @@ import torch._dynamo  # the first op of each child would import it
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks.sim_op_db import in_child
-from stress.device import library as device_library
 from stress.device.sim import loading
+from tests.sim.programs import print_cases
 
 FAULTS = (
     "copy_torn",
@@ -119,13 +116,5 @@ def cases(device: str) -> Mapping[str, Callable[[], dict[str, int]]]:
     return found
 
 
-def main() -> None:
-    library, key = sys.argv[1:]
-    device_library.load(library)
-    loading._name_device(key)
-    device = "mps" if key == "mps" else loading.DEVICE_NAME
-    print(json.dumps({name: in_child(case) for name, case in cases(device).items()}))
-
-
 if __name__ == "__main__":
-    main()
+    print_cases(cases)

@@ -5,9 +5,7 @@ Each case runs in a forked child. Prints case -> names of the promises that were
 
 from __future__ import annotations
 
-import json
 import queue
-import sys
 import threading
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -18,13 +16,12 @@ import torch
 import torch._dynamo  # the first op of each child would import it
 from torch.nn import functional
 
-from benchmarks.sim_op_db import in_child
-from stress.device import library as device_library
 from stress.device.sim import loading
 from stress.device.sim.device_type import device_type_number
 from stress.device.sim.zoo import BY_NAME
 from stress.device.sim.zoo import FAULTS
 from stress.order.broken_promise import BrokenPromise
+from tests.sim.programs import print_cases
 
 PAIRS_OF_THREADS, ITERATIONS = 2, 32
 CLEAR = {
@@ -137,13 +134,5 @@ def cases(device: str) -> Mapping[str, Callable[[], list[str]]]:
     return found
 
 
-def main() -> None:
-    library, key = sys.argv[1:]
-    device_library.load(library)
-    loading._name_device(key)
-    device = "mps" if key == "mps" else loading.DEVICE_NAME
-    print(json.dumps({name: in_child(case) for name, case in cases(device).items()}))
-
-
 if __name__ == "__main__":
-    main()
+    print_cases(cases)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import functools
-import json
-import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stress.device.sim.build import default_builder
 from stress.device.sim.zoo import BY_NAME
+from tests.sim.programs import answer
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the simulated device is for Linux")
 
@@ -35,17 +33,7 @@ ONLY = ("scalar_buffer_reused", "linear_shared_scratch", "layer_norm_shared_stat
 @functools.cache
 def outcomes() -> dict[str, Any]:
     build = default_builder().ensure(print)
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.sim.glue_faults", str(build.library), build.key],
-        cwd=Path(__file__).resolve().parent.parent.parent,
-        capture_output=True,
-        text=True,
-        timeout=800,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    ended: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return ended
+    return answer("tests.sim.glue_faults", str(build.library), build.key)
 
 
 def test_faults_of_the_glue_are_in_the_zoo() -> None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import functools
-import json
-import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +18,7 @@ from stress.order.broken_promise import BrokenPromise
 from stress.order.broken_promise import most_telling_first
 from tests.sim.kept_order_program import CLEAR
 from tests.sim.kept_order_program import DESIGNS
+from tests.sim.programs import answer
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="the simulated device is for Linux")
 OF_ORDER = [one for one in FAULTS if one.unkept]
@@ -30,17 +28,7 @@ LINE = "reuse\tWAR\taten::fill_\tstream 2, thread 1, iteration 0\taten::mm\tstre
 @functools.cache
 def outcomes() -> dict[str, Any]:
     build = default_builder().ensure(print)
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.sim.kept_order_program", str(build.library), build.key],
-        cwd=Path(__file__).resolve().parents[2],
-        capture_output=True,
-        text=True,
-        timeout=800,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return answer("tests.sim.kept_order_program", str(build.library), build.key)
 
 
 @on_linux

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import ast
 import functools
-import json
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from stress.device.sim.build import default_builder
+from tests.sim.programs import answer
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 CHECKS = Path(__file__).parent / "on_device"
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the simulated device is for Linux")
@@ -38,26 +36,7 @@ def outcomes(file: str) -> dict[str, str]:
     build = default_builder().ensure(print)
     if build.key != "mps":
         pytest.skip("torch.mps is not the device's here: this torch has another accelerator")
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-X",
-            "faulthandler",
-            "-m",
-            "tests.sim.on_device",
-            file,
-            str(build.library),
-            build.key,
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=800,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    ended: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
-    return ended
+    return answer("tests.sim.on_device", file, str(build.library), build.key, python=("-X", "faulthandler"))
 
 
 @pytest.mark.parametrize(("file", "check"), names(), ids="-".join)

@@ -91,8 +91,7 @@ class HostedTest(JudgedItem):
 
         run = run_of(self.config)
         run.budget.items_left -= 1
-        if run.budget.is_spent:
-            pytest.skip(f"time budget spent (--mps-seconds={run.settings.seconds:g}): not run")
+        self.skip_if_out_of_time(run)
 
     def runtest(self) -> None:
         file = self.getparent(HostedFile)

@@ -133,7 +133,7 @@ class Host:
                 result["iterations_done"], result["overlap"] = told[PROPERTY_CALLS], told[PROPERTY_OVERLAP]
             if why := getattr(report, ordinary.NOT_PERTURBED_ATTRIBUTE, ""):
                 result["notes"].append(f"not perturbed: {why}")
-        return [_finding(one) for one in reports if one.failed] or _unlike_alone(reports, result)
+        return [_finding(one) for one in reports if one.failed] or _unlike_alone(reports)
 
     def _run(self, item: pytest.Item) -> list[pytest.TestReport]:
         fixtures.renew(item)
@@ -214,9 +214,9 @@ def _listed(item: pytest.Item, shared: frozenset[str]) -> ListedTest:
     if marker is not None:
         listed.is_marked = True
         listed.threads, listed.iterations = selection.arguments(item, marker)
-    listed.why_once = selection.why_not(item) or ""
-    if clashing := fixtures.clashing(item, shared):
-        listed.why_once = listed.why_once or f"uses {', '.join(clashing)}, which changes the whole process"
+    clashing = ", ".join(fixtures.clashing(item, shared))
+    uses = f"uses {clashing}, which changes the whole process" if clashing else ""
+    listed.why_once = selection.why_not(item) or uses
     return listed
 
 
@@ -237,7 +237,7 @@ def _conditions(spec: ChildSpec, box: BlackBox) -> Conditions:
         modules=spec.trace_modules,
         folders=spec.trace_folders,
         order=spec.order,
-        order_suppressions=dict.fromkeys(spec.order_suppressions, ""),
+        order_suppressions=spec.order_suppressions,
         is_judged_elsewhere=True,
         box=box,
     )
@@ -253,7 +253,7 @@ def _outcome(reports: list[pytest.TestReport]) -> dict[str, str]:
     return {"outcome": "failed" if any(one.failed for one in reports) else "passed"}
 
 
-def _unlike_alone(reports: list[pytest.TestReport], result: dict[str, Any]) -> list[Finding]:
+def _unlike_alone(reports: list[pytest.TestReport]) -> list[Finding]:
     """Return a finding where the test skips itself, which it did not alone; an expected failure is no finding."""
     skipped = [one for one in reports if one.skipped and not hasattr(one, "wasxfail")]
     if not skipped:

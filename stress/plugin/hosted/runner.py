@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shlex
 import sys
 import tempfile
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,7 +18,6 @@ from stress.isolate.attempt_runner import Ended
 from stress.isolate.backend import IsolationError
 from stress.isolate.case_runner import REFERENCE_DEADLINE_FACTOR
 from stress.isolate.case_runner import CasePolicy
-from stress.isolate.case_runner import CaseRunner
 from stress.isolate.case_runner import CaseSpec
 from stress.isolate.case_runner import References
 from stress.isolate.case_runner import Rotation
@@ -33,11 +28,10 @@ from stress.model.spec import TestSpec
 from stress.model.verdict import Verdict
 from stress.plugin.hosted.collector import HostedTest
 from stress.plugin.hosted.listed import CollectedFile
-from stress.plugin.hosted.options import options_for_child
 from stress.plugin.item import ItemResult
-from stress.plugin.item_runner import cut_short
+from stress.plugin.item import command_line
+from stress.plugin.item_runner import RunOfItem
 from stress.plugin.judged_item import NotGreen
-from stress.plugin.options import repeat_arguments
 from stress.plugin.ordinary.plugin import RAN_ONCE
 from stress.plugin.ordinary.selection import ITERATIONS_DEFAULT
 from stress.plugin.ordinary.threaded import PROPERTY_CALLS
@@ -122,9 +116,10 @@ def run_hosted(item: HostedTest) -> None:
         raise NotGreen(failure_block(result, run), summary_of(result))
 
 
-class _HostedRunner:
+class _HostedRunner(RunOfItem):
     def __init__(self, run: Run, item: HostedTest) -> None:
-        self.run, self.item, self.settings = run, item, run.settings
+        super().__init__(run)
+        self.item, self.settings = item, run.settings
         self.threads = item.listed.threads or max(run.settings.threads)
         self.iterations = item.listed.iterations or run.settings.iterations or ITERATIONS_DEFAULT
         self.wants_threads = item.listed.is_marked or run.settings.all_tests
@@ -132,38 +127,27 @@ class _HostedRunner:
         assert run.device is not None
         self.result = HostedResult(
             item=item.nodeid,
-            command=self._command(),
+            command=command_line(run, item.nodeid, self.threads, run.settings.attempts, ["--mps-all-tests"]),
             device=run.device.name,
             why_once=why_once if self.wants_threads else "not asked for",
         )
         if why_once and self.wants_threads:
             self.result.notes.append(f"not threaded: {why_once}")
-        self._runner = CaseRunner(
-            run.supervisor.run, run.writer, run.record, classify=self._classify, on_end=self._on_end
-        )
 
     def execute(self) -> HostedResult:
         """Return the test's result; raise nothing for what its children do."""
-        started = time.monotonic()
+        self.finish(self.result, self._run)
+        return self.result
+
+    def _run(self) -> None:
         result, case = self.result, self._case()
-        try:
-            references = self._runner.references(case)
-            result.reference = references.shown
-            if references.is_usable and result.alone.get("outcome") == "passed" and not result.why_once:
-                self._runner.run(case, self._policy(), result, references)
-                self._compare_with_control()
-            else:
-                self._take_reference(references)
-        except IsolationError as error:
-            cut_short(result, Verdict.BROKEN, f"no child process can be started: {error}")
-        except OSError as error:
-            text = f"cannot write the attempt's files in {self.run.folder_path}: {error.strerror or error}"
-            cut_short(result, Verdict.INCONCLUSIVE, text)
-        result.seconds = time.monotonic() - started
-        self.run.verdicts[str(result.verdict)] += 1
-        with contextlib.suppress(OSError):
-            self._runner.record_item(result)
-        return result
+        references = self.cases.references(case)
+        result.reference = references.shown
+        if references.is_usable and result.alone.get("outcome") == "passed" and not result.why_once:
+            self.cases.run(case, self._policy(), result, references)
+            self._compare_with_control()
+        else:
+            self._take_reference(references)
 
     def _take_reference(self, references: References) -> None:
         shown = references.shown
@@ -179,7 +163,7 @@ class _HostedRunner:
         told = f"fails on one thread, too, when it is called as often ({len(alike)} of {len(result.controls)} times)"
         for one in result.attempts:
             if one.judged.verdict.is_failure:
-                self._runner.amend(one, Verdict.ERROR, f"{told}, so no race is shown: {one.judged.headline}")
+                self.cases.amend(one, Verdict.ERROR, f"{told}, so no race is shown: {one.judged.headline}")
         result.decide()
 
     def _case(self) -> CaseSpec:
@@ -224,22 +208,9 @@ class _HostedRunner:
             is_spent=lambda: budget.is_spent,
         )
 
-    def _command(self) -> str:
-        """Return the command that repeats the test's attempts with the same seeds."""
-        run = self.run
-        assert run.device is not None
-        settings = replace(run.settings, threads=(self.threads,), device=run.device.name)
-        words = ["pytest", self.item.nodeid, *repeat_arguments(settings, run.config)]
-        return shlex.join([*words, "--mps-all-tests"])
-
-    def _classify(self, end: Mapping[str, Any], stderr: str) -> str | None:
-        named = self.run.config.hook.pytest_mps_classify(attempt=end, stderr=stderr)
-        return None if named is None else str(named)
-
-    def _on_end(self, ended: Ended) -> None:
+    def see(self, ended: Ended) -> None:
         self.result.add(ended)
-        if sys.platform == "darwin":  # where crash reports come late
-            self.run.pids[ended.run.pid] = (ended.run.started, ended.end)
+        super().see(ended)
 
 
 def _child(run: Run, file: Path, nodeid: str) -> ChildSpec:
@@ -250,7 +221,7 @@ def _child(run: Run, file: Path, nodeid: str) -> ChildSpec:
         "crew",
         device=device.name,
         scenario=ScenarioRef(str(file), "", name, ()),
-        test=TestSpec(str(file), str(config.rootpath), nodeid, options_for_child(config)),
+        test=TestSpec(str(file), str(config.rootpath), nodeid, run.options_for_child),
         operators=operator_patch.texts(run.settings.operators),
         deadline_s=ASK_DEADLINE_S,
         shares_process=True,

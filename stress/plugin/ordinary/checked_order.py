@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 from typing import Self
 
-from stress.order import suppressions
 from stress.plugin.ordinary.job import Body
 from stress.scenario import current
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 class CheckedTest:
     """Checks the calls of one test while it is entered. `unordered` has the reports of what nothing ordered."""
 
-    def __init__(self, level: str, known: Mapping[str, str]) -> None:
+    def __init__(self, level: str, known: Collection[str]) -> None:
         from stress.order.session import (
             OrderSession,  # imports torch, which most sessions of pytest do not need
         )
@@ -55,6 +54,8 @@ class CheckedTest:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._session.stop()
+        from stress.order import suppressions  # as late as the session
+
         found = self._session.check.findings
         self.unordered = [
             one.text for one in found if suppressions.matching(one.signature, self._known) is None
@@ -76,6 +77,6 @@ class NotChecked:
         return None
 
 
-def checked_test(level: str, known: Mapping[str, str]) -> CheckedTest | NotChecked:
+def checked_test(level: str, known: Collection[str]) -> CheckedTest | NotChecked:
     """Return the check of a test: an empty level is none."""
     return CheckedTest(level, known) if level else NotChecked()

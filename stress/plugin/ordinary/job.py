@@ -8,12 +8,15 @@ from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
+from typing import TYPE_CHECKING
 
 from stress.child.perturb import Perturbation
-from stress.model.blackbox import PHASES
-from stress.model.blackbox import BlackBox
 from stress.plugin.ordinary.barrier import Barrier
 from stress.scenario import current
+
+if TYPE_CHECKING:
+    from stress.model.blackbox import BlackBox
+    from stress.model.blackbox import Writer
 
 Body = Callable[[], object]
 """One call of the test function, without arguments; `context.current()` has the iteration."""
@@ -22,7 +25,6 @@ STARTING = "starting"
 AT_BARRIER = "waiting for the other threads"
 IN_BODY = "in the body"
 FINISHED = "finished"
-_PHASE_BARRIER, _PHASE_STEP = PHASES.index("barrier"), PHASES.index("step")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,13 @@ class Job:
         self._perturb = perturb
         self._calm = calm
         self._barrier = Barrier(self.threads)
-        self._writers = [box.writer(index) for index in range(self.threads)] if box is not None else []
+        self._writers: list[Writer] = []
+        self._phase_barrier = self._phase_step = 0
+        if box is not None:
+            from stress.model.blackbox import PHASES  # which most runs of pytest do not need
+
+            self._writers = [box.writer(index) for index in range(self.threads)]
+            self._phase_barrier, self._phase_step = PHASES.index("barrier"), PHASES.index("step")
         self._mutex = _thread.allocate_lock()
         self._running = self.threads
 
@@ -118,7 +126,7 @@ class Job:
             lane.phase = AT_BARRIER
             if writer is not None:
                 writer.iteration(0, iteration)
-                writer.phase(_PHASE_BARRIER)
+                writer.phase(self._phase_barrier)
             if perturbation is not None and (iteration in self._calm) != was_calm:
                 was_calm = not was_calm
                 perturbation.pause() if was_calm else perturbation.resume()
@@ -126,7 +134,7 @@ class Job:
                 return
             lane.phase = IN_BODY
             if writer is not None:
-                writer.phase(_PHASE_STEP)
+                writer.phase(self._phase_step)
             begin_ns = now_ns()
             try:
                 value = body()

@@ -93,7 +93,7 @@ class OrdinaryPlugin:
             modules=settings.trace_modules if settings else (),
             folders=own_folders(self._config.rootpath),
             order=settings.order_level if settings else "",
-            order_suppressions=settings.order_suppressions if settings else {},
+            order_suppressions=tuple(settings.order_suppressions) if settings else (),
         )
 
     @pytest.fixture

@@ -12,18 +12,18 @@ import threading
 import time
 import unittest
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Iterator
-from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import field
+from typing import TYPE_CHECKING
 
 import pytest
 
 from stress.child.perturb import Perturbation
 from stress.child.perturb import TraceScope
 from stress.child.perturb.schedule import Draws
-from stress.model.blackbox import BlackBox
 from stress.model.seeds import derive
 from stress.plugin.ordinary import fixtures
 from stress.plugin.ordinary.checked_order import checked_test
@@ -39,6 +39,9 @@ from stress.plugin.ordinary.pool import Hang
 from stress.plugin.ordinary.pool import Pool
 from stress.plugin.ordinary.selection import ThreadedPlan
 from stress.scenario import current
+
+if TYPE_CHECKING:
+    from stress.model.blackbox import BlackBox
 
 LINGER_S_MAX = 1.0
 """How long threads that the body started may take to end after the last call, in total."""
@@ -84,8 +87,8 @@ class Conditions:
     """Where threads leave what they do, for the parent to read when the process has died."""
     order: str = ""
     """Level at which the order of accesses to tensors is checked; empty for not at all."""
-    order_suppressions: Mapping[str, str] = field(default_factory=dict)
-    """Findings of it that are known -> why they are no news."""
+    order_suppressions: Collection[str] = ()
+    """Patterns of its findings that are known."""
 
 
 def run_function(item: pytest.Function, state: Threaded, pool: Pool, conditions: Conditions) -> None:

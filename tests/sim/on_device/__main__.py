@@ -11,15 +11,14 @@ import warnings
 
 import torch
 
-from stress.device import library as device_library
 from stress.device.sim import loading
+from tests.sim.programs import load_device
 
 
 def main() -> None:
     name, library, key = sys.argv[1:]
     warnings.simplefilter("ignore")
-    device_library.load(library)
-    loading._name_device(key)
+    load_device(library, key)
     torch.set_num_threads(1)
     module = importlib.import_module(f"tests.sim.on_device.{name}")
     loading.ops().configure(getattr(module, "CONFIGURE", ""))
