@@ -29,7 +29,11 @@ class _Compiled(Scenario):
     def setup(self, device: torch.device) -> Any:
         network = torch.nn.Sequential(torch.nn.Linear(24, 32), torch.nn.LayerNorm(32), torch.nn.Linear(32, 8))
         network = network.eval().to(device)
-        return {"network": network, "compiled": torch.compile(_forward, backend=self.backend)}
+        # The CPU's run beside a GPU is the truth to compare with, not what is tested. Inductor's C++ for it took 69 of
+        # the 571 s of the full profile on an H200, and a fault of the compiler would have been on both sides.
+        is_tested = device.type != "cpu" or self.device_type == "cpu"
+        compiled = torch.compile(_forward, backend=self.backend) if is_tested else _forward
+        return {"network": network, "compiled": compiled}
 
     def make_input(self, generator: torch.Generator) -> torch.Tensor:
         return torch.randn(6, 24, generator=generator)
