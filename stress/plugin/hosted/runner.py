@@ -42,6 +42,8 @@ from stress.plugin.terminal.block import failure_block
 from stress.plugin.terminal.words import row_of
 from stress.plugin.terminal.words import summary_of
 
+STALL_S_MIN, STALL_FACTOR = 3.0, 4.0
+"""No end of a call for so long, and every thread asleep: at least, and in runs of the test alone, which may sleep itself."""
 ASK_DEADLINE_S = 600.0
 """For a file to be imported: some of PyTorch's own take half a minute on a busy machine."""
 
@@ -144,10 +146,20 @@ class _HostedRunner(RunOfItem):
         references = self.cases.references(case)
         result.reference = references.shown
         if references.is_usable and result.alone.get("outcome") == "passed" and not result.why_once:
+            case = replace(case, child=replace(case.child, stall_s=self._stall_s(references)))
             self.cases.run(case, self._policy(), result, references)
             self._compare_with_control()
         else:
             self._take_reference(references)
+
+    def _stall_s(self, references: References) -> float:
+        """Return how long all threads may sleep at once: a deadlock need not cost a whole deadline, and twice.
+
+        A real GPU may keep all of them waiting.
+        """
+        if self.result.device not in ("sim", "core", "cpu"):
+            return 0.0
+        return max(STALL_S_MIN, STALL_FACTOR * references.seconds)
 
     def _take_reference(self, references: References) -> None:
         shown = references.shown
