@@ -53,7 +53,7 @@ class HostedResult(ItemResult):
     """What became of an ordinary test."""
 
     alone: Mapping[str, str] = field(default_factory=dict)
-    """How it ended on one thread: `outcome` in pytest's words, and `reason`."""
+    """How it ended on one thread: `outcome` in pytest's words, or "crash" or "hang"; and `reason`."""
     why_once: str = ""
     """Why it was not run from threads; empty where it was."""
     calls: int = 0
@@ -69,8 +69,15 @@ class HostedResult(ItemResult):
     def one_thread(self) -> bool:
         return bool(self.why_once) and self.verdict.is_green
 
+    def record_fields(self) -> dict[str, object]:
+        text = {"headline": self.alone["reason"]} if self.alone.get("reason") else {}
+        return {**super().record_fields(), **text, "alone": self.alone.get("outcome", "")}
+
     def add(self, ended: Ended) -> None:
         data = ended.run.result or {}
+        if ended.attempt.role == "reference" and "alone" not in data:
+            ended_by_itself = ended.run.result is not None and not ended.run.hung
+            self.alone = {"outcome": "failed" if ended_by_itself else "hang" if ended.run.hung else "crash"}
         self.alone = data.get("alone", self.alone)
         calls = int(data.get("iterations_done", 0))
         if ended.attempt.role == "crew" and calls:
