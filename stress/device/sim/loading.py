@@ -88,6 +88,7 @@ def _name_device(key: str) -> Any:
     if key == "mps":
         # Read from the library's hooks when torch was imported, before the library was loaded.
         torch._C._has_mps = True
+        torch_mps.provide_storages("mps")
         return torch.mps
     backend_registration.rename_privateuse1_backend(DEVICE_NAME)
     module = torch_mps.new_module(DEVICE_NAME)
