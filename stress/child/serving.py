@@ -34,12 +34,16 @@ def order(spec_path: Path, *, stays: bool, log: Path | None) -> bytes:
     )
 
 
-def serve(connection: socket.socket, *, is_collected: bool = False) -> NoReturn:
+def serve(connection: socket.socket, *, forked_for: ChildSpec | None = None) -> NoReturn:
     """Run what is ordered, and end the process: as a forked child ends, without exit handlers.
 
-    `is_collected`: it was forked by a process that had prepared the device and collected the test file.
+    `forked_for`: it was forked by a process that had prepared this spec's device and collected its test file.
     """
-    server = _Server(connection, is_collected=is_collected)
+    if forked_for is not None:
+        from stress.device import preparation
+
+        preparation.go_on_in_fork(forked_for)
+    server = _Server(connection, is_prepared=forked_for is not None)
     try:
         server.run()
     except BaseException as error:
@@ -57,9 +61,9 @@ def run_alone(spec: ChildSpec) -> None:
 
 
 class _Server:
-    def __init__(self, connection: socket.socket, *, is_collected: bool) -> None:
+    def __init__(self, connection: socket.socket, *, is_prepared: bool) -> None:
         self._connection, self._orders = connection, connection.makefile("rb")
-        self._is_prepared = is_collected
+        self._is_prepared = is_prepared
         self.spec: ChildSpec | None = None
         self._age = 0
         self._baseline: Any = None

@@ -162,8 +162,9 @@ class Server:
 def _serve_test_file(connection: socket.socket, spec_path: Path) -> NoReturn:
     """Collect a file of ordinary tests, and fork processes that have it collected.
 
-    Only where one thread is left by then: a fork has none of the others, and whoever waits for them waits for ever. So
-    a file that uses the device while it is imported is collected by each process that runs its tests.
+    Only where one thread is left by then: a fork has none of the others, and whoever waits for them waits for ever. And only
+    where torch still takes the device for usable in a fork. So a file that uses the device while it is imported is collected
+    by each process that runs its tests.
     """
     spec = load_spec(spec_path)
     process.prepare(spec)
@@ -176,10 +177,12 @@ def _serve_test_file(connection: socket.socket, spec_path: Path) -> NoReturn:
     if before is not None:
         os.environ[_BLAS_THREADS] = before
     faulthandler.cancel_dump_traceback_later()
-    if system.own_thread_count() > 1:
+    from stress.device import preparation
+
+    if system.own_thread_count() > 1 or preparation.is_lost_by_fork(spec):
         os._exit(0)
     _freeze()
-    Server(connection, serve=functools.partial(serving.serve, is_collected=True)).serve()
+    Server(connection, serve=functools.partial(serving.serve, forked_for=spec)).serve()
     os._exit(0)
 
 

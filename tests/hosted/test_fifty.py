@@ -94,3 +94,22 @@ def test_a_file_is_imported_once_unless_that_leaves_threads(
     assert ran.counts() == {"passed": 1, "failed": 1}
     imports = len((tmp_path / "imports.log").read_text().splitlines())
     assert imports > 5 if is_imported_again else imports == 1
+
+
+SEEDS = """
+import torch
+
+assert torch.backends.mps.is_available()
+
+def test_seeds():
+    torch.manual_seed(230)
+    x = torch.randn(5, device="mps")
+    torch.manual_seed(230)
+    assert torch.equal(x, torch.randn(5, device="mps"))
+"""
+
+
+def test_a_file_that_asks_for_the_device_can_seed_it(tmp_path: Path) -> None:
+    """Torch takes the device for lost in a fork of a process that asked."""
+    arguments = ("--mps-threads=1", "--mps-all-tests", "--mps-device=sim", "-p", "no:run-parallel")
+    assert run(tmp_path, SEEDS, *arguments).counts() == {"passed": 1}
