@@ -3,6 +3,7 @@
 // call with an argument that has no place in a key runs synchronously.
 #include "call.h"
 
+#include <ATen/core/jit_type.h>
 #include <c10/core/DefaultDtype.h>
 
 namespace mps_sim {
@@ -27,6 +28,12 @@ Place place_of(const at::Tensor& tensor) {
               "Expected all tensors to be on the same device, but found at least two devices, ", the_device(), " and ",
               tensor.device(), "!");
   return tensor.dim() == 0 ? Place::cpu_number : Place::cpu;
+}
+
+bool is_optional_tensor_list(const c10::IValue& value) {
+  if (!value.isList()) return false;
+  const auto optional = value.toList().elementType()->cast<c10::OptionalType>();
+  return optional != nullptr && optional->getElementType()->kind() == c10::TypeKind::TensorType;
 }
 
 Call::Call(const Plan& call_plan, const Stack& stack)
@@ -81,7 +88,7 @@ void Call::add_list(const c10::IValue& value, bool is_runtime_value) {
   append(key.shapes, static_cast<uint32_t>(values.size()));
   static const at::Tensor undefined;
   for (const auto& item : values) {
-    if (item.isNone() && value.isOptionalTensorList()) {
+    if (item.isNone() && is_optional_tensor_list(value)) {
       add_tensor(undefined);
     } else {
       add(item, is_runtime_value);

@@ -13,6 +13,10 @@ enum class Place : uint8_t { undefined, device, cpu_number, cpu };
 
 Place place_of(const at::Tensor& tensor);
 
+// Whether it is a list of tensors that may be missing. Not `IValue::isOptionalTensorList`, which denies it of a list that
+// TorchScript has made.
+bool is_optional_tensor_list(const c10::IValue& value);
+
 struct Call {
   Call(const Plan& plan, const Stack& stack);
 

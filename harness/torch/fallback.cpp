@@ -235,7 +235,7 @@ std::vector<bool> out_slots_of(const Call& call) {
   for (size_t i = 0; i < call.arguments.size(); ++i) {
     const c10::IValue& value = call.arguments[i];
     size_t count = value.isTensor() ? 1 : 0;
-    if (value.isTensorList() || value.isOptionalTensorList()) count = value.toListRef().size();
+    if (value.isTensorList() || is_optional_tensor_list(value)) count = value.toListRef().size();
     is_out.insert(is_out.end(), count, call.plan.arguments[i].is_out);
   }
   return is_out;

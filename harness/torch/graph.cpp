@@ -12,7 +12,7 @@ namespace mps_sim {
 ArgumentTemplate::Kind ArgumentTemplate::kind_of(const c10::IValue& value, bool is_runtime_value) {
   if (value.isTensor()) return Kind::tensor;
   if (value.isTensorList()) return Kind::tensor_list;
-  if (value.isOptionalTensorList()) return Kind::optional_tensor_list;
+  if (is_optional_tensor_list(value)) return Kind::optional_tensor_list;
   if (value.isGenerator()) return Kind::generator;
   if (value.isDevice()) return Kind::device;
   return is_runtime_value ? Kind::runtime_value : Kind::constant;

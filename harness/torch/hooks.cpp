@@ -88,6 +88,12 @@ class Hooks final : public CommonHooks {
   size_t getCurrentAllocatedMemory() const override { return memory().allocated_bytes; }
   size_t getDriverAllocatedMemory() const override { return memory().reserved_bytes; }
   size_t getRecommendedMaxMemory() const override { return recommended_bytes(); }
+  // There is no Instruments that could take a trace: it begins and ends, and nothing is written.
+  void profilerStartTrace(const std::string& mode, bool) const override {
+    TORCH_CHECK(mode.find("event") != std::string::npos || mode.find("interval") != std::string::npos,
+                "the trace's mode is \"interval\", \"event\" or both, and not ", mode);
+  }
+  void profilerStopTrace() const override {}
   void setMemoryFraction(double ratio) const override {
     set_memory_limit(static_cast<size_t>(ratio * static_cast<double>(recommended_bytes())));
   }

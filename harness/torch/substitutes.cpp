@@ -5,6 +5,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/_scaled_dot_product_attention_math.h>
+#include <ATen/ops/bincount.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/convolution.h>
 #include <ATen/ops/convolution_backward.h>
@@ -12,6 +13,7 @@
 #include <ATen/ops/mm.h>
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/sigmoid.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/tanh.h>
 #include <ATen/ops/zeros_like.h>
 
@@ -140,6 +142,74 @@ void gru_cell_backward(Stack* stack) {
   put(stack, to_input, to_hidden, grad * keep, input_bias, hidden_bias);
 }
 
+std::optional<at::Generator> optional_generator(const c10::IValue& value) {
+  return value.isGenerator() ? std::optional<at::Generator>(value.toGenerator()) : std::nullopt;
+}
+
+// Four-bit weights as torch quantises them: two in a byte, the first above. How a device packs them is its own affair, and
+// only the shape of the packed tensor is known: (rows / 8, columns / (tiles * 16), 32, tiles / 2) words.
+void convert_weight_to_int4pack(Stack* stack) {
+  const at::Tensor weight = (*stack)[0].toTensor();
+  const int64_t tiles = (*stack)[1].toInt(), rows = weight.size(0), columns = weight.size(1) * 2;
+  TORCH_CHECK(weight.dim() == 2 && weight.scalar_type() == c10::kByte,
+              "_convert_weight_to_int4pack: expected a matrix of bytes");
+  TORCH_CHECK(tiles == 2 || tiles == 4 || tiles == 8, "_convert_weight_to_int4pack: innerKTiles is 2, 4 or 8");
+  TORCH_CHECK(rows % 8 == 0 && columns % (tiles * 16) == 0,
+              "_convert_weight_to_int4pack: rows are a multiple of 8, columns one of innerKTiles * 16");
+  put(stack, weight.contiguous().view(c10::kInt).reshape({rows / 8, columns / (tiles * 16), 32, tiles / 2}).clone());
+}
+
+void weight_int4pack_mm(Stack* stack) {
+  const Stack& a = *stack;
+  const at::Tensor input = a[0].toTensor(), packed = a[1].toTensor(), scales_and_zeros = a[3].toTensor();
+  const int64_t group = a[2].toInt(), rows = packed.size(0) * 8, columns = input.size(1);
+  TORCH_CHECK(packed.dim() == 4 && packed.scalar_type() == c10::kInt && packed.numel() * 8 == rows * columns,
+              "_weight_int4pack_mm: the packed weight is not of the input's size");
+  TORCH_CHECK(scales_and_zeros.dim() == 3 && scales_and_zeros.size(0) * group == columns &&
+                  scales_and_zeros.size(1) == rows && scales_and_zeros.size(2) == 2,
+              "_weight_int4pack_mm: expected a scale and a zero for each group of each row");
+  const at::Tensor bytes = packed.contiguous().view(c10::kByte).reshape({rows, columns / 2});
+  const at::Tensor numbers =
+      at::stack({bytes.bitwise_right_shift(4), bytes.bitwise_and(15)}, 2).reshape({rows, columns / group, group}).to(c10::kFloat);
+  const at::Tensor each = scales_and_zeros.to(c10::kFloat).transpose(0, 1).unsqueeze(2);
+  const at::Tensor weight = ((numbers - 8) * each.select(3, 0) + each.select(3, 1)).reshape({rows, columns});
+  put(stack, input.to(c10::kFloat).mm(weight.t()).to(input.scalar_type()));
+}
+
+// The CPU's has no limits for a truth value, and MPS has none: numbers are drawn, and any but 0 is true.
+void random(Stack* stack) {
+  const Stack& a = *stack;
+  at::Tensor self = a[0].toTensor();
+  const std::optional<at::Generator> generator = optional_generator(a.back());
+  const bool is_truth = self.scalar_type() == c10::kBool && a.size() > 2;
+  at::Tensor numbers = is_truth ? at::empty_like(self, self.options().dtype(c10::kLong)) : self;
+  if (a.size() == 2) numbers.random_(generator);
+  if (a.size() == 3) numbers.random_(a[1].toInt(), generator);
+  if (a.size() == 4) numbers.random_(a[1].toInt(), a[2].toOptional<int64_t>(), generator);
+  if (is_truth) self.copy_(numbers);
+  put(stack, self);
+}
+
+void normal(Stack* stack) {
+  const Stack& a = *stack;
+  at::Tensor self = a[0].toTensor();
+  TORCH_CHECK_TYPE(at::isFloatingType(self.scalar_type()) || at::isComplexType(self.scalar_type()),
+                   "normal_: expected floating point numbers, and not ", self.scalar_type());
+  self.normal_(a[1].toDouble(), a[2].toDouble(), optional_generator(a[3]));
+  put(stack, self);
+}
+
+// The CPU answers in float64 where weights are whole numbers, which MPS has not.
+void bincount(Stack* stack) {
+  const Stack& a = *stack;
+  const at::Tensor weights = optional_tensor(a[1]);
+  if (!weights.defined() || at::isFloatingType(weights.scalar_type())) {
+    put(stack, at::bincount(a[0].toTensor(), weights.defined() ? std::optional<at::Tensor>(weights) : std::nullopt, a[2].toInt()));
+    return;
+  }
+  put(stack, at::bincount(a[0].toTensor(), weights, a[2].toInt()).to(c10::kInt));
+}
+
 const std::unordered_map<std::string, Substitute>& substitutes() {
   static const auto* const table = new std::unordered_map<std::string, Substitute>{
       {"aten::linear_backward", linear_backward},
@@ -147,6 +217,11 @@ const std::unordered_map<std::string, Substitute>& substitutes() {
       {"aten::convolution_backward_overrideable", convolution_backward},
       {"aten::_scaled_dot_product_attention_math_for_mps", attention_math},
       {"aten::native_dropout", dropout},
+      {"aten::_convert_weight_to_int4pack", convert_weight_to_int4pack},
+      {"aten::_weight_int4pack_mm", weight_int4pack_mm},
+      {"aten::random_", random},
+      {"aten::normal_", normal},
+      {"aten::bincount", bincount},
       {"aten::_thnn_fused_lstm_cell", lstm_cell},
       {"aten::_thnn_fused_lstm_cell_backward_impl", lstm_cell_backward},
       {"aten::_thnn_fused_gru_cell", gru_cell},

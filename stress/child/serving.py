@@ -34,9 +34,16 @@ def order(spec_path: Path, *, stays: bool, log: Path | None) -> bytes:
     )
 
 
-def serve(connection: socket.socket) -> NoReturn:
-    """Run what is ordered, and end the process: as a forked child ends, without exit handlers."""
-    server = _Server(connection)
+def serve(connection: socket.socket, *, forked_for: ChildSpec | None = None) -> NoReturn:
+    """Run what is ordered, and end the process: as a forked child ends, without exit handlers.
+
+    `forked_for`: it was forked by a process that had prepared this spec's device and collected its test file.
+    """
+    if forked_for is not None:
+        from stress.device import preparation
+
+        preparation.go_on_in_fork(forked_for)
+    server = _Server(connection, is_prepared=forked_for is not None)
     try:
         server.run()
     except BaseException as error:
@@ -54,8 +61,9 @@ def run_alone(spec: ChildSpec) -> None:
 
 
 class _Server:
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, *, is_prepared: bool) -> None:
         self._connection, self._orders = connection, connection.makefile("rb")
+        self._is_prepared = is_prepared
         self.spec: ChildSpec | None = None
         self._age = 0
         self._baseline: Any = None
@@ -80,10 +88,11 @@ class _Server:
         # An ordinary test finds what those before it in its file have left, as in any pytest.
         if stays and self._baseline is None and spec.kind != "probe" and spec.test is None:
             self._baseline = _baseline(spec)
-        elif self._age:
+        elif self._is_prepared:
             from stress.device import preparation
 
             preparation.prepare_again(spec)
+        self._is_prepared = True
         result = tasks.result_of(spec)
         if self._age and spec.test is None and (why := _says_nothing(result)):
             self._answer(declined=why)

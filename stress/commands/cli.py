@@ -42,6 +42,7 @@ COMMANDS = (
     "throughput",
     "try",
     "tsan",
+    "upstream",
 )
 
 

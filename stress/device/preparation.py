@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from stress.model.spec import ChildSpec
 
 
@@ -31,3 +33,29 @@ def prepare_again(spec: ChildSpec) -> None:
         from stress.device.sim import loading as sim
 
         sim.configure(spec, spec.sim)
+
+
+def go_on_in_fork(spec: ChildSpec) -> None:
+    """Make the device usable in a fork of a process that has prepared it, and had not used it."""
+    if spec.sim is not None:
+        from stress.device.sim import loading as sim
+
+        sim.go_on_in_fork()
+
+
+def is_lost_by_fork(spec: ChildSpec) -> bool:
+    """Whether torch takes the device for unusable in forks of this process. A fork tells, for torch keeps it to itself."""
+    pid = os.fork()
+    if pid == 0:
+        go_on_in_fork(spec)
+        os._exit(_takes_for_lost(spec.device))
+    _, status = os.waitpid(pid, 0)
+    return status != 0
+
+
+def _takes_for_lost(device: str) -> bool:
+    import torch
+
+    if device == "cuda":
+        return bool(torch.cuda._is_in_bad_fork())
+    return device in ("sim", "core", "mps") and bool(torch.mps._is_in_bad_fork())

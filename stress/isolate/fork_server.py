@@ -19,6 +19,7 @@ from stress.isolate.backend import Exit
 from stress.isolate.backend import IsolationError
 from stress.isolate.backend import interpreter
 from stress.isolate.child_process import ChildProcess
+from stress.model.spec import ChildSpec
 
 SERVER_START_S_MAX = 120.0
 
@@ -39,10 +40,36 @@ class ForkServer:
         self._next_id = 0
         self.exits: dict[int, Exit] = {}
         self.pids: dict[int, int] = {}
+        self._is_nested = False
+
+    def nested(self, spec: ChildSpec) -> ForkServer:
+        """Return a server that this one forks, and whose children have the test file of `spec` collected.
+
+        Wait until it has; raise `IsolationError` where it cannot fork any more by then, or the file ends it.
+        """
+        self._wait_until_ready()
+        server = ForkServer()
+        server._is_nested = True
+        ours, theirs = socket.socketpair()
+        server._socket = ours
+        self._next_id += 1
+        try:
+            with theirs:
+                self._send({"op": "nest", "id": self._next_id, "spec": str(spec.dump())}, theirs)
+            server._wait_until_ready(spec.deadline_s)
+        except BaseException:
+            self.send_signal(self._next_id, signal.SIGKILL, group=True)
+            server.close()
+            raise
+        return server
 
     def warm_up(self) -> None:
         """Start the server without waiting for it: importing torch takes about two seconds."""
         if self._process is not None and self._process.poll() is None:
+            return
+        if self._is_nested:
+            if self._socket is None:
+                raise IsolationError("the server of a test file is gone")
             return
         self.close()
         ours, theirs = socket.socketpair()
@@ -67,12 +94,8 @@ class ForkServer:
 
     def start(self) -> ChildProcess:
         """Fork a child; raise `IsolationError` when the server cannot run."""
-        self.warm_up()
+        self._wait_until_ready()
         deadline = time.monotonic() + SERVER_START_S_MAX
-        while not self._ready:
-            self.receive(deadline - time.monotonic())
-            if time.monotonic() > deadline:
-                raise self._lost(f"the fork server did not start in {SERVER_START_S_MAX:.0f} s")
         self._next_id += 1
         number = self._next_id
         ours, theirs = socket.socketpair()
@@ -87,6 +110,14 @@ class ForkServer:
             ours.close()
             raise
         return ChildProcess(_ForkedChild(self, number, self.pids[number]), ours)
+
+    def _wait_until_ready(self, seconds_max: float = SERVER_START_S_MAX) -> None:
+        self.warm_up()
+        deadline = time.monotonic() + seconds_max
+        while not self._ready:
+            self.receive(deadline - time.monotonic())
+            if time.monotonic() > deadline:
+                raise self._lost(f"the fork server did not start in {seconds_max:.0f} s")
 
     def send_signal(self, number: int, signal_number: int, *, group: bool) -> None:
         """Let the server send it: only the process that reaps a child knows that its pid was not reused."""

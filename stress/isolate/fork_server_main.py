@@ -13,6 +13,8 @@ every child's process group and ends; a killed server takes its children along b
 from __future__ import annotations
 
 import contextlib
+import faulthandler
+import functools
 import gc
 import importlib
 import json
@@ -22,8 +24,10 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 from typing import NoReturn
 
@@ -31,13 +35,22 @@ from stress.child import process
 from stress.child import serving
 from stress.model import system
 from stress.model.errors import LibraryError
+from stress.model.spec import TESTS
+from stress.model.spec import load_spec
+
+_BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 
 
 class Server:
     """The server's loop. Single-threaded, so that forking is safe."""
 
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
+    def __init__(
+        self,
+        connection: socket.socket,
+        serve: Callable[[socket.socket], NoReturn] = serving.serve,
+    ) -> None:
+        """`serve` is the life of each child."""
+        self._connection, self._serve = connection, serve
         self._buffer = b""
         self._given: list[int] = []  # the children's ends of their connections, in the order of requests
         self._children: dict[int, int] = {}  # pid -> request id
@@ -74,7 +87,7 @@ class Server:
                 self._handle(json.loads(line))
 
     def _handle(self, request: dict[str, Any]) -> None:
-        if request["op"] == "start":
+        if request["op"] in ("start", "nest"):
             self._fork(request)
         elif request["op"] == "signal":
             for pid, number in list(self._children.items()):
@@ -89,7 +102,7 @@ class Server:
         pid = os.fork()
         if pid == 0:
             try:
-                self._child(parent, connection)
+                self._child(parent, connection, request.get("spec"))
             except BaseException as error:
                 process.fail(None, error)
         os.close(connection)
@@ -98,7 +111,7 @@ class Server:
         self._children[pid] = request["id"]
         self._send({"id": request["id"], "pid": pid, "started": started})
 
-    def _child(self, parent: int, connection: int) -> NoReturn:
+    def _child(self, parent: int, connection: int, test_file: str | None) -> NoReturn:
         with contextlib.suppress(OSError):
             os.setpgid(0, 0)
         system.die_with_parent(parent)
@@ -110,9 +123,11 @@ class Server:
         for descriptor in (self._connection.fileno(), self._wake_read, self._wake_write, *self._given):
             os.close(descriptor)
         os.set_inheritable(connection, False)
+        if test_file is not None:
+            _serve_test_file(socket.socket(fileno=connection), Path(test_file))
         # It ends the process, without exit handlers and buffered output: they are the server's, and would run once more in
         # every child.
-        serving.serve(socket.socket(fileno=connection))
+        self._serve(socket.socket(fileno=connection))
 
     def _reap(self) -> None:
         while True:
@@ -142,6 +157,33 @@ class Server:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)
         os._exit(0)
+
+
+def _serve_test_file(connection: socket.socket, spec_path: Path) -> NoReturn:
+    """Collect a file of ordinary tests, and fork processes that have it collected.
+
+    Only where one thread is left by then: a fork has none of the others, and whoever waits for them waits for ever. And only
+    where torch still takes the device for usable in a fork. So a file that uses the device while it is imported is collected
+    by each process that runs its tests.
+    """
+    spec = load_spec(spec_path)
+    process.prepare(spec)
+    # The threads of a BLAS that scipy loads would be in the way, although they survive a fork.
+    before = os.environ.get(_BLAS_THREADS)
+    os.environ[_BLAS_THREADS] = "1"
+    module = importlib.import_module(TESTS)
+    module.collect(spec)
+    os.environ.pop(_BLAS_THREADS)
+    if before is not None:
+        os.environ[_BLAS_THREADS] = before
+    faulthandler.cancel_dump_traceback_later()
+    from stress.device import preparation
+
+    if system.own_thread_count() > 1 or preparation.is_lost_by_fork(spec):
+        os._exit(0)
+    _freeze()
+    Server(connection, serve=functools.partial(serving.serve, forked_for=spec)).serve()
+    os._exit(0)
 
 
 PRELOADED = (
@@ -188,9 +230,13 @@ def main() -> None:
     connection = socket.socket(fileno=int(sys.argv[1]))
     system.die_with_parent(int(sys.argv[2]), signal.SIGTERM)
     preload(sys.argv[3], sys.argv[4:])
+    _freeze()
+    Server(connection).serve()
+
+
+def _freeze() -> None:
     gc.collect()
     gc.freeze()  # keeps the collector from touching, and so copying, the pages shared with children
-    Server(connection).serve()
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from stress.isolate.backend import can_fork
 from stress.isolate.child_process import SENT_BY_OTHERS
 from stress.isolate.child_process import ChildProcess
 from stress.isolate.fork_server import ForkServer
+from stress.isolate.hosted_server import HostedServer
 from stress.isolate.spawner import Spawner
 from stress.isolate.stall import POLL_S
 from stress.isolate.stall import StallWatch
@@ -113,6 +114,7 @@ class Supervisor:
         self._is_foreign = python != sys.executable
         self._server = ForkServer(device_library, python, preload)
         self._spawner = Spawner(device_library, python, tsan.env() if tsan is not None else {})
+        self._hosted: tuple[_Setting, HostedServer] | None = None
         self._workers: dict[str, tuple[_Setting, ChildProcess]] = {}
         self._declined: set[str] = set()
         """Scenarios that need their own processes, as one has shown."""
@@ -230,7 +232,22 @@ class Supervisor:
             worker.close()
         if spec.env or spec.kind == "process":
             return self._spawner.program(spec)
-        return self._server.start() if self._forks else self._spawner.start()
+        if not self._forks:
+            return self._spawner.start()
+        return self._server.start() if spec.test is None else self._start_hosted(spec)
+
+    def _start_hosted(self, spec: ChildSpec) -> ChildProcess:
+        """Return a process that has the spec's test file collected, or will collect it."""
+        setting = _Setting.of(spec)
+        if self._hosted is None or self._hosted[0] != setting:
+            self._close_hosted()
+            self._hosted = setting, HostedServer(self._server, spec)
+        return self._hosted[1].start()
+
+    def _close_hosted(self) -> None:
+        if self._hosted is not None:
+            self._hosted[1].close()
+            self._hosted = None
 
     def _end(self, lane: str) -> None:
         _, worker = self._workers.pop(lane, (None, None))
@@ -289,6 +306,7 @@ class Supervisor:
     def close(self) -> None:
         for lane in list(self._workers):
             self._end(lane)
+        self._close_hosted()
         self._server.close()
         self._spawner.close()
         if self._tsan is not None:

@@ -128,6 +128,11 @@ def await_thread_ends(native_ids: Iterable[int | None], seconds_max: float) -> N
         time.sleep(0.0001)
 
 
+def own_thread_count() -> int:
+    """Return how many threads this process has, those of native libraries among them; on Linux only."""
+    return len(os.listdir("/proc/self/task"))
+
+
 def can_watch_threads() -> bool:
     """Whether the threads of another process can be seen: asleep or not, and how long they ran."""
     return is_linux() and os.path.exists("/proc/self/schedstat")

@@ -212,6 +212,8 @@ class ItemRecord(Common):
     acceptable: NotRequired[dict[str, str]]
     """Verdict -> why it is fine here, as the scenario declares it."""
     notes: NotRequired[list[str]]
+    alone: NotRequired[str]
+    """Of an ordinary test, how it ended on one thread: "passed", "failed", "skipped", "xfailed", "crash" or "hang"."""
     simulated: NotRequired[bool]
 
 

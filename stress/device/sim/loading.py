@@ -48,6 +48,15 @@ def configure(spec: ChildSpec, sim: SimSpec) -> None:
     ops().configure(f"{sim.configure};seed={seed};schedule_seed={order}{_pool_wait()}")
 
 
+def go_on_in_fork() -> None:
+    """Let torch seed the device in a fork of a process that had not used it.
+
+    Torch takes it for lost wherever somebody asked whether there is an MPS before: on a Mac that starts Metal.
+    """
+    if prepared().key == "mps" and torch.mps._is_in_bad_fork():
+        torch.mps._is_in_bad_fork = torch._C._mps_is_in_bad_fork = lambda: False  # type: ignore[attr-defined]
+
+
 def _pool_wait() -> str:
     """Return how long a thread waits for a free stream, as the fork's environment variable sets it."""
     given = os.environ.get(POOL_WAIT_VARIABLE)
@@ -88,6 +97,7 @@ def _name_device(key: str) -> Any:
     if key == "mps":
         # Read from the library's hooks when torch was imported, before the library was loaded.
         torch._C._has_mps = True
+        torch_mps.provide_storages("mps")
         return torch.mps
     backend_registration.rename_privateuse1_backend(DEVICE_NAME)
     module = torch_mps.new_module(DEVICE_NAME)

@@ -132,6 +132,28 @@ def new_trace() -> types.ModuleType:
     return module
 
 
+def provide_storages(device_type: str) -> None:
+    """Let `torch.UntypedStorage(..., device=...)` make storages of the device, as deserialisation does.
+
+    What a wheel for Linux makes of it was decided when torch was compiled: it recognises no storage of MPS.
+    """
+    if "__new__" in vars(torch.UntypedStorage):
+        return
+    original: Any = torch.UntypedStorage.__new__
+
+    def new(cls: type[Any], *args: Any, device: Any = None, **kwargs: Any) -> Any:
+        if device is None:
+            return original(cls, *args, **kwargs)
+        if torch.device(device).type != device_type:
+            return original(cls, *args, device=device, **kwargs)
+        given = args[0] if args else kwargs.get("size", 0)
+        if isinstance(given, int):
+            return torch.empty(given, dtype=torch.uint8, device=device).untyped_storage()
+        return torch.tensor(list(given), dtype=torch.uint8, device=device).untyped_storage()
+
+    torch.UntypedStorage.__new__ = new  # type: ignore[method-assign]
+
+
 _UPSTREAM = (Stream, StreamContext, stream, current_stream, default_stream, set_stream)
 
 

@@ -38,6 +38,18 @@ _DEADLINE_GRACE_S = 3600.0
 _host: Host | None = None
 
 
+def collect(spec: ChildSpec) -> None:
+    """Prepare the device and collect the file, in a process that forks those which run its tests."""
+    global _host
+    from stress.device import operator_patch
+    from stress.device import preparation
+
+    preparation.prepare(spec)
+    operator_patch.apply(spec.operators, spec.device)
+    assert spec.test is not None
+    _host = Host(spec.test)
+
+
 def run(spec: ChildSpec, result: dict[str, Any]) -> list[Finding]:
     """Run the test of `spec`, or collect its file; put what is known beside the findings into `result`."""
     global _host

@@ -42,6 +42,8 @@ from stress.plugin.terminal.block import failure_block
 from stress.plugin.terminal.words import row_of
 from stress.plugin.terminal.words import summary_of
 
+STALL_S_MIN, STALL_FACTOR = 3.0, 4.0
+"""No end of a call for so long, and every thread asleep: at least, and in runs of the test alone, which may sleep itself."""
 ASK_DEADLINE_S = 600.0
 """For a file to be imported: some of PyTorch's own take half a minute on a busy machine."""
 
@@ -51,7 +53,7 @@ class HostedResult(ItemResult):
     """What became of an ordinary test."""
 
     alone: Mapping[str, str] = field(default_factory=dict)
-    """How it ended on one thread: `outcome` in pytest's words, and `reason`."""
+    """How it ended on one thread: `outcome` in pytest's words, or "crash" or "hang"; and `reason`."""
     why_once: str = ""
     """Why it was not run from threads; empty where it was."""
     calls: int = 0
@@ -67,8 +69,15 @@ class HostedResult(ItemResult):
     def one_thread(self) -> bool:
         return bool(self.why_once) and self.verdict.is_green
 
+    def record_fields(self) -> dict[str, object]:
+        text = {"headline": self.alone["reason"]} if self.alone.get("reason") else {}
+        return {**super().record_fields(), **text, "alone": self.alone.get("outcome", "")}
+
     def add(self, ended: Ended) -> None:
         data = ended.run.result or {}
+        if ended.attempt.role == "reference" and "alone" not in data:
+            ended_by_itself = ended.run.result is not None and not ended.run.hung
+            self.alone = {"outcome": "failed" if ended_by_itself else "hang" if ended.run.hung else "crash"}
         self.alone = data.get("alone", self.alone)
         calls = int(data.get("iterations_done", 0))
         if ended.attempt.role == "crew" and calls:
@@ -144,10 +153,20 @@ class _HostedRunner(RunOfItem):
         references = self.cases.references(case)
         result.reference = references.shown
         if references.is_usable and result.alone.get("outcome") == "passed" and not result.why_once:
+            case = replace(case, child=replace(case.child, stall_s=self._stall_s(references)))
             self.cases.run(case, self._policy(), result, references)
             self._compare_with_control()
         else:
             self._take_reference(references)
+
+    def _stall_s(self, references: References) -> float:
+        """Return how long all threads may sleep at once: a deadlock need not cost a whole deadline, and twice.
+
+        A real GPU may keep all of them waiting.
+        """
+        if self.result.device not in ("sim", "core", "cpu"):
+            return 0.0
+        return max(STALL_S_MIN, STALL_FACTOR * references.seconds)
 
     def _take_reference(self, references: References) -> None:
         shown = references.shown
