@@ -2,7 +2,8 @@
 
 The trace is called from C++, so that events and waits of autograd and of extensions are seen too. It has no call for a query
 that found an event done, which orders as much as waiting does: those are wrapped. MPS calls no trace, and there the Python
-functions of `torch.mps` are wrapped; what C++ does by itself is not seen.
+functions of `torch.mps` are wrapped; what C++ does by itself is not seen. A tree's core has both: a trace of what torch asks
+of its guard (`torch.Event`, autograd), and the functions of `torch.mps`, which are the tree's own.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def listen(listener: EdgeListener) -> contextlib.ExitStack:
         module = getattr(torch, type_)
         traced = has_trace() and _register(type_, module)
         _wrap_module(stack, type_, module, listener, traced=traced)
-        if not traced and type_ == "mps":
+        if type_ == "mps" and not (traced and module._gpu_trace.has_functions):
             _wrap_mps(stack, listener)
     return stack
 
