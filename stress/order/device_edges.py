@@ -2,12 +2,14 @@
 
 The trace is called from C++, so that events and waits of autograd and of extensions are seen too. It has no call for a query
 that found an event done, which orders as much as waiting does: those are wrapped. MPS calls no trace, and there the Python
-functions of `torch.mps` are wrapped; what C++ does by itself is not seen.
+functions of `torch.mps` are wrapped; what C++ does by itself is not seen. A tree's core has both: a trace of what torch asks
+of its guard (`torch.Event`, autograd), and the functions of `torch.mps`, which are the tree's own.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sys
 from collections.abc import Callable
 from types import ModuleType
@@ -77,8 +79,10 @@ def listen(listener: EdgeListener) -> contextlib.ExitStack:
         module = getattr(torch, type_)
         traced = has_trace() and _register(type_, module)
         _wrap_module(stack, type_, module, listener, traced=traced)
-        if not traced and type_ == "mps":
+        if type_ == "mps" and not (traced and module._gpu_trace.has_functions):
             _wrap_mps(stack, listener)
+            if not traced:
+                _wrap_generic_event(stack, listener)
     return stack
 
 
@@ -210,6 +214,54 @@ def _wrap_mps(stack: contextlib.ExitStack, listener: EdgeListener) -> None:
     }
     for name, tell in methods.items():
         _replace(stack, own, name, after(tell))
+
+
+def _wrap_generic_event(stack: contextlib.ExitStack, listener: EdgeListener) -> None:
+    """Let `torch.Event` be a subclass of itself: it is a class of C's, whose methods cannot be replaced.
+
+    Events that were made before, and those that C++ makes, stay unseen.
+    """
+    base: Any = torch.Event
+    numbers = itertools.count(-2, -1)  # apart from the events of `torch.mps`, and from `_OF_WAIT_STREAM`
+
+    def number_of_stream(stream: torch.Stream | None) -> int:
+        return stream_number(torch.device("mps")) if stream is None else number_of(stream)
+
+    class Event(base):  # type: ignore[misc]
+        def record(self, stream: torch.Stream | None = None) -> None:
+            super().record(*([] if stream is None else [stream]))
+            self._order_number = next(numbers)
+            if self.device.type == "mps":
+                listener.event_recorded("mps", self._order_number, number_of_stream(stream))
+
+        def wait(self, stream: torch.Stream | None = None) -> None:
+            super().wait(*([] if stream is None else [stream]))
+            if self.device.type == "mps" and hasattr(self, "_order_number"):
+                listener.event_awaited("mps", self._order_number, number_of_stream(stream))
+
+        def _done(self) -> None:
+            if hasattr(self, "_order_number"):
+                listener.event_synchronized("mps", self._order_number)
+
+        def synchronize(self) -> None:
+            super().synchronize()
+            self._done()
+
+        def query(self) -> bool:
+            is_done = bool(super().query())
+            if is_done:
+                self._done()
+            return is_done
+
+        def elapsed_time(self, end_event: Any) -> float:
+            milliseconds = float(super().elapsed_time(end_event))
+            for one in (self, end_event):
+                one._done()
+            return milliseconds
+
+    Event.__qualname__ = base.__qualname__
+    setattr(torch, "Event", Event)  # noqa: B010
+    stack.callback(setattr, torch, "Event", base)
 
 
 _OF_WAIT_STREAM = -1

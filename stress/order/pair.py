@@ -15,7 +15,7 @@ KINDS = {
     "stream-host": "stream against host",
     "host-host": "thread against thread",
     "reuse": "freed memory that was given out again",
-    "order-only": "one stream, two threads without an order",
+    "order-only": "launched by two threads without an order",
     "metadata": "metadata, two threads without an order",
 }
 """Kinds of findings, and how each is called in a report."""

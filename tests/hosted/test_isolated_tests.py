@@ -246,6 +246,32 @@ def test_files_are_imported_with_the_device_and_may_fail_to_be(tmp_path: Path) -
     assert "simulated device: this proves the detector" in ran.text
 
 
+UNCHECKED_VALUES = """
+import torch
+from torch.nn import functional
+
+def test_linear():
+    device = torch.accelerator.current_accelerator()
+    x, weight = torch.ones(64, 64, device=device), torch.ones(64, 64, device=device)
+    for _ in range(20):
+        functional.linear(x, weight)
+
+def test_sum():
+    assert float(torch.ones(8, device=torch.accelerator.current_accelerator()).sum()) == 8
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the simulated device is for Linux")
+def test_a_promise_that_the_device_broke_fails_the_test_that_has_right_values(tmp_path: Path) -> None:
+    more = ("--mps-device=sim", "--mps-attempts=1", "--mps-sim-faults=linear_shared_scratch:1")
+    ran = run(tmp_path, UNCHECKED_VALUES, *ISOLATED[:2], *more)
+    assert ran.counts() == {"failed": 1, "passed": 1}
+    assert "UNKEPT" in ran.text
+    assert "owner         the device" in ran.text
+    sound = run(tmp_path, UNCHECKED_VALUES, *ISOLATED[:2], *more[:2])
+    assert sound.counts() == {"passed": 2}
+
+
 def test_replay_names_the_command_that_repeats(ran: Ran) -> None:
     (folder,) = (ran.folder / "results" / "runs").iterdir()
     done = subprocess.run(

@@ -180,9 +180,8 @@ class Program:
     def _ordered(self, graph: Graph, then: Kernel, now: Kernel) -> bool:
         if self.level == "device":
             return then.stream is None or graph.reaches(then.node, now.node)
-        if then.stream is not None and then.stream == now.stream and then.thread != now.thread:
-            return graph.reaches(then.launcher, now.launcher)
-        return graph.reaches(then.node, now.node)
+        # What streams order is no order where it is chance which thread launched first.
+        return graph.reaches(then.node, now.node) and graph.reaches(then.launcher, now.launcher)
 
     @staticmethod
     def _conflict(then: Kernel, now: Kernel, storage: int) -> bool:

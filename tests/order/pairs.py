@@ -1,7 +1,8 @@
 """Programs in pairs: racy, and fixed by one line. `python -m tests.order.pairs DEVICE REPEATS [NAME...]` runs them and prints JSON.
 
 A program gets a `Bench` and is right or wrong by its order alone: it is judged after one run, in whatever schedule that had.
-DEVICE is sim:DESIGN, wrapped:DESIGN (the simulated device without its trace), cuda or cpu. With CUDA, torch's own sanitizer judges the same pairs in the same process, for comparison.
+DEVICE is sim:DESIGN, wrapped:DESIGN (the simulated device without its trace), core:LIBRARY (a built core's module for Python),
+cuda or cpu. With CUDA, torch's own sanitizer judges the same pairs in the same process, for comparison.
 """
 
 from __future__ import annotations
@@ -479,6 +480,18 @@ def result_read_through_numpy(b: Bench) -> None:
 
 
 @pair("stream-host")
+def result_read_after_torchs_own_event(b: Bench) -> None:
+    """`torch.Event`, which C++ records and waits for: no function of the device's module is called."""
+    x, target, event = b.make(), host_tensor(b), torch.Event(b.device)
+    target.copy_(x, non_blocking=True)
+    event.record()
+    if b.fixed:
+        event.synchronize()
+    target.sum().item()
+    streams.synchronize(b.device)
+
+
+@pair("stream-host")
 def source_overwritten_while_it_is_copied(b: Bench) -> None:
     x, source = b.make(), host_tensor(b)
     x.copy_(source, non_blocking=True)
@@ -879,6 +892,25 @@ def a_lock_orders_two_threads(b: Bench) -> None:
 
 
 @pair("order-only", level="strict")
+def an_event_that_another_thread_records(b: Bench) -> None:
+    """It holds what was launched before, and by chance that is all."""
+    x = b.make()
+
+    def launch() -> None:
+        with b.on(b.one):
+            x.add_(1)
+
+    def hand_on() -> None:
+        event = b.event()
+        streams.record(event, b.one)
+        streams.wait(event, b.two)
+        with b.on(b.two):
+            x.mul_(2)
+
+    _two_threads(b, launch, hand_on)
+
+
+@pair("order-only", level="strict")
 def a_queue_orders_two_threads(b: Bench) -> None:
     x, box, plain = b.make(), queue.Queue[int](), list[int]()
 
@@ -933,8 +965,16 @@ def csan_found(name: str, *, fixed: bool) -> bool:
 
 @contextlib.contextmanager
 def opened(name: str) -> Iterator[torch.device]:
-    """Make a device ready: sim:DESIGN, wrapped:DESIGN, cuda or cpu."""
+    """Make a device ready: sim:DESIGN, wrapped:DESIGN, core:LIBRARY, cuda or cpu."""
     kind, _, design = name.partition(":")
+    if kind == "core":
+        from stress.device import preparation
+        from stress.model.spec import ChildSpec
+        from stress.model.spec import CoreSpec
+
+        preparation.prepare(ChildSpec("crew", core=CoreSpec(design)))
+        yield torch.device("mps")
+        return
     if kind not in ("sim", "wrapped"):
         yield torch.device(kind)
         return

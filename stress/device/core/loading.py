@@ -9,6 +9,7 @@ import re
 import torch
 
 from stress.device import library
+from stress.device.gpu_trace import new_trace
 from stress.model import seeds
 from stress.model.errors import LibraryError
 from stress.model.spec import ChildSpec
@@ -63,4 +64,6 @@ def _install(path: str, configure: str) -> None:
     functions.mps_stress_core_install.argtypes = [ctypes.py_object]
     if functions.mps_stress_core_install(torch._C) < 0:
         raise LibraryError("the tree's functions for Python could not be installed")
+    # Called by traced_guard.cpp. What `torch.mps` calls is the tree's own, and stays out of it.
+    torch.mps._gpu_trace = new_trace("tree's core", has_functions=False)  # type: ignore[attr-defined]
     torch._C._has_mps = True  # read from the hooks when torch was imported, before the library was loaded

@@ -11,8 +11,8 @@ import types
 from typing import Any
 
 import torch
-from torch._utils import CallbackRegistry
 
+from stress.device.gpu_trace import new_trace
 from stress.device.sim.device_type import device_type_number
 from stress.device.sim.device_type import ops
 
@@ -106,32 +106,6 @@ def release_current_thread_slot() -> None:
     ops().release_current_thread_slot()
 
 
-_TRACE = (
-    "EventCreation",
-    "EventDeletion",
-    "EventRecord",
-    "EventWait",
-    "MemoryAllocation",
-    "MemoryDeallocation",
-    "StreamCreation",
-    "DeviceSynchronization",
-    "StreamSynchronization",
-    "EventSynchronization",
-)
-
-
-def new_trace() -> types.ModuleType:
-    """Return the registries that torch's GPU trace calls, as `torch.cuda._gpu_trace` has them.
-
-    Torch finds them as `_gpu_trace` of the device's module. No build of MPS has it yet; the simulated device tells of
-    events, waits and synchronisations, and of memory nothing.
-    """
-    module = types.ModuleType("_gpu_trace", "Callbacks for what a program asks of the simulated device.")
-    for one in _TRACE:
-        setattr(module, f"{one}Callbacks", CallbackRegistry(f"simulated {one}"))
-    return module
-
-
 def provide_storages(device_type: str) -> None:
     """Let `torch.UntypedStorage(..., device=...)` make storages of the device, as deserialisation does.
 
@@ -153,7 +127,6 @@ def provide_storages(device_type: str) -> None:
 
     torch.UntypedStorage.__new__ = new  # type: ignore[method-assign]
 
-
 _UPSTREAM = (Stream, StreamContext, stream, current_stream, default_stream, set_stream)
 
 
@@ -162,7 +135,7 @@ def provide(module: Any, design: str) -> None:
     from stress.device.sim.batch_queue import BatchQueue
 
     if not hasattr(module, "_gpu_trace"):
-        module._gpu_trace = new_trace()
+        module._gpu_trace = new_trace("simulated device", has_functions=True)
     for one in _UPSTREAM if design == "upstream" else (release_current_thread_slot, BatchQueue):
         if not hasattr(module, one.__name__):
             setattr(module, one.__name__, one)
