@@ -127,6 +127,7 @@ def provide_storages(device_type: str) -> None:
 
     torch.UntypedStorage.__new__ = new  # type: ignore[method-assign]
 
+
 _UPSTREAM = (Stream, StreamContext, stream, current_stream, default_stream, set_stream)
 
 
