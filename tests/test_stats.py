@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from collections.abc import Callable
 
 import pytest
 
@@ -60,13 +61,29 @@ def test_fixed_needs_this_many_clean_attempts() -> None:
     assert stats.failure_rate_bound(299) < 0.01 <= stats.failure_rate_bound(298)
 
 
-def test_the_ends_are_exact() -> None:
-    assert stats.wilson(0, 7)[0] == 0.0
-    assert stats.wilson(7, 7)[1] == 1.0
+@pytest.mark.parametrize("interval", [stats.rate_interval, stats.wilson])
+def test_the_ends_are_exact(interval: Callable[[int, int], tuple[float, float]]) -> None:
+    assert interval(0, 7)[0] == 0.0
+    assert interval(7, 7)[1] == 1.0
+    assert interval(0, 0) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(("k", "n"), GRID)
+@pytest.mark.parametrize("confidence", [0.8, 0.95, 0.999])
+def test_the_ends_of_the_interval_are_where_the_mixture_is_that_much_likelier(
+    k: int, n: int, confidence: float
+) -> None:
+    """At a bound p, (the chance of k of n if the rate is drawn from Beta(1/2, 1/2)) / (that at p) = 1 / (1 - confidence)."""
+    scipy_stats = pytest.importorskip("scipy.stats")
+    low, high = stats.rate_interval(k, n, confidence)
+    mixture = scipy_stats.betabinom.logpmf(k, n, 0.5, 0.5)
+    for bound in [low] * (k > 0) + [high] * (k < n):
+        ratio = mixture - scipy_stats.binom.logpmf(k, n, bound)
+        assert ratio == pytest.approx(-math.log(1 - confidence), abs=1e-6)
+    assert low <= k / n <= high
 
 
 def test_no_attempt_is_no_knowledge() -> None:
-    assert stats.wilson(0, 0) == (0.0, 1.0)
     assert stats.failure_rate_bound(0) == 1.0
 
 
@@ -187,9 +204,9 @@ class TestAttemptsToTellApart:
     ("failures", "n", "sentence"),
     [
         (0, 20, "0 of 20 attempts failed: failure rate below 13.9 % at 95 %"),
-        (6, 200, "6 of 200 attempts failed: 3.0 %, 95 % interval 1.4-6.4 %"),
+        (6, 200, "6 of 200 attempts failed: 3.0 %, 95 % interval 0.5-9.1 %"),
         (0, 1, "0 of 1 attempt failed: failure rate below 95.0 % at 95 %"),
-        (5, 5, "5 of 5 attempts failed: 100.0 %, 95 % interval 56.6-100.0 %"),
+        (5, 5, "5 of 5 attempts failed: 100.0 %, 95 % interval 41.5-100.0 %"),
         (0, 10_000, "0 of 10000 attempts failed: failure rate below 0.03 % at 95 %"),
         (0, 0, "no attempt counts, so nothing can be said about the failure rate"),
     ],
@@ -200,7 +217,7 @@ def test_sentences(failures: int, n: int, sentence: str) -> None:
 
 @pytest.mark.parametrize(("failures", "n"), [(-1, 5), (6, 5), (0, -1)])
 def test_impossible_counts_are_refused(failures: int, n: int) -> None:
-    for call in (stats.wilson, stats.confidence_sentence):
+    for call in (stats.rate_interval, stats.wilson, stats.confidence_sentence):
         with pytest.raises(ValueError, match="failures of"):
             call(failures, n)
 
@@ -284,7 +301,7 @@ class TestAttemptsThatShareAProcess:
         sentence = stats.confidence_sentence(0, 100, processes=5)
         assert sentence == "0 of 100 attempts in 5 processes failed: failure rate below 45.1 % at 95 %"
         assert stats.confidence_sentence(0, 5, processes=1).startswith("0 of 5 attempts in 1 process failed")
-        low, high = (stats.percent(one) for one in stats.wilson(2, 5))
+        low, high = (stats.percent(one) for one in stats.rate_interval(2, 5))
         sentence = stats.confidence_sentence(2, 100, processes=5)
         assert sentence == f"2 of 100 attempts in 5 processes failed: 40.0 %, 95 % interval {low}-{high} %"
 

@@ -1,10 +1,11 @@
-"""Failure rates and what may be claimed from them: Wilson, Fisher, Holm, Poisson, confidence sentences.
+"""Failure rates and what may be claimed from them: intervals, Fisher, Holm, Poisson, confidence sentences.
 
 Standard library only: scipy is a wheel of 35 MB for four formulas (the tests compare with it). The unit of
 every `n` here is a process: iterations in one process share caches and are not independent, nor are its attempts,
 where it has served several.
-A rate is shown with Wilson's interval, which is near the nominal coverage. What no failure in `n` attempts excludes is
-claimed with the exact one-sided bound (`failure_rate_bound`), which never falls below it.
+A failure rate is shown with `rate_interval`, which holds however often it is looked at, whenever one stops, and however
+attempts are given to items. So does `failure_rate_bound`, what no failure in `n` attempts excludes. `wilson` is narrower,
+and only for a number of trials that no result could change, such as the faults of `power`.
 """
 
 from __future__ import annotations
@@ -25,24 +26,54 @@ _NEGLIGIBLE = 1e-60  # A chance below this, beside the most likely value, is not
 _BISECTIONS = 100  # Halving [0, 1] this often is below one ulp of any rate worth printing.
 
 
-def wilson(failures: int, n: int, confidence: float = CONFIDENCE_DEFAULT) -> tuple[float, float]:
-    """Return the two-sided Wilson score interval of a rate; (0, 1) when nothing was tried."""
+@functools.lru_cache(maxsize=4096)  # a page draws the same few counts again and again
+def rate_interval(failures: int, n: int, confidence: float = CONFIDENCE_DEFAULT) -> tuple[float, float]:
+    """Return the two-sided interval of a rate, valid at all `n` at once; (0, 1) when nothing was tried.
+
+    Robbins' confidence sequence (1970): the rates p at which the beta-binomial mixture's likelihood, with Jeffreys' prior
+    Beta(1/2, 1/2), is less than 1 / (1 - confidence) times that of p. At the true p the ratio is a martingale that begins
+    with 1, so by Ville's inequality it ever gets there with probability 1 - confidence at most: the interval may be
+    looked at after every attempt, and stopping, or turning to another item, may depend on what was seen.
+    """
     _check(failures, n, confidence)
     if n == 0:
         return (0.0, 1.0)
+    passes, rate = n - failures, failures / n
+    mixture = _log_beta(failures + 0.5, passes + 0.5) - _log_beta(0.5, 0.5)
+    least = mixture + math.log(1 - confidence)
+
+    def likely(p: float) -> float:
+        """Return by how much p is too likely to be excluded; it rises up to `rate` and falls behind it."""
+        log_failed = failures * math.log(p) if failures else 0.0
+        return log_failed + (passes * math.log1p(-p) if passes else 0.0) - least
+
+    low = rate * _root(lambda share: likely(share * rate)) if failures else 0.0
+    high = rate + (1 - rate) * _root(lambda share: -likely(rate + share * (1 - rate))) if passes else 1.0
+    return (low, min(1.0, high))
+
+
+def wilson(successes: int, n: int, confidence: float = CONFIDENCE_DEFAULT) -> tuple[float, float]:
+    """Return the two-sided Wilson score interval of a share of `n`, which nothing seen on the way may have changed."""
+    _check(successes, n, confidence)
+    if n == 0:
+        return (0.0, 1.0)
     z = NormalDist().inv_cdf((1 + confidence) / 2)
-    rate = failures / n
+    rate = successes / n
     scale = 1 + z * z / n
     centre = (rate + z * z / (2 * n)) / scale
     half = z / scale * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
     # The ends are exact in arithmetic without rounding; a bound of -1e-17 would print as "-0.0 %".
-    low = 0.0 if failures == 0 else max(0.0, centre - half)
-    high = 1.0 if failures == n else min(1.0, centre + half)
+    low = 0.0 if successes == 0 else max(0.0, centre - half)
+    high = 1.0 if successes == n else min(1.0, centre + half)
     return (low, high)
 
 
 def failure_rate_bound(n: int, confidence: float = CONFIDENCE_DEFAULT) -> float:
-    """Return the one-sided upper bound of the failure rate after 0 failures in `n` attempts."""
+    """Return the one-sided upper bound of the failure rate after 0 failures in `n` attempts.
+
+    It is valid at all `n` at once, as it is: let m be the smallest n whose bound is below the true rate. Whoever is ever
+    shown a wrong bound has seen the first m attempts pass, and that has probability 1 - `confidence` at most.
+    """
     _check(0, n, confidence)
     if n == 0:
         return 1.0
@@ -105,6 +136,17 @@ def holm(p_values: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
         adjusted[index] = highest
     return adjusted
+
+
+def looks_factor(looks: int) -> int:
+    """Return what a p-value is multiplied by, of fixed-n tests that were made as often as `looks` while data were added.
+
+    The first one is at its own level. All later ones share the level once more: look r has 1 / (r (r - 1)) of it, and
+    that adds up to 1. No assumption about how much was added, or why.
+    """
+    if looks < 1:
+        raise ValueError(f"{looks} looks: expected at least 1")
+    return max(1, looks * (looks - 1))
 
 
 def attempts_to_tell_apart(low: float, high: float, alpha: float, power: float = 0.8) -> int:
@@ -204,7 +246,7 @@ def confidence_sentence(
     if failures == 0:
         bound = percent(failure_rate_bound(units, confidence))
         return f"0 of {attempts} failed: failure rate below {bound} % at {level}"
-    low, high = wilson(failures, units, confidence)
+    low, high = rate_interval(failures, units, confidence)
     interval = f"{percent(low)}-{percent(high)}"
     return f"{failures} of {attempts} failed: {percent(failures / units)} %, {level} interval {interval} %"
 
@@ -279,6 +321,10 @@ def _hypergeometric_tail(least: int, draws: int, marked: int, total: int) -> flo
 
 def _log_comb(n: int, k: int) -> float:
     return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+
+
+def _log_beta(a: float, b: float) -> float:
+    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
 
 
 def _gamma_cdf(x: float, shape: int) -> float:

@@ -199,7 +199,7 @@ class TestTheEnd:
         ending = Ending(
             tally, "run", "replay run/{}".format, "runs/run", "cpu", False, 9.0, 9.0, {}, "", 0, []
         )
-        assert " 50  50  92.9-100.0 % " in text(ending, 200, color=False)
+        assert " 50  50  89.5-100.0 % " in text(ending, 200, color=False)
 
 
 class TestTheLine:
@@ -208,7 +208,14 @@ class TestTheLine:
         tally.see(_start(0))
         tally.see(_end(0, "crash"))
         assert rate_line(tally, spent_s=61.0, seconds=28800.0, here_s=2.0) == (
-            "1 min 1 s of 8 h: 1 attempt, 0.5 per s; 1 failed in 1 item, 1 new; no canary yet"
+            "1 min 1 s of 8 h: 1 attempt, 0.5 per s; 1 failed in 1 item (most often 1 of 1, 2.5-100.0 %: A[t2]), 1 new; "
+            "no canary yet"
+        )
+        for attempt in range(1, 20):
+            tally.see(_start(attempt))
+            tally.see(_end(attempt, "pass"))
+        assert "(most often 1 of 20, 0.02-33.1 %: A[t2])" in rate_line(
+            tally, spent_s=61.0, seconds=1.0, here_s=2.0
         )
 
     @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ class TestARun:
                 "mps: threads 4, attempts 2, seed 0x*",
                 "*subject.py::Shared?t4? PASSED*",
                 "*subject.py::Scratch?t4? MISMATCH*",
-                "Scratch?t4?: MISMATCH in 2 of 2 attempts (100.0 %, 95 % interval 34.2-100.0 %)",
+                "Scratch?t4?: MISMATCH in 2 of 2 attempts (100.0 %, 95 % interval 13.7-100.0 %)",
                 "  control: one thread, same total work: 0 of 2 failed",
                 "*cross-talk*another iteration's right value*",
                 "  repeat: pytest 'scenarios/subject.py::Scratch?t4?' --mps-threads=4 --mps-seed=0x*",

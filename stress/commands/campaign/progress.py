@@ -11,9 +11,12 @@ from rich.live import Live
 from rich.text import Text
 
 from stress.commands.campaign.tally import CampaignTally
+from stress.model import stats
 from stress.model.text import count
+from stress.model.text import one_line
 
 PLAIN_PERIOD_S = 60.0
+ITEM_CHARS_MAX = 60
 
 
 def duration(seconds: float) -> str:
@@ -34,12 +37,22 @@ def rate_line(tally: CampaignTally, *, spent_s: float, seconds: float, here_s: f
     speed = (tally.attempts - tally.counted_before) / max(here_s, 1e-9)
     parts = [
         f"{duration(spent_s)} of {duration(seconds)}: {count(tally.attempts, 'attempt')}, {speed:.1f} per s",
-        f"{failed} failed in {count(len(tally.failing), 'item')}, {len(tally.news)} new",
+        f"{failed} failed in {count(len(tally.failing), 'item')}{_most_often(tally)}, {len(tally.news)} new",
         f"canaries {found} of {rounds}" if rounds else "no canary yet",
     ]
     if tally.foreign_kills:
         parts.append(f"{tally.foreign_kills} killed by others")
     return "; ".join(parts)
+
+
+def _most_often(tally: CampaignTally) -> str:
+    """Return the rate of the item that fails most often, with an interval that may be watched."""
+    if not tally.failing:
+        return ""
+    worst = max(tally.failing, key=lambda one: (one.failures / max(one.counted, 1), one.counted))
+    low, high = stats.rate_interval(worst.failures, worst.counted)
+    often = f"{worst.failures} of {worst.counted}, {stats.percent(low)}-{stats.percent(high)} %"
+    return f" (most often {often}: {one_line(worst.item.rpartition('::')[2], ITEM_CHARS_MAX)})"
 
 
 class RateLine:

@@ -96,7 +96,7 @@ def _worst_first(arms: Sequence[Arm]) -> list[Arm]:
 
 
 def _row(arm: Arm) -> list[str]:
-    low, high = stats.wilson(arm.failures, arm.counted)
+    low, high = stats.rate_interval(arm.failures, arm.counted)
     names = [f"{one_line(name, NAME_CHARS_MAX)} ({n})" for name, n in arm.names.most_common(NAMES_SHOWN)]
     more = len(arm.names) - NAMES_SHOWN
     return [

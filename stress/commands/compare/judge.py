@@ -6,6 +6,8 @@ would take another mixture of items for a difference.
 
 Two families of tests, "NEW fails more often" and "NEW fails less often", each over all of them in all sections with
 Holm's correction: the probability of one wrong "worse" anywhere is below `ALPHA`, and so is that of one wrong "better".
+Where runs were added to a side, each may have been added because of what was seen: p-values are then multiplied by
+`stats.looks_factor`, for a look after each added run.
 The same attempts are tested once, though an item and a name may both stand for them. A pair without a failure on either
 side can never be rejected, so it takes no share of the level (Tarone 1990); it is reported as such, with the rate that it
 would have missed.
@@ -83,9 +85,11 @@ class _Family:
 
     tests: dict[tuple[int, _Key], tuple[float, float]] = field(default_factory=dict)
 
-    def add(self, section: int, key: _Key) -> None:
+    def add(self, section: int, key: _Key, factor: int) -> None:
+        """Add a test whose p-values are multiplied by `factor`."""
         if key and (section, key) not in self.tests:
-            self.tests[section, key] = stats.stratified_one_sided([table for _, table in key])
+            more, less = stats.stratified_one_sided([table for _, table in key])
+            self.tests[section, key] = (min(1.0, factor * more), min(1.0, factor * less))
 
     def adjusted(self) -> dict[tuple[int, _Key], tuple[float, float]]:
         """Return (p of worse, p of better) of each test with Holm's correction."""
@@ -100,13 +104,16 @@ def judge(sections: Sequence[Section]) -> list[JudgedSection]:
     family = _Family()
     for number, section in enumerate(sections):
         for pair in section.pairs:
-            family.add(number, _key_of_pair(pair))
+            family.add(number, _key_of_pair(pair), section.factor)
         for one in (*named[number][0], named[number][1]):
-            family.add(number, _key_of_name(one))
+            family.add(number, _key_of_name(one), section.factor)
     found = family.adjusted()
     return [
         JudgedSection(
-            [_row(pair, found.get((number, _key_of_pair(pair))), len(found)) for pair in section.pairs],
+            [
+                _row(pair, found.get((number, _key_of_pair(pair))), len(found) * section.factor)
+                for pair in section.pairs
+            ],
             [_judged(one, found.get((number, _key_of_name(one)))) for one in named[number][0]],
             _judged(named[number][1], found.get((number, _key_of_name(named[number][1])))),
         )
@@ -141,6 +148,7 @@ def _judged(one: Named, adjusted: tuple[float, float] | None) -> JudgedName:
 
 
 def _row(pair: tuple[Cell, Cell], adjusted: tuple[float, float] | None, tests: int) -> Row:
+    """Return what is said of a pair; `tests` share the level."""
     base, new = pair
     if adjusted is None:
         answer = PairResult.CLEAN if base.counted and new.counted else PairResult.EMPTY

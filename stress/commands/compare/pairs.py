@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from dataclasses import field
 
+from stress.model import stats
 from stress.model.errors import UserError
 from stress.record.aggregate import Aggregate
 from stress.record.aggregate import Cell
@@ -43,6 +44,18 @@ class Section:
         return [new for _, new in self.canaries if not new.failures] + [
             cell for cell in self.only_new if cell.is_canary and not cell.failures
         ]
+
+    @property
+    def runs(self) -> tuple[int, int]:
+        """Return how many runs the attempts of each side come from, in the item that has the most."""
+        sides = zip(*((len(base.by_run), len(new.by_run)) for base, new in self.pairs), strict=True)
+        base, new = [max(1, *side) for side in sides] or [1, 1]
+        return base, new
+
+    @property
+    def factor(self) -> int:
+        """Return what p-values are multiplied by, because each run beyond the first of a side may be an added one."""
+        return stats.looks_factor(sum(self.runs) - 1)
 
     @property
     def is_same_build(self) -> bool:

@@ -96,7 +96,13 @@ def text_of(compared: Compared, *, width: int, show_all: bool) -> str:
     parts: list[str] = []
     for section, judged in zip(compared.sections, compared.judged, strict=True):
         rows = judged.rows
-        parts += [*_heading(section), "", *_table(rows, width=width, show_all=show_all), *_clean(rows)]
+        parts += [
+            *_heading(section),
+            *_added(section),
+            "",
+            *_table(rows, width=width, show_all=show_all),
+            *_clean(rows),
+        ]
         parts += [*_canaries(section), *_names(judged), *_only(section), ""]
     parts += [one_line(str(one)) for one in compared.speeds]
     if compared.not_interleaved:
@@ -116,6 +122,17 @@ def _heading(section: Section) -> list[str]:
     same = " (the same build on both sides: this compares runs, not patches)" if section.is_same_build else ""
     lines.append(f"BASE {base.build.label}; NEW {new.build.label}{same}")
     return [one_line(line) for line in lines]
+
+
+def _added(section: Section) -> list[str]:
+    """Say what several runs on a side cost: somebody may have added them until something showed."""
+    if section.factor == 1:
+        return []
+    base, new = (count(number, "run") for number in section.runs)
+    return [
+        f"BASE has {base}, NEW {new}: each p is multiplied by {section.factor}, so that all looks after an added run "
+        f"together give a wrong answer with a probability of at most {100 * ALPHA:g} %"
+    ]
 
 
 def _table(rows: Sequence[Row], *, width: int, show_all: bool) -> list[str]:
@@ -289,6 +306,8 @@ def _section_data(section: Section, judged: JudgedSection) -> dict[str, Any]:
         "configuration": list(section.base.configuration),
         "base_build": section.base.build.label,
         "new_build": section.new.build.label,
+        "runs": list(section.runs),
+        "p_factor": section.factor,
         "rows": [_row_data(row) for row in judged.rows],
         "canaries": [{"item": a.item, "base": a.failures, "new": b.failures} for a, b in section.canaries],
         "names": [_name_data(one) for one in judged.names],

@@ -140,7 +140,7 @@ def _others(one: TestedGroup) -> Iterator[str]:
 
 
 def _interval(cell: Cell) -> str:
-    low, high = stats.wilson(cell.failures, cell.counted)
+    low, high = stats.rate_interval(cell.failures, cell.counted)
     return f"{percent(low)} to {percent(high)}"
 
 

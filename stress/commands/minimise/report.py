@@ -33,7 +33,7 @@ def trial_line(trial: Trial, width: int = 40) -> str:
     text = shown(trial.text, _WIDTH_MAX)
     often = f"{trial.failures}/{trial.n}"
     if trial.n:
-        low, high = stats.wilson(trial.failures, trial.n)
+        low, high = stats.rate_interval(trial.failures, trial.n)
         rate = f"{100 * low:.1f}-{100 * high:.1f} %"
     else:
         rate = ""

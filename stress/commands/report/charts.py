@@ -29,8 +29,8 @@ def scale_for(rate: float) -> float:
 
 
 def interval_bar(failures: int, counted: int, scale: float) -> Markup:
-    """Return Wilson's 95 % interval of a rate as a bar from 0 to `scale`, with a dot at the rate, and the scale below it."""
-    low, high = stats.wilson(failures, counted)
+    """Return the 95 % interval of a rate as a bar from 0 to `scale`, with a dot at the rate, and the scale below it."""
+    low, high = stats.rate_interval(failures, counted)
     rate = failures / counted if counted else 0.0
     parts = [tag("line", x1=2, y1=_BAR_MIDDLE, x2=BAR_WIDTH + 2, y2=_BAR_MIDDLE, class_="axis")]
     for share, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
@@ -64,7 +64,7 @@ def trend(points: Sequence[tuple[int, int] | None], scale: float, marks: Sequenc
             continue
         counted, failures = point
         x = number * step + 6
-        low, high = stats.wilson(failures, counted)
+        low, high = stats.rate_interval(failures, counted)
         whiskers.append(f"M{x} {_y(low, scale)}V{_y(high, scale)}")
         (dots if failures else zeros).append(f"M{x} {_y(failures / counted, scale)}h0")
     width = max(len(points), 1) * step + 8

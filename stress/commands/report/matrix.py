@@ -101,7 +101,9 @@ def rates(cells: Sequence[Cell]) -> Markup:
     failing = sorted(
         (cell for cell in real if cell.failures), key=lambda one: (-one.failures / one.counted, one.item)
     )
-    scale = scale_for(max((stats.wilson(one.failures, one.counted)[1] for one in failing), default=1.0))
+    scale = scale_for(
+        max((stats.rate_interval(one.failures, one.counted)[1] for one in failing), default=1.0)
+    )
     rows, left_out = within((_rate_row(cell, scale) for cell in failing), RATES_BYTES_MAX)
     parts: list[Markup] = []
     if failing:
@@ -123,7 +125,7 @@ def rates(cells: Sequence[Cell]) -> Markup:
 
 
 def _rate_row(cell: Cell, scale: float) -> Markup:
-    low, high = stats.wilson(cell.failures, cell.counted)
+    low, high = stats.rate_interval(cell.failures, cell.counted)
     return tag(
         "tr",
         tag("th", name(short(cell.item)), scope="row"),

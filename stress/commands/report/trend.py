@@ -70,7 +70,9 @@ def _row(where: str, item: str, cells: Sequence[Cell], runs: Sequence[RunInfo]) 
     marks = [
         number for number in range(1, len(own)) if own[number].group.build != own[number - 1].group.build
     ]
-    scale = max((stats.wilson(failures, counted)[1] for counted, failures in points if counted), default=1.0)
+    scale = max(
+        (stats.rate_interval(failures, counted)[1] for counted, failures in points if counted), default=1.0
+    )
     seen = f"{where}; {count(len(own), 'run')}, {count(len(marks) + 1, 'build')}, 0 to {percent(scale)}"
     return tag(
         "tr",

@@ -92,7 +92,7 @@ def _headline(result: ItemResult) -> str:
         return f"{name}: {word_of_item(result)} before the first attempt"
     if not result.failures:
         return f"{name}: {word_of_item(result)} ({len(result.attempts)} attempts, {result.counted} of them counted)"
-    low, high = stats.wilson(result.failures, result.processes)
+    low, high = stats.rate_interval(result.failures, result.processes)
     return (
         f"{name}: {often(result)} "
         f"({100 * result.failures / result.processes:.1f} %, 95 % interval {100 * low:.1f}-{100 * high:.1f} %)"

@@ -75,7 +75,7 @@ def summary(title: str, rows: Sequence[ItemRow], sentences: Sequence[str]) -> st
 
 
 def _cells(row: ItemRow) -> list[str]:
-    low, high = stats.wilson(row.failures, row.counted)
+    low, high = stats.rate_interval(row.failures, row.units)
     rate = f"{stats.percent(low)}-{stats.percent(high)} %" if row.counted else "nothing counts"
     control = f"{row.control_failures}/{row.controls}" if row.controls else "not run"
     failed = f"{row.failures}/{row.counted}" if row.counted else "-"

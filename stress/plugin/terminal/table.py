@@ -87,7 +87,7 @@ def _rate(row: ItemRow) -> str:
     if row.one_thread:
         return "no threads"
     if row.verdict.is_failure or row.failures:  # the latter on a green item: what it declares acceptable
-        low, high = stats.wilson(row.failures, row.units)
+        low, high = stats.rate_interval(row.failures, row.units)
         control = f"; one thread {row.control_failures}/{row.controls}" if row.controls else ""
         signature = f"; {row.signature}" if row.signature else ""
         accepted = "; acceptable" if row.verdict.is_green else ""
