@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from dataclasses import field
 
 from stress.isolate.attempt import Attempt
+from stress.model.clusters import Outcomes
 from stress.model.shared_write import sentence
 from stress.model.verdict import Verdict
 from stress.model.verdict import worst
@@ -68,6 +69,15 @@ class JudgedCase:
     def shared_writes(self) -> str:
         """Return in a sentence what steps write of that which all threads share, as far as the reference run shows it."""
         return sentence(self.reference.shared_writes) if self.reference is not None else ""
+
+    @property
+    def clusters(self) -> str:
+        """Return how the failures are clustered, so that the interval is too narrow; empty if nothing shows that."""
+        outcomes = Outcomes()
+        for one in self.attempts:
+            if one.judged.verdict.enters_rate:
+                outcomes.add(failed=one.judged.verdict.is_failure, age=len(one.before))
+        return outcomes.sentence()
 
     @property
     def fresh_failures(self) -> int:

@@ -86,7 +86,7 @@ def fisher_one_sided(a_fail: int, a_n: int, b_fail: int, b_n: int) -> float:
     _check(b_fail, b_n, 0.5)
     failures = a_fail + b_fail
     if a_n + b_n > _EXACT_MAX:
-        return _hypergeometric_tail(b_fail, b_n, failures, a_n + b_n)
+        return hypergeometric_tail(b_fail, b_n, failures, a_n + b_n)
     tables = math.comb(a_n + b_n, failures)
     extreme = sum(
         math.comb(b_n, k) * math.comb(a_n, failures - k) for k in range(b_fail, min(b_n, failures) + 1)
@@ -259,6 +259,21 @@ def attempts_in(attempts: int, processes: int) -> str:
     return f"{told} in {'1 process' if processes == 1 else f'{processes} processes'}"
 
 
+def hypergeometric_tail(least: int, draws: int, marked: int, total: int) -> float:
+    """Return P(X >= least) for the marked ones among `draws` out of `total`, by logarithms: exact integers of
+    hundreds of thousands of bits take minutes."""
+    most = min(draws, marked)
+    start = max(least, draws + marked - total, 0)
+    if start > most:
+        return 0.0
+    all_tables = _log_comb(total, draws)
+    terms = (
+        math.exp(_log_comb(marked, k) + _log_comb(total - marked, draws - k) - all_tables)
+        for k in range(start, most + 1)
+    )
+    return min(1.0, math.fsum(terms))
+
+
 def _check(failures: int, n: int, confidence: float) -> None:
     if not 0 <= failures <= n:
         raise ValueError(f"{failures} failures of {n} attempts: expected 0 <= failures <= attempts")
@@ -302,21 +317,6 @@ def _kept(least: int, chances: list[float]) -> tuple[int, list[float]]:
     first = next(number for number, one in enumerate(chances) if one >= _NEGLIGIBLE)
     last = next(number for number, one in enumerate(reversed(chances)) if one >= _NEGLIGIBLE)
     return least + first, chances[first : len(chances) - last]
-
-
-def _hypergeometric_tail(least: int, draws: int, marked: int, total: int) -> float:
-    """Return P(X >= least) for the marked ones among `draws` out of `total`, by logarithms: exact integers of
-    hundreds of thousands of bits take minutes."""
-    most = min(draws, marked)
-    start = max(least, draws + marked - total, 0)
-    if start > most:
-        return 0.0
-    all_tables = _log_comb(total, draws)
-    terms = (
-        math.exp(_log_comb(marked, k) + _log_comb(total - marked, draws - k) - all_tables)
-        for k in range(start, most + 1)
-    )
-    return min(1.0, math.fsum(terms))
 
 
 def _log_comb(n: int, k: int) -> float:

@@ -214,7 +214,7 @@ class TestTheLine:
         for attempt in range(1, 20):
             tally.see(_start(attempt))
             tally.see(_end(attempt, "pass"))
-        assert "(most often 1 of 20, 0.02-33.1 %: A[t2])" in rate_line(
+        assert "(most often 1 of 20, 0.016-33.1 %: A[t2])" in rate_line(
             tally, spent_s=61.0, seconds=1.0, here_s=2.0
         )
 

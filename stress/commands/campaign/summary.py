@@ -126,6 +126,9 @@ def _sentences(ending: Ending) -> Iterator[str]:
     if rest:
         others = "other " if tally.failing else ""
         yield f"{count(len(rest), f'{others}item')} without a failure: {excluded_after(one.counted for one in rest)}"
+    for one in _worst_first(tally.failing):
+        if clusters := one.outcomes.sentence():
+            yield f"{one_line(one.item)}: {clusters}"
     yield _canary_sentence(ending)
     for news in list(tally.news.values())[:NEWS_SHOWN]:
         yield (

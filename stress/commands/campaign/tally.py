@@ -11,6 +11,7 @@ from dataclasses import field
 from typing import Any
 
 from stress.commands.campaign.allocation import Standing
+from stress.model.clusters import Outcomes
 from stress.model.verdict import Verdict
 from stress.record.aggregate.cells import Processes
 from stress.record.aggregate.cells import failure_name
@@ -44,6 +45,8 @@ class Arm:
     shared: int = 0
     """Attempts that count and ran in a process in which another one of this item does."""
     processes: Processes = field(default_factory=Processes)
+    outcomes: Outcomes = field(default_factory=Outcomes)
+    """In their order, as they ended first: an amended one stays what it was."""
     failed_where_another_counts: set[int] = field(default_factory=set)
     """Numbers of attempts: fresh processes may take them back."""
 
@@ -165,7 +168,9 @@ class CampaignTally:
                 serial = record.get("serial")
                 self.news = {key: one for key, one in self.news.items() if one.serial != serial}
                 arm.shared -= record["attempt"] in arm.failed_where_another_counts
-        elif arm.processes.has_another(record):
+        elif verdict.enters_rate:
+            arm.outcomes.add(failed=verdict.is_failure, age=int(record.get("age", 0)))
+        if not record.get("amends") and arm.processes.has_another(record):
             arm.shared += 1
             if verdict.is_failure:
                 arm.failed_where_another_counts.add(record["attempt"])

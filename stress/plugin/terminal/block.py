@@ -32,7 +32,7 @@ STACK_LINES_MAX = 40
 def failure_block(result: ItemResult, run: Run) -> str:
     """Return the block: what failed how often, the control beside it, the evidence, the command."""
     lines = [result.shared_writes] if result.failures and result.shared_writes else []
-    lines += [_headline(result), *_simulated(run), *_fresh(result), *_control(result)]
+    lines += [_headline(result), *_clusters(result), *_simulated(run), *_fresh(result), *_control(result)]
     first = result.first_failure
     if first is not None:
         lines += _attempt(first, run)
@@ -97,6 +97,10 @@ def _headline(result: ItemResult) -> str:
         f"{name}: {often(result)} "
         f"({100 * result.failures / result.processes:.1f} %, 95 % interval {100 * low:.1f}-{100 * high:.1f} %)"
     )
+
+
+def _clusters(result: ItemResult) -> list[str]:
+    return [f"  {result.clusters}"] if result.clusters else []
 
 
 def _fresh(result: ItemResult) -> list[str]:

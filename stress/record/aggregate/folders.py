@@ -265,6 +265,9 @@ class _Reader:
         now = self._interned(_Counted(record["verdict"], name, shared))
         _count(cell, record["role"], now, info, 1)
         cell.seconds += record["seconds"] if start is not None else 0.0
+        judged = Verdict(record["verdict"])
+        if before is None and record["role"] == "crew" and judged.enters_rate:
+            cell.outcomes.add(failed=judged.is_failure, age=record.get("age", 0))
         # The hash and not the key: keys hold the item's name, and there may be millions.
         if len(self._file.ended) < ENDED_MAX:
             self._file.ended[hash(key)] = now

@@ -155,6 +155,9 @@ def not_shown(whole: Aggregate) -> Iterator[str]:
         nothing = sum(not cell.counted for cell in cells)
         if nothing:
             yield f"anything about {count(nothing, 'item')} on {name}: none of their attempts counts"
+        for cell in cells:
+            if not cell.is_canary and (clusters := cell.outcomes.sentence()):
+                yield f"the rate of {cell.item} on {name} as precisely as its interval says: {clusters}"
         uncontrolled = sum(cell.failures > 0 and not cell.controls and not cell.is_canary for cell in cells)
         if uncontrolled:
             have = "has" if uncontrolled == 1 else "have"
