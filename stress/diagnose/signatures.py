@@ -1,5 +1,7 @@
 """Known failures as data: `results/known/*.toml`, the package's and the user's own, matched by text that is stable across macOS versions.
 
+A `[[fixed]]` table says in which torch a failure was fixed: seen on that one or a later one, it is back.
+
 The form is that of Go's watchflakes: patterns under version control with links to the issues, the first
 match in file order names the failure, and what matches nothing stays loudly unnamed.
 
@@ -15,12 +17,15 @@ import tomllib
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from stress.model.errors import UserError
 from stress.model.shipped import shipped
+from stress.model.torch_version import has_fix
+from stress.model.torch_version import version_key
 
 TEXT_CHARS_MAX = 1_000_000  # Kept at each end of a text.
 LINE_CHARS_MAX = 2_000  # Kept at each end of a line.
@@ -38,6 +43,7 @@ _SINCE = re.compile(r"\d{4}(?:-\d{2}(?:-\d{2})?)?")
 _TEXTS = frozenset({"id", "meaning", "since", "next", "pattern", "fault", "stacks", "condition"})
 _LISTS = frozenset({"links", "signals", "frames"})
 _KEYS = _TEXTS | _LISTS | {"taints", "frames_depth"}
+_FIXED_KEYS = frozenset({"id", "in", "link"})
 _EVIDENCE = ("pattern", "frames", "stacks", "condition")
 
 
@@ -72,6 +78,14 @@ class Signature:
     """Matched against the stacks of a hang."""
     condition: str | None = None
     """One of `CONDITIONS`: how the process ended, which no text shows."""
+    fixed: str = ""
+    """Version of torch in which a `[[fixed]]` table says that it was fixed: "2.8.0"."""
+
+    def returned(self, torch_version: str) -> str:
+        """Return that it is back although it was fixed; empty where that is not so, or the version does not show it."""
+        if not self.fixed or not has_fix(torch_version, self.fixed):
+            return ""
+        return f"REGRESSED: fixed in torch {self.fixed} (results/known), and back on {torch_version}"
 
 
 class SignatureMatch(NamedTuple):
@@ -88,16 +102,41 @@ def load_signatures(folders: Sequence[Path] | None = None) -> list[Signature]:
     """
     if folders is None:
         return list(default_signatures())
+    signatures, fixes = _read(folders)
+    if unknown := sorted(set(fixes) - set(signatures)):
+        raise SignatureError(f"{fixes[unknown[0]].path}: fixed: no signature has the id {unknown[0]!r}")
+    return list(_with_fixes(signatures, fixes).values())
+
+
+class _Fix(NamedTuple):
+    """A `[[fixed]]` table."""
+
+    version: str
+    path: Path
+
+
+def _with_fixes(signatures: Mapping[str, Signature], fixes: Mapping[str, _Fix]) -> dict[str, Signature]:
+    return {
+        name: replace(one, fixed=fixes[name].version) if name in fixes else one
+        for name, one in signatures.items()
+    }
+
+
+def _read(folders: Sequence[Path]) -> tuple[dict[str, Signature], dict[str, _Fix]]:
+    """Return signatures and fixes by id."""
     signatures: dict[str, Signature] = {}
+    fixes: dict[str, _Fix] = {}
     origin: dict[str, Path] = {}
     for folder in folders:
         for path in sorted(folder.glob("*.toml")):
-            for signature in _load_file(path):
+            found, fixed = _load_file(path)
+            fixes.update((name, _Fix(version, path)) for name, version in fixed.items())
+            for signature in found:
                 if signature.id in signatures:
                     raise SignatureError(f"{path}: id {signature.id!r} is already in {origin[signature.id]}")
                 signatures[signature.id] = signature
                 origin[signature.id] = path
-    return list(signatures.values())
+    return signatures, fixes
 
 
 def default_signatures() -> tuple[Signature, ...]:
@@ -107,11 +146,16 @@ def default_signatures() -> tuple[Signature, ...]:
 
 @cache
 def _signatures_with(own: Path | None) -> tuple[Signature, ...]:
-    found = {one.id: one for one in load_signatures([default_folder()])}
+    found, fixes = _read([default_folder()])
     if own is not None:
-        for one in load_signatures([own]):
-            found.setdefault(one.id, one)
-    return tuple(found.values())
+        # A user may say that a shipped one is fixed for him.
+        users, users_fixes = _read([own])
+        fixes.update(users_fixes)
+        for name, one in users.items():
+            found.setdefault(name, one)
+    if unknown := sorted(set(fixes) - set(found)):
+        raise SignatureError(f"{fixes[unknown[0]].path}: fixed: no signature has the id {unknown[0]!r}")
+    return tuple(_with_fixes(found, fixes).values())
 
 
 def own_folder() -> Path | None:
@@ -230,22 +274,39 @@ def _frame(signature: Signature, frames: Sequence[str], signal: str | None, faul
     return None
 
 
-def _load_file(path: Path) -> list[Signature]:
+def _load_file(path: Path) -> tuple[list[Signature], dict[str, str]]:
+    """Return the file's signatures, and id -> version of its fixes."""
     try:
         with path.open("rb") as file:
             data = tomllib.load(file)
     except (OSError, ValueError, RecursionError) as error:
         raise SignatureError(f"{path}: {error}") from None
-    tables = data.pop("signature", None)
-    if data or not isinstance(tables, list):
-        raise SignatureError(f"{path}: expected [[signature]] tables and nothing else, found {sorted(data)}")
+    fixes = data.pop("fixed", [])
+    tables = data.pop("signature", [] if fixes else None)
+    if data or not isinstance(tables, list) or not isinstance(fixes, list):
+        raise SignatureError(
+            f"{path}: expected [[signature]] tables, [[fixed]] tables and nothing else, found {sorted(data)}"
+        )
     signatures = []
     for number, table in enumerate(tables, start=1):
         where = f"{path}: signature {number}"
         if not isinstance(table, dict):
             raise SignatureError(f"{where}: expected a table")
         signatures.append(_signature(table, f"{where} ({table.get('id')!r})"))
-    return signatures
+    return signatures, dict(
+        _fix(table, f"{path}: fixed {number}") for number, table in enumerate(fixes, start=1)
+    )
+
+
+def _fix(table: object, where: str) -> tuple[str, str]:
+    if not isinstance(table, dict) or not {"id", "in"} <= set(table) <= _FIXED_KEYS:
+        raise SignatureError(f"{where}: expected a table of id, in, and perhaps link")
+    version = _text(table, "in", where)
+    if version_key(version) is None:
+        raise SignatureError(f"{where}: in must be a version of torch such as '2.8.0', not {version!r}")
+    if "link" in table and not _text(table, "link", where).startswith("https://"):
+        raise SignatureError(f"{where}: link must start with https://")
+    return _text(table, "id", where), version
 
 
 def _signature(table: Mapping[str, object], where: str) -> Signature:

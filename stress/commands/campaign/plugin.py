@@ -126,12 +126,14 @@ class CampaignPlugin:
                 "a file of scenarios cannot be imported: a campaign runs all of them or none"
             )
         items, not_run = usable([one for one in session.items if isinstance(one, ScenarioItem)])
+        version = str(run.device.torch.get("version") or "") if run.device is not None else ""
         tally = self._tally = CampaignTally(
             [
                 Arm(one.nodeid, one.scenario_class.canary, frozenset(map(str, one.scenario_class.acceptable)))
                 for one in items
             ],
-            {one.id for one in default_signatures()},
+            # One that was fixed and is back is new.
+            {one.id for one in default_signatures() if not one.returned(version)},
             self._baseline(),
         )
         if self.killed is not None:

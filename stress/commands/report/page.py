@@ -9,9 +9,11 @@ from pathlib import Path
 from stress.commands.report import overview
 from stress.commands.report.appendix import environments
 from stress.commands.report.appendix import problems
+from stress.commands.report.builds import state_rows
 from stress.commands.report.failures import failures
 from stress.commands.report.html import Markup
 from stress.commands.report.html import join
+from stress.commands.report.html import table
 from stress.commands.report.html import tag
 from stress.commands.report.matrix import MATRIX_BYTES_MAX
 from stress.commands.report.matrix import matrix
@@ -31,6 +33,7 @@ from stress.record.aggregate.words import not_shown
 # Even if an escape were forgotten somewhere: nothing may be fetched, and no script may run.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 GROUPS_SHOWN = 24
+STATES_SHOWN = 400
 
 
 def page_of(paths: Sequence[Path], made: str) -> tuple[str, Aggregate]:
@@ -50,6 +53,7 @@ def render(whole: Aggregate, collected: Throughput, made: str) -> str:
         *((named[group], _group(whole, group, per_group)) for group in shown),
         ("Not shown by these records", _not_shown(whole, len(shown))),
         ("Machines and builds", _machines(whole)),
+        ("Over torch builds", _builds(whole)),
         ("Trend over runs", trends(whole)),
         ("ThreadSanitizer", _sanitizer(whole)),
         ("Throughput", throughput(collected)),
@@ -131,6 +135,14 @@ def _machines(whole: Aggregate) -> Markup:
             "Canaries are left out."),
         overview.hardware_matrix(whole),
     ])  # fmt: skip
+
+
+def _builds(whole: Aggregate) -> Markup:
+    """Return what became of each failure and failing scenario over the builds of each machine."""
+    shown = [[where, name, *more] for where, name, more in state_rows(whole)]
+    if not shown:
+        return tag("p", "No scenario failed on any build.")
+    return table(["machine and settings", "failure or scenario", "failed", "state"], shown[:STATES_SHOWN])
 
 
 def _group(whole: Aggregate, group: Group, matrix_bytes_max: int) -> Markup:

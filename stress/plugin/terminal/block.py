@@ -8,6 +8,7 @@ from stress.device.core.tree import device_text
 from stress.device.sim.zoo import DESIGN_DEFAULT
 from stress.diagnose import parse_stacks
 from stress.diagnose import summarise
+from stress.diagnose.signatures import default_signatures
 from stress.model import stats
 from stress.model.text import count
 from stress.model.verdict import Verdict
@@ -135,6 +136,7 @@ def _attempt(attempt: Attempt, run: Run) -> list[str]:
     lines = [f"  attempt {attempt.number} ({attempt.conditions}): {judged.word}{told}"]
     if attempt.signature:
         lines.append(f"  signature: {attempt.signature}")
+        lines += _returned(attempt.signature, run)
         if judged.diagnosis is not None and judged.diagnosis.meaning:
             lines.append(f"    {judged.diagnosis.meaning}")
             if judged.diagnosis.links:
@@ -149,6 +151,13 @@ def _attempt(attempt: Attempt, run: Run) -> list[str]:
         lines.append(f"  ... and {count(more, 'more finding')}: {run.show_command(attempt.serial)}")
     lines += _native(attempt)
     return lines
+
+
+def _returned(signature: str, run: Run) -> list[str]:
+    """Say at once that a failure is back which was fixed."""
+    version = str(run.device.torch.get("version") or "") if run.device is not None else ""
+    found = next((one.returned(version) for one in default_signatures() if one.id == signature), "")
+    return [f"    {found}"] if found else []
 
 
 def _stamps(stamps: Sequence[Stamp]) -> list[str]:

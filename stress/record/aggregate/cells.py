@@ -82,6 +82,8 @@ class Cell:
     references: Counter[str] = field(default_factory=Counter)
     names: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(verdict, name of the failure) -> attempts."""
+    seen: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Name of a failure -> when it was seen first and last."""
     known: set[str] = field(default_factory=set)
     signals: set[str] = field(default_factory=set)
     """Names of the signals that attempts of the crew crashed with."""

@@ -276,6 +276,8 @@ class _Reader:
         if not cell.shared_writes:
             cell.shared_writes = sentence(from_data(record.get("shared_writes") or ()))[:NOTE_CHARS_MAX]
         if name and record["role"] == "crew":
+            first, last = cell.seen.get(name, (record["time"], record["time"]))
+            cell.seen[name] = min(first, record["time"]), max(last, record["time"])
             if is_known:
                 cell.known.add(name)
             if record["verdict"] == Verdict.CRASH and len(cell.signals) < 2:  # with two, the word names none
