@@ -19,9 +19,9 @@ from stress.record.aggregate import Aggregate
 from stress.record.aggregate.groups import KIND_TEXTS
 from stress.record.aggregate.groups import TorchBuild
 from stress.record.aggregate.states import ALPHA
+from stress.record.aggregate.states import BuildHistory
 from stress.record.aggregate.states import Counts
-from stress.record.aggregate.states import History
-from stress.record.aggregate.states import Section
+from stress.record.aggregate.states import MachineSection
 from stress.record.aggregate.states import State
 from stress.record.aggregate.states import StateWord
 from stress.record.aggregate.states import sections_of
@@ -43,7 +43,7 @@ def builds_text(whole: Aggregate, width: int, *, color: bool) -> str:
 
 
 def _section(
-    whole: Aggregate, section: Section, known: Container[str], width: int, *, color: bool
+    whole: Aggregate, section: MachineSection, known: Container[str], width: int, *, color: bool
 ) -> list[str]:
     group = section.groups[0]
     lines = [KIND_TEXTS[group.kind], f"{group.machine}; {group.configuration_text}", ""]
@@ -66,11 +66,11 @@ def _plain(text: str) -> str:
     return text if "\n" in text else one_line(text)
 
 
-def _sorted(histories: Sequence[History]) -> list[History]:
+def _sorted(histories: Sequence[BuildHistory]) -> list[BuildHistory]:
     return sorted(histories, key=lambda one: (_ORDER.index(one.state.word), one.name))
 
 
-def _scenarios(section: Section, failing: Sequence[History]) -> Table:
+def _scenarios(section: MachineSection, failing: Sequence[BuildHistory]) -> Table:
     table = _table("scenario")
     for group in section.groups[-BUILDS_SHOWN:]:
         table.add_column(one_line(_short(group.build)), justify="right")
@@ -81,7 +81,7 @@ def _scenarios(section: Section, failing: Sequence[History]) -> Table:
     return table
 
 
-def _failures(section: Section, known: Container[str]) -> Table:
+def _failures(section: MachineSection, known: Container[str]) -> Table:
     table = _table("failure")
     for heading in ("seen", "first", "last"):
         table.add_column(heading, justify="right")

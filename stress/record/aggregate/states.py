@@ -46,7 +46,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class History:
+class BuildHistory:
     """One scenario, or one name of a failure, over the builds of a section."""
 
     name: str
@@ -62,13 +62,13 @@ class History:
 
 
 @dataclass(frozen=True)
-class Section:
+class MachineSection:
     """One machine and configuration: its builds in order, its scenarios, its failures."""
 
     groups: Sequence[Group]
     """One for each build."""
-    scenarios: Sequence[History]
-    failures: Sequence[History]
+    scenarios: Sequence[BuildHistory]
+    failures: Sequence[BuildHistory]
 
 
 def state_of(
@@ -126,7 +126,7 @@ def _p_fixed(by_build: Sequence[Counts], before: Sequence[int], after: Sequence[
     return stats.stratified_one_sided(tables)[1]
 
 
-def sections_of(whole: Aggregate, fixed: Mapping[str, str]) -> list[Section]:
+def sections_of(whole: Aggregate, fixed: Mapping[str, str]) -> list[MachineSection]:
     """Return a section per machine and configuration; `fixed` is the version by id of a known failure."""
     by_base: dict[tuple[str, str, tuple[str, ...]], list[Group]] = {}
     for group in whole.groups:
@@ -144,7 +144,7 @@ def sections_of(whole: Aggregate, fixed: Mapping[str, str]) -> list[Section]:
     return found
 
 
-def _section(whole: Aggregate, groups: Sequence[Group], fixed: Mapping[str, str]) -> Section:
+def _section(whole: Aggregate, groups: Sequence[Group], fixed: Mapping[str, str]) -> MachineSection:
     builds = [one.build for one in groups]
     cells = [[cell for cell in whole.of(one) if not cell.is_canary] for one in groups]
     trusted = [not any(cell.is_canary and not cell.failures for cell in whole.of(one)) for one in groups]
@@ -157,15 +157,17 @@ def _section(whole: Aggregate, groups: Sequence[Group], fixed: Mapping[str, str]
                 having.setdefault(name, set()).add(one.item)
     by_item = [{one.item: one for one in own} for own in cells]
 
-    def history(name: str, by_build: Sequence[Counts], seen: tuple[float, float] | None = None) -> History:
-        return History(name, by_build, state_of(by_build, builds, trusted, fixed.get(name, "")), seen)
+    def history(
+        name: str, by_build: Sequence[Counts], seen: tuple[float, float] | None = None
+    ) -> BuildHistory:
+        return BuildHistory(name, by_build, state_of(by_build, builds, trusted, fixed.get(name, "")), seen)
 
     scenarios = [
         history(name, [counts.get(name, {}) for counts in of_scenario])
         for name in dict.fromkeys(name for counts in of_scenario for name in counts)
     ]
     failures = [history(name, *_of_name(name, items, by_item)) for name, items in having.items()]
-    return Section(groups, scenarios, failures)
+    return MachineSection(groups, scenarios, failures)
 
 
 def _counts(cell: Cell) -> tuple[int, int]:
