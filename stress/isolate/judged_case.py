@@ -30,6 +30,8 @@ class JudgedCase:
     controls: list[Attempt] = field(default_factory=list)
     fresh: list[Attempt] = field(default_factory=list)
     """Failures run again in fresh processes, where all were in processes that had served other attempts."""
+    recorded: list[Attempt] = field(default_factory=list)
+    """Failures of earlier runs, run again before its own attempts; they enter no rate."""
     no_control: str = ""
     """Why no one-thread control ran; empty if one did."""
     notes: list[str] = field(default_factory=list)
@@ -58,9 +60,9 @@ class JudgedCase:
 
         Prefer one that read outputs back whole to one with digests, which say less.
         """
-        bad = [one for one in self.attempts if not one.judged.verdict.is_green]
+        bad = [one for one in (*self.attempts, *self.recorded) if not one.judged.verdict.is_green]
         same = [one for one in bad if one.judged.verdict == self.verdict]
-        if self.attempts:
+        if self.attempts or self.recorded:
             shown = sorted(same or bad, key=lambda one: one.readback == "digest")
             return next(iter(shown), None)
         return self.reference
@@ -84,6 +86,10 @@ class JudgedCase:
         return sum(one.judged.verdict.is_failure for one in self.fresh)
 
     @property
+    def recorded_failures(self) -> int:
+        return sum(one.judged.verdict.is_failure for one in self.recorded)
+
+    @property
     def wants_fresh(self) -> bool:
         """Whether what came before in its processes may be at fault, not the case: no fresh one has failed."""
         failed = [one for one in self.attempts if one.judged.verdict.is_failure]
@@ -92,7 +98,7 @@ class JudgedCase:
     @property
     def wants_control(self) -> bool:
         """Whether it has to be shown that the failure needs the threads."""
-        return bool(self.failures)
+        return bool(self.failures or self.recorded_failures)
 
     def add_notes(self, notes: Iterable[str]) -> None:
         """Take over notes, each once."""
@@ -105,7 +111,7 @@ class JudgedCase:
     def decide(self) -> None:
         """Set verdict and headline from the attempts, of which there is at least one."""
         verdicts = []
-        for one in self.attempts:
+        for one in (*self.attempts, *self.recorded):
             verdicts.append(self.accepted(one.judged.verdict))
             self.add_notes(one.judged.notes)
         self.verdict = worst(verdicts)
@@ -126,6 +132,11 @@ class JudgedCase:
             **(
                 {"fresh_attempts": len(self.fresh), "fresh_failures": self.fresh_failures}
                 if self.fresh
+                else {}
+            ),
+            **(
+                {"recorded_attempts": len(self.recorded), "recorded_failures": self.recorded_failures}
+                if self.recorded
                 else {}
             ),
         )

@@ -8,6 +8,8 @@ import sys
 import time
 from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from stress.isolate.case_runner import REFERENCE_DEADLINE_FACTOR
 from stress.isolate.case_runner import CasePolicy
 from stress.isolate.case_runner import CaseRunner
 from stress.isolate.case_runner import CaseSpec
+from stress.isolate.case_runner import References
 from stress.isolate.case_runner import Rotation
 from stress.isolate.supervisor import ChildRun
 from stress.model import seeds
@@ -27,6 +30,7 @@ from stress.model.plan import Plan
 from stress.model.spec import ChildSpec
 from stress.model.spec import ScenarioRef
 from stress.model.verdict import Verdict
+from stress.plugin.failed_first import RecordedFailure
 from stress.plugin.item import ItemResult
 from stress.plugin.item import ItemSpec
 from stress.plugin.item import ScenarioResult
@@ -80,9 +84,18 @@ class RunOfItem:
 class ItemRunner(RunOfItem):
     """Runs one item of a scenario."""
 
-    def __init__(self, run: Run, spec: ItemSpec, turn: Turn | None = None) -> None:
+    def __init__(
+        self,
+        run: Run,
+        spec: ItemSpec,
+        turn: Turn | None = None,
+        *,
+        failures: Sequence[RecordedFailure] = (),
+    ) -> None:
+        """`failures` of earlier runs are run again before the item's own attempts."""
         super().__init__(run)
-        self.spec, self.turn = spec, turn
+        self.spec, self.turn, self._failures = spec, turn, failures
+        self._references_made = 0
         self.settings = turn.settings if turn is not None else run.settings
         self.command = spec.command(run)
         self._is_process = isinstance(spec.scenario, ProcessScenario)
@@ -92,8 +105,44 @@ class ItemRunner(RunOfItem):
         result = ScenarioResult(
             item=self.spec.nodeid, command=self.command, device=self.spec.scenario.device_type, spec=self.spec
         )
-        self.finish(result, lambda: self.cases.run(self._case(), self._policy(), result))
+        self.finish(result, lambda: self._run(result))
         return result
+
+    def _run(self, result: ScenarioResult) -> None:
+        self._run_recorded(result)
+        self.cases.run(self._case(), self._policy(), result)
+
+    def _run_recorded(self, result: ScenarioResult) -> None:
+        """Run each recorded failure once, with the seed and the schedule that it had, in a process of its own."""
+        for number, one in enumerate(self._failures):
+            if self.run.budget.is_spent:
+                return
+            case = self._case()
+            level = {} if one.perturb_level == self.settings.perturb else {"perturb_level": one.perturb_level}
+            case = replace(
+                case,
+                child=replace(case.child, seed=one.seed),
+                rotation=replace(
+                    case.rotation,
+                    level=one.perturb_level,
+                    mode=one.perturb,
+                    readback=one.readback,
+                    completion=one.completion,
+                ),
+            )
+            references = References()
+            if not self._is_process:
+                references = self.cases.references(case, number=self._references_made)
+                self._references_made += max(1, len(references.paths))
+            try:
+                if references.is_usable:
+                    case = replace(case, start={**case.start, "repeats": one.name, **level})
+                    ended = self.cases.attempt(case, number, references, role="fresh", like=one.attempt)
+                    result.recorded.append(ended.attempt)
+                else:
+                    result.notes.append(f"recorded failure {one.name}: {references.problem}")
+            finally:
+                references.remove()
 
     def _case(self) -> CaseSpec:
         settings, device, scenario, item = self.settings, self.run.device, self.spec.scenario, self.spec
@@ -149,7 +198,9 @@ class ItemRunner(RunOfItem):
             limit_s=self.run.budget.item_limit_s if turn is None else lambda _: turn.share_s,
             no_control=self._no_control,
             is_spent=lambda: self.run.budget.is_spent,
-            first=turn.first if turn is not None else {},
+            first=turn.first
+            if turn is not None
+            else {"reference": self._references_made, "fresh": len(self._failures)},
         )
 
     def _no_control(self) -> str:

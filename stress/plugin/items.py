@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from stress.device.sim.zoo import FORK_CAPABILITIES
 from stress.model.spec import ScenarioRef
+from stress.plugin.failed_first import RecordedFailure
 from stress.plugin.item import ItemSpec
 from stress.plugin.item_runner import ItemRunner
 from stress.plugin.judged_item import JudgedItem
@@ -45,6 +47,8 @@ class ScenarioItem(JudgedItem):
         super().__init__(**kwargs)
         self.scenario_class, self.indices, self.params = scenario_class, indices, params
         self.environment, self.threads = environment, threads
+        self.recorded_failures: Sequence[RecordedFailure] = ()
+        """What `--mps-failed-first` runs before its own attempts."""
 
     def setup(self) -> None:
         """Skip what does not apply here, with the reason."""
@@ -70,7 +74,7 @@ class ScenarioItem(JudgedItem):
 
     def runtest(self) -> None:
         run = run_of(self.config)
-        result = ItemRunner(run, self.spec(run)).execute()
+        result = ItemRunner(run, self.spec(run), failures=self.recorded_failures).execute()
         self.take(row_of(result))
         if not result.verdict.is_green:
             raise NotGreen(failure_block(result, run), summary_of(result))

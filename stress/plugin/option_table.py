@@ -125,6 +125,13 @@ OPTIONS = (
         f"{ATTEMPTS_PER_PROCESS} where they are spawned, as on macOS, or use CUDA)",
     ),
     Option(
+        name="failed-first",
+        default=False,
+        field="failed_first",
+        repeat=NotRepeated("what it adds enters no rate, and the line repeats the item's own attempts"),
+        help="Run items with recorded failures first, and those failures, with their seeds and schedules, before new attempts",
+    ),
+    Option(
         name="profile",
         metavar="|".join(PROFILES),
         read=values.one_of(PROFILES),

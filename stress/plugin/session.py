@@ -17,6 +17,7 @@ from stress.model.text import count
 from stress.order import suppressions
 from stress.plugin import arguments
 from stress.plugin import tsan_run as tsan
+from stress.plugin.failed_first import recorded_failures
 from stress.plugin.hosted.collector import HostedFile
 from stress.plugin.hosted.collector import HostedTest
 from stress.plugin.hosted.collector import is_hosted
@@ -60,7 +61,7 @@ class StressPlugin:
         self.left_out = 0
         self.late: list[str] = []
         self.failure_groups = FailureGroups()
-        self.not_collected = ""
+        self.not_collected = self.recorded = ""
         self.uncollected = Uncollected(config.rootpath)
         self.is_worker = hasattr(config, "workerinput")
         self.runs_items = self.is_worker or not xdist_workers(config)
@@ -127,6 +128,7 @@ class StressPlugin:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Leave out what the profile leaves out, unless an argument names an item or a class: that was asked for."""
+        self._failed_first(items)
         # `trylast`: what -k, -m and other plugins have left out is not counted as left to the full profile.
         if any("::" in one for one in config.args):
             return
@@ -140,6 +142,17 @@ class StressPlugin:
             config.hook.pytest_deselected(items=out)
             items[:] = [one for one in items if one not in set(out)]
 
+    def _failed_first(self, items: list[pytest.Item]) -> None:
+        """Give items their recorded failures, and put those that have any before the others."""
+        if not self.settings.failed_first or self.run.device is None:
+            return
+        mine = {one.nodeid: one for one in items if isinstance(one, ScenarioItem)}
+        found = recorded_failures(self.settings.results, mine, self.run.device, but=self.run.run_id)
+        for nodeid, failures in found.items():
+            mine[nodeid].recorded_failures = failures
+        items.sort(key=lambda one: one.nodeid not in found)
+        self.recorded = f"mps: failed first: {count(sum(map(len, found.values())), 'recorded failure')} of {count(len(found), 'item')}"
+
     def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> list[str]:
         # `--collect-only -q` prints ids and nothing else, for programs; pytest's own last line counts the deselected.
         if self.dry and self.config.get_verbosity() < 0:
@@ -151,6 +164,7 @@ class StressPlugin:
         lines = [
             slow if self.left_out else "",
             isolated if hosted else "",
+            self.recorded,
             self.not_collected,
             self.uncollected.line,
         ]

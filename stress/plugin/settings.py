@@ -65,6 +65,8 @@ class Settings:
     profile: str = "quick"
     attempts_per_process: int | None = None
     """How many attempts may share a process; None for what the start method and the device make sensible."""
+    failed_first: bool = False
+    """Whether recorded failures are run before new attempts."""
     attempts_asked: bool = False
     """The user named the number of attempts, which is that of every item then."""
 

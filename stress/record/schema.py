@@ -32,7 +32,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 Role = Literal["crew", "control", "reference", "fresh"]
 """Who ran in the child: the crew, the one-thread control of a failing item, the sequential references, or the crew again,
-in a process of its own, after a failure in one that had served others."""
+in a process of its own, because it has failed: in one that had served others, or in an earlier run (`repeats`)."""
 
 SideFile = Annotated[str, "side file"]
 """Plain name of a file beside the record: stderr, stacks, a copied crash report. See `side_name_error`."""
@@ -119,6 +119,10 @@ class AttemptStart(Common):
     """Level at which the order of accesses is checked: an axis too, because it is slow. Absent where it is not."""
     like: NotRequired[int]
     """Number of the crew's attempt that it repeats, with its seeds and conditions, where that is another one."""
+    repeats: NotRequired[str]
+    """RUN/17: the failure of an earlier run that it repeats, with its seed and schedule (`--mps-failed-first`)."""
+    perturb_level: NotRequired[str]
+    """Where it is not the run's: that of the failure that it repeats."""
     simulated: NotRequired[bool]
     """As in the run record, so that no line of it can be taken for a real backend's. Absent means false."""
     canary: NotRequired[bool]
@@ -205,6 +209,9 @@ class ItemRecord(Common):
     fresh_attempts: NotRequired[int]
     """Attempts in fresh processes, because all failures were in processes that had served others."""
     fresh_failures: NotRequired[int]
+    recorded_attempts: NotRequired[int]
+    """Failures of earlier runs that were run again before its own attempts; they enter no rate."""
+    recorded_failures: NotRequired[int]
     headline: NotRequired[str]
     canary: NotRequired[bool]
     origin: NotRequired[list[str]]

@@ -56,6 +56,7 @@ SAMPLES = {
     "seed": ["--mps-seed=0x2b"],
     "attempts": ["--mps-attempts=7"],
     "attempts-per-process": ["--mps-attempts-per-process=9"],
+    "failed-first": ["--mps-failed-first"],
     "profile": ["--mps-profile=full"],
     "iterations": ["--mps-iterations=11"],
     "seconds": ["--mps-seconds=13.5"],

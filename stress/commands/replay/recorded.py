@@ -182,7 +182,9 @@ def read(found: Found) -> Recorded:
         threads=start.integer("threads", 1, THREADS_MAX),
         iterations=None if iterations is None else settings.integer("iterations", 1, COUNT_MAX),
         perturb=start.choice("perturb", MODES, "none"),
-        perturb_level=settings.choice("perturb", PERTURB_LEVELS, "off"),
+        perturb_level=start.choice(
+            "perturb_level", PERTURB_LEVELS, settings.choice("perturb", PERTURB_LEVELS, "off")
+        ),
         readback=start.choice("readback", READBACKS, "every"),
         completion=start.choice("completion", COMPLETIONS, "in_order"),
         order=start.choice("order", ("", *LEVELS), ""),

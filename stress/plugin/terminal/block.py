@@ -33,7 +33,14 @@ STACK_LINES_MAX = 40
 def failure_block(result: ItemResult, run: Run) -> str:
     """Return the block: what failed how often, the control beside it, the evidence, the command."""
     lines = [result.shared_writes] if result.failures and result.shared_writes else []
-    lines += [_headline(result), *_clusters(result), *_simulated(run), *_fresh(result), *_control(result)]
+    lines += [
+        _headline(result),
+        *_clusters(result),
+        *_simulated(run),
+        *_fresh(result),
+        *_recorded(result),
+        *_control(result),
+    ]
     first = result.first_failure
     if first is not None:
         lines += _attempt(first, run)
@@ -114,6 +121,12 @@ def _fresh(result: ItemResult) -> list[str]:
         return [told]
     before = ", ".join(map(str, aged.before))
     return [told, f"  attempt {aged.serial} came after attempts {before} in process {aged.process}"]
+
+
+def _recorded(result: ItemResult) -> list[str]:
+    if not result.recorded:
+        return []
+    return [f"  recorded failures: {result.recorded_failures} of {len(result.recorded)} failed again"]
 
 
 def _control(result: ItemResult) -> list[str]:

@@ -31,6 +31,9 @@ class ItemRow:
     """It is green, and no threads were tested."""
     controls: int = 0
     control_failures: int = 0
+    recorded: int = 0
+    recorded_failures: int = 0
+    """Failures of earlier runs, run again: how many, and how many failed again."""
     words: Mapping[str, int] = field(default_factory=dict)
     """Word -> attempts that failed so, the most severe first."""
     signature: str | None = None

@@ -96,7 +96,8 @@ def _rate(row: ItemRow) -> str:
             if len(row.words) > 1
             else ""
         )
-        return f"{100 * low:.1f}-{100 * high:.1f} %{accepted}{mixed}{control}{signature}"
+        recorded = f"; recorded failures {row.recorded_failures}/{row.recorded}" if row.recorded else ""
+        return f"{100 * low:.1f}-{100 * high:.1f} %{accepted}{mixed}{recorded}{control}{signature}"
     if not row.verdict.is_green:
         return row.headline
     if not row.counted:

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 from typing import Any
 
+from stress.model.text import count
 from stress.model.verdict import Verdict
 from stress.model.verdict import severity
 from stress.model.verdict import word_of
@@ -33,6 +34,8 @@ def often(result: ItemResult) -> str:
     """Return "RACE in 2 and MISMATCH in 3 of 5 attempts"; the item's word alone where no attempt failed."""
     words = _failures_by_word(result)
     parts = [f"{word} in {number}{_of_checked(word, result)}" for word, number in words.items()]
+    if not parts and result.recorded_failures:
+        return f"{word_of_item(result)} in {result.recorded_failures} of {count(len(result.recorded), 'recorded failure')}"
     if not parts:
         return word_of_item(result)
     attempts = f"{result.counted} attempts"
@@ -75,8 +78,12 @@ def row_of(result: ItemResult) -> ItemRow:
         one_thread=result.one_thread,
         controls=len(result.controls),
         control_failures=result.control_failures,
+        recorded=len(result.recorded),
+        recorded_failures=result.recorded_failures,
         words=_failures_by_word(result),
-        signature=next((one.signature for one in result.attempts if one.signature), None),
+        signature=next(
+            (one.signature for one in (*result.attempts, *result.recorded) if one.signature), None
+        ),
         kind=_kind(first) if first is not None and not result.verdict.is_green else "",
         alike=len(alike),
         notes=tuple(result.notes),
