@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -78,3 +79,21 @@ class TestClosingTable:
     def test_a_row_survives_the_way_from_a_worker(self) -> None:
         sent = row("Wrong[t8]", Verdict.CRASH, notes=("one", "two"), tsan={"suppressed": {"x": 1}})
         assert ItemRow.from_data(json.loads(json.dumps(sent.to_data()))) == sent
+
+    def test_the_usual_run_fits_a_screen_and_shows_what_failed_or_changed(self) -> None:
+        greens = [
+            replace(row("Fine"), item=f"scenarios/file{number % 10}.py::Fine{number}[t8]")
+            for number in range(150)
+        ]
+        mended = replace(greens[3], was="CRASH SIGABRT")
+        rows = sorted(
+            [*greens[:3], mended, *greens[4:], row("Wrong[t8]", Verdict.MISMATCH, failures=3)],
+            key=lambda one: one.item,
+        )
+        lines = closing_table(rows, width=100, color=True).splitlines()
+        assert len(lines) <= 24
+        text = "\n".join(lines)
+        assert "Wrong[t8]" in text
+        assert "below 13.9 %; was CRASH SIGABRT" in text
+        assert "Fine4[t8]" not in text
+        assert "Fine4[t8]" in closing_table(rows, width=100, color=True, fold=False)

@@ -20,6 +20,7 @@ from stress.plugin.judged_item import NotGreen
 from stress.plugin.run import Run
 from stress.plugin.run import run_of
 from stress.plugin.terminal.block import failure_block
+from stress.plugin.terminal.block import replay_of
 from stress.plugin.terminal.words import row_of
 from stress.plugin.terminal.words import summary_of
 from stress.scenario.declarations import class_problem
@@ -75,7 +76,7 @@ class ScenarioItem(JudgedItem):
     def runtest(self) -> None:
         run = run_of(self.config)
         result = ItemRunner(run, self.spec(run), failures=self.recorded_failures).execute()
-        self.take(row_of(result))
+        self.take(row_of(result), replay=replay_of(result, run))
         if not result.verdict.is_green:
             raise NotGreen(failure_block(result, run), summary_of(result))
 

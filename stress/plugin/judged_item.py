@@ -10,7 +10,10 @@ from _pytest._code.code import ReprFileLocation  # only the message and place of
 from _pytest._code.code import TerminalRepr
 from _pytest._io import TerminalWriter
 
+from stress.plugin.run import run_of
 from stress.plugin.terminal.item_row import ItemRow
+from stress.plugin.terminal.item_row import rate_text
+from stress.record.folder import host_name
 
 if TYPE_CHECKING:
     from stress.plugin.run import Run
@@ -39,13 +42,24 @@ class JudgedItem(pytest.Item):
         if run.budget.is_spent:
             pytest.skip(f"time budget spent (--mps-seconds={run.settings.seconds:g}): not run")
 
-    def take(self, row: ItemRow) -> None:
-        """Show the verdict to pytest and to its plugins."""
+    def take(self, row: ItemRow, *, replay: str = "") -> None:
+        """Show the verdict to pytest and to its plugins: JUnit's properties are these, and Allure's and CTRF's labels."""
         self.row = row
-        self.user_properties.append(("mps_verdict", str(row.verdict)))
-        if row.simulated:
-            self.user_properties.append(("mps_simulated", True))
-        self.user_properties.append(("mps_failures", f"{row.failures} of {row.counted}"))
+        run = run_of(self.config)
+        torch = run.device.torch if run.device is not None else {}
+        told = {
+            "mps_verdict": str(row.verdict),
+            "mps_simulated": True if row.simulated else None,
+            "mps_failures": f"{row.failures} of {row.counted}",
+            "mps_interval": rate_text(row),
+            "mps_signature": row.signature,
+            "mps_replay": replay,
+            "mps_seed": f"{run.settings.seed:#x}",
+            "mps_device": run.device.name if run.device is not None else None,
+            "mps_torch": " ".join(str(torch[one]) for one in ("version", "git") if torch.get(one)),
+            "mps_host": host_name(),
+        }
+        self.user_properties += [(name, value) for name, value in told.items() if value]
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         if isinstance(excinfo.value, NotGreen):

@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Generator
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -282,7 +283,7 @@ class StressPlugin:
             terminalreporter.write_line(f"mps: {_NOTHING_TESTED}", red=True)
         if not self.rows:
             return
-        rows = sorted(self.rows, key=lambda row: row.item)
+        rows = sorted(self._with_last_words(), key=lambda row: row.item)
         self._tell_github(terminalreporter, rows)
         if self.config.get_verbosity() < 0:
             return
@@ -298,6 +299,20 @@ class StressPlugin:
         writer.line("")
         for sentence in self._sentences(rows):
             writer.line(sentence)
+
+    def _with_last_words(self) -> list[ItemRow]:
+        """Return the rows, each with its word in the last run on this device, and remember those of this one."""
+        cache = getattr(self.config, "cache", None)  # without pytest's cacheprovider there is none
+        if cache is None:
+            return self.rows
+        key = f"mps-stress/words-{self.run.device.name if self.run.device is not None else 'none'}"
+        words = cache.get(key, {})
+        rows = [
+            replace(row, was=words[row.item]) if words.get(row.item, row.word) != row.word else row
+            for row in self.rows
+        ]
+        cache.set(key, {**words, **{row.item: row.word for row in self.rows}})
+        return rows
 
     def _sentences(self, rows: Sequence[ItemRow]) -> list[str]:
         told = [row.tsan for row in rows if row.tsan is not None]

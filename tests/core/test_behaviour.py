@@ -11,6 +11,8 @@ from xml.etree import ElementTree
 import pytest
 
 from stress.record import RunReader
+from stress.record import read_run
+from stress.record.folder import host_name
 from tests import warm
 from tests.acceptance import run_in
 from tests.core.processes import write_scenarios
@@ -148,13 +150,30 @@ class TestTheXmlReport:
         assert len(listed) == 7
         return {one.get("name", ""): one for one in listed}
 
-    def test_has_the_verdict_and_the_rate_of_every_case(self, cases: dict[str, ElementTree.Element]) -> None:
+    def test_has_what_a_program_needs_of_every_case(
+        self, project: Path, cases: dict[str, ElementTree.Element]
+    ) -> None:
         properties = {
             name: {one.get("name"): one.get("value") for one in case.iter("property")}
             for name, case in cases.items()
         }
-        assert properties["AFine[1-t4]"] == {"mps_verdict": "pass", "mps_failures": "0 of 1"}
-        assert properties["BWrong[t4]"] == {"mps_verdict": "mismatch", "mps_failures": "1 of 1"}
+        run = runs(project)[0]
+        opened = next(dict[str, Any](one) for one in read_run(run) if one["kind"] == "run")
+        common = {
+            "mps_seed": f"{opened['seed']:#x}",
+            "mps_device": "cpu",
+            "mps_torch": f"{opened['torch']['version']} {opened['torch']['git']}",
+            "mps_host": host_name(),
+        }
+        green = {"mps_verdict": "pass", "mps_failures": "0 of 1", "mps_interval": "below 95.0 %"}
+        assert properties["AFine[1-t4]"] == green | common
+        wrong = properties["BWrong[t4]"]
+        replay = wrong.pop("mps_replay")
+        assert replay is not None
+        assert re.fullmatch(rf"mps-stress replay \S*{run.name}/\d+.*", replay)
+        assert wrong == {
+            "mps_verdict": "mismatch", "mps_failures": "1 of 1", "mps_interval": "2.5-100.0 %"
+        } | common  # fmt: skip
         assert properties["CNever[t4]"] == {}
 
     def test_has_real_times(self, cases: dict[str, ElementTree.Element], records: Any) -> None:

@@ -52,13 +52,21 @@ def failure_block(result: ItemResult, run: Run) -> str:
     lines += [f"  note: {note}" for note in result.notes]
     lines.append(f"  repeat: {result.command}")
     lines.append(f"          ({_promise(first, run)})")
-    is_attempt = first is not None and first.serial and first.role != "reference" and first.tsan is None
-    if first is not None and is_attempt and result.is_replayable:
-        history = " --history" if first.judged.verdict == Verdict.AGED else ""
-        lines.append(f"  replay: {run.replay_command(first.serial)}{history}")
+    if replay := replay_of(result, run):
+        lines.append(f"  replay: {replay}")
     if first is not None and first.files:
         lines.append(f"  files:  {run.folder_path}: {', '.join(sorted(first.files.values()))}")
     return "\n".join(lines)
+
+
+def replay_of(result: ItemResult, run: Run) -> str:
+    """Return the command that runs the shown failure again; empty where there is none, or replay does not take it."""
+    first = result.first_failure
+    is_attempt = first is not None and first.serial and first.role != "reference" and first.tsan is None
+    if first is None or not is_attempt or not result.is_replayable:
+        return ""
+    history = " --history" if first.judged.verdict == Verdict.AGED else ""
+    return f"{run.replay_command(first.serial)}{history}"
 
 
 def _code(result: ItemResult) -> list[str]:

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stress.model import stats
 from stress.model.markdown import bullets
 from stress.model.markdown import code
 from stress.model.markdown import plain
 from stress.model.markdown import table
 from stress.model.text import count
 from stress.plugin.terminal.item_row import ItemRow
+from stress.plugin.terminal.item_row import rate_text
 
 SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
 ANNOTATIONS_MAX = 10
@@ -75,8 +75,7 @@ def summary(title: str, rows: Sequence[ItemRow], sentences: Sequence[str]) -> st
 
 
 def _cells(row: ItemRow) -> list[str]:
-    low, high = stats.rate_interval(row.failures, row.units)
-    rate = f"{stats.percent(low)}-{stats.percent(high)} %" if row.counted else "nothing counts"
+    rate = rate_text(row) or "nothing counts"
     control = f"{row.control_failures}/{row.controls}" if row.controls else "not run"
     failed = f"{row.failures}/{row.counted}" if row.counted else "-"
     return [code(row.item), plain(row.word), failed, rate, control]

@@ -8,7 +8,18 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
 
+from stress.model import stats
 from stress.model.verdict import Verdict
+
+
+def rate_text(row: ItemRow) -> str:
+    """Return "11.2-46.9 %", or "below 13.9 %" without a failure; empty where no attempt counts."""
+    if not row.counted:
+        return ""
+    if not row.failures:
+        return f"below {100 * stats.failure_rate_bound(row.units):.1f} %"
+    low, high = stats.rate_interval(row.failures, row.units)
+    return f"{100 * low:.1f}-{100 * high:.1f} %"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +45,8 @@ class ItemRow:
     recorded: int = 0
     recorded_failures: int = 0
     """Failures of earlier runs, run again: how many, and how many failed again."""
+    was: str = ""
+    """Its word in the last run on this device, where that was another one."""
     words: Mapping[str, int] = field(default_factory=dict)
     """Word -> attempts that failed so, the most severe first."""
     signature: str | None = None

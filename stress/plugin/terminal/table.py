@@ -13,6 +13,7 @@ from rich.text import Text
 from stress.model import stats
 from stress.model.text import count
 from stress.plugin.terminal.item_row import ItemRow
+from stress.plugin.terminal.item_row import rate_text
 from stress.plugin.terminal.render import render
 
 CORE_SENTENCE = (
@@ -32,7 +33,7 @@ _OTHER_WIDTH = _VERDICT_WIDTH + _FAILED_WIDTH + 4 * 2  # and the padding of all 
 
 
 FOLDED_FROM = 25
-"""Rows from which on the green ones of a file are one row: what failed must be on the screen."""
+"""Rows from which on the green ones of a file are one row: what failed, and what has changed, must be on the screen."""
 
 
 def closing_table(rows: Sequence[ItemRow], *, width: int, color: bool, fold: bool = True) -> str:
@@ -60,6 +61,7 @@ def closing_table(rows: Sequence[ItemRow], *, width: int, color: bool, fold: boo
 def _add_file(table: Table, path: str, rows: Sequence[ItemRow], *, fold: bool) -> None:
     """Add a file's row, with its green items in it where they are folded, and a row for each other item."""
     greens = [row for row in rows if row.is_clean or (row.canary and row.verdict.is_green)] if fold else []
+    greens = [row for row in greens if not row.was]
     by_word = {word: [row for row in greens if row.word == word] for word in {row.word: 0 for row in greens}}
     first = Text(path, style="bold")
     for word, same in by_word.items():
@@ -72,7 +74,8 @@ def _add_file(table: Table, path: str, rows: Sequence[ItemRow], *, fold: bool) -
         if row not in greens:
             failed = f"{row.failures}/{row.counted}" if row.counted else "-"
             name = Text(f" {row.item.partition('::')[2]}")
-            table.add_row(name, Text(row.word, style=row.verdict.color), failed, Text(_rate(row)))
+            was = f"; was {row.was}" if row.was else ""
+            table.add_row(name, Text(row.word, style=row.verdict.color), failed, Text(f"{_rate(row)}{was}"))
 
 
 def _rate_of_each(rows: Sequence[ItemRow]) -> str:
@@ -87,7 +90,6 @@ def _rate(row: ItemRow) -> str:
     if row.one_thread:
         return "no threads"
     if row.verdict.is_failure or row.failures:  # the latter on a green item: what it declares acceptable
-        low, high = stats.rate_interval(row.failures, row.units)
         control = f"; one thread {row.control_failures}/{row.controls}" if row.controls else ""
         signature = f"; {row.signature}" if row.signature else ""
         accepted = "; acceptable" if row.verdict.is_green else ""
@@ -97,7 +99,7 @@ def _rate(row: ItemRow) -> str:
             else ""
         )
         recorded = f"; recorded failures {row.recorded_failures}/{row.recorded}" if row.recorded else ""
-        return f"{100 * low:.1f}-{100 * high:.1f} %{accepted}{mixed}{recorded}{control}{signature}"
+        return f"{rate_text(row)}{accepted}{mixed}{recorded}{control}{signature}"
     if not row.verdict.is_green:
         return row.headline
     if not row.counted:
@@ -105,7 +107,7 @@ def _rate(row: ItemRow) -> str:
     shared = (
         f", {'1 process' if row.units == 1 else f'{row.units} processes'}" if row.units < row.counted else ""
     )
-    return f"below {100 * stats.failure_rate_bound(row.units):.1f} %{shared}"
+    return f"{rate_text(row)}{shared}"
 
 
 def note_lines(rows: Sequence[ItemRow]) -> list[str]:
