@@ -12,7 +12,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
-PAGES = (README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md")))
+AGENTS = ROOT / "AGENTS.md"
+PAGES = (README, AGENTS, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md")))
 
 PROGRAMS = ("pytest", "mps-stress", "make", "python")
 """What the tests run. Other programs in shell blocks are listed in `test_commands.OTHER_PROGRAMS`."""

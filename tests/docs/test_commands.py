@@ -22,7 +22,9 @@ from pathlib import Path
 import pytest
 
 from stress.commands import cli
+from stress.model.verdict import Verdict
 from tests import warm
+from tests.docs.pages import AGENTS
 from tests.docs.pages import DOCS
 from tests.docs.pages import PAGES
 from tests.docs.pages import PROGRAMS
@@ -177,6 +179,29 @@ class TestScenariosOfThePages:
         classes = [name for block in titled for name in re.findall(r"^class (\w+)", block.text, re.M)]
         assert done.returncode == 0, done.stdout + done.stderr
         assert all(name in done.stdout for name in classes), done.stdout
+
+
+class TestThePageForPrograms:
+    def test_its_reader_of_records_prints_every_item(self, workshop: Workshop) -> None:
+        (reader,) = [block for block in blocks(AGENTS) if block.language == "python"]
+        done = subprocess.run(
+            [sys.executable, "-c", reader.text],
+            cwd=workshop.folder,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        lines = done.stdout.splitlines()
+        assert "scenarios/attention.py::Attention[float32-t8] pass 0 of 5" in lines
+        assert "scenarios/attention.py::CachedMask[float32-t8] mismatch 5 of 5" in lines
+
+    def test_names_every_verdict_that_enters_a_rate(self) -> None:
+        named = re.search(r"only verdicts (.*?)\.\n", AGENTS.read_text(encoding="utf-8"), re.S)
+        assert named is not None
+        assert re.findall(r"`(\w+)`", named[1]) == [str(one) for one in Verdict if one.enters_rate]
+
+    def test_fits_one_page(self) -> None:
+        assert len(AGENTS.read_text(encoding="utf-8").splitlines()) <= 110
 
 
 class TestPytest:
