@@ -1,4 +1,6 @@
-"""Write the JSON Schema of records, `results/record.schema.json`, from the types and comments in `stress.record.schema`.
+"""Write what describes records from the types and comments in `stress.record.schema`: their JSON Schema, and tables.
+
+The schema is `results/record.schema.json`; the tables of fields stand between two marks in `results/README.md`.
 
 python -m tools.record_schema --write     # after a change of a field
 python -m tools.record_schema --check     # exit status 1 where the file is out of date
@@ -25,6 +27,8 @@ from stress.model.verdict import Verdict
 from stress.record import schema
 
 FILE = Path(__file__).resolve().parent.parent / "results" / "record.schema.json"
+README = FILE.with_name("README.md")
+BEGIN, END = "<!-- fields: made by python -m tools.record_schema --write -->\n", "<!-- end of fields -->\n"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _SCALARS: dict[object, dict[str, Any]] = {
     int: {"type": "integer"},
@@ -116,6 +120,40 @@ def text() -> str:
     return json.dumps(document(), indent=1) + "\n"
 
 
+def tables() -> str:
+    """Return a table of fields for what all records have, and one for each kind."""
+    kinds = ", ".join(f"`{one}`" for one in schema.KINDS)
+    said = f"All records have a `kind` ({kinds}), `simulated` = true in a run on the simulated device or on core, and"
+    parts = [f"{said}\n\n{_table(schema.Common, skip=frozenset())}"]
+    common = frozenset(schema.Common.__annotations__)
+    for kind, record_type in schema.TYPES.items():
+        said = " ".join(inspect.cleandoc(record_type.__doc__ or "").split())
+        parts.append(f"`{kind}`: {said}\n\n{_table(record_type, skip=common | {'kind', 'simulated'})}")
+    return "\n" + "\n".join(parts) + "\n"
+
+
+def _table(record_type: type, skip: frozenset[str]) -> str:
+    hints = get_type_hints(record_type, include_extras=True)
+    comments = _comments()[record_type.__name__]
+    rows, plain = [], []
+    for field, hint in hints.items():
+        name = f"`{field}`{' ?' if get_origin(hint) is NotRequired else ''}"
+        if field in skip:
+            continue
+        if field in comments:
+            rows.append(f"| {name} | {comments[field].replace('|', chr(92) + '|')} |\n")
+        else:
+            plain.append(name)
+    more = f"\nAlso {', '.join(plain)}.\n" if plain else ""
+    return "".join(["| field | meaning |\n| --- | --- |\n", *rows, more]) if rows else more.lstrip("\n")
+
+
+def readme() -> str:
+    """Return results/README.md with its tables as they are to be."""
+    text = README.read_text()
+    return f"{text[: text.index(BEGIN)]}{BEGIN}{tables()}{END}{text.partition(END)[2]}"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -125,10 +163,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     which.add_argument("--check", action="store_true")
     if parser.parse_args(argv).write:
         FILE.write_text(text())
+        README.write_text(readme())
         return 0
-    if FILE.read_text() == text():
+    if FILE.read_text() == text() and README.read_text() == readme():
         return 0
-    print(f"{FILE} is out of date: python -m tools.record_schema --write")
+    print(f"{FILE} or {README} is out of date: python -m tools.record_schema --write")
     return 1
 
 

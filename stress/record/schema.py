@@ -45,7 +45,7 @@ SIDE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
 
 class Common(TypedDict):
     v: int
-    """`SCHEMA_VERSION` of the writer."""
+    """Version of this description. It changes only when a meaning changes."""
     run: str
     """Run id, equal in all records of one pytest run, whatever process wrote them."""
     time: float
@@ -53,7 +53,7 @@ class Common(TypedDict):
     lost: NotRequired[int]
     """Records that this process has been unable to write (disk full). Absent means none."""
     truncated: NotRequired[list[str]]
-    """What was cut from this record to keep the line small, one text per place."""
+    """What was cut to keep the line below 64 kB, one text per place."""
 
 
 class RunRecord(Common):
@@ -71,22 +71,27 @@ class RunRecord(Common):
     simulated: bool
     """True on the simulated device and on core: such a record proves the framework, never a real backend."""
     sim: NotRequired[dict[str, object] | None]
-    """The simulated device: design, faults that are switched on, schedule, and the library's key and SHA-256."""
+    """The simulated device: `design`, `faults` that are switched on, `schedule`, and its `library` with its SHA-256 and the
+    dispatch `key`; null for other devices."""
     core: NotRequired[dict[str, object] | None]
-    """The PyTorch tree whose own MPS core ran: commit, files that differ, content; and the library's SHA-256."""
+    """The PyTorch tree whose own MPS core ran: `tree`, `version`, `commit`, files that differ (`dirty`, `patch`,
+    `half_applied`), `content`, the `library` with its SHA-256, and whose `operators` served (`cpu_families`: those that were
+    not the tree's); null for other devices."""
     settings: dict[str, object]
+    """Options in force."""
     environment: dict[str, object]
-    """`stress.record.host_environment()`."""
+    """Machine, system, Python, checkout, and the environment variables that change what is tested."""
     capabilities: NotRequired[list[str]]
-    """What the device can do, by the names of `stress.scenario.capabilities`."""
+    """What the device can do, by the names in `stress/scenario/capabilities.py`."""
     torch: NotRequired[dict[str, object] | None]
-    """`stress.record.torch_build.fingerprint()`, taken in a child; None when that child failed."""
+    """The exact torch build, as a child found it; null where that child failed."""
     torch_mismatches: NotRequired[list[str]]
     """Why this torch is not the requested build, when the user overrode that error."""
     tsan: NotRequired[dict[str, object] | None]
-    """With `--mps-tsan`: compiler, runtime, options, and, if silence proves nothing, why."""
+    """With `--mps-tsan`: compiler, runtime, options, and, if silence proves nothing, the reason as `problem`."""
     harness: NotRequired[dict[str, object]]
-    """The native program under ThreadSanitizer: compiler, options, platform, what is instrumented."""
+    """The native program under ThreadSanitizer: its SHA-256, compiler, options (`options_given`: the user's own), `platform`
+    (real Metal or simulated), what is instrumented, suppressions, and, if no result of it can be trusted, why (`reasons`)."""
     worker: NotRequired[str | None]
     """pytest-xdist worker that wrote this, such as "gw0"."""
 
@@ -98,6 +103,8 @@ class AttemptStart(Common):
     item: str
     """pytest node id. (item, role, attempt) names an attempt within its run."""
     role: Role
+    """`crew` (N threads), `control` (the same work on one thread), `reference` (the sequential runs), or `fresh` (the crew
+    again, in a process of its own, because it has failed: in one that had served others, or in an earlier run)."""
     attempt: int
     """Counts from 0 within item and role."""
     serial: NotRequired[int]
@@ -114,7 +121,8 @@ class AttemptStart(Common):
     readback: NotRequired[str]
     """When outputs are read back: an axis of the attempt, because reading serialises."""
     completion: NotRequired[str]
-    """On core, when the simulated Metal completes what was committed: an axis, too."""
+    """On core, when the simulated Metal completes what was committed (`in_order`, `delayed`, `late_listener` or `slow_queue`):
+    an axis, too."""
     order: NotRequired[str]
     """Level at which the order of accesses is checked: an axis too, because it is slow. Absent where it is not."""
     like: NotRequired[int]
@@ -144,17 +152,19 @@ class AttemptEnd(Common):
     headline: str
     """The one line of native text or oracle text that a maintainer needs; empty for a plain pass."""
     exit_status: NotRequired[int | None]
-    """As `subprocess` has it: negative is a signal number of the machine that wrote this."""
+    """Negative is a signal number of the machine that wrote this."""
     signal: NotRequired[str | None]
     """Name such as "SIGABRT": numbers differ between systems."""
     signature: NotRequired[str | None]
-    """Id of a known failure (`results/known/`), if its text was recognised."""
+    """Id of a known failure (`results/known/`), if its text was recognised; null for one that is not described yet."""
     tainted: NotRequired[bool]
     """The device reported a fault: no value after it can be trusted, whatever the exit status."""
     amends: NotRequired[bool]
+    """This record replaces an earlier one."""
     was: NotRequired[VerdictName]
     """Of an attempt that is aged: its verdict before fresh processes were asked."""
     notes: NotRequired[list[str]]
+    """Anything worth a sentence."""
     findings: NotRequired[list[dict[str, object]]]
     """Wrong values and exceptions, each with thread, iteration, name (torn, stale, ...) and indices."""
     stamps: NotRequired[list[dict[str, object]]]
@@ -174,9 +184,12 @@ class AttemptEnd(Common):
     os_threads_max: NotRequired[int | None]
     cpu_s: NotRequired[float | None]
     shared_writes: NotRequired[list[dict[str, object]]]
-    """Of a reference: what steps wrote of that which all threads share: `name`, `kind` and `writer` of each."""
+    """Of a reference: what steps wrote of that which all threads share, each with `name` (`TinyGPT.k_cache`), `kind`
+    (`tensor`, `parameter`, `gradient`, `attribute`, `contents`, `generator`, `cache`) and `writer` (`step`; `the first step`,
+    for what is filled once; or the step of one thread, or `main_step`)."""
     order: NotRequired[dict[str, object]]
-    """Of an attempt that checked the order: `accesses`, `unordered` pairs, what was `not_seen`, and the `pairs`."""
+    """Of an attempt that checked the order: `accesses`, `unordered` pairs, what was `not_seen`, and the `pairs`, with both
+    sides and a `signature`."""
     unkept: NotRequired[list[dict[str, object]]]
     """Orders that the simulated device promised and did not keep: `promise`, `op`, `prior`, `promised` and `kept` of each."""
     device_order: NotRequired[str]
@@ -251,7 +264,7 @@ class MeasurementRecord(Common):
     rate_per_s: float
     latency_p50_s: float
     latency_p99_s: float | None
-    """None below 100 answers: the slowest of them is not a 99th percentile."""
+    """Null below 100 answers: the slowest of them is not a 99th percentile."""
     checking_share: float
     """Share of the time in which answers were compared with the sequential run's."""
     simulated: NotRequired[bool]

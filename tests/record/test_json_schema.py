@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,6 +40,26 @@ OTHER_VALUES: tuple[Any, ...] = (
 
 
 def test_is_what_the_code_says() -> None:
+    assert record_schema.main(["--check"]) == 0
+
+
+def test_the_page_has_every_field_of_every_kind() -> None:
+    page = record_schema.README.read_text()
+    made = page.partition(record_schema.BEGIN)[2].partition(record_schema.END)[0]
+    for kind, record_type in schema.TYPES.items():
+        of_kind = made.partition(f"\n`{kind}`: ")[2].partition("\n`")[0]
+        for field in (
+            record_type.__annotations__.keys() - schema.Common.__annotations__.keys() - {"kind", "simulated"}
+        ):
+            assert f"`{field}`" in of_kind, (kind, field)
+
+
+def test_is_out_of_date_where_a_table_was_edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    edited = tmp_path / "README.md"
+    edited.write_text(record_schema.README.read_text().replace("Negative is a signal", "A signal"))
+    monkeypatch.setattr(record_schema, "README", edited)
+    assert record_schema.main(["--check"]) == 1
+    assert record_schema.main(["--write"]) == 0
     assert record_schema.main(["--check"]) == 0
 
 
