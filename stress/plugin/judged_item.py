@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from typing import Any
 
 import pytest
@@ -10,13 +9,11 @@ from _pytest._code.code import ReprFileLocation  # only the message and place of
 from _pytest._code.code import TerminalRepr
 from _pytest._io import TerminalWriter
 
+from stress.plugin.run import Run
 from stress.plugin.run import run_of
 from stress.plugin.terminal.item_row import ItemRow
 from stress.plugin.terminal.item_row import rate_text
 from stress.record.folder import host_name
-
-if TYPE_CHECKING:
-    from stress.plugin.run import Run
 
 
 class NotGreen(Exception):
