@@ -12,14 +12,14 @@ import pytest
 from stress.commands.campaign.tally import Arm
 from stress.commands.campaign.tally import CampaignTally
 from stress.model.clusters import ALPHA
-from stress.model.clusters import Outcomes
+from stress.model.clusters import ClusterCounts
 from stress.record.aggregate import read_folders
 from stress.record.aggregate.words import not_shown
 from tests.made_records import Made
 
 
-def _outcomes(failed: Iterable[int], ages: Iterable[int] = itertools.repeat(0)) -> Outcomes:
-    found = Outcomes()
+def _outcomes(failed: Iterable[int], ages: Iterable[int] = itertools.repeat(0)) -> ClusterCounts:
+    found = ClusterCounts()
     for one, age in zip(failed, ages, strict=False):
         found.add(failed=bool(one), age=age)
     return found
@@ -78,7 +78,7 @@ class TestOverProcesses:
         draw = random.Random(18)
         called = 0
         for _ in range(2_000):
-            found, age = Outcomes(), 0
+            found, age = ClusterCounts(), 0
             for _ in range(200):
                 failed = draw.random() < 0.1
                 found.add(failed=failed, age=age)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from dataclasses import field
 
 from stress.isolate.attempt import Attempt
-from stress.model.clusters import Outcomes
+from stress.model.clusters import ClusterCounts
 from stress.model.shared_write import sentence
 from stress.model.verdict import Verdict
 from stress.model.verdict import worst
@@ -75,7 +75,7 @@ class JudgedCase:
     @property
     def clusters(self) -> str:
         """Return how the failures are clustered, so that the interval is too narrow; empty if nothing shows that."""
-        outcomes = Outcomes()
+        outcomes = ClusterCounts()
         for one in self.attempts:
             if one.judged.verdict.enters_rate:
                 outcomes.add(failed=one.judged.verdict.is_failure, age=len(one.before))

@@ -16,7 +16,7 @@ ALPHA = 0.01
 
 
 @dataclass
-class Outcomes:
+class ClusterCounts:
     """Counts of an item's attempts in the order in which they ended."""
 
     attempts: int = 0

@@ -11,7 +11,7 @@ from dataclasses import field
 from typing import Any
 
 from stress.commands.campaign.allocation import Standing
-from stress.model.clusters import Outcomes
+from stress.model.clusters import ClusterCounts
 from stress.model.verdict import Verdict
 from stress.record.aggregate.cells import Processes
 from stress.record.aggregate.cells import failure_name
@@ -45,7 +45,7 @@ class Arm:
     shared: int = 0
     """Attempts that count and ran in a process in which another one of this item does."""
     processes: Processes = field(default_factory=Processes)
-    outcomes: Outcomes = field(default_factory=Outcomes)
+    outcomes: ClusterCounts = field(default_factory=ClusterCounts)
     """In their order, as they ended first: an amended one stays what it was."""
     failed_where_another_counts: set[int] = field(default_factory=set)
     """Numbers of attempts: fresh processes may take them back."""

@@ -12,7 +12,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-from stress.model.clusters import Outcomes
+from stress.model.clusters import ClusterCounts
 from stress.model.verdict import WRONG_VALUE_NAMES
 from stress.model.verdict import Verdict
 from stress.model.verdict import worst
@@ -94,7 +94,7 @@ class Cell:
     fresh: Counter[str] = field(default_factory=Counter)
     """Failures that were run again in fresh processes; they enter no rate, since a failure chose them."""
     processes: Processes = field(default_factory=Processes)
-    outcomes: Outcomes = field(default_factory=Outcomes)
+    outcomes: ClusterCounts = field(default_factory=ClusterCounts)
     """In the order of the records, as they ended first: an amended one stays what it was."""
     seconds: float = 0.0
     unfinished: int = 0
