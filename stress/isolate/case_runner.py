@@ -127,6 +127,8 @@ class CasePolicy:
     """Whether there is no time left for anything beyond the attempts."""
     first: Mapping[str, int] = field(default_factory=dict)
     """Role -> number of its first attempt, where earlier ones of the run had the same item."""
+    like: int | None = None
+    """Number of the attempt whose lots and disturbance all have, where one is repeated."""
 
 
 @dataclass(frozen=True)
@@ -280,7 +282,7 @@ class CaseRunner:
             if limit_s is not None and spent_s >= limit_s:
                 result.notes.append(f"time budget: {number} of {policy.attempts} attempts")
                 return
-            ended = self.attempt(case, first + number, references)
+            ended = self.attempt(case, first + number, references, like=policy.like)
             result.attempts.append(ended.attempt)
             self._ends[ended.attempt.serial] = ended.end
             if _hangs(result.attempts) >= HANGS_MAX:

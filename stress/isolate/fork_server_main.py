@@ -179,7 +179,10 @@ def _serve_test_file(connection: socket.socket, spec_path: Path) -> NoReturn:
     faulthandler.cancel_dump_traceback_later()
     from stress.device import preparation
 
-    if system.own_thread_count() > 1 or preparation.is_lost_by_fork(spec):
+    threads = system.own_thread_count()
+    if threads > 1 or preparation.is_lost_by_fork(spec):
+        what = f"has {threads} threads" if threads > 1 else "has used the device"
+        print(f"the process {what} once the file is imported", file=sys.stderr, flush=True)
         os._exit(0)
     _freeze()
     Server(connection, serve=functools.partial(serving.serve, forked_for=spec)).serve()

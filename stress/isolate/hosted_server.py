@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 from dataclasses import replace
 
@@ -25,13 +24,13 @@ class HostedServer:
         self._folder = tempfile.TemporaryDirectory(prefix="mps-stress-file-", ignore_cleanup_errors=True)
         asked = replace(spec, kind="probe", folder=self._folder.name, name="collect")
         self._collected: ForkServer | None = None
-        with contextlib.suppress(IsolationError):
+        self.problem = ""
+        """Why each process collects the file itself; empty where it is collected already."""
+        try:
             self._collected = server.nested(asked)
-
-    @property
-    def is_collected(self) -> bool:
-        """Whether processes begin with the file collected."""
-        return self._collected is not None
+        except IsolationError as error:
+            said = asked.file("stderr").read_text(errors="replace") if asked.file("stderr").exists() else ""
+            self.problem = (said.strip().splitlines() or [str(error)])[-1]
 
     def start(self) -> ChildProcess:
         """Return a process; raise `IsolationError` where none can be started."""

@@ -114,6 +114,8 @@ class Supervisor:
         self._is_foreign = python != sys.executable
         self._server = ForkServer(device_library, python, preload)
         self._spawner = Spawner(device_library, python, tsan.env() if tsan is not None else {})
+        self.hosted_problem = ""
+        """Why each process for the last test file imports it by itself, which takes its time."""
         self._hosted: tuple[_Setting, HostedServer] | None = None
         self._workers: dict[str, tuple[_Setting, ChildProcess]] = {}
         self._declined: set[str] = set()
@@ -242,6 +244,7 @@ class Supervisor:
         if self._hosted is None or self._hosted[0] != setting:
             self._close_hosted()
             self._hosted = setting, HostedServer(self._server, spec)
+            self.hosted_problem = self._hosted[1].problem
         return self._hosted[1].start()
 
     def _close_hosted(self) -> None:

@@ -12,7 +12,6 @@ from stress.commands import CommandError
 from stress.commands.replay import report
 from stress.commands.replay import variables
 from stress.commands.replay.differences import differences
-from stress.commands.replay.failure_kind import FailureKind
 from stress.commands.replay.find import find
 from stress.commands.replay.find import shown
 from stress.commands.replay.options import ReplayOptions
@@ -21,6 +20,7 @@ from stress.commands.replay.recorded import read
 from stress.commands.replay.repetition import Repeated
 from stress.commands.replay.repetition import open_history
 from stress.commands.replay.repetition import open_repetition
+from stress.commands.replay.rerun import rerun_test
 from stress.commands.replay.resolve import Resolved
 from stress.commands.replay.resolve import resolve_item
 from stress.commands.session import session
@@ -32,6 +32,10 @@ from stress.record import host_environment
 def prepare(name: str, rootdir: Path, results: Path | None) -> tuple[Recorded, Resolved, list[str]]:
     """Return the attempt, its scenario, and what a person should know; set the environment as it was recorded."""
     recorded = read(find(name, rootdir, results))
+    if recorded.is_test:
+        raise CommandError(
+            f"{recorded.name} is an attempt of an ordinary test, and no scenario: mps-stress replay runs it again"
+        )
     changes = variables.plan(recorded.environment, os.environ)
     changes.apply(os.environ)  # before anything imports torch, and before there are processes to inherit it
     what = resolve_item(
@@ -62,6 +66,11 @@ def runnable(recorded: Recorded) -> Iterator[None]:
 def run(options: ReplayOptions) -> int:
     """Run the attempt again and print what came of it; 0 when the recorded result came again, else 1."""
     rootdir = options.rootdir
+    test = read(find(options.attempt, rootdir, options.results))
+    if test.is_test:
+        if options.history:
+            raise CommandError(f"--history is for scenarios, and {test.name} ran an ordinary test")
+        return rerun_test(test, options, results_folder(rootdir, options.results))
     recorded, what, notes = prepare(options.attempt, rootdir, options.results)
     folder = results_folder(rootdir, options.results)
     done: list[Repeated] = []
@@ -87,9 +96,7 @@ def run(options: ReplayOptions) -> int:
             )
         print(f"records: {repetition.folder}")
         if opened.status is None:
-            wanted = FailureKind.of(recorded.end) if recorded.end is not None else None
-            again = [one.kind == wanted if wanted is not None else one.kind.is_failure for one in done]
-            opened.status = 0 if any(again) else 1
+            opened.status = report.status(recorded, done)
         return opened.status
 
 

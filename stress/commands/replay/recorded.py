@@ -71,6 +71,10 @@ class Recorded:
     """The source tree of a recorded core."""
     core_operators: str
     """Its operators: the tree's own, or torch's CPU kernels."""
+    is_test: bool
+    """It ran an ordinary test, which has no scenario: `rerun_test` runs it again."""
+    test_rootdir: str
+    """pytest's rootdir then, where the test file need not be below that of today: PyTorch's own."""
     env: Mapping[str, str]
     """Variables that the scenario asked for; whether it asks for them today is for the resolver to see."""
     environment: Mapping[str, str]
@@ -145,11 +149,6 @@ def read(found: Found) -> Recorded:
         raise CommandError(
             f"{found.name} is a reference run, which the attempts of its item are compared with; those are {crew}"
         )
-    if found.start.get("ordinary"):
-        raise CommandError(
-            f"{found.name} is an attempt of an ordinary test, which pytest runs; its command repeats all attempts, with the "
-            f"same seeds: {shown(found.start['command'], 500)}"
-        )
     if str(found.start["item"]).partition("::")[0].endswith(".toml"):
         raise CommandError(
             f"{found.name} is a run of a native program under ThreadSanitizer, which mps-stress tsan repeats; its command "
@@ -197,6 +196,8 @@ def read(found: Found) -> Recorded:
         sim=_sim(run) if found.run.get("device") == "sim" else None,
         pytorch=_pytorch(run) if found.run.get("device") == "core" else None,
         core_operators=_core_operators(run, found.run_place) if found.run.get("device") == "core" else "cpu",
+        is_test=found.start.get("ordinary") is True,
+        test_rootdir=run.text("rootdir", _PATH_CHARS_MAX) if found.run.get("command") == "upstream" else "",
         env=start.variables("env"),
         environment=_Reader(_mapping(run, "environment"), found.run_place).variables("env"),
         torch=found.run.get("torch") or {},

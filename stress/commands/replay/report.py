@@ -39,6 +39,13 @@ def _recorded_end(recorded: Recorded) -> str:
     return f"{shown(FailureKind.of(recorded.end), 100)}{': ' if headline else ''}{headline}"
 
 
+def status(recorded: Recorded, attempts: Sequence[Repeated]) -> int:
+    """Return 0 where the recorded result came again, else 1."""
+    wanted = FailureKind.of(recorded.end) if recorded.end is not None else None
+    again = [one.kind == wanted if wanted is not None else one.kind.is_failure for one in attempts]
+    return 0 if any(again) else 1
+
+
 def result(recorded: Recorded, attempts: Sequence[Repeated]) -> str:
     """Return how often it failed, how, and how faithful the repetition was."""
     counted = [one for one in attempts if Verdict(one.end["verdict"]).enters_rate]

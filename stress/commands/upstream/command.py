@@ -6,9 +6,9 @@ import os
 
 from stress.commands.hand_over import hand_over
 from stress.commands.session import say
-from stress.commands.upstream import suite_needs
 from stress.commands.upstream.options import UpstreamOptions
 from stress.commands.upstream.plugin import UpstreamPlugin
+from stress.commands.upstream.suite_needs import SUITE_ARGUMENTS
 
 _SWITCHES = ("PYTORCH_TEST_", "PYTORCH_TESTING_", "TEST_MPS_", "PYTORCH_MPS_")
 """Variables with which PyTorch's tests choose what they run."""
@@ -31,15 +31,10 @@ def _arguments(options: UpstreamOptions) -> list[str]:
     sim = [f"--mps-sim-faults={options.sim_faults}"] if options.sim_faults is not None else []
     pytorch = [f"--mps-pytorch={options.pytorch}"] if options.pytorch is not None else []
     chosen = ["-k", options.tests] if options.tests else []
-    # The tree's own conftest.py and pytest.ini are written for one pinned pytest; the tests need neither.
     return [
         *(str(tests / one) for one in options.files),
         f"--rootdir={tests}",
-        "-c",
-        os.devnull,
-        "--noconftest",
-        "-p",
-        suite_needs.__name__,
+        *SUITE_ARGUMENTS,
         "--tb=no",
         "--no-summary",
         *chosen,

@@ -22,6 +22,7 @@ from stress.commands.upstream.outcomes import Outcomes
 from stress.model.spec import RESULTS_DEFAULT
 from stress.model.text import count
 from stress.plugin.hosted.collector import HostedTest
+from stress.plugin.hosted.runner import CALLS_S_MAX
 from stress.plugin.run import Run
 from stress.plugin.run import run_of
 
@@ -45,6 +46,7 @@ class UpstreamPlugin:
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
         run_of(config).command = COMMAND
+        config.stash[CALLS_S_MAX] = self.options.deadline_s
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:

@@ -51,7 +51,12 @@ def _counts(baseline: Baseline, now: Mapping[str, Outcome]) -> Iterator[str]:
     if from_threads:
         green = from_threads.pop(GREEN, 0)
         rest = ", ".join(f"{number} {word.upper()}" for word, number in from_threads.most_common())
-        yield f"{baseline.threads} threads: {green} passed{', ' if rest else ''}{rest}"
+        once = alone[PASSED] - sum(from_threads.values()) - green
+        yield f"{baseline.threads} threads: {green} passed{', ' if rest else ''}{rest}" + (
+            f"; {once} ran alone only: what cannot run from threads, or takes too long for --deadline"
+            if once
+            else ""
+        )
 
 
 _ALONE_WORDS = (

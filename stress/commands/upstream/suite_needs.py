@@ -16,6 +16,9 @@ import pytest
 
 MACOS_VERSION = 15.1
 """What the simulated Metal says by default: the lists of expected failures are those of this version."""
+# The tree's own conftest.py and pytest.ini are written for one pinned pytest; the tests need neither.
+SUITE_ARGUMENTS = ("-c", os.devnull, "--noconftest", "-p", __name__)
+"""pytest's, for PyTorch's tests."""
 _ASKED = ["sysctl", "-n", "hw.memsize"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import tempfile
@@ -44,6 +45,13 @@ from stress.plugin.terminal.words import summary_of
 
 STALL_S_MIN, STALL_FACTOR = 3.0, 4.0
 """No end of a call for so long, and every thread asleep: at least, and in runs of the test alone, which may sleep itself."""
+SLOWER_FROM_THREADS, DEADLINES_MAX = 4.0, 10.0
+"""What takes long alone gets longer than the deadline from threads: so many times as long as all calls one after another, and
+at most so many deadlines. A deadlock shows by threads that sleep."""
+CALLS_S_MAX = pytest.StashKey[float]()
+"""Tests whose calls would take longer, one after another, run alone only: for suites that would take hours."""
+REPEATED = pytest.StashKey[int]()
+"""Number of the attempt that all attempts repeat, with its lots: `mps-stress replay` sets it."""
 ASK_DEADLINE_S = 600.0
 """For a file to be imported: some of PyTorch's own take half a minute on a busy machine."""
 
@@ -94,6 +102,8 @@ def ask(run: Run, file: Path) -> CollectedFile:
             ended = run.supervisor.run(spec, 0)
         except (IsolationError, OSError) as error:
             return CollectedFile(problem=f"no child process can be started: {error}")
+    if run.supervisor.hosted_problem and ended.result is not None:
+        run.say(f"{file.name}: each process imports it again: {run.supervisor.hosted_problem}")
     if ended.result is not None and "listing" in ended.result:
         return CollectedFile.from_data(ended.result["listing"])
     how = (
@@ -153,8 +163,18 @@ class _HostedRunner(RunOfItem):
         references = self.cases.references(case)
         result.reference = references.shown
         if references.is_usable and result.alone.get("outcome") == "passed" and not result.why_once:
-            case = replace(case, child=replace(case.child, stall_s=self._stall_s(references)))
-            self.cases.run(case, self._policy(), result, references)
+            all_s = self.threads * self.iterations * references.seconds
+            if all_s > self.run.config.stash.get(CALLS_S_MAX, math.inf):
+                result.why_once = f"takes {references.seconds:.1f} s alone"
+                references.remove()
+                return
+            deadline_s = self.settings.deadline_s
+            child = replace(
+                case.child,
+                stall_s=self._stall_s(references),
+                deadline_s=min(DEADLINES_MAX * deadline_s, max(deadline_s, SLOWER_FROM_THREADS * all_s)),
+            )
+            self.cases.run(replace(case, child=child), self._policy(), result, references)
             self._compare_with_control()
         else:
             self._take_reference(references)
@@ -225,6 +245,7 @@ class _HostedRunner(RunOfItem):
             limit_s=budget.item_limit_s,
             no_control=lambda: "the time budget is spent" if budget.is_spent else "",
             is_spent=lambda: budget.is_spent,
+            like=self.run.config.stash.get(REPEATED, None),
         )
 
     def see(self, ended: Ended) -> None:
