@@ -16,6 +16,8 @@ TESTS_PER_PROCESS = 2000
 """Attempts of ordinary tests: a process collects their file first, and those of a whole suite may follow one another."""
 TESTS = "stress.plugin.hosted.host"
 """The module that runs ordinary tests in a child: in a room above it."""
+TEST_S = "test_s"
+"""Name of the time, among those of a child, that an ordinary test took: without the start of its process."""
 RESULTS_DEFAULT = "results/runs"
 """Where records go, below pytest's rootdir. Not in `stress.record`, which looks at the machine when it is imported."""
 HANGS_MAX = 2

@@ -121,7 +121,6 @@ def _with_tsan(settings: Settings) -> Settings:
     problem = tsan_conflict(
         device=settings.device,
         isolation=settings.isolation,
-        all_tests=settings.all_tests,
         schedule=settings.sim.schedule_text,
     )
     if problem is not None:
@@ -214,7 +213,7 @@ def _check_trace_modules(config: pytest.Config, settings: Settings) -> None:
             )
 
 
-def tsan_conflict(*, device: str, isolation: bool, all_tests: bool, schedule: str) -> str | None:
+def tsan_conflict(*, device: str, isolation: bool, schedule: str) -> str | None:
     """Return why the options cannot be used with ThreadSanitizer and what to do; None where they can."""
     if device not in ("auto", "sim", "core"):
         return (
@@ -223,8 +222,6 @@ def tsan_conflict(*, device: str, isolation: bool, all_tests: bool, schedule: st
         )
     if not isolation:
         return "the runtime is preloaded into child processes: leave out --mps-no-isolation and --pdb"
-    if all_tests:
-        return "ordinary tests run in the pytest process, which is not under ThreadSanitizer: leave out --mps-all-tests"
     if schedule != "free":
         return (
             f"--mps-sim-schedule={schedule} runs one thing at a time, in an order that ThreadSanitizer sees, so "

@@ -107,8 +107,7 @@ class StressPlugin:
         self, module_path: Path, parent: pytest.Collector
     ) -> pytest.Module | None:
         settings = self.settings
-        isolates = settings.isolation and not settings.tsan  # which has its own way to start children
-        if isolates and is_hosted(module_path, all_tests=settings.all_tests):
+        if settings.isolation and is_hosted(module_path, all_tests=settings.all_tests):
             hosted: Any = HostedFile.from_parent(parent, path=module_path)
             hosted.ask, hosted.execute = self._ask, run_hosted
             return hosted

@@ -15,6 +15,7 @@ from stress.commands.evidence.patch import Patch
 from stress.commands.evidence.patch import Tree
 from stress.commands.evidence.results import TestedGroup
 from stress.commands.evidence.upstream_results import PATCHED
+from stress.commands.evidence.upstream_results import UpstreamRuns
 from stress.commands.evidence.upstream_results import UpstreamTests
 from stress.model.markdown import plain
 from stress.model.markdown import table
@@ -54,6 +55,7 @@ class Inputs:
     power: Sequence[str]
     has_throughput: bool
     upstream: UpstreamTests
+    from_threads: UpstreamRuns
 
 
 def points(given: Inputs) -> list[Point]:

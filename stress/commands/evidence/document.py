@@ -34,6 +34,7 @@ from stress.commands.evidence.upstream import COMMAND
 from stress.commands.evidence.upstream import UpstreamError
 from stress.commands.evidence.upstream import record_suite
 from stress.commands.evidence.upstream import run_suite
+from stress.commands.evidence.upstream_results import UpstreamRuns
 from stress.commands.evidence.upstream_results import UpstreamTests
 from stress.model.markdown import bullets
 from stress.model.markdown import code
@@ -60,17 +61,31 @@ def document_of(asked: EvidenceOptions, made: str) -> str:
         raise PatchError(
             "--lint needs --patch and --torch-source: it looks at the patch's files in that tree"
         )
-    upstream = UpstreamTests()
+    upstream, from_threads = UpstreamTests(), UpstreamRuns()
     whole = read_folders(
         [*asked.runs, *_upstream_runs(asked)],
-        {"power": power.add, "throughput": collected.add, COMMAND: upstream.add},
+        {
+            "power": power.add,
+            "throughput": collected.add,
+            COMMAND: upstream.add,
+            "upstream": from_threads.add,
+        },
     )
     before = read_folders(asked.base) if asked.base else None
     compared, why_not = _compared(before, whole)
     linted = lint(tree, patch) if asked.lint and tree is not None and patch is not None else None
     subjects = results.subjects_of(whole, tree.head if tree is not None else None)
     given = Inputs(
-        whole, subjects, patch, tree, linted, compared, power.sentences(), any(collected.figures()), upstream
+        whole,
+        subjects,
+        patch,
+        tree,
+        linted,
+        compared,
+        power.sentences(),
+        any(collected.figures()),
+        upstream,
+        from_threads,
     )
     if asked.draft:
         text = draft.issue(given) if asked.draft == "issue" else draft.pull_request(given)
@@ -133,6 +148,7 @@ def _rest(
     )
     yield "Every item before and after", _before_and_after(given.compared)
     yield "Upstream's own tests", given.upstream.section()
+    yield "Upstream's own tests, from threads too", given.from_threads.section()
     yield "ThreadSanitizer", _sanitizer(given.whole)
     yield "Throughput", _throughput(collected)
     yield "Failures", results.failures(given.whole, given.subjects, first.examples_left)

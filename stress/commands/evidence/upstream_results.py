@@ -1,4 +1,4 @@
-"""Results of upstream's tests under stock and under patched torch, from the records of both."""
+"""Results of upstream's tests: under stock and under patched torch, and from threads, from the records of each."""
 
 from __future__ import annotations
 
@@ -6,8 +6,17 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
+from pathlib import Path
 from typing import Any
 
+from stress.commands.upstream import report
+from stress.commands.upstream.baseline import Baseline
+from stress.commands.upstream.baseline import read
+from stress.commands.upstream.news import mended
+from stress.commands.upstream.news import news_of
+from stress.commands.upstream.outcomes import Outcomes
+from stress.model.errors import UserError
+from stress.model.markdown import bullets
 from stress.model.markdown import code
 from stress.model.markdown import plain
 from stress.model.markdown import table
@@ -94,3 +103,45 @@ class UpstreamTests:
             *counts,
             plain(str(info.record["settings"].get("skipped", "?"))),
         ]
+
+
+@dataclass
+class UpstreamRuns:
+    """Collects the runs of `mps-stress upstream`: the tests alone and from threads."""
+
+    runs: dict[str, RunInfo] = field(default_factory=dict)
+    outcomes: dict[str, Outcomes] = field(default_factory=dict)
+
+    def add(self, record: Mapping[str, Any], info: RunInfo) -> None:
+        self.runs[info.run] = info
+        self.outcomes.setdefault(info.run, Outcomes()).add(record)
+
+    def section(self) -> str:
+        parts = []
+        for run, info in self.runs.items():
+            now = self.outcomes[run].tests
+            if not now:
+                continue
+            baseline, note = _baseline(info.record)
+            lines = report.lines(
+                baseline, now, news_of(baseline, now, is_whole=False), mended(baseline, now), is_brief=True
+            )
+            asked = info.record.get("upstream") or {}
+            files = ", ".join(map(str, asked.get("files", ())))
+            head = f"{code(run)}: {code(files)} of PyTorch {code(str(asked.get('tree', '?')))}, {plain(str(info.group.kind))}, {code(info.group.build.label)}{note}"
+            parts += [head, bullets(code(one.strip(), 300) for one in lines if one)]
+        return "\n\n".join(parts)
+
+
+def _baseline(record: Mapping[str, Any]) -> tuple[Baseline, str]:
+    """Return what was known when the run was made, if its file is still there."""
+    settings = record.get("settings") or {}
+    threads = max(settings.get("threads") or (0,))
+    path = (record.get("upstream") or {}).get("baseline")
+    try:
+        baseline = read(Path(path)) if isinstance(path, str) else Baseline()
+        note = ""
+    except UserError:
+        baseline, note = Baseline(), "; its baseline is not here any more"
+    baseline.threads = threads
+    return baseline, note

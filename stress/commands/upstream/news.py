@@ -11,7 +11,7 @@ from stress.commands.upstream.baseline import Baseline
 from stress.commands.upstream.outcomes import SKIPPED
 from stress.commands.upstream.outcomes import Outcome
 
-SLOWER_FACTOR, SLOWER_S_MIN = 3.0, 2.0
+SLOWER_FACTOR, SLOWER_S_MIN = 3.0, 5.0
 """A test is slower where it takes so many times as long as the baseline's, after what all tests here take more, and by so much."""
 _PACE_S_MIN = 0.05
 """Shorter tests say nothing about the machine."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
 
+from stress.model.spec import TEST_S
 from stress.model.verdict import Verdict
 
 PASSED, FAILED, SKIPPED, XFAILED, CRASH, HANG = "passed", "failed", "skipped", "xfailed", "crash", "hang"
@@ -58,7 +59,8 @@ class Outcomes:
         kind = record["kind"]
         if kind == "attempt_end" and record["role"] in ("reference", "crew"):
             key = str(record["item"]), str(record["role"])
-            self._seconds[key] = max(self._seconds.get(key, 0.0), float(record["seconds"]))
+            seconds = (record.get("times") or {}).get(TEST_S, record["seconds"])
+            self._seconds[key] = max(self._seconds.get(key, 0.0), float(seconds))
         elif kind == "item" and "alone" in record and len(self.tests) < TESTS_MAX:
             test = str(record["item"])
             from_threads = int(record["attempts"]) > 0

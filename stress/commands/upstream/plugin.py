@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from stress.commands import CommandError
 from stress.commands.exit_status import EXIT_USAGE
 from stress.commands.session import say
 from stress.commands.upstream import report
@@ -75,7 +76,10 @@ class UpstreamPlugin:
         options = self.options
         self._path, known = place(options.baseline, self.tree, run.device.name, _own_folder(options))
         if known is not None:
-            self._baseline = read(known)
+            try:
+                self._baseline = read(known)
+            except CommandError as error:
+                raise pytest.UsageError(str(error)) from None
             say(
                 f"mps: baseline {known}: {count(len(self._baseline.tests), 'test')}, made {self._baseline.made} with torch "
                 f"{self._baseline.torch}"

@@ -25,15 +25,20 @@ _NUMBERS = re.compile(r"\d[\d.e+-]*")
 
 
 def lines(
-    baseline: Baseline, now: Mapping[str, Outcome], news: Sequence[News], mended: Sequence[str]
+    baseline: Baseline,
+    now: Mapping[str, Outcome],
+    news: Sequence[News],
+    mended: Sequence[str],
+    *,
+    is_brief: bool = False,
 ) -> Iterator[str]:
-    """Yield what became of the tests, what is known of the failures, and what is new."""
+    """Yield what became of the tests, what is known of the failures, and what is new: as texts and names, or names alone."""
     yield from _counts(baseline, now)
     yield ""
     yield from _known(baseline, now, {one.test for one in news})
     if mended:
         yield f"passes now: {count(len(mended), 'test')} that failed alone in the baseline: {_some(mended)}"
-    yield from _new(baseline, news)
+    yield from _new(baseline, news, is_brief=is_brief)
 
 
 def _counts(baseline: Baseline, now: Mapping[str, Outcome]) -> Iterator[str]:
@@ -82,7 +87,7 @@ def _known(baseline: Baseline, now: Mapping[str, Outcome], new: set[str]) -> Ite
         yield f"known: and {len(found) - REASONS_SHOWN} more reasons"
 
 
-def _new(baseline: Baseline, news: Sequence[News]) -> Iterator[str]:
+def _new(baseline: Baseline, news: Sequence[News], *, is_brief: bool) -> Iterator[str]:
     if baseline.path is None:
         yield "no baseline for this tree and device: all that fails is new; --write-baseline makes this run the baseline"
     groups = _grouped(news)
@@ -90,7 +95,8 @@ def _new(baseline: Baseline, news: Sequence[News]) -> Iterator[str]:
         first = group[0]
         more = f" and {len(group) - 1} more ({_some([one.test for one in group[1:]])})" if group[1:] else ""
         yield f"{first.kind:<18} {first.test}{more}"
-        yield f"{'':<18}   {_cut(first.text)}"
+        if not is_brief:
+            yield f"{'':<18}   {_cut(first.text)}"
     if len(groups) > NEWS_SHOWN:
         yield f"... and {len(groups) - NEWS_SHOWN} more kinds: the records have them"
     kinds = ", ".join(f"{number} {kind}" for kind, number in Counter(one.kind for one in news).items())

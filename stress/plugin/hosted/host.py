@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import os
+import time
 import traceback
 from typing import Any
 
@@ -17,6 +18,7 @@ from stress.model import seeds
 from stress.model.blackbox import BlackBox
 from stress.model.finding import Finding
 from stress.model.finding import broken
+from stress.model.spec import TEST_S
 from stress.model.spec import ChildSpec
 from stress.model.spec import TestSpec
 from stress.model.verdict import Verdict
@@ -74,7 +76,9 @@ def run(spec: ChildSpec, result: dict[str, Any]) -> list[Finding]:
     box.stage("crew" if is_crew else "references")
     seeds.seed_generators(seeds.derive(spec.seed, "test", spec.attempt))
     left = _host.leave(item)
+    began = time.monotonic()
     findings = _host.run_from_threads(item, spec, box, result) if is_crew else _host.run_alone(item, result)
+    result["times"] = {TEST_S: round(time.monotonic() - began, 3)}
     findings += _synchronize(spec, result)
     box.stage("done")
     return [*left, *findings]

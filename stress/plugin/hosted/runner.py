@@ -23,6 +23,7 @@ from stress.isolate.case_runner import CaseSpec
 from stress.isolate.case_runner import References
 from stress.isolate.case_runner import Rotation
 from stress.model import seeds
+from stress.model.spec import TEST_S
 from stress.model.spec import ChildSpec
 from stress.model.spec import ScenarioRef
 from stress.model.spec import TestSpec
@@ -62,6 +63,8 @@ class HostedResult(ItemResult):
 
     alone: Mapping[str, str] = field(default_factory=dict)
     """How it ended on one thread: `outcome` in pytest's words, or "crash" or "hang"; and `reason`."""
+    alone_s: float = 0.0
+    """What it took then."""
     why_once: str = ""
     """Why it was not run from threads; empty where it was."""
     calls: int = 0
@@ -87,6 +90,8 @@ class HostedResult(ItemResult):
             ended_by_itself = ended.run.result is not None and not ended.run.hung
             self.alone = {"outcome": "failed" if ended_by_itself else "hang" if ended.run.hung else "crash"}
         self.alone = data.get("alone", self.alone)
+        if ended.attempt.role == "reference":
+            self.alone_s = float(data.get("times", {}).get(TEST_S, ended.run.seconds))
         calls = int(data.get("iterations_done", 0))
         if ended.attempt.role == "crew" and calls:
             told = self.overlap * self.calls + float(data.get("overlap", 0.0)) * calls
@@ -163,15 +168,15 @@ class _HostedRunner(RunOfItem):
         references = self.cases.references(case)
         result.reference = references.shown
         if references.is_usable and result.alone.get("outcome") == "passed" and not result.why_once:
-            all_s = self.threads * self.iterations * references.seconds
+            all_s = self.threads * self.iterations * result.alone_s
             if all_s > self.run.config.stash.get(CALLS_S_MAX, math.inf):
-                result.why_once = f"takes {references.seconds:.1f} s alone"
+                result.why_once = f"takes {result.alone_s:.1f} s alone"
                 references.remove()
                 return
             deadline_s = self.settings.deadline_s
             child = replace(
                 case.child,
-                stall_s=self._stall_s(references),
+                stall_s=self._stall_s(),
                 deadline_s=min(DEADLINES_MAX * deadline_s, max(deadline_s, SLOWER_FROM_THREADS * all_s)),
             )
             self.cases.run(replace(case, child=child), self._policy(), result, references)
@@ -179,14 +184,14 @@ class _HostedRunner(RunOfItem):
         else:
             self._take_reference(references)
 
-    def _stall_s(self, references: References) -> float:
+    def _stall_s(self) -> float:
         """Return how long all threads may sleep at once: a deadlock need not cost a whole deadline, and twice.
 
         A real GPU may keep all of them waiting.
         """
         if self.result.device not in ("sim", "core", "cpu"):
             return 0.0
-        return max(STALL_S_MIN, STALL_FACTOR * references.seconds)
+        return max(STALL_S_MIN, STALL_FACTOR * self.result.alone_s)
 
     def _take_reference(self, references: References) -> None:
         shown = references.shown
