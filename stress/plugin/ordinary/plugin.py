@@ -157,7 +157,7 @@ class OrdinaryPlugin:
         if not count:
             return None
         tests = "1 ordinary test runs" if count == 1 else f"{count} ordinary tests run"
-        # --mps-tsan instruments the children of scenarios alone: silence about these tests would pass for "no race".
+        # --mps-tsan instruments children alone: silence about these tests would pass for "no race".
         unseen = " and not under ThreadSanitizer" if self._settings and self._settings.tsan else ""
         return (
             f"mps-stress: {tests} from threads inside this process, not isolated{unseen}: "
