@@ -181,6 +181,40 @@ class TestFixtures:
         assert sorted(lines) == sorted(f"{pid} {what}" for pid in processes for what in ("up", "down"))
 
 
+LOCALS = """
+import threading
+import unittest
+import pytest
+import torch
+
+class TestDevice(unittest.TestCase):
+    tls = threading.local()
+    tls.precision = 0.5
+
+    def setUp(self):
+        self.tls.seen = True
+
+    def test_reads_what_the_main_thread_has_set(self):
+        self.assertTrue(self.tls.seen and self.tls.precision == 0.5)
+
+    @unittest.expectedFailure
+    def test_fails_late(self):
+        torch.empty(3, device="mps").index_copy_(0, torch.tensor([9], device="mps"), torch.ones(1, device="mps"))
+        raise AssertionError
+"""
+
+
+class TestUnittest:
+    def test_thread_local_attributes_are_those_of_the_main_thread(self, tmp_path: Path) -> None:
+        ran = run(tmp_path, LOCALS, *ISOLATED[:2], "--mps-device=sim", "--mps-attempts=1")
+        assert ran.outcome("test_reads_what_the_main_thread_has_set") == "PASSED"
+
+    def test_an_expected_failure_hides_no_error_of_the_device(self, tmp_path: Path) -> None:
+        ran = run(tmp_path, LOCALS, *ISOLATED[:2], "--mps-device=sim", "--mps-attempts=1", "-k", "late")
+        assert ran.counts()["failed"] == 1
+        assert "at the synchronisation after the test" in ran.text
+
+
 class TestSelection:
     SOURCE = """
 import pytest

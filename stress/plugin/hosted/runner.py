@@ -84,14 +84,19 @@ class HostedResult(ItemResult):
         text = {"headline": self.alone["reason"]} if self.alone.get("reason") else {}
         return {**super().record_fields(), **text, "alone": self.alone.get("outcome", "")}
 
-    def add(self, ended: Ended) -> None:
+    def _judge_alone(self, ended: Ended) -> None:
         data = ended.run.result or {}
-        if ended.attempt.role == "reference" and "alone" not in data:
-            ended_by_itself = ended.run.result is not None and not ended.run.hung
-            self.alone = {"outcome": "failed" if ended_by_itself else "hang" if ended.run.hung else "crash"}
-        self.alone = data.get("alone", self.alone)
+        self.alone_s = float(data.get("times", {}).get(TEST_S, ended.run.seconds))
+        self.alone = data.get("alone", {})
+        if ended.run.result is None or ended.run.hung:
+            self.alone = {"outcome": "hang" if ended.run.hung else "crash"}
+        elif not ended.attempt.judged.verdict.is_green:  # after the test, perhaps, which may have passed
+            self.alone = {"outcome": "failed"}
+
+    def add(self, ended: Ended) -> None:
         if ended.attempt.role == "reference":
-            self.alone_s = float(data.get("times", {}).get(TEST_S, ended.run.seconds))
+            self._judge_alone(ended)
+        data = ended.run.result or {}
         calls = int(data.get("iterations_done", 0))
         if ended.attempt.role == "crew" and calls:
             told = self.overlap * self.calls + float(data.get("overlap", 0.0)) * calls

@@ -133,11 +133,31 @@ def run_unittest(item: pytest.Function, state: Threaded, pool: Pool, conditions:
         _tear_down(ready[:-1])
         ready[-1].doCleanups()
         raise as_skip(error) from error.__cause__
-    bodies: list[Body] = [getattr(case, item.originalname) for case in cases]
+    bodies: list[Body] = [_with_locals(case, getattr(case, item.originalname)) for case in cases]
     try:
         _run(item, state, bodies, pool, conditions)
     finally:
         _tear_down(ready)
+
+
+def _with_locals(case: unittest.TestCase, body: Body) -> Body:
+    """Return the body with what the main thread holds in thread-local attributes of the class: it made them, and ran `setUp`.
+
+    Torch's device tests keep their tolerances so.
+    """
+    found = [
+        one for cls in type(case).__mro__ for one in vars(cls).values() if isinstance(one, threading.local)
+    ]
+    held = [(one, dict(vars(one))) for one in found]
+    if not any(values for _, values in held):
+        return body
+
+    def call() -> object:
+        for one, values in held:
+            vars(one).update(values)
+        return body()
+
+    return call
 
 
 def _tear_down(cases: list[unittest.TestCase]) -> None:
