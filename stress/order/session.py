@@ -15,6 +15,7 @@ import torch
 
 from stress.order import device_edges
 from stress.order import host_edges
+from stress.order import random_state
 from stress.order.author_line import author_line
 from stress.order.dispatch_mode import CrewMode
 from stress.order.found import OrderCheck
@@ -119,8 +120,12 @@ class OrderSession:
         self._stack.close()
         with self._lock:
             self._storages.drain()
-        if self._storages.unseen:
-            self.check.unseen["tensors without plain storage"] += self._storages.unseen
+        for what, count in (
+            ("tensors without plain storage", self._storages.unseen),
+            ("storages forgotten", self._storages.forgotten),
+        ):
+            if count:
+                self.check.unseen[what] += count
         self.check.problems += [f"a callback failed ({one})" for one in device_edges.problems]
 
     @contextmanager
@@ -162,13 +167,19 @@ class OrderSession:
         if plan.is_record_stream:
             self._record_stream(args)
             return func(*args, **kwargs)
-        if self._model.is_strict and self._in_engine():
+        if not self._model.is_strict:
+            return self._run(plan, func, args, kwargs)
+        in_engine = self._in_engine()
+        if in_engine:
             self.host_edge("acquire", _ENGINE)
-            try:
-                return self._run(plan, func, args, kwargs)
-            finally:
+        try:
+            result = self._run(plan, func, args, kwargs)
+            if plan.is_random and random_state.draws(plan, args, kwargs):
+                self._drawn(plan, random_state.generator_of(plan, args, kwargs, result))
+            return result
+        finally:
+            if in_engine:
                 self.host_edge("release", _ENGINE)
-        return self._run(plan, func, args, kwargs)
 
     def _in_engine(self) -> bool:
         self._thread()
@@ -274,6 +285,13 @@ class OrderSession:
         extent = tensor_extent(tensor)
         if extent is not None:
             self._model.access(launch, tracked, extent, argument, is_write)
+
+    def _drawn(self, plan: OpPlan, generator: tuple[object, str] | None) -> None:
+        if generator is not None:
+            site = author_line()
+            with self._lock:
+                launch = self._model.host_work(self._thread(), plan.name, site, self._step())
+                self._model.draw(launch, *generator)
 
     def _record_stream(self, args: tuple[Any, ...]) -> None:
         tensor, stream = args[:2]
