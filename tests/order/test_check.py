@@ -267,7 +267,7 @@ def test_more_tensors_than_are_kept_are_forgotten_and_counted(monkeypatch: pytes
         assert session._storages.host_count == len(session._storages)
         chance_order(lambda: kept[-1].add_(1), lambda: kept[-1].mul_(2))
         chance_order(lambda: first.add_(1), lambda: first.mul_(2))
-        del kept
+        kept.clear()
         gc.collect()
         session._storages.drain()
         assert len(session._storages) == session._storages.host_count == 1
