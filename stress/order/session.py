@@ -188,13 +188,13 @@ class OrderSession:
     def _run(self, plan: OpPlan, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         touched = plan.touches(args, kwargs)
         device = None
-        others: set[torch.device] = set()
+        others: Iterable[torch.device] = ()
         for one in touched:
             if not one.tensor.is_cpu:
                 if device is None:
                     device = one.tensor.device
                 elif (other := one.tensor.device) != device:
-                    others.add(other)
+                    others = {*others, other}
         if device is None:
             result = func(*args, **kwargs)
             if plan.is_resize and args and isinstance(args[0], torch.Tensor):
@@ -217,7 +217,7 @@ class OrderSession:
             self.stream_synchronized(device.type, number, device)
         made = list(tensors_of(result)) if plan.writes_output else []
         if plan.is_copy:
-            others |= {one.device for one in made if one.device.type != "cpu"} - {device}
+            others = {*others, *(one.device for one in made if one.device.type != "cpu")} - {device}
         for other in others:
             self._link(device, other)
         if plan.is_copy and waits_as_copy(touched, made, args, kwargs):
@@ -261,9 +261,12 @@ class OrderSession:
             for tensor, argument, is_write in (
                 itertools.chain(touched, fresh(made, touched)) if made else touched
             ):
-                if tensor.is_meta:
+                if launch is not None and not tensor.is_cpu:  # as mostly
+                    if not tensor.is_meta:
+                        self._access(launch, tensor, argument, is_write, made_here=not argument)
+                elif tensor.is_meta:
                     continue
-                if tensor.is_cpu and not later:
+                elif tensor.is_cpu and not later:
                     if not self._model.is_strict and not self._storages.host_count:
                         continue
                     if by_host is None:

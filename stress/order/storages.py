@@ -52,8 +52,9 @@ class StorageTable:
 
     def drain(self) -> None:
         """Retire the storages that have died."""
-        while self._dead:
-            ref = self._dead.popleft()
+        dead = self._dead
+        while dead:
+            ref = dead.popleft()
             if self._live.get(ref.key) is ref:
                 del self._live[ref.key]
             self._retire(ref.tracked)
@@ -132,6 +133,8 @@ def tensor_extent(tensor: torch.Tensor) -> Extent | None:
     """Return the bytes of its storage that a tensor covers; None for none."""
     if tensor.is_contiguous():
         bytes_ = tensor.nbytes
-        begin = int(tensor.storage_offset()) * tensor.itemsize
+        begin = tensor.storage_offset()
+        if begin:
+            begin = int(begin) * tensor.itemsize
         return Extent(begin, begin + bytes_) if bytes_ else None
     return extent_of(int(tensor.storage_offset()), tuple(tensor.shape), tensor.stride(), tensor.itemsize)

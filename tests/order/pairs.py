@@ -914,7 +914,7 @@ def an_event_that_another_thread_records(b: Bench) -> None:
 def the_default_generator(b: Bench) -> None:
     """Each thread fills a tensor of its own: which numbers it gets is chance."""
     x, y = b.make(), b.make()
-    _two_threads(b, lambda: x.normal_(), lambda: torch.nn.functional.dropout(y, 0.5))
+    _two_threads(b, x.normal_, lambda: torch.nn.functional.dropout(y, 0.5))
 
 
 @pair("order-only", level="strict")
