@@ -133,8 +133,6 @@ def tensor_extent(tensor: torch.Tensor) -> Extent | None:
     """Return the bytes of its storage that a tensor covers; None for none."""
     if tensor.is_contiguous():
         bytes_ = tensor.nbytes
-        begin = tensor.storage_offset()
-        if begin:
-            begin = int(begin) * tensor.itemsize
+        begin = int(tensor.storage_offset()) * tensor.itemsize
         return Extent(begin, begin + bytes_) if bytes_ else None
     return extent_of(int(tensor.storage_offset()), tuple(tensor.shape), tensor.stride(), tensor.itemsize)
