@@ -38,14 +38,21 @@ def run_program(spec: ChildSpec) -> None:
         result["findings"] = [broken("scenario", str(error)).to_data()]
         _write(spec, result)
         return
+    from stress.child.checked_order import checked_order
+    from stress.child.checked_order import unkept
     from stress.child.workload import Raised
+    from stress.device.devices import Sim
     from stress.device.devices import open_device
     from stress.model import seeds
 
     seeds.seed_generators(spec.seed)
     box.stage("crew")
+    device = open_device(spec.device)
     try:
-        scenario.body(open_device(spec.device).torch_device)
+        with checked_order(spec.order, spec.order_suppressions) as order:
+            order.start()
+            scenario.body(device.torch_device)
+            findings = order.stop(result)
     except BaseException as error:
         found = Raised.of(error).finding("the body raised ")
         if isinstance(error, AssertionError):
@@ -53,6 +60,9 @@ def run_program(spec: ChildSpec) -> None:
         result["findings"] = [found.to_data()]
         _write(spec, result)
         raise
+    if isinstance(device, Sim):
+        findings += unkept(device.take_broken_promises(), result)
+    result["findings"] = [one.to_data() for one in findings]
     box.flag(FLAG_BODY_FINISHED)
     box.stage("done")
     _write(spec, result)

@@ -82,7 +82,7 @@ class Rotation:
             perturb_mode=self.mode or perturb.mode_for(self.mode_first + number, self.level),
             readback=self.readback or READBACKS[(self.readback_first + number) % len(READBACKS)],
             completion=self._completion(number) if spec.core is not None else spec.completion,
-            order=self.order if spec.kind == "crew" and (self.order_all or number == 0) else "",
+            order=self.order if spec.kind in ("crew", "process") and (self.order_all or number == 0) else "",
         )
 
     def _completion(self, number: int) -> str:

@@ -227,7 +227,7 @@ def _wrap_generic_event(stack: contextlib.ExitStack, listener: EdgeListener) -> 
     def number_of_stream(stream: torch.Stream | None) -> int:
         return stream_number(torch.device("mps")) if stream is None else number_of(stream)
 
-    class Event(base):  # type: ignore[misc]
+    class Event(base):
         def record(self, stream: torch.Stream | None = None) -> None:
             super().record(*([] if stream is None else [stream]))
             self._order_number = next(numbers)

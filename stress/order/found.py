@@ -39,6 +39,9 @@ class OrderCheck:
         return {
             **self.unseen,
             **({"ranges forgotten": self.model.forgotten} if self.model.forgotten else {}),
+            **(
+                {"freed blocks forgotten": self.model.blocks_forgotten} if self.model.blocks_forgotten else {}
+            ),
         }
 
     def __len__(self) -> int:

@@ -31,6 +31,8 @@ from stress.order.pair import remedy
 from stress.order.retired import RetiredMemory
 
 LEVELS = ("device", "strict")
+GENERATORS_MAX = 1000
+"""Generators kept; beyond, all are forgotten: a program has few, or makes one for each call."""
 PAIRS_MAX = 200
 """Findings kept with their text; further ones are counted."""
 
@@ -86,6 +88,8 @@ class OrderModel:
         self._events: dict[Hashable, EventClock] = {}
         self._tokens: dict[Hashable, EventClock] = {}
         self._retired: dict[str, RetiredMemory] = {}
+        self._drawn: dict[Hashable, Launch] = {}
+        """Generator -> who drew from it last."""
         if not self.is_strict:
             self._host = self._new_agent("the host")
 
@@ -181,6 +185,21 @@ class OrderModel:
         if then.is_host and now.is_host:
             return "host-host"
         return "stream-host" if then.is_host or now.is_host else "stream-stream"
+
+    def draw(self, launch: Launch, generator: Hashable, text: str) -> None:
+        """Check a draw from a generator against the last one: in which order two threads draw decides their values."""
+        self.accesses += 1
+        then = self._drawn.get(generator)
+        if generator not in self._drawn and len(self._drawn) >= GENERATORS_MAX:
+            self._drawn.clear()
+        self._drawn[generator] = launch
+        if then is None or then.thread == launch.thread:
+            return
+        if not self._agents[launch.thread].clock.has_seen(then.thread, then.thread_epoch):
+            device = text.rpartition(" ")[2]
+            self._report_pair(
+                "generator", Use(then, "", True), launch, device, f"the state of {text}", "", True
+            )
 
     # ---- edges
 
@@ -281,7 +300,13 @@ class OrderModel:
 
     def forget_retired(self, device: str) -> None:
         """The allocator gave its idle memory back, which it does when the device is done with it."""
-        self._retired.pop(device, None)
+        if device in self._retired:
+            self._retired[device].clear()
+
+    @property
+    def blocks_forgotten(self) -> int:
+        """Return how many freed blocks were dropped because there are too many: races with their uses are missed."""
+        return sum(one.forgotten for one in self._retired.values())
 
     # ---- findings
 
@@ -295,6 +320,14 @@ class OrderModel:
         argument: str,
         is_write: bool,
     ) -> None:
+        memory = f"bytes {extent.begin}-{extent.end - 1} of {self._name(storage)}"
+        if kind == "reuse":
+            memory += f", in memory of {storage.inherited}"
+        self._report_pair(kind, use, now, storage.device, memory, argument, is_write)
+
+    def _report_pair(
+        self, kind: str, use: Use, now: Launch, device: str, memory: str, argument: str, is_write: bool
+    ) -> None:
         then = use.launch
         hazard = ("WAW" if use.is_write else "WAR") if is_write else "RAW"
         earlier, later = self._side(then, use.argument), self._side(now, argument)
@@ -306,11 +339,8 @@ class OrderModel:
             self._agents[own].name, name, epoch, clock.seen.get(agent, 0), clock.why.get(agent),
             "write" if use.is_write else "read",
         )  # fmt: skip
-        memory = f"bytes {extent.begin}-{extent.end - 1} of {self._name(storage)}"
-        if kind == "reuse":
-            memory += f", in memory of {storage.inherited}"
         pair = UnorderedPair(
-            hazard, kind, storage.device, memory, later, earlier, known, remedy(kind, earlier, later, name)
+            hazard, kind, device, memory, later, earlier, known, remedy(kind, earlier, later, name)
         )
         key = (pair.signature, later.line, earlier.line)
         self.counts[key] = self.counts.get(key, 0) + 1

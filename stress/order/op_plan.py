@@ -62,9 +62,11 @@ class OpPlan:
 
     __slots__ = (
         "_condition",
+        "_positions",
         "_sometimes",
         "arguments",
         "is_copy",
+        "is_random",
         "is_record_stream",
         "is_resize",
         "masked",
@@ -83,6 +85,8 @@ class OpPlan:
         self.is_resize = short in ("resize_", "resize_as_")
         self.masked = short in _MASKED
         tags = {str(one).rpartition(".")[2] for one in func.tags}
+        self._positions = {one.name: index for index, one in enumerate(schema.arguments)}
+        self.is_random = "nondeterministic_seeded" in tags and not short.endswith("_backward")
         self.waits = short in _WAITS or bool(tags & {"data_dependent_output", "dynamic_output_shape"})
         quiet = short in _NO_ACCESS or self.is_record_stream
         self._sometimes, condition = _WRITES_IF.get(short, ((), ""))
@@ -98,6 +102,15 @@ class OpPlan:
         )
         fresh = [one.alias_info is None for one in schema.returns]
         self.writes_output = any(fresh) and not quiet and short not in _EMPTY
+
+    def has(self, name: str) -> bool:
+        """Whether the operator has an argument of this name."""
+        return name in self._positions
+
+    def argument(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return what a call gives for the argument; None where it gives nothing, or there is none."""
+        position = self._positions.get(name, len(args))
+        return args[position] if position < len(args) else kwargs.get(name)
 
     def touches(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Touch]:
         """Return the tensors among the arguments that the operator accesses."""

@@ -16,7 +16,7 @@ KINDS = {
     "host-host": "thread against thread",
     "reuse": "freed memory that was given out again",
     "order-only": "launched by two threads without an order",
-    "metadata": "metadata, two threads without an order",
+    "generator": "random state, two threads without an order",
 }
 """Kinds of findings, and how each is called in a report."""
 _HAZARDS = {"RAW": "read after write", "WAR": "write after read", "WAW": "write after write"}
@@ -140,6 +140,8 @@ def remedy(kind: str, earlier: PairSide, later: PairSide, earlier_agent: str) ->
         return f"synchronize {earlier_agent}, or an event recorded {after}, {before}"
     if kind == "reuse":
         return f"call record_stream({earlier_agent}) on the tensor before it is freed, or wait for {earlier_agent} first"
+    if kind == "generator":
+        return f"give each thread a generator of its own, or decide which draws first: {after} and {before}"
     if kind == "host-host":
         return f"hand over by a lock, queue or join: {after} and {before}"
     return f"decide which thread comes first: a barrier, queue or join {after} and {before}"

@@ -28,6 +28,8 @@ class RetiredMemory:
 
     def __init__(self) -> None:
         self._begins: list[int] = []
+        self.forgotten = 0
+        """Blocks that were dropped because there are too many: what their next owner has to come after is lost."""
         self._blocks: dict[int, _Block] = {}
         """By `begin`, in the order in which they were put here."""
 
@@ -41,6 +43,7 @@ class RetiredMemory:
         self._insert(_Block(begin, begin + bytes_, [_moved(one, begin) for one in ranges], text))
         if len(self._blocks) > BLOCKS_MAX:
             self._remove(next(iter(self._blocks.values())))
+            self.forgotten += 1
 
     def take(self, begin: int, bytes_: int) -> tuple[list[AccessedRange], str]:
         """Return what the new owner of these addresses inherits, relative to `begin`, and whose it was."""

@@ -15,6 +15,7 @@ import torch
 
 from stress.order import device_edges
 from stress.order import host_edges
+from stress.order import random_state
 from stress.order.author_line import author_line
 from stress.order.dispatch_mode import CrewMode
 from stress.order.found import OrderCheck
@@ -119,8 +120,12 @@ class OrderSession:
         self._stack.close()
         with self._lock:
             self._storages.drain()
-        if self._storages.unseen:
-            self.check.unseen["tensors without plain storage"] += self._storages.unseen
+        for what, count in (
+            ("tensors without plain storage", self._storages.unseen),
+            ("storages forgotten", self._storages.forgotten),
+        ):
+            if count:
+                self.check.unseen[what] += count
         self.check.problems += [f"a callback failed ({one})" for one in device_edges.problems]
 
     @contextmanager
@@ -162,13 +167,19 @@ class OrderSession:
         if plan.is_record_stream:
             self._record_stream(args)
             return func(*args, **kwargs)
-        if self._model.is_strict and self._in_engine():
+        if not self._model.is_strict:
+            return self._run(plan, func, args, kwargs)
+        in_engine = self._in_engine()
+        if in_engine:
             self.host_edge("acquire", _ENGINE)
-            try:
-                return self._run(plan, func, args, kwargs)
-            finally:
+        try:
+            result = self._run(plan, func, args, kwargs)
+            if plan.is_random and random_state.draws(plan, args, kwargs):
+                self._drawn(plan, random_state.generator_of(plan, args, kwargs, result))
+            return result
+        finally:
+            if in_engine:
                 self.host_edge("release", _ENGINE)
-        return self._run(plan, func, args, kwargs)
 
     def _in_engine(self) -> bool:
         self._thread()
@@ -177,13 +188,13 @@ class OrderSession:
     def _run(self, plan: OpPlan, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         touched = plan.touches(args, kwargs)
         device = None
-        others: set[torch.device] = set()
+        others: Iterable[torch.device] = ()
         for one in touched:
             if not one.tensor.is_cpu:
                 if device is None:
                     device = one.tensor.device
                 elif (other := one.tensor.device) != device:
-                    others.add(other)
+                    others = {*others, other}
         if device is None:
             result = func(*args, **kwargs)
             if plan.is_resize and args and isinstance(args[0], torch.Tensor):
@@ -206,7 +217,7 @@ class OrderSession:
             self.stream_synchronized(device.type, number, device)
         made = list(tensors_of(result)) if plan.writes_output else []
         if plan.is_copy:
-            others |= {one.device for one in made if one.device.type != "cpu"} - {device}
+            others = {*others, *(one.device for one in made if one.device.type != "cpu")} - {device}
         for other in others:
             self._link(device, other)
         if plan.is_copy and waits_as_copy(touched, made, args, kwargs):
@@ -250,9 +261,12 @@ class OrderSession:
             for tensor, argument, is_write in (
                 itertools.chain(touched, fresh(made, touched)) if made else touched
             ):
-                if tensor.is_meta:
+                if launch is not None and not tensor.is_cpu:  # as mostly
+                    if not tensor.is_meta:
+                        self._access(launch, tensor, argument, is_write, made_here=not argument)
+                elif tensor.is_meta:
                     continue
-                if tensor.is_cpu and not later:
+                elif tensor.is_cpu and not later:
                     if not self._model.is_strict and not self._storages.host_count:
                         continue
                     if by_host is None:
@@ -274,6 +288,13 @@ class OrderSession:
         extent = tensor_extent(tensor)
         if extent is not None:
             self._model.access(launch, tracked, extent, argument, is_write)
+
+    def _drawn(self, plan: OpPlan, generator: tuple[object, str] | None) -> None:
+        if generator is not None:
+            site = author_line()
+            with self._lock:
+                launch = self._model.host_work(self._thread(), plan.name, site, self._step())
+                self._model.draw(launch, *generator)
 
     def _record_stream(self, args: tuple[Any, ...]) -> None:
         tensor, stream = args[:2]

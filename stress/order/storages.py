@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import weakref
 from collections import deque
 
@@ -14,6 +15,8 @@ from stress.order.overlap import Extent
 from stress.order.overlap import extent_of
 
 _PLAIN_NAMES = ("mps", "sim")
+STORAGES_MAX = 100_000
+"""Live storages kept, about 1.5 KB each; beyond, the one that was first seen longest ago is forgotten, and counted."""
 
 
 def device_name(device: torch.device) -> str:
@@ -39,6 +42,8 @@ class StorageTable:
         self._dead: deque[_StorageRef] = deque()
         self.host_count = 0
         """How many host storages a device's work has touched; the others need no look on level `device`."""
+        self.forgotten = 0
+        """Live storages that were dropped because there are too many: what was known of their accesses is lost."""
         self.unseen = 0
         """Tensors without an ordinary storage: sparse, fake, and other subclasses."""
 
@@ -47,8 +52,9 @@ class StorageTable:
 
     def drain(self) -> None:
         """Retire the storages that have died."""
-        while self._dead:
-            ref = self._dead.popleft()
+        dead = self._dead
+        while dead:
+            ref = dead.popleft()
             if self._live.get(ref.key) is ref:
                 del self._live[ref.key]
             self._retire(ref.tracked)
@@ -100,8 +106,16 @@ class StorageTable:
         ref = _StorageRef(storage, self._dead.append)
         ref.key, ref.tracked = key, tracked
         self._live[key] = ref
+        if len(self._live) > STORAGES_MAX:
+            self._forget_oldest()
         self._model.new_storage(tracked)
         return tracked
+
+    def _forget_oldest(self) -> None:
+        # Many at once: a dict whose first key is taken again and again looks at all places of those before.
+        for key in list(itertools.islice(self._live, 1 + STORAGES_MAX // 16)):
+            self.host_count -= self._live.pop(key).tracked.is_host
+            self.forgotten += 1
 
     def replaced(self, tensor: torch.Tensor) -> None:
         """A tensor's storage may have new memory (`resize_`): what was known of it is the old memory's."""

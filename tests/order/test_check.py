@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import concurrent.futures
 import gc
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -14,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import stress
 from stress.order import device_edges
 from stress.order import session as session_module
+from stress.order import storages as storages_module
 from stress.order.session import OrderSession
 
 
@@ -251,6 +254,89 @@ def test_many_tensors_leave_nothing_behind() -> None:
         gc.collect()
         session._storages.drain()
         assert len(session._storages) < 10
+
+
+def test_more_tensors_than_are_kept_are_forgotten_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storages_module, "STORAGES_MAX", 100)
+    with stress.order.check("strict") as found:
+        session = OrderSession.active
+        assert session is not None
+        first = torch.ones(4)
+        kept = [torch.ones(4) for _ in range(250)]
+        assert 93 <= len(session._storages) <= 100
+        assert session._storages.host_count == len(session._storages)
+        chance_order(lambda: kept[-1].add_(1), lambda: kept[-1].mul_(2))
+        chance_order(lambda: first.add_(1), lambda: first.mul_(2))
+        kept.clear()
+        gc.collect()
+        session._storages.drain()
+        assert len(session._storages) == session._storages.host_count == 1
+    assert len({one.later.line for one in found}) == 2, "what is used again is kept again"
+    assert 150 <= found.not_seen["storages forgotten"] <= 160
+    assert " storages forgotten" in found.summary
+
+
+@pytest.mark.slow
+def test_a_million_tensors_take_bounded_memory() -> None:
+    """All of them alive at once, which is 0.6 GB without the checker."""
+    done = subprocess.run(
+        [sys.executable, "-c", MILLION], capture_output=True, text=True, timeout=800, check=True
+    )
+    kept, forgotten, bytes_each = map(int, done.stdout.split())
+    assert kept <= storages_module.STORAGES_MAX
+    assert kept + forgotten == 1_000_000
+    assert bytes_each < 1000, "of the checker's own, for each tensor"
+
+
+MILLION = """
+import psutil, torch, stress
+from stress.order.session import OrderSession
+process = psutil.Process()
+before = process.memory_info().rss
+plain = [torch.ones(4) for _ in range(50_000)]
+each = (process.memory_info().rss - before) / 50_000
+before = process.memory_info().rss
+with stress.order.check("strict") as found:
+    kept = [torch.ones(4) for _ in range(1_000_000)]
+    size = len(OrderSession.active._storages)
+    grown = (process.memory_info().rss - before) / 1_000_000
+print(size, found.not_seen["storages forgotten"], int(grown - each))
+"""
+
+
+def test_two_threads_that_draw_from_one_generator() -> None:
+    x, y = torch.ones(8), torch.ones(8)
+    mine = torch.Generator()
+    with stress.order.check("strict") as found:
+        chance_order(lambda: x.normal_(generator=mine), lambda: torch.rand(3, generator=mine))
+        chance_order(lambda: x.mul_(2), lambda: torch.bernoulli(y))
+    [pair] = found
+    assert pair.signature == (
+        "hazard=WAW kind=generator op=aten::rand.generator prior=aten::normal_ device=cpu"
+    )
+    assert pair.title == (
+        "write after write, random state, two threads without an order: the state of a generator of cpu"
+    )
+    assert "generator of its own" in pair.remedy
+    assert "test_check.py" in pair.later.line
+
+
+def test_what_draws_nothing_shares_no_generator() -> None:
+    functional, x = torch.nn.functional, torch.ones(1, 2, 4, 8)
+    calls = (
+        lambda: functional.scaled_dot_product_attention(x, x, x),
+        lambda: functional.dropout(x, 0.5, training=False),
+        lambda: torch.rrelu(x, training=False),
+        lambda: torch.native_dropout(x, 0.5, False),
+    )
+    with stress.order.check("strict") as found:
+        for one in calls:
+            chance_order(lambda: torch.rand(3, generator=torch.Generator()), one)
+        chance_order(
+            lambda: torch.rand(3, generator=torch.Generator()),
+            lambda: torch.rand(3, generator=torch.Generator()),
+        )
+    assert found.findings == []
 
 
 def test_kernels_of_ones_own_are_seen_if_they_are_named() -> None:

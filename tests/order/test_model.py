@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from stress.order import retired as retired_module
 from stress.order.history import RANGES_MAX
 from stress.order.history import Launch
 from stress.order.model import OrderModel
@@ -245,6 +246,18 @@ def test_freed_memory_is_checked_at_its_next_first_use_by_address() -> None:
     model.new_storage(lower)
     model.access(model.launch(thread, two, "fill_"), lower, Extent(0, 256), "self", True)
     assert len(model.found()) == 2
+
+
+def test_more_freed_blocks_than_are_kept_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retired_module, "BLOCKS_MAX", 10)
+    model, thread, one, _ = two_streams()
+    for number in range(15):
+        storage = TrackedStorage("dev", 4096 * (number + 1), 512)
+        model.access(model.launch(thread, one, "mm"), storage, Extent(0, 512), "a", False)
+        model.retire(storage)
+    assert model.blocks_forgotten == 5
+    model.forget_retired("dev")
+    assert model.blocks_forgotten == 5, "that they were forgotten is still so"
 
 
 @pytest.mark.parametrize("by", ["record_stream", "same stream", "synchronize", "wait"])

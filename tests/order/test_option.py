@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,49 @@ def test_a_finding_is_a_verdict_with_both_sides(strict: Ran) -> None:
 
 def test_threads_that_a_step_starts_are_seen(strict: Ran) -> None:
     assert strict.items["InThreadsOfItsOwn[t4]"]["verdict"] == "unordered"
+
+
+PROGRAMS = """
+import torch
+from torch.nn import functional
+
+def in_threads(work):
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+
+class Unordered(ProcessScenario):
+    def body(self, device):
+        x = torch.ones(32, device=device)
+        in_threads(lambda: x.add_(0))
+
+class Linear(ProcessScenario):
+    def body(self, device):
+        x, weight = torch.ones(64, 64, device=device), torch.ones(64, 64, device=device)
+        in_threads(lambda: [functional.linear(x, weight) for _ in range(50)])
+"""
+
+
+def test_process_scenarios_are_checked(tmp_path: Path) -> None:
+    ran = run_in(tmp_path, PROGRAMS, "--mps-attempts=2", "--mps-order=strict")
+    assert (ran.items["Unordered[t4]"]["verdict"], ran.items["Linear[t4]"]["verdict"]) == (
+        "unordered",
+        "pass",
+    )
+    checked, other = ran.ends("Unordered[t4]")
+    assert checked["order"]["pairs"][0]["kind"] == "host-host"
+    assert (other["verdict"], "order" in other) == ("pass", False)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the simulated device is for Linux")
+def test_a_process_scenario_reports_what_the_device_did_not_keep(tmp_path: Path) -> None:
+    more = ("--mps-device=sim", "--mps-sim-faults=linear_shared_scratch:1", "-k", "Linear")
+    ran = run_in(tmp_path, PROGRAMS, "--mps-attempts=1", *more)
+    assert ran.items["Linear[t4]"]["verdict"] == "unkept"
+    [end] = ran.ends("Linear[t4]")
+    assert end["unkept"][0]["promise"] == "scratch"
 
 
 def test_a_wrong_value_says_whose_it_is(strict: Ran) -> None:
