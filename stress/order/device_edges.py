@@ -227,7 +227,7 @@ def _wrap_generic_event(stack: contextlib.ExitStack, listener: EdgeListener) -> 
     def number_of_stream(stream: torch.Stream | None) -> int:
         return stream_number(torch.device("mps")) if stream is None else number_of(stream)
 
-    class Event(base):
+    class SeenEvent(base):
         def record(self, stream: torch.Stream | None = None) -> None:
             super().record(*([] if stream is None else [stream]))
             self._order_number = next(numbers)
@@ -259,8 +259,8 @@ def _wrap_generic_event(stack: contextlib.ExitStack, listener: EdgeListener) -> 
                 one._done()
             return milliseconds
 
-    Event.__qualname__ = base.__qualname__
-    setattr(torch, "Event", Event)  # noqa: B010
+    SeenEvent.__name__ = SeenEvent.__qualname__ = base.__name__
+    setattr(torch, "Event", SeenEvent)  # noqa: B010
     stack.callback(setattr, torch, "Event", base)
 
 
