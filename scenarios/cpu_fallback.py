@@ -29,7 +29,7 @@ class FallbackBesideNative(Scenario):
     def setup(self, device: torch.device) -> dict[str, torch.Tensor]:
         return {
             name: (torch.linspace(-1, 1, rows * 32).sin().reshape(rows, 32) / 6).to(device)
-            for name, rows in (("packed", 96), ("out", 32))
+            for name, rows in (("out", 32), ("packed", 96))
         }
 
     def make_input(self, generator: torch.Generator) -> torch.Tensor:
@@ -47,7 +47,8 @@ class FallbackBesideNative(Scenario):
     def work(self, state: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
         for _ in range(4):
             query, key, value = (
-                part.unflatten(-1, (4, 8)).transpose(1, 2) for part in F.linear(x, state["packed"]).chunk(3, dim=-1)
+                part.unflatten(-1, (4, 8)).transpose(1, 2)
+                for part in F.linear(x, state["packed"]).chunk(3, dim=-1)
             )
             mixed = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
             x = x + F.linear(mixed, state["out"])

@@ -76,7 +76,11 @@ class LateErrors(Scenario):
 
     def setup(self, device: torch.device) -> dict[str, Any]:
         own = _own_streams(device, self.threads)
-        return {"weight": torch.randn(32, 32).to(device), "beyond": torch.full((3,), 1000).to(device), "own": own}
+        return {
+            "weight": torch.randn(32, 32).to(device),
+            "beyond": torch.full((3,), 1000).to(device),
+            "own": own,
+        }
 
     def make_input(self, generator: torch.Generator) -> torch.Tensor:
         return torch.randn(16, 32, generator=generator)
@@ -122,7 +126,11 @@ class ErrorsOnASharedStream(Scenario):
     iterations = 10
 
     def setup(self, device: torch.device) -> dict[str, Any]:
-        return {"weight": torch.randn(32, 32).to(device), "beyond": torch.full((3,), 1000).to(device), "told": []}
+        return {
+            "weight": torch.randn(32, 32).to(device),
+            "beyond": torch.full((3,), 1000).to(device),
+            "told": [],
+        }
 
     def make_input(self, generator: torch.Generator) -> torch.Tensor:
         return torch.randn(16, 32, generator=generator)

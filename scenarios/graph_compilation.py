@@ -151,13 +151,15 @@ class TrainBesideEval(Scenario):
     def train(self, state: dict[str, torch.Tensor], x: torch.Tensor) -> list[torch.Tensor]:
         mean, var = state["mean"].clone(), state["var"].clone()
         values = [
-            F.batch_norm(x * scale, mean, var, state["weight"], state["bias"], training=True) for scale in (1.0, 0.5, 2.0)
+            F.batch_norm(x * scale, mean, var, state["weight"], state["bias"], training=True)
+            for scale in (1.0, 0.5, 2.0)
         ]
         return [*values, mean, var]
 
     def evaluate(self, state: dict[str, torch.Tensor], x: torch.Tensor) -> list[torch.Tensor]:
         mean, var = state["mean"].clone(), state["var"].clone()
         values = [
-            F.batch_norm(x * scale, mean, var, state["weight"], state["bias"], training=False) for scale in (1.0, 0.5, 2.0)
+            F.batch_norm(x * scale, mean, var, state["weight"], state["bias"], training=False)
+            for scale in (1.0, 0.5, 2.0)
         ]
         return [*values, mean, var]  # as they were

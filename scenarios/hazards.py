@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from typing import ClassVar
 
 import torch
@@ -24,7 +23,10 @@ class HazardsWithinAStream(Scenario):
     iterations = 8
 
     def setup(self, device: torch.device) -> dict[str, torch.Tensor]:
-        return {"weight": torch.linspace(0.5, 1.5, 24).to(device), "bias": torch.linspace(-1, 1, 24).to(device)}
+        return {
+            "weight": torch.linspace(0.5, 1.5, 24).to(device),
+            "bias": torch.linspace(-1, 1, 24).to(device),
+        }
 
     def make_input(self, generator: torch.Generator) -> torch.Tensor:
         # Small whole numbers: additions and doublings are exact in any precision.
@@ -46,10 +48,10 @@ class HazardsWithinAStream(Scenario):
 
 
 def _norm_gradients(state: dict[str, torch.Tensor], x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Differentiate a layer norm with a bias; its input is overwritten as soon as the gradients are submitted."""
+    """Return the loss of a layer norm with a bias, and its gradients; the input is overwritten as soon as the gradients are submitted."""
     weight, bias = (one.clone().requires_grad_() for one in (state["weight"], state["bias"]))
     data = x.clone()
     loss = (F.layer_norm(data, (24,), weight, bias) * x).sum()
     gradients = torch.autograd.grad(loss, [weight, bias])
     data.zero_()
-    return gradients
+    return loss.detach(), *gradients

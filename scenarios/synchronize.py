@@ -158,7 +158,9 @@ class ErrorDuringSynchronize(Scenario):
             if pairs.takes(me):
                 tensor, value = pairs.get(me)
                 self.fail(state)
-                with contextlib.suppress(IndexError, RuntimeError):  # perhaps another thread's error, or told to one already
+                with contextlib.suppress(
+                    IndexError, RuntimeError
+                ):  # perhaps another thread's error, or told to one already
                     streams.synchronize(shift.device)
                 wrong += self.count(tensor, value)
         return wrong

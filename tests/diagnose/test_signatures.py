@@ -160,6 +160,7 @@ FRAMES: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
 )
 STACKS: dict[str, tuple[str, ...]] = {
     "hang/openmp": ("  + 2000 __kmp_fork_call", "  + 2000 __kmp_hyper_barrier_gather"),
+    "hang/gil": ("  2000 PyGILState_Ensure + 96",),
     "hang/event-wait": ("  2000 at::mps::MPSEvent::waitForCpuSync() + 4",),
     "hang/wait-until-completed": ("  2000 -[_MTLCommandBuffer waitUntilCompleted] + 44",),
     "hang/dispatch-sync": ("  2000 _dispatch_sync_f_slow + 132", "  2000 __DISPATCH_WAIT_FOR_QUEUE__ + 480"),

@@ -574,7 +574,8 @@ FAULTS: tuple[Fault, ...] = (
         (_PYTORCH + "198039", _PYTORCH + "197805"),
         probability=0.1,
         window_us=20,
-        why=_RARE_CALL + "; the real one ends the encoder, adds a handler and commits, which takes tens of microseconds",
+        why=_RARE_CALL
+        + "; the real one ends the encoder, adds a handler and commits, which takes tens of microseconds",
     ),
     Fault(
         "fallback_waits_outside_queue",
