@@ -102,7 +102,7 @@ class BackwardAcrossStreams(Scenario):
         with streams.use_stream(second):
             streams.wait(handed)
             out = hidden
-            for _ in range(4):
+            for _ in range(3):
                 out = (out * x) @ shift
             loss = out.sum()
             streams.record(joined)

@@ -56,7 +56,7 @@ class WaitsLetPythonGetOn(Scenario):
         total = x
         for number in range(_ROUNDS):
             behind = climb(float(number), state, rows=64, steps=2)
-            owned = bytearray(torch.full((_SIZE,), float(number + 1)).numpy().tobytes())
+            owned = bytearray(torch.full((_SIZE,), number + 1, dtype=torch.float32).numpy().tobytes())
             host = torch.frombuffer(owned, dtype=torch.float32)
             on_device = host.to(state.device, non_blocking=True)
             del host, owned
