@@ -29,7 +29,6 @@ const std::vector<FaultSwitch> kSwitches = {
     {"commit_twice", "shared_stream", metal, 1, 2000, false, "the command buffer is committed outside the queue"},
     {"handler_after_commit", "shared_stream", metal, 1, 2000, false, "a handler is added outside the queue"},
     {"commit_open_encoder", "shared_stream", metal, 1, 5000, false, "a commit does not end the encoder"},
-    {"stream_synchronize_outside_queue", "shared_stream", tsan, 0.2, 0, false, "a wait ends the encoder and commits outside the queue"},
     {"dispatch_sync_reentrant", "shared_stream", metal, 1, 2000, false, "a thread that found the queue busy enters it twice"},
     {"allocator_free_list", "shared_stream", tsan, 0.2, 2000, false, "a block is taken from the free list without the lock"},
     {"allocator_statistics_unlocked", "shared_stream", tsan, 1, 0, false, "the counter of allocated bytes is changed without the lock"},
