@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from stress import Scenario
+from stress import streams
+from stress.scenario.exact import shift_matrix
 
 
 class PrivateGradients(Scenario):
@@ -62,6 +64,57 @@ class SharedGradient(Scenario):
     def finish(self, state: dict[str, Any]) -> torch.Tensor:
         gradient: torch.Tensor = state["weight"].grad
         return gradient.cpu().long()
+
+
+class BackwardAcrossStreams(Scenario):
+    """Every thread runs forward on two chosen streams joined by an event, and backward under one of them, a third one, or none."""
+
+    origin = (
+        "pytorch#191415: torch.mps.Stream, whose streams autograd's one thread has to switch to",
+        "pytorch#142097: backward and the stream of its forward",
+    )
+    rows: ClassVar[tuple[int, ...]] = (13, 27)
+    requires = ("streams", "events")
+    params = {"under": ["none", "forward's", "another"]}
+    params_quick: ClassVar[dict[str, list[str]]] = {"under": ["none", "another"]}
+    sharing: ClassVar[str] = "per-thread"
+    iterations = 6
+    under: str
+
+    def setup(self, device: torch.device) -> dict[str, Any]:
+        chosen = [streams.new_stream(device) for _ in range(3)]
+        return {"shift": shift_matrix(96).to(device), "streams": chosen}
+
+    def make_input(self, generator: torch.Generator) -> torch.Tensor:
+        return torch.randint(-8, 9, (48, 96), generator=generator).float()  # exact in any order
+
+    def step(self, state: dict[str, Any], x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        shift, (first, second, third) = state["shift"], state["streams"]
+        weight = x.clone().requires_grad_()
+        begun, handed, joined = (streams.new_event(x.device) for _ in range(3))
+        streams.record(begun)
+        with streams.use_stream(first):
+            streams.wait(begun)
+            hidden = weight
+            for _ in range(4):
+                hidden = (hidden * 2.0) @ shift
+            streams.record(handed)
+        with streams.use_stream(second):
+            streams.wait(handed)
+            out = hidden
+            for _ in range(3):
+                out = (out * x) @ shift
+            loss = out.sum()
+            streams.record(joined)
+        under = {"none": None, "forward's": second, "another": third}[self.under]
+        with streams.use_stream(under):
+            streams.wait(joined)
+            (gradient,) = torch.autograd.grad(loss, [weight])
+            result = gradient.cpu(), loss.detach().cpu()
+        for stream in state["streams"]:  # before anything goes that another stream may still read
+            if stream is not None:
+                stream.synchronize()
+        return result
 
 
 class OptimiserPerThread(Scenario):

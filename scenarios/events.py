@@ -183,6 +183,47 @@ class ElapsedTime(Scenario):
         }
 
 
+class EventPairs(Scenario):
+    """In each pair of threads one records two timed events at once, with nothing or little between; both wait, the other reads the time."""
+
+    origin = (
+        "pytorch#196395: two events without work between them, whose times came in the wrong order",
+        "pytorch#193578: record, and synchronize, more than once",
+    )
+    rows: ClassVar[tuple[int, ...]] = (13,)
+    requires = ("events",)
+    threads_min = 2
+    iterations = 8
+
+    def setup(self, device: torch.device) -> dict[str, Any]:
+        return {"shift": shift_matrix(32).to(device), "pairs": Pairs(self.threads, capacity=2)}
+
+    def step(self, state: dict[str, Any], x: None) -> int:
+        shift, pairs, me = state["shift"], state["pairs"], current().thread_index
+        wrong = 0
+        for number in range(_ROUNDS):
+            if pairs.makes(me):
+                start, end = (streams.new_event(shift.device, timing=True) for _ in range(2))
+                untimed = climb(float(number), shift, rows=16, steps=1)
+                streams.record(start)
+                if number % 3 == 2:
+                    untimed = untimed + 0.0
+                streams.record(end)
+                pairs.put(me, (start, end, untimed, float(number + 1)))
+                end.synchronize()
+                end.synchronize()
+            if pairs.takes(me):
+                start, end, untimed, value = pairs.get(me)
+                end.synchronize()
+                wrong += not _is_time(start, end)
+                wrong += int(count_wrong(untimed, value))
+        return wrong
+
+    def reference(self, device: torch.device, inputs: Sequence[Sequence[Any]]) -> list[list[int]]:
+        """Expect nothing wrong: one thread alone would wait for its partner."""
+        return [[0 for _ in of_thread] for of_thread in inputs]
+
+
 def _is_time(start: streams.Event, end: streams.Event) -> bool:
     """Whether the two events, recorded in this order and done, have a time between them."""
     try:

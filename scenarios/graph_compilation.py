@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Sequence
+from typing import Any
 from typing import ClassVar
 
 import torch
@@ -126,3 +127,39 @@ class GrowingCaches(Scenario):
         width = 16 + (step.thread_index * self.iterations + step.iteration) % (x.shape[1] - 16)
         y = torch.softmax(x[:, :width] * 2, dim=-1)
         return y, y @ x[:, :width].t()
+
+
+class TrainBesideEval(Scenario):
+    """Even threads train a batch norm, odd ones evaluate it, on the same shapes at the same time."""
+
+    origin = ("pytorch#180744: a cache of graphs whose key did not say whether the operator trains",)
+    rows: ClassVar[tuple[int, ...]] = (4, 5)
+    threads_min = 2
+    iterations = 20
+
+    def setup(self, device: torch.device) -> dict[str, torch.Tensor]:
+        ramp = torch.linspace(0.5, 2.0, 12)
+        tensors = {"mean": ramp - 1, "var": ramp, "weight": ramp.flip(0), "bias": ramp.sin()}
+        return {name: tensor.to(device) for name, tensor in tensors.items()}
+
+    def make_input(self, generator: torch.Generator) -> torch.Tensor:
+        return torch.randn(8, 12, generator=generator)
+
+    def steps(self) -> Sequence[Callable[[Any, Any], Any]]:
+        return (self.train, self.evaluate)
+
+    def train(self, state: dict[str, torch.Tensor], x: torch.Tensor) -> list[torch.Tensor]:
+        mean, var = state["mean"].clone(), state["var"].clone()
+        values = [
+            F.batch_norm(x * scale, mean, var, state["weight"], state["bias"], training=True)
+            for scale in (1.0, 0.5, 2.0)
+        ]
+        return [*values, mean, var]
+
+    def evaluate(self, state: dict[str, torch.Tensor], x: torch.Tensor) -> list[torch.Tensor]:
+        mean, var = state["mean"].clone(), state["var"].clone()
+        values = [
+            F.batch_norm(x * scale, mean, var, state["weight"], state["bias"], training=False)
+            for scale in (1.0, 0.5, 2.0)
+        ]
+        return [*values, mean, var]  # as they were

@@ -119,7 +119,7 @@ void submit_own(StreamId id, const char* name, Kernel kernel) { submit(id, name,
 
 void commit(StreamId id) { end_turn(id, at::mps::SyncType::COMMIT); }
 
-void synchronize(StreamId id) {
+void synchronize(StreamId id, bool) {
   end_turn(id, at::mps::SyncType::COMMIT_AND_WAIT);
   raise_kernel_error();
 }
@@ -145,7 +145,7 @@ void raise_kernel_error() {
 std::shared_ptr<Graph> find_graph(const GraphKey& key, const std::function<std::shared_ptr<Graph>()>& compile) {
   static std::mutex mutex;
   static auto* const graphs = new std::unordered_map<std::string, std::shared_ptr<Graph>>;
-  const std::string whole = key.shapes + '\0' + key.constants;
+  const std::string whole = key.shapes + '\0' + key.constants + '\0' + key.mode;
   {
     std::lock_guard<std::mutex> guard(mutex);
     auto found = graphs->find(whole);
@@ -164,5 +164,7 @@ bool strikes(Fault) { return false; }
 bool is_armed(Fault) { return false; }
 void window(Fault) {}
 void* shared_scratch(Fault, size_t) { abort(); }
+void commit_unqueued(StreamId, Fault) { abort(); }
+void note_accesses(std::shared_ptr<const Accesses>) { abort(); }
 
 }  // namespace mps_sim

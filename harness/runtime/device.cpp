@@ -100,7 +100,11 @@ void* scratch_of_this_thread() {
 
 Counters* the_counters = new Counters;
 
+thread_local std::shared_ptr<const Accesses> noted_accesses;
+
 }  // namespace
+
+void note_accesses(std::shared_ptr<const Accesses> accesses) { noted_accesses = std::move(accesses); }
 
 Counters& counters() { return *the_counters; }
 void destroy_counters() { std::memset(static_cast<void*>(&the_counters), 0x55, sizeof the_counters); }
@@ -133,6 +137,7 @@ void submit_of_lane(StreamId lane, StreamId id, const char* name, Kernel kernel)
   work.name = name;
   work.kernel = std::move(kernel);
   work.pipeline = take_found_pipeline();
+  work.accesses = std::exchange(noted_accesses, nullptr);
   ThreadState* thread = this_thread();
   if (thread != nullptr && !thread->is_autograd) work.owner_alive = thread->is_alive;
   Stream& own = stream(id);
@@ -157,6 +162,17 @@ void submit_own(StreamId id, const char* name, Kernel kernel) {
   submit_of_lane(own_lane(id), id, name, std::move(kernel));
 }
 
+namespace {
+
+void finish_asked(Stream& stream) {
+  if (strikes(Fault::stream_synchronize_outside_queue)) {
+    stream.commit_unqueued(Fault::stream_synchronize_outside_queue);
+  }
+  stream.finish();
+}
+
+}  // namespace
+
 void note_step(int thread, int64_t iteration) {
   if (ThreadState* own = this_thread()) own->step = {thread, iteration};
 }
@@ -166,13 +182,16 @@ void commit(StreamId id) {
   stream(id).flush();
 }
 
-void synchronize(StreamId id) {
+void commit_unqueued(StreamId id, Fault fault) { stream(id).commit_unqueued(fault); }
+
+void synchronize(StreamId id, bool is_asked) {
   check_not_forked();
   schedule_yield();
   counters().synchronisations.fetch_add(1, std::memory_order_relaxed);
   order::Asked asked;
   order::ask_stream(asked, lane_of(id), stream(lane_of(id)).encoded());
-  stream(id).finish();
+  if (is_asked) finish_asked(stream(id));
+  if (!is_asked) stream(id).finish();
   order::returned(asked, "synchronize");
   raise_errors_of(stream(id));
 }
@@ -183,9 +202,11 @@ void synchronize_all() {
   counters().synchronisations.fetch_add(1, std::memory_order_relaxed);
   order::Asked asked;
   for (int id = 0; id < stream_count(); ++id) order::ask_stream(asked, id, stream(id).encoded());
+  const bool stops_at_error = strikes(Fault::synchronize_stops_at_error);
   for (int id = 0; id < stream_count(); ++id) {
     if (!stream(id).is_idle() && id > 0 && strikes(Fault::synchronize_skips_stream)) continue;
-    stream(id).finish();
+    finish_asked(stream(id));
+    if (stops_at_error) raise_errors_of(stream(id));
   }
   order::returned(asked, "synchronize_all");
   note_device_idle();

@@ -9,6 +9,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "faults.h"
@@ -40,7 +41,10 @@ void submit(StreamId stream, const char* name, Kernel kernel);  // Encodes onto 
 void submit_own(StreamId stream, const char* name, Kernel kernel);
 void note_step(int thread, int64_t iteration);     // What the calling crew thread is at, for reports.
 void commit(StreamId stream);                      // Hands over what is encoded.
-void synchronize(StreamId stream);                 // Commits, waits, throws the DeviceError of the calling thread.
+// Commits, waits, throws the DeviceError of the calling thread, or in upstream's design the stream's first one. `is_asked`:
+// the program waits for the stream; otherwise an operation waits for its own result.
+void synchronize(StreamId stream, bool is_asked = true);
+void commit_unqueued(StreamId stream, Fault fault);  // For faults: outside the stream's queue.
 void synchronize_all();
 bool query(StreamId stream);                       // Commits nothing; true when all submitted work is done.
 void release_current_thread_slot();                // The fork's; the thread binds anew at its next use.
@@ -72,7 +76,8 @@ struct Graph {  // What the glue keeps per (operation, shapes, strides, dtypes, 
 };
 struct GraphKey {
   std::string shapes;     // Operation, devices, dtypes, sizes, strides.
-  std::string constants;  // Everything else that the compiled graph contains.
+  std::string constants;  // Everything else that the compiled graph contains,
+  std::string mode{};     // but whether it trains.
 };
 // Returns the graph for the key; calls `compile` and pays the compile cost on a miss. The pointer keeps it alive.
 // `compile` may throw (the exception goes through, nothing is cached) and may return null (cached as "cannot").
@@ -82,6 +87,15 @@ std::shared_ptr<Graph> find_graph(const GraphKey& key, const std::function<std::
 // A small device-global buffer, as an implementer of one stream would have it; a twin has one per thread. Memory-safe: at
 // most `bytes_max`.
 void* shared_scratch(Fault fault, size_t bytes_max);
+
+// What a kernel reads and writes: known only while the fault dispatch_write_after_read is armed.
+struct Accesses {
+  using Range = std::pair<const char*, const char*>;
+  std::vector<Range> reads, writes;
+  bool overwrites = false;  // In place: what it writes may be what an earlier kernel reads.
+};
+
+void note_accesses(std::shared_ptr<const Accesses> accesses);  // Of the next work that the calling thread submits.
 
 // ---- replayable mode (schedule=random|pct): see schedule.h
 void schedule_attach(int index, int count);  // Crew thread `index` of `count`; returns when it has its first turn.

@@ -59,8 +59,13 @@ class EventPool {
     std::shared_ptr<std::atomic<int64_t>> ran_ns;
     if (copy(handle).has_timing) {
       ran_ns = std::make_shared<std::atomic<int64_t>>(0);
-      submit(id, "record_event", [ran_ns] {
-        ran_ns->store(std::chrono::steady_clock::now().time_since_epoch().count());
+      // The fault: both times are taken by callbacks of the host, in either order.
+      thread_local std::shared_ptr<std::atomic<int64_t>> last_ns;
+      const auto swapped_ns = strikes(Fault::event_time_reversed) ? last_ns : nullptr;
+      last_ns = ran_ns;
+      submit(id, "record_event", [ran_ns, swapped_ns] {
+        const int64_t now_ns = std::chrono::steady_clock::now().time_since_epoch().count();
+        ran_ns->store(swapped_ns != nullptr ? swapped_ns->exchange(now_ns) : now_ns);
       });
     }
     uint64_t ticket = mps_sim::stream(id).flush();

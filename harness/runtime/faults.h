@@ -50,7 +50,15 @@ namespace mps_sim {
   X(exit_static_destruction)           \
   X(thread_exit_in_flight)             \
   X(copy_source_freed)                 \
-  X(batch_queue_wrong_future)
+  X(batch_queue_wrong_future)        \
+  X(stream_synchronize_outside_queue)\
+  X(fallback_waits_outside_queue)    \
+  X(backward_on_wrong_stream)        \
+  X(dispatch_write_after_read)       \
+  X(synchronize_stops_at_error)      \
+  X(event_time_reversed)             \
+  X(graph_cache_key_without_mode)    \
+  X(wait_holds_gil)
 
 enum class Fault : uint8_t {
 #define MPS_SIM_FAULT_ENUM(name) name,

@@ -25,4 +25,25 @@ class GilRelease {
   void* saved_ = nullptr;
 };
 
+// For a fault: the thread has the lock while this lives, whether torch's binding had released it or not.
+class GilHold {
+ public:
+  GilHold() {
+    static const auto is_initialized = reinterpret_cast<int (*)()>(dlsym(RTLD_DEFAULT, "Py_IsInitialized"));
+    static const auto ensure = reinterpret_cast<int (*)()>(dlsym(RTLD_DEFAULT, "PyGILState_Ensure"));
+    is_held_ = ensure != nullptr && is_initialized != nullptr && is_initialized();
+    if (is_held_) state_ = ensure();
+  }
+  ~GilHold() {
+    static const auto release = reinterpret_cast<void (*)(int)>(dlsym(RTLD_DEFAULT, "PyGILState_Release"));
+    if (is_held_) release(state_);
+  }
+  GilHold(const GilHold&) = delete;
+  GilHold& operator=(const GilHold&) = delete;
+
+ private:
+  bool is_held_ = false;
+  int state_ = 0;
+};
+
 }  // namespace mps_sim

@@ -60,6 +60,13 @@ void destroy_in_use(const std::shared_ptr<Pipeline>& pipeline) {
   pipeline->destroy();
 }
 
+// Of the faults that leave something out of the key.
+bool has_short_keys() { return is_armed(Fault::graph_cache_wrong_key) || is_armed(Fault::graph_cache_key_without_mode); }
+
+std::string short_key(const GraphKey& key) {
+  return is_armed(Fault::graph_cache_wrong_key) ? key.shapes : key.shapes + '\x1f' + key.constants;
+}
+
 }  // namespace
 
 void Pipeline::destroy() {
@@ -110,7 +117,7 @@ GraphCache::GraphCache(bool is_shared) : is_shared_(is_shared), lock_(std::make_
 GraphCache::~GraphCache() { clear(); }
 
 std::shared_ptr<Graph> GraphCache::find(const GraphKey& key, const std::function<std::shared_ptr<Graph>()>& compile) {
-  std::string full_key = key.shapes + '\x1f' + key.constants;
+  std::string full_key = key.shapes + '\x1f' + key.constants + '\x1f' + key.mode;
   if (is_shared_ && strikes(Fault::graph_cache_unlocked)) {
     auto found = entries_.find(full_key);
     if (found != entries_.end()) {
@@ -122,13 +129,15 @@ std::shared_ptr<Graph> GraphCache::find(const GraphKey& key, const std::function
   }
   {
     Locked locked(*this);
-    if (strikes(Fault::graph_cache_wrong_key)) {
-      auto found = by_shapes_.find(key.shapes);
-      if (found != by_shapes_.end()) return use(found->second);
+    const bool is_short = strikes(Fault::graph_cache_wrong_key) ||
+                          (!key.mode.empty() && strikes(Fault::graph_cache_key_without_mode));
+    if (is_short) {
+      auto found = by_short_key_.find(short_key(key));
+      if (found != by_short_key_.end()) return use(found->second);
     }
     auto found = entries_.find(full_key);
     if (found != entries_.end()) {
-      if (is_armed(Fault::graph_cache_wrong_key)) by_shapes_[key.shapes] = found->second.get();
+      if (has_short_keys()) by_short_key_[short_key(key)] = found->second.get();
       return use(found->second.get());
     }
   }
@@ -162,12 +171,12 @@ GraphCache::Entry* GraphCache::insert(const GraphKey& key, std::string full_key,
   auto entry = std::make_unique<Entry>();
   Entry* inserted = entry.get();
   inserted->key = full_key;
-  inserted->shapes = key.shapes;
+  inserted->short_key = has_short_keys() ? short_key(key) : "";
   inserted->graph = std::move(graph);
   inserted->pipeline = std::make_shared<Pipeline>();
   link_newest(inserted);
   entries_[std::move(full_key)] = std::move(entry);
-  if (is_armed(Fault::graph_cache_wrong_key)) by_shapes_[inserted->shapes] = inserted;
+  if (has_short_keys()) by_short_key_[inserted->short_key] = inserted;
   if (entries_.size() > kGraphsMax) evict_oldest();
   return inserted;
 }
@@ -175,8 +184,8 @@ GraphCache::Entry* GraphCache::insert(const GraphKey& key, std::string full_key,
 void GraphCache::evict_oldest() {
   auto* entry = static_cast<Entry*>(oldest_.newer);
   unlink(entry);
-  auto named = by_shapes_.find(entry->shapes);
-  if (named != by_shapes_.end() && named->second == entry) by_shapes_.erase(named);
+  auto named = by_short_key_.find(entry->short_key);
+  if (named != by_short_key_.end() && named->second == entry) by_short_key_.erase(named);
   entries_.erase(entries_.find(entry->key));
 }
 
@@ -199,7 +208,7 @@ void GraphCache::clear() {
   if (strikes(Fault::graph_cache_cleared_in_use)) {
     for (auto& [key, entry] : entries_) destroy_in_use(entry->pipeline);
   }
-  by_shapes_.clear();
+  by_short_key_.clear();
   entries_.clear();
   oldest_.newer = oldest_.older = &oldest_;
 }

@@ -47,7 +47,7 @@ class GraphCache {
   };
   struct Entry : Node {
     std::string key;
-    std::string shapes;
+    std::string short_key;
     std::shared_ptr<Graph> graph;
     std::shared_ptr<Pipeline> pipeline;
   };
@@ -65,7 +65,7 @@ class GraphCache {
   std::unique_ptr<Lock> lock_;
   Node oldest_;  // Ring: `oldest_.newer` is the oldest entry, `oldest_.older` the newest.
   std::unordered_map<std::string, std::unique_ptr<Entry>> entries_;
-  std::unordered_map<std::string, Entry*> by_shapes_;  // Kept only while graph_cache_wrong_key is armed.
+  std::unordered_map<std::string, Entry*> by_short_key_;  // Kept only while a fault is armed that leaves part of the key out.
 };
 
 // The pipeline of the graph that the calling thread found last: the next work that it submits runs it.

@@ -1,7 +1,22 @@
 // The rules of a Metal command buffer.
 #include "metal.h"
 
+#include <algorithm>
+
 namespace mps_sim {
+
+namespace {
+
+bool overlap(const std::vector<Accesses::Range>& some, const std::vector<Accesses::Range>& others) {
+  for (const auto& [begin, end] : some) {
+    for (const auto& [other_begin, other_end] : others) {
+      if (begin < other_end && other_begin < end) return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace
 
 void Encoder::dispatch(Work work) {
   CommandBuffer* buffer = buffer_;
@@ -43,6 +58,22 @@ void CommandBuffer::commit() {
   if (is_encoding_.load()) metal_assertion("commit", "commit command buffer with uncommitted encoder");
   if (status_.exchange(committed) >= committed) {
     metal_assertion("validate", "commit an already committed command buffer");
+  }
+}
+
+void CommandBuffer::let_write_overtake() {
+  std::lock_guard<std::mutex> guard(mutex_);
+  const std::shared_ptr<const Accesses> own = work_.back().accesses;
+  for (size_t at = work_.size() - 1; at-- > 0;) {
+    const auto& earlier = work_[at].accesses;
+    // It reads or overwrites what the earlier one writes, which is another bug than this one. Or nobody knows.
+    if (earlier == nullptr || overlap(earlier->writes, own->reads) || overlap(earlier->writes, own->writes)) return;
+    if (!overlap(earlier->reads, own->writes)) continue;
+    for (size_t one = work_.size() - 1; one > at; --one) {  // Positions stay in order: whoever waits for one waits for all before.
+      std::swap(work_[one], work_[one - 1]);
+      std::swap(work_[one].ticket, work_[one - 1].ticket);
+    }
+    return;
   }
 }
 

@@ -28,6 +28,7 @@ struct Work {
   uint64_t ticket = 0;                 // Position on its own stream, from 1.
   std::shared_ptr<Pipeline> pipeline;  // The compiled graph that it runs.
   order::PromiseRef promise;           // What is promised to it.
+  std::shared_ptr<const Accesses> accesses;
   std::shared_ptr<std::atomic<bool>> owner_alive;  // Of the thread that encoded it, which gets its error.
 };
 
@@ -52,6 +53,7 @@ class CommandBuffer : public std::enable_shared_from_this<CommandBuffer> {
   void commit();
   void complete();               // Runs the handlers, then lets go who waits.
   void wait_until_completed();
+  void let_write_overtake();     // For a fault: the last kernel goes before an earlier one that reads what it writes.
   Status status() const { return static_cast<Status>(status_.load()); }
 
   // Metal keeps its own memory safe under misuse, and so does this: the rules are checked, the vector is locked.

@@ -104,6 +104,7 @@ StreamId bind(ThreadState& thread) {
 
 StreamId stream_of(ThreadState& thread) {
   thread.promised_stream = std::max(thread.chosen_stream, 0);
+  if (thread.is_autograd && thread.chosen_stream > 0 && strikes(Fault::backward_on_wrong_stream)) return 0;
   if (thread.chosen_stream >= 0) return thread.chosen_stream;
   if (!has_thread_streams()) return 0;
   if (thread.bound_stream < 0) thread.bound_stream = thread.first_bound = bind(thread);

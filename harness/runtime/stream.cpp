@@ -59,7 +59,9 @@ void Stream::submit(Work work) {
 void Stream::encode(Work work) {
   if (encoder_ == nullptr) encoder_ = current_buffer()->compute_encoder();
   work.ticket = encoded_.fetch_add(1) + 1;
+  const bool overwrites = work.accesses != nullptr && work.accesses->overwrites;
   encoder_->dispatch(std::move(work));
+  if (overwrites && strikes(Fault::dispatch_write_after_read)) buffer_->let_write_overtake();
 }
 
 void Stream::encode_unqueued(Work work) {
@@ -126,6 +128,21 @@ void Stream::commit_with_faults() {
       if (was_busy) queue_.sync([&] { commit(); });
     });
   }
+}
+
+// As a thread does that takes the stream to be its own: whoever encodes meanwhile has the same encoder and buffer in hand.
+void Stream::commit_unqueued(Fault fault) {
+  CommandBuffer* buffer = buffer_;
+  if (buffer == nullptr || buffer->is_empty()) return;
+  Encoder* encoder = encoder_;
+  if (encoder != nullptr) encoder->end();
+  window(fault);
+  buffer->commit();
+  push(buffer->shared_from_this());
+  queue_.sync([&] {
+    if (buffer_ == buffer) buffer_ = nullptr;
+    if (encoder_ == encoder) encoder_ = nullptr;
+  });
 }
 
 void Stream::commit() {
@@ -292,6 +309,12 @@ std::string Stream::take_error() {
   if (!text.empty()) return text;
   ThreadState* thread = this_thread();
   std::lock_guard<std::mutex> guard(run_mutex_);
+  if (!has_thread_streams()) {
+    if (errors_.empty()) return "";
+    text = errors_.front().text;
+    errors_.clear();
+    return text;
+  }
   for (auto error = errors_.begin(); error != errors_.end(); ++error) {
     bool is_mine = thread != nullptr && error->owner_alive == thread->is_alive;
     if (is_mine || error->owner_alive == nullptr || !error->owner_alive->load()) {

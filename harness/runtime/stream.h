@@ -36,10 +36,13 @@ class Stream {
   // Runs a committed buffer after those before it. Public for queues that are filled without a stream's encoding.
   void push(std::shared_ptr<CommandBuffer> buffer);
 
-  // The first error that the calling thread has to know of (its own, or of one that has ended); empty for none.
+  // The first error that the calling thread has to know of (its own, or of one that has ended); empty for none. In upstream's
+  // design a stream has one buffer of errors, as MPSStream::checkLastError reads it: whoever waits first gets the first one,
+  // and nobody the others.
   std::string take_error();
 
   void encode_unqueued(Work work);  // For faults: without the serial queue.
+  void commit_unqueued(Fault fault);
 
   // For the executor of the replayable mode.
   bool is_runnable();

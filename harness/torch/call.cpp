@@ -42,7 +42,11 @@ Call::Call(const Plan& call_plan, const Stack& stack)
   append(key.shapes, &plan);
   append(key.shapes, c10::get_default_dtype_as_scalartype());
   for (size_t index = 0; index < arguments.size(); ++index) {
-    add(arguments[index], plan.arguments[index].is_runtime_value);
+    if (plan.arguments[index].is_mode && arguments[index].isBool()) {
+      key.mode.push_back(arguments[index].toBool() ? 't' : 'e');
+    } else {
+      add(arguments[index], plan.arguments[index].is_runtime_value);
+    }
   }
 }
 

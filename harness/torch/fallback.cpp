@@ -153,6 +153,23 @@ void run_kernel(const Launch& launch) {
   }
 }
 
+std::shared_ptr<const Accesses> accesses_of(const Launch& launch, const std::vector<TensorSlot>& slots) {
+  auto accesses = std::make_shared<Accesses>();
+  const auto range = [](const MemoryRange& memory) {
+    const auto* begin = static_cast<const char*>(memory.base);
+    return Accesses::Range{begin, begin + memory.bytes};
+  };
+  for (size_t i = 0; i < slots.size(); ++i) {
+    if (slots[i].place != Place::device) continue;
+    accesses->reads.push_back(range(launch.inputs[i].memory));
+    if (!slots[i].is_written) continue;
+    accesses->writes.push_back(range(launch.inputs[i].memory));
+    accesses->overwrites = true;
+  }
+  for (const MemoryRange& output : launch.outputs) accesses->writes.push_back(range(output));
+  return accesses;
+}
+
 c10::IValue empty_output(const CompiledGraph::Output& output, Launch& launch, StreamId stream) {
   std::vector<at::Tensor> tensors;
   for (const auto& layout : output.tensors) {
@@ -195,6 +212,7 @@ void run_asynchronously(const Call& call, std::shared_ptr<const CompiledGraph> g
       results.push_back(empty_output(graph->outputs[next_output++], *launch, stream));
     }
   }
+  if (is_armed(Fault::dispatch_write_after_read)) note_accesses(accesses_of(*launch, graph->arguments.slots));
   launch->graph = std::move(graph);
   enqueue(stream, plan.name.c_str(), [launch = std::move(launch)] { run_kernel(*launch); });
   finish_call(plan, stack, std::move(results));
@@ -270,6 +288,9 @@ void run_synchronously(const Call& call, Stack* stack) {
     }
     run->has_run = true;
   });
+  if (plan.falls_back_to_cpu && strikes(Fault::fallback_waits_outside_queue)) {
+    commit_unqueued(stream, Fault::fallback_waits_outside_queue);
+  }
   wait_for(stream);
   TORCH_CHECK(run->has_run, "simulated device: the process is ending");
   if (run->error) std::rethrow_exception(run->error);
@@ -337,8 +358,9 @@ void boxed_fallback(const c10::OperatorHandle& op, Stack* stack) {
   }
   if (call.has_key && !call.plan.is_always_synchronous) {
     auto found = translated([&] { return find_graph(call.key, [&] { return compile(call); }); });
-    if (found != nullptr) {
-      run_asynchronously(call, std::static_pointer_cast<const CompiledGraph>(found), stack);
+    auto graph = std::static_pointer_cast<const CompiledGraph>(found);
+    if (graph != nullptr && !graph->overlaps_in(call)) {
+      run_asynchronously(call, std::move(graph), stack);
       return;
     }
   }

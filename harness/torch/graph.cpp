@@ -4,8 +4,15 @@
 #include "graph.h"
 
 #include <ATen/EmptyTensor.h>
+#include <ATen/MemoryOverlap.h>
 #include <ATen/core/LegacyTypeDispatch.h>
+#include <ATen/ops/as_strided.h>
+#include <ATen/ops/full.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
+
+#include "generator.h"
+#include "launch.h"
+#include "substitutes.h"
 
 namespace mps_sim {
 
@@ -85,12 +92,17 @@ c10::ScalarType type_of_statistics(const std::vector<TensorSlot>& slots) {
 
 bool is_statistics(const Plan& plan, size_t result) { return plan.returns_statistics && (result == 1 || result == 2); }
 
-void infer(CompiledGraph& graph, const Call& call) {
+// No autograd, no modes of Python's, no autocast: the operator as it is.
+struct Plain {
   at::AutoDispatchBelowADInplaceOrView no_autograd;
-  c10::impl::ExcludeDispatchKeyGuard plain(c10::DispatchKeySet({c10::DispatchKey::Python,
-                                                                c10::DispatchKey::PythonTLSSnapshot,
-                                                                c10::DispatchKey::PythonDispatcher}) |
-                                           c10::autocast_dispatch_keyset);
+  c10::impl::ExcludeDispatchKeyGuard no_modes{c10::DispatchKeySet({c10::DispatchKey::Python,
+                                                                   c10::DispatchKey::PythonTLSSnapshot,
+                                                                   c10::DispatchKey::PythonDispatcher}) |
+                                              c10::autocast_dispatch_keyset};
+};
+
+void infer(CompiledGraph& graph, const Call& call) {
+  const Plain plain;
   std::vector<at::Tensor> tensors;
   for (size_t i = 0; i < call.tensors.size(); ++i) {
     tensors.push_back(meta_tensor(graph.arguments.slots[i], *call.tensors[i]));
@@ -123,12 +135,91 @@ void infer(CompiledGraph& graph, const Call& call) {
   }
 }
 
+// A real backend refuses wrong arguments at the call. Meta functions do not know all that a kernel refuses (a dtype that it
+// has not, say), and the kernel runs later, perhaps while another thread waits for the stream. So each new graph runs once
+// on the CPU first, over numbers of its own: zeros, or ones, because an operator may refuse the numbers themselves. What
+// refuses both is left to the synchronous way, which raises. Larger calls are not tried: they would be computed twice.
+constexpr size_t kTrialBytesMax = size_t{4} << 20;
+
+int64_t elements_of(const Layout& layout) {
+  int64_t last = 0;
+  for (size_t i = 0; i < layout.sizes.size(); ++i) {
+    if (layout.sizes[i] == 0) return 0;
+    last += (layout.sizes[i] - 1) * layout.strides[i];
+  }
+  return last + 1;
+}
+
+size_t bytes_of(const CompiledGraph& graph) {
+  size_t bytes = 0;
+  const auto add = [&](const Layout& layout) { bytes += static_cast<size_t>(elements_of(layout)) * c10::elementSize(layout.dtype); };
+  for (const TensorSlot& slot : graph.arguments.slots) {
+    if (slot.place == Place::device) add(slot.layout);
+  }
+  for (const auto& output : graph.outputs) {
+    for (const auto& layout : output.tensors) {
+      if (layout.has_value()) add(*layout);
+    }
+  }
+  return bytes;
+}
+
+at::Tensor trial_tensor(const TensorSlot& slot, const at::Tensor& original, int number) {
+  if (slot.place == Place::undefined) return original;
+  if (slot.place != Place::device) return private_copy(original);
+  at::Tensor tensor = at::full({elements_of(slot.layout)}, number, c10::TensorOptions(slot.layout.dtype))
+                          .as_strided(slot.layout.sizes, slot.layout.strides);
+  if (slot.layout.is_conj) tensor._set_conj(true);
+  if (slot.layout.is_neg) tensor._set_neg(true);
+  if (slot.is_wrapped_number) tensor.unsafeGetTensorImpl()->set_wrapped_number(true);
+  return tensor;
+}
+
+bool runs_with(const CompiledGraph& graph, const Call& call, int number) {
+  struct Silent : c10::WarningHandler {
+    void process(const c10::Warning&) override {}
+  } silent;
+  const c10::WarningUtils::WarningHandlerGuard no_warnings(&silent);
+  const OneIntraOpThread one_thread;
+  const Plain plain;
+  std::optional<at::Generator> generator;
+  if (graph.plan.is_random) generator = cpu_generator(0);
+  kernel_generator() = generator;
+  try {
+    Stack stack;
+    graph.arguments.push(stack, c10::Device(c10::DeviceType::CPU), runtime_values_of(call), generator, [&](size_t slot) {
+      return trial_tensor(graph.arguments.slots[slot], *call.tensors[slot], number);
+    });
+    graph.plan.run(&stack);
+  } catch (const std::exception&) {
+    return false;
+  }
+  return true;
+}
+
+bool is_refused(const CompiledGraph& graph, const Call& call) {
+  return bytes_of(graph) <= kTrialBytesMax && !runs_with(graph, call, 0) && !runs_with(graph, call, 1);
+}
+
 }  // namespace
+
+bool CompiledGraph::overlaps_in(const Call& call) const {
+  for (size_t i = 0; i < arguments.slots.size(); ++i) {
+    if (!arguments.slots[i].is_written || arguments.slots[i].place != Place::device) continue;
+    if (at::has_internal_overlap(*call.tensors[i]) == at::MemOverlap::Yes) return true;
+    for (size_t k = 0; k < arguments.slots.size(); ++k) {
+      if (k == i || arguments.slots[k].place != Place::device) continue;
+      if (at::get_overlap_status(*call.tensors[i], *call.tensors[k]) == at::MemOverlapStatus::Partial) return true;
+    }
+  }
+  return false;
+}
 
 std::shared_ptr<CompiledGraph> compile(const Call& call) {
   auto graph = std::make_shared<CompiledGraph>(call);
   try {
     infer(*graph, call);
+    if (is_refused(*graph, call)) return nullptr;
   } catch (const std::exception&) {
     // The output depends on data, there is no meta function, or the call is wrong: the CPU will say which.
     return nullptr;

@@ -57,6 +57,9 @@ struct CompiledGraph : Graph {
     c10::DimVector sizes, strides;
   };
 
+  // Whether it would write to memory that is another argument's, too, or twice: the key does not say it, and torch refuses it.
+  bool overlaps_in(const Call& call) const;
+
   const Plan& plan;
   ArgumentTemplate arguments;
   std::vector<Output> outputs;    // One for each fresh return.

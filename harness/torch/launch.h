@@ -25,9 +25,21 @@ void enqueue(StreamId stream, const char* name, Function kernel) {
   });
 }
 
-// Waits for the stream and raises what failed on it.
+// Torch's CPU code runs on the calling thread alone while it lives.
+class OneIntraOpThread {
+ public:
+  OneIntraOpThread();
+  ~OneIntraOpThread();
+  OneIntraOpThread(const OneIntraOpThread&) = delete;
+  OneIntraOpThread& operator=(const OneIntraOpThread&) = delete;
+
+ private:
+  int openmp_threads_ = 0, mkl_threads_ = 0;
+};
+
+// Waits for the stream and raises what failed on it. Not the program waits but an operation, for its own result.
 inline void wait_for(StreamId stream) {
-  translated([&] { synchronize(stream); });
+  translated([&] { synchronize(stream, false); });
 }
 
 // Keeps a CPU storage alive for a kernel. A stream's thread only puts it down: a Python object may hang on it, so that

@@ -47,6 +47,12 @@ bool is_synchronous_by_name(std::string_view name) {
   return names.count(name) > 0;
 }
 
+// Of operators that scenarios use: as with PYTORCH_ENABLE_MPS_FALLBACK=1, without its warning.
+bool falls_back_to_cpu_by_name(std::string_view name) {
+  static const Names names = {"aten::special_airy_ai", "aten::_linalg_svd", "aten::_linalg_eigh", "aten::linalg_eig"};
+  return names.count(name) > 0;
+}
+
 bool takes_cpu_tensors_by_name(std::string_view name) {
   static const Names names = {"aten::index",         "aten::index_put",        "aten::index_put_",
                               "aten::_index_put_impl_", "aten::_unsafe_index", "aten::_unsafe_index_put",
@@ -94,6 +100,7 @@ Plan::Plan(const c10::OperatorHandle& handle) : op(handle), name(handle.operator
     plan.is_written = argument.alias_info() != nullptr && argument.alias_info()->isWrite();
     plan.is_out = plan.is_written && argument.kwarg_only();
     plan.is_runtime_value = is_runtime_value(name, argument);
+    plan.is_mode = argument.name() == "train" || argument.name() == "training";
     arguments.push_back(plan);
   }
   for (const auto& result : schema.returns()) {
@@ -105,7 +112,8 @@ Plan::Plan(const c10::OperatorHandle& handle) : op(handle), name(handle.operator
     is_view = is_view || kind == Returns::view;
     is_always_synchronous = is_always_synchronous || kind == Returns::value;
   }
-  is_always_synchronous = is_always_synchronous || is_synchronous_by_name(name);
+  falls_back_to_cpu = falls_back_to_cpu_by_name(name);
+  is_always_synchronous = is_always_synchronous || falls_back_to_cpu || is_synchronous_by_name(name);
   takes_cpu_tensors = takes_cpu_tensors_by_name(name);
   has_scalar_operand = has_scalar_operand_by_name(name);
   returns_statistics = returns_statistics_by_name(name);

@@ -14,6 +14,7 @@ struct ArgumentPlan {
   bool is_written = false;
   bool is_out = false;            // out=: may be resized.
   bool is_runtime_value = false;  // A number that a graph takes as an input; all others are compiled into it.
+  bool is_mode = false;           // Whether the operator trains.
 };
 
 enum class Returns : uint8_t { fresh, written_argument, view, value };
@@ -33,6 +34,7 @@ struct Plan {
   void (*substitute)(Stack*) = nullptr;  // Runs in place of the operator, on the CPU and on meta tensors.
   bool is_view = false;
   bool is_always_synchronous = false;
+  bool falls_back_to_cpu = false;  // MPS has no kernel: it waits for the stream, and the CPU computes.
   bool is_random = false;
   bool takes_cpu_tensors = false;
   bool has_scalar_operand = false;  // x * 2 and the like.

@@ -12,6 +12,10 @@ namespace mps_sim {
 template <typename Call>
 auto without_gil(Call&& call) -> decltype(call()) {
   return translated([&] {
+    if (strikes(Fault::wait_holds_gil)) {
+      const GilHold gil;
+      return call();
+    }
     GilRelease no_gil;
     return std::forward<Call>(call)();
   });

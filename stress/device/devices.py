@@ -89,7 +89,8 @@ class Cpu(_FreelyScheduled):
 
     def capabilities(self) -> set[str]:
         compiler = shutil.which(os.environ.get("CXX", "g++"))
-        return {"float64", "inductor"} if compiler else {"float64"}
+        found = {"float64", "own_errors"}
+        return found | {"inductor"} if compiler else found
 
     def current_stream(self) -> object | None:
         return None
@@ -131,6 +132,7 @@ class Cuda(_FreelyScheduled):
             "stream_ids",
             "events",
             "record_stream",
+            "own_errors",
             "pinned_memory",
             "memory_limit",
             "float64",
@@ -178,7 +180,7 @@ class Mps(_FreelyScheduled):
         if "release_slot" in found:
             found.add("per_thread_streams")
         if found & {"streams", "per_thread_streams"}:
-            found.add("record_stream")
+            found |= {"record_stream", "own_errors"}
         if hasattr(torch.mps, "current_stream") or streams.streams_differ(self.torch_device):
             found.add("stream_ids")
         with contextlib.suppress(RuntimeError, TypeError, NotImplementedError):
@@ -211,7 +213,7 @@ class Core(Mps):
         self._note_step = loading.note_step()
 
     def capabilities(self) -> set[str]:
-        return super().capabilities() - {"graph_path", "inductor"} | {"simulated"}
+        return super().capabilities() - {"graph_path", "inductor"} | {"simulated", "own_errors"}
 
     def note_step(self, thread: int, iteration: int) -> None:
         if self._note_step is not None:
@@ -240,7 +242,7 @@ class Sim:
         self._module.empty_cache()
 
     def capabilities(self) -> set[str]:
-        found = {"accelerator", "record_stream", "simulated"}
+        found = {"accelerator", "own_errors", "record_stream", "simulated"}
         if hasattr(self._module, "set_per_process_memory_fraction"):
             found.add("memory_limit")
         if self._design != "upstream":

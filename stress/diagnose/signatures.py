@@ -40,7 +40,7 @@ CONDITIONS = ("signal-after-body", "report-after-exit-0", "sigkill-not-ours")
 _ID = re.compile(r"[a-z0-9-]{1,40}/[a-z0-9-]{1,60}")
 _REQUIRED = frozenset({"id", "meaning", "links"})
 _SINCE = re.compile(r"\d{4}(?:-\d{2}(?:-\d{2})?)?")
-_TEXTS = frozenset({"id", "meaning", "since", "next", "pattern", "fault", "stacks", "condition"})
+_TEXTS = frozenset({"id", "meaning", "since", "next", "pattern", "fault", "under", "stacks", "condition"})
 _LISTS = frozenset({"links", "signals", "frames"})
 _KEYS = _TEXTS | _LISTS | {"taints", "frames_depth"}
 _FIXED_KEYS = frozenset({"id", "in", "link"})
@@ -74,6 +74,8 @@ class Signature:
     frames_depth: int = 1
     fault: re.Pattern[str] | None = None
     """Must match the exception text of the crash report too, if given."""
+    under: re.Pattern[str] | None = None
+    """Must match what the frame called, if given: "MTLReportFailure" makes of any crash in a method a refusal by it."""
     stacks: re.Pattern[str] | None = None
     """Matched against the stacks of a hang."""
     condition: str | None = None
@@ -268,9 +270,12 @@ def _frame(signature: Signature, frames: Sequence[str], signal: str | None, faul
         return None
     if signature.fault is not None and not signature.fault.search(fault):
         return None
+    called = ""
     for frame in frames[: signature.frames_depth]:
-        if any(pattern.search(frame) for pattern in signature.frames):
+        is_under = signature.under is None or signature.under.search(called)
+        if is_under and any(pattern.search(frame) for pattern in signature.frames):
             return frame
+        called = frame
     return None
 
 
@@ -346,6 +351,7 @@ def _signature(table: Mapping[str, object], where: str) -> Signature:
         frames=tuple(_compile(text, "frames", where) for text in _texts(table, "frames", where)),
         frames_depth=depth,
         fault=_pattern(table, "fault", where),
+        under=_pattern(table, "under", where),
         stacks=_pattern(table, "stacks", where),
         condition=condition,
     )
@@ -362,8 +368,9 @@ def _check_keys(table: Mapping[str, object], where: str) -> None:
         raise SignatureError(f"{where}: {', '.join(missing)} missing")
     if not any(key in table for key in _EVIDENCE):
         raise SignatureError(f"{where}: needs at least one of {', '.join(_EVIDENCE)}")
-    if "fault" in table and "frames" not in table:
-        raise SignatureError(f"{where}: fault narrows frames, and there are none")
+    for key in ("fault", "under"):
+        if key in table and "frames" not in table:
+            raise SignatureError(f"{where}: {key} narrows frames, and there are none")
 
 
 def _text(table: Mapping[str, object], key: str, where: str) -> str:

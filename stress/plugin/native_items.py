@@ -59,6 +59,8 @@ class SuitePlugin:
             except NoToolchainError:
                 continue  # its item is skipped with the reason
             except UserError as error:
+                if not only_native(self.config):
+                    continue  # its item fails: the scenarios beside it have a result of their own
                 raise pytest.UsageError(error.told(OPTION_PREFIX)) from None
 
     def pytest_report_header(self) -> list[str]:
@@ -132,11 +134,16 @@ class SuitePlugin:
 
     @property
     def _not_covered(self) -> list[str]:
+        missing = {str(one) for one in self._harnesses.values() if isinstance(one, NoToolchainError)}
+        unseen = [
+            f"not looked for: races in the device's native code, because the native suite did not run: {one}"
+            for one in sorted(missing)
+        ]
         if not self.sentences:
-            return []
+            return unseen
         opened = [one for one in self._harnesses.values() if isinstance(one, Harness)]
         texts = [one.audit.not_covered_text for one in opened]
-        return list(dict.fromkeys(filter(None, texts)))
+        return [*dict.fromkeys(filter(None, texts)), *unseen]
 
 
 class HarnessFile(pytest.File):
@@ -150,7 +157,12 @@ class HarnessFile(pytest.File):
             yield HarnessItem.from_parent(self, name=_SUITE, case=None, threads=0, missing=str(error))
             return
         except UserError as error:
-            raise self.CollectError(error.told(OPTION_PREFIX)) from None
+            if only_native(self.config):
+                raise self.CollectError(error.told(OPTION_PREFIX)) from None
+            yield HarnessItem.from_parent(
+                self, name=_SUITE, case=None, threads=0, broken=error.told(OPTION_PREFIX)
+            )
+            return
         for threads in plugin.settings.threads:
             for case in harness.listing.cases.values():
                 name = f"{case.name}[t{threads}]"
@@ -160,12 +172,16 @@ class HarnessFile(pytest.File):
 class HarnessItem(JudgedItem):
     """One case at one number of threads; its attempts are processes."""
 
-    def __init__(self, *, case: Case | None, threads: int, missing: str = "", **kwargs: Any) -> None:
+    def __init__(
+        self, *, case: Case | None, threads: int, missing: str = "", broken: str = "", **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
-        self.case, self.threads, self.missing = case, threads, missing
+        self.case, self.threads, self.missing, self.broken = case, threads, missing, broken
 
     def setup(self) -> None:
         """Skip what does not apply here, with the reason."""
+        if self.broken:
+            return
         if self.case is None:
             pytest.skip(self.missing)
         plugin = suite_of(self.config)
@@ -179,6 +195,8 @@ class HarnessItem(JudgedItem):
         self.skip_if_out_of_time(plugin.run)
 
     def runtest(self) -> None:
+        if self.broken:
+            pytest.fail(self.broken, pytrace=False)
         plugin = suite_of(self.config)
         assert self.case is not None, "skipped otherwise"
         assert self.parent is not None

@@ -8,6 +8,7 @@ CAPABILITIES = {
     "stream_ids": "the current stream can be queried, and a thread with its own stream gets that one",
     "events": "events that can be recorded and waited for",
     "record_stream": "Tensor.record_stream on this device",
+    "own_errors": "errors that the device finds reach the thread that made them: upstream keeps them per stream, for whoever waits",
     "batch_queue": "torch.mps.BatchQueue (the fork's)",
     "release_slot": "torch.mps.release_current_thread_slot (the fork's)",
     "pinned_memory": "pinned host memory",

@@ -79,6 +79,21 @@ def new_stream(device: torch.device) -> torch.Stream | None:
     return made
 
 
+def own_stream(device: torch.device) -> torch.Stream | None:
+    """Return a stream for one thread to choose; None where every thread has its own anyway (the CPU, a fork's pool).
+
+    Raises NotImplementedError where all threads share the one stream that there is.
+    """
+    if device.type == "cpu" or hasattr(_module(device), "release_current_thread_slot"):
+        return None
+    try:
+        stream = new_stream(device)
+        with use_stream(stream):
+            return stream
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise NotImplementedError(f"{device.type} has one stream for all threads") from error
+
+
 def use_stream(stream: torch.Stream | None) -> AbstractContextManager[Any]:
     """Return a context in which `stream` is the calling thread's current one; None changes nothing."""
     if stream is None:

@@ -28,7 +28,77 @@ TEXTS: dict[str, list[str]] = tomllib.loads(
     Path(__file__).with_name("texts.toml").read_text(encoding="utf-8")
 )
 # (id, frames of the crashed thread, signal, fault)
+ASSERTION = (
+    "libsystem_kernel.dylib __pthread_kill + 8",
+    "libsystem_pthread.dylib pthread_kill + 296",
+    "libsystem_c.dylib abort + 148",
+    "libsystem_c.dylib __assert_rtn + 284",
+    "Metal MTLReportFailure.cold.1 + 48",
+    "Metal MTLReportFailure + 576",
+)
 FRAMES: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
+    (
+        "metal/encoder-overlap",
+        (
+            *ASSERTION,
+            "AGXMetalG14X -[AGXG14XFamilyCommandBuffer tryCoalescingPreviousComputeCommandEncoderWithConfig:"
+            "nextEncoderClass:] + 764",
+            "libtorch_cpu.dylib at::mps::MPSStream::commandEncoder() + 80",
+        ),
+        "SIGABRT",
+        "",
+    ),
+    (
+        "metal/encoder-overlap",
+        (*ASSERTION, "AGXMetalG15X_C0 -[AGXG15XFamilyCommandBuffer blitCommandEncoderCommon:] + 432"),
+        "SIGABRT",
+        "",
+    ),
+    (
+        "metal/handler-refused",
+        (*ASSERTION, "Metal -[_MTLCommandBuffer addCompletedHandler:] + 104"),
+        "SIGABRT",
+        "",
+    ),
+    (
+        "metal/handler-refused",
+        (*ASSERTION, "Metal -[_MTLCommandBuffer addScheduledHandler:] + 104"),
+        "SIGABRT",
+        "",
+    ),
+    (
+        "metal/commit-refused",
+        (*ASSERTION, "IOGPU -[IOGPUMetalCommandBuffer validate] + 120"),
+        "SIGABRT",
+        "",
+    ),
+    (
+        "driver/encoder-race",
+        (
+            "libsystem_platform.dylib _platform_memmove + 32",
+            "AGXMetalG14X -[AGXG14XFamilyCommandBuffer tryCoalescingPreviousComputeCommandEncoderWithConfig:"
+            "nextEncoderClass:] + 156",
+        ),
+        "SIGSEGV",
+        "",
+    ),
+    (
+        "driver/shader-table-race",
+        (
+            "libtorch_cpu.dylib at::native::mps::MetalShaderLibrary::getPipelineStateForFunc(std::string const&) + 88",
+        ),
+        "SIGSEGV",
+        "",
+    ),
+    (
+        "driver/shader-table-race",
+        (
+            "libobjc.A.dylib objc_retain + 8",
+            "libtorch_cpu.dylib at::native::mps::MetalShaderLibrary::exec_unary_kernel(at::TensorIteratorBase&) + 300",
+        ),
+        "SIGSEGV",
+        "",
+    ),
     (
         "driver/agx-null-context",
         (
@@ -90,6 +160,7 @@ FRAMES: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
 )
 STACKS: dict[str, tuple[str, ...]] = {
     "hang/openmp": ("  + 2000 __kmp_fork_call", "  + 2000 __kmp_hyper_barrier_gather"),
+    "hang/gil": ("  2000 PyGILState_Ensure + 96",),
     "hang/event-wait": ("  2000 at::mps::MPSEvent::waitForCpuSync() + 4",),
     "hang/wait-until-completed": ("  2000 -[_MTLCommandBuffer waitUntilCompleted] + 44",),
     "hang/dispatch-sync": ("  2000 _dispatch_sync_f_slow + 132", "  2000 __DISPATCH_WAIT_FOR_QUEUE__ + 480"),
@@ -133,6 +204,19 @@ def test_frames_name_their_class(identity: str, frames: tuple[str, ...], signal:
     assert [s.id for s in match_all("", frames, signal, fault=fault)] == [identity]
     # The same frames in a process that was killed from outside say nothing.
     assert match("", frames, "SIGKILL", fault=fault) is None
+
+
+def test_a_refusal_needs_the_report_of_it_right_above() -> None:
+    method = "Metal -[_MTLCommandBuffer addCompletedHandler:] + 104"
+    assert match("", (*ASSERTION, "x f + 1", method), "SIGABRT") is None
+    assert match("", (*ASSERTION[:4], method), "SIGABRT") is None
+
+
+def test_the_text_of_a_refusal_goes_before_its_frames() -> None:
+    frames = (*ASSERTION, "Metal -[_MTLCommandBuffer addCompletedHandler:] + 104")
+    named = match("failed assertion `Completed handler provided after commit call'", frames, "SIGABRT")
+    assert named is not None
+    assert named.id == "metal/handler-after-commit"
 
 
 def test_driver_frame_without_a_null_page_address_is_unknown() -> None:
@@ -180,7 +264,7 @@ def test_unknown_text_stays_unknown(text: str) -> None:
 
 
 def test_a_fault_of_the_gpu_taints() -> None:
-    assert [s.id for s in load_signatures() if s.taints] == ["gpu/fault"]
+    assert [s.id for s in load_signatures() if s.taints] == ["gpu/fault", "gpu/command-buffer-failed"]
 
 
 def test_both_ends_of_a_huge_text_are_searched() -> None:
@@ -248,6 +332,7 @@ def test_own_folder_and_order_of_files(tmp_path: Path) -> None:
         (VALID + "taints = 1\n", "taints"),
         (VALID + "frames = ['x']\nframes_depth = 0\n", "frames_depth"),
         (VALID + "fault = 'x'\n", "fault narrows frames"),
+        (VALID + "under = 'x'\n", "under narrows frames"),
         (VALID + "condition = 'tired'\n", "condition must be one of"),
         (VALID + VALID, "already in"),
     ],

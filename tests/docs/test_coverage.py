@@ -14,6 +14,7 @@ from tools import coverage
 FINDS_NOTHING_KNOWN = {
     "CompiledInductor": "the simulated device, which carries the faults, has no Inductor",
     "CopyOnATransferStream": "without its wait it is what --mps-order finds; newer than the runs that faults were counted in",
+    "ErrorsOnASharedStream": "the faults of errors are the fork's, where each thread has its own; planted ones control it",
     "StashOnASideStream": "the same, without its record_stream",
     "StaticInputOfAReplay": "the same, without its wait",
     "GraphPathLayerNorm": "the simulated device has no second path that MPS_FORCE_GRAPH_PATH would take",

@@ -136,3 +136,56 @@ class TestNotRun:
         ran = run(folder, "tsan", "--mps-threads=2")
         assert ran.result.ret == pytest.ExitCode.USAGE_ERROR
         assert "that is the reason" in "\n".join(ran.result.errlines)
+
+
+SCENARIO = """
+import torch
+
+from stress import Scenario
+
+
+class Product(Scenario):
+    iterations = 3
+
+    def setup(self, device):
+        return torch.randn(8, 8).to(device)
+
+    def make_input(self, generator):
+        return torch.randn(8, 8, generator=generator)
+
+    def step(self, state, x):
+        return x @ state
+"""
+
+
+class TestBesideScenarios:
+    """What `make stress` runs: both in one run, and one of them does not take the other's result away."""
+
+    ARGS = ("tsan", "product.py", "--mps-threads=2", "--mps-attempts=1", "--mps-device=cpu")
+
+    @staticmethod
+    def project(folder: Path) -> Path:
+        (folder / "tsan").mkdir()
+        text = SMALL.read_text().replace('root = "small"', f'root = "{SMALL.parent / "small"}"')
+        (folder / "tsan" / "small.toml").write_text(text)
+        (folder / "product.py").write_text(SCENARIO)
+        (folder / "pyproject.toml").write_text("[tool.pytest.ini_options]\npython_files = 'product.py'\n")
+        return folder
+
+    def test_without_a_clang_the_closing_lines_say_what_was_not_looked_for(self, tmp_path: Path) -> None:
+        ran = run(self.project(tmp_path), *self.ARGS, PATH="/nonexistent")
+        assert ran.result.ret == 0
+        assert ran.items["Product[t2]"]["verdict"] == "pass"
+        assert (
+            "not looked for: races in the device's native code, because the native suite did not run: "
+            "ThreadSanitizer needs clang" in ran.text
+        )
+
+    def test_a_suite_that_cannot_be_built_fails_alone(self, tmp_path: Path) -> None:
+        folder = self.project(tmp_path)
+        (folder / "tsan" / "small.toml").write_text("name = 3\n")
+        ran = run(folder, *self.ARGS)
+        assert ran.result.ret == 1
+        assert ran.items["Product[t2]"]["verdict"] == "pass"
+        assert "small.toml: name must be a text" in ran.text
+        assert "1 failed, 1 passed" in ran.text

@@ -45,12 +45,15 @@ GENERIC_FAULTS = ("exception", "stale", "cross-talk", "element", "state")
 COUNTS_ONLY = {
     "AllocationChurn",
     "BeyondCapacity",
+    "ChosenStreamSynchronizedByOthers",
     "ChosenStreams",
     "CopyOnATransferStream",
     "ElapsedTime",
     "EmptyCacheInUse",
+    "ErrorDuringSynchronize",
     "EventAcrossThreads",
     "EventBetweenStreams",
+    "EventPairs",
     "EventQueries",
     "ForkWhileActive",
     "LatencyDrift",
@@ -77,6 +80,7 @@ COUNTS_ONLY = {
     "StopWhileSubmitting",
     "StreamAssignment",
     "SynchronizeAllInUse",
+    "SynchronizedByOthers",
     "ThreadExitWithWork",
 }
 """Scenarios that count on the device what is wrong and return the count: right values are all alike, so that one of

@@ -7,6 +7,7 @@ import os
 import torch
 
 from tests.sim.on_device.helpers import DEVICE
+from tests.sim.on_device.helpers import counted
 from tests.sim.on_device.helpers import in_threads
 from tests.sim.on_device.helpers import ops
 from tests.sim.on_device.helpers import raised
@@ -36,6 +37,20 @@ def check_wrong_index_is_told_at_the_next_synchronisation() -> None:
         assert INDEX in raised(torch.AcceleratorError, synchronize)
         torch.mps.synchronize()  # told once
     same(torch.ones(2, device=DEVICE) + 1, torch.full((2,), 2.0))
+
+
+def check_wrong_arguments_are_told_at_the_call() -> None:
+    """What meta functions do not know: dtypes and values that a kernel refuses, and memory that lies twice in one call."""
+    x = torch.ones(4, 4, device=DEVICE)
+    assert "not implemented for" in raised(NotImplementedError, lambda: torch.linalg.lu_factor_ex(x.half()))
+    assert "single memory location" in raised(RuntimeError, lambda: x.view(-1)[1:].add_(x.view(-1)[:-1]))
+    torch.mps.synchronize()
+    same(x, torch.ones(4, 4))
+
+
+def check_first_use_of_an_operator_waits_for_nothing() -> None:
+    x = torch.ones(7, 9, device=DEVICE)
+    assert counted(lambda: x.cosh().erfinv())["synchronisations"] == 0
 
 
 def check_error_goes_to_the_thread_that_made_it() -> None:
