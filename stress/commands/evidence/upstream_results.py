@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from stress.commands.upstream import report
-from stress.commands.upstream.baseline import Baseline
+from stress.commands.upstream.baseline import SuiteBaseline
 from stress.commands.upstream.baseline import read
 from stress.commands.upstream.news import mended
 from stress.commands.upstream.news import news_of
-from stress.commands.upstream.outcomes import Outcomes
+from stress.commands.upstream.outcomes import SuiteOutcomes
 from stress.model.errors import UserError
 from stress.model.markdown import bullets
 from stress.model.markdown import code
@@ -110,11 +110,11 @@ class UpstreamRuns:
     """Collects the runs of `mps-stress upstream`: the tests alone and from threads."""
 
     runs: dict[str, RunInfo] = field(default_factory=dict)
-    outcomes: dict[str, Outcomes] = field(default_factory=dict)
+    outcomes: dict[str, SuiteOutcomes] = field(default_factory=dict)
 
     def add(self, record: Mapping[str, Any], info: RunInfo) -> None:
         self.runs[info.run] = info
-        self.outcomes.setdefault(info.run, Outcomes()).add(record)
+        self.outcomes.setdefault(info.run, SuiteOutcomes()).add(record)
 
     def section(self) -> str:
         parts = []
@@ -133,15 +133,15 @@ class UpstreamRuns:
         return "\n\n".join(parts)
 
 
-def _baseline(record: Mapping[str, Any]) -> tuple[Baseline, str]:
+def _baseline(record: Mapping[str, Any]) -> tuple[SuiteBaseline, str]:
     """Return what was known when the run was made, if its file is still there."""
     settings = record.get("settings") or {}
     threads = max(settings.get("threads") or (0,))
     path = (record.get("upstream") or {}).get("baseline")
     try:
-        baseline = read(Path(path)) if isinstance(path, str) else Baseline()
+        baseline = read(Path(path)) if isinstance(path, str) else SuiteBaseline()
         note = ""
     except UserError:
-        baseline, note = Baseline(), "; its baseline is not here any more"
+        baseline, note = SuiteBaseline(), "; its baseline is not here any more"
     baseline.threads = threads
     return baseline, note

@@ -1,6 +1,6 @@
 """What is known of a tree's tests on a device: a JSON file, with a reason for each failure where somebody has looked.
 
-Outcomes of runs from threads add up as long as torch stays the same: a race that showed once in ten attempts is known.
+SuiteOutcomes of runs from threads add up as long as torch stays the same: a race that showed once in ten attempts is known.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from stress.commands import CommandError
 from stress.commands.upstream.outcomes import GREEN
 from stress.commands.upstream.outcomes import PASSED
-from stress.commands.upstream.outcomes import Outcome
+from stress.commands.upstream.outcomes import SuiteOutcome
 
 SHIPPED = Path(__file__).with_name("baselines")
 OWN_FOLDER = Path("results", "upstream")
@@ -40,7 +40,7 @@ class Reason:
 
 
 @dataclass
-class Baseline:
+class SuiteBaseline:
     """Everything that is known."""
 
     tree: str = ""
@@ -50,13 +50,13 @@ class Baseline:
     iterations: int = 0
     made: str = ""
     reasons: list[Reason] = field(default_factory=list)
-    tests: dict[str, Outcome] = field(default_factory=dict)
+    tests: dict[str, SuiteOutcome] = field(default_factory=dict)
     path: Path | None = None
 
     def reason(self, test: str, *, from_threads: bool = False) -> Reason | None:
         return next((one for one in self.reasons if one.covers(test, from_threads=from_threads)), None)
 
-    def write(self, path: Path, now: Mapping[str, Outcome]) -> None:
+    def write(self, path: Path, now: Mapping[str, SuiteOutcome]) -> None:
         """Write it with what came of tests now; raise `CommandError` where that is impossible."""
         tests = {name: _merged(self.tests.get(name), one) for name, one in now.items()}
         tests = {**self.tests, **tests}
@@ -88,24 +88,24 @@ def place(baseline: Path | None, tree: str, device: str, folder: Path) -> tuple[
     return own, known
 
 
-def read(path: Path) -> Baseline:
+def read(path: Path) -> SuiteBaseline:
     """Return what the file says; raise `CommandError` where it is no baseline."""
     try:
         data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         tests = {str(name): _outcome(one) for name, one in data.pop("tests").items()}
         reasons = [Reason(**one) for one in data.pop("reasons")]
-        return Baseline(**data, reasons=reasons, tests=tests, path=path)
+        return SuiteBaseline(**data, reasons=reasons, tests=tests, path=path)
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}") from None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise CommandError(f"{path} is no baseline of mps-stress upstream: {error}") from None
 
 
-def _merged(was: Outcome | None, now: Outcome) -> Outcome:
+def _merged(was: SuiteOutcome | None, now: SuiteOutcome) -> SuiteOutcome:
     if was is None or not now.threads or not was.threads:
         return now
     failed = now if now.failures else was
-    return Outcome(
+    return SuiteOutcome(
         now.alone,
         now.text or was.text if now.fails_alone == was.fails_alone else now.text,
         now.alone_s,
@@ -116,7 +116,7 @@ def _merged(was: Outcome | None, now: Outcome) -> Outcome:
     )
 
 
-def _data(one: Outcome) -> dict[str, Any]:
+def _data(one: SuiteOutcome) -> dict[str, Any]:
     """Return what differs from a test that passes, alone and from threads."""
     data: dict[str, Any] = {"s": [round(one.alone_s, _SECONDS_DIGITS), round(one.threads_s, _SECONDS_DIGITS)]}
     if one.alone != PASSED:
@@ -128,10 +128,10 @@ def _data(one: Outcome) -> dict[str, Any]:
     return {**data, "failures": [one.failures, one.attempts]}
 
 
-def _outcome(data: Mapping[str, Any]) -> Outcome:
+def _outcome(data: Mapping[str, Any]) -> SuiteOutcome:
     alone_s, threads_s = map(float, data["s"])
     failures, attempts = map(int, data["failures"])
-    return Outcome(
+    return SuiteOutcome(
         str(data.get("alone", PASSED)), str(data.get("text", "")), alone_s, str(data.get("threads", GREEN)), threads_s,
         failures, attempts,
     )  # fmt: skip

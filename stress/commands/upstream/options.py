@@ -43,12 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--baseline",
         metavar="FILE",
-        help="what is known (default: results/upstream/VERSION-DEVICE.json, else the one that comes with mps-stress)",
+        help="what is known (default: results/upstream/pytorch-VERSION-DEVICE.json, else the one that comes with mps-stress)",
     )
     parser.add_argument(
         "--write-baseline",
         action="store_true",
-        help="add what came of these tests to the baseline, in --baseline or results/upstream/VERSION-DEVICE.json",
+        help="add what came of these tests to the baseline, in --baseline or results/upstream/pytorch-VERSION-DEVICE.json",
     )
 
 

@@ -17,7 +17,7 @@ TESTS_MAX = 100_000
 
 
 @dataclass
-class Outcome:
+class SuiteOutcome:
     """One test."""
 
     alone: str
@@ -48,10 +48,10 @@ class Outcome:
 
 
 @dataclass
-class Outcomes:
+class SuiteOutcomes:
     """Collects those of one run."""
 
-    tests: dict[str, Outcome] = field(default_factory=dict)
+    tests: dict[str, SuiteOutcome] = field(default_factory=dict)
     _seconds: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def add(self, record: Mapping[str, Any]) -> None:
@@ -64,7 +64,7 @@ class Outcomes:
         elif kind == "item" and "alone" in record and len(self.tests) < TESTS_MAX:
             test = str(record["item"])
             from_threads = int(record["attempts"]) > 0
-            self.tests[test] = Outcome(
+            self.tests[test] = SuiteOutcome(
                 str(record["alone"]),
                 str(record.get("headline", "")),
                 self._seconds.pop((test, "reference"), 0.0),

@@ -13,13 +13,13 @@ from stress.commands import CommandError
 from stress.commands.exit_status import EXIT_USAGE
 from stress.commands.session import say
 from stress.commands.upstream import report
-from stress.commands.upstream.baseline import Baseline
+from stress.commands.upstream.baseline import SuiteBaseline
 from stress.commands.upstream.baseline import place
 from stress.commands.upstream.baseline import read
 from stress.commands.upstream.news import mended
 from stress.commands.upstream.news import news_of
 from stress.commands.upstream.options import UpstreamOptions
-from stress.commands.upstream.outcomes import Outcomes
+from stress.commands.upstream.outcomes import SuiteOutcomes
 from stress.model.spec import RESULTS_DEFAULT
 from stress.model.text import count
 from stress.plugin.hosted.collector import HostedTest
@@ -39,8 +39,8 @@ class UpstreamPlugin:
         self.options, self.tree = options, tree
         self.status: int | None = None
         """Exit status of the command, once the tests have run."""
-        self.outcomes = Outcomes()
-        self._baseline = Baseline()
+        self.outcomes = SuiteOutcomes()
+        self._baseline = SuiteBaseline()
         self._problem = ""
         self._total = 0
 

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 
-from stress.commands.upstream.baseline import Baseline
-from stress.commands.upstream.news import News
+from stress.commands.upstream.baseline import SuiteBaseline
+from stress.commands.upstream.news import SuiteNews
 from stress.commands.upstream.outcomes import BAD
 from stress.commands.upstream.outcomes import GREEN
 from stress.commands.upstream.outcomes import PASSED
 from stress.commands.upstream.outcomes import SKIPPED
 from stress.commands.upstream.outcomes import XFAILED
-from stress.commands.upstream.outcomes import Outcome
+from stress.commands.upstream.outcomes import SuiteOutcome
 from stress.model.text import count
 
 NEWS_SHOWN, REASONS_SHOWN, TEXT_CHARS, NAMES_SHOWN = 60, 40, 110, 3
@@ -25,9 +25,9 @@ _NUMBERS = re.compile(r"\d[\d.e+-]*")
 
 
 def lines(
-    baseline: Baseline,
-    now: Mapping[str, Outcome],
-    news: Sequence[News],
+    baseline: SuiteBaseline,
+    now: Mapping[str, SuiteOutcome],
+    news: Sequence[SuiteNews],
     mended: Sequence[str],
     *,
     is_brief: bool = False,
@@ -41,7 +41,7 @@ def lines(
     yield from _new(baseline, news, is_brief=is_brief)
 
 
-def _counts(baseline: Baseline, now: Mapping[str, Outcome]) -> Iterator[str]:
+def _counts(baseline: SuiteBaseline, now: Mapping[str, SuiteOutcome]) -> Iterator[str]:
     alone = Counter(one.alone for one in now.values())
     passed, bad = alone[PASSED] + alone[XFAILED], sum(alone[one] for one in BAD)
     told = ", ".join(f"{alone[one]} {word}" for one, word in _ALONE_WORDS if alone[one])
@@ -74,7 +74,7 @@ _ALONE_WORDS = (
 )
 
 
-def _known(baseline: Baseline, now: Mapping[str, Outcome], new: set[str]) -> Iterator[str]:
+def _known(baseline: SuiteBaseline, now: Mapping[str, SuiteOutcome], new: set[str]) -> Iterator[str]:
     found: Counter[tuple[str, str]] = Counter()
     for test, one in now.items():
         if test not in new and (one.fails_alone or one.fails_from_threads):
@@ -87,7 +87,7 @@ def _known(baseline: Baseline, now: Mapping[str, Outcome], new: set[str]) -> Ite
         yield f"known: and {len(found) - REASONS_SHOWN} more reasons"
 
 
-def _new(baseline: Baseline, news: Sequence[News], *, is_brief: bool) -> Iterator[str]:
+def _new(baseline: SuiteBaseline, news: Sequence[SuiteNews], *, is_brief: bool) -> Iterator[str]:
     if baseline.path is None:
         yield "no baseline for this tree and device: all that fails is new; --write-baseline makes this run the baseline"
     groups = _grouped(news)
@@ -103,15 +103,15 @@ def _new(baseline: Baseline, news: Sequence[News], *, is_brief: bool) -> Iterato
     yield f"new: {kinds}" if news else "new: nothing"
 
 
-def _grouped(news: Sequence[News]) -> list[list[News]]:
+def _grouped(news: Sequence[SuiteNews]) -> list[list[SuiteNews]]:
     """Return the tests that say the same together: one missing operator fails fifty."""
-    groups: dict[tuple[str, str], list[News]] = {}
+    groups: dict[tuple[str, str], list[SuiteNews]] = {}
     for one in news:
         groups.setdefault((one.kind, _NUMBERS.sub("N", one.text)), []).append(one)
     return list(groups.values())
 
 
-def _is_about_metal(baseline: Baseline, test: str) -> bool:
+def _is_about_metal(baseline: SuiteBaseline, test: str) -> bool:
     reason = baseline.reason(test)
     return reason is not None and reason.about == "metal"
 
