@@ -306,10 +306,17 @@ def test_a_promise_that_the_device_broke_fails_the_test_that_has_right_values(tm
     assert sound.counts() == {"passed": 2}
 
 
-def test_replay_names_the_command_that_repeats(ran: Ran) -> None:
+def test_replay_runs_a_recorded_attempt_again(ran: Ran) -> None:
     (folder,) = (ran.folder / "results" / "runs").iterdir()
-    done = subprocess.run(
-        [sys.executable, "-m", "stress", "replay", f"{folder.name}/1"], cwd=ran.folder, capture_output=True, text=True, check=False,
+    records = [json.loads(line) for file in folder.glob("*.jsonl") for line in file.read_text().splitlines()]
+    serial = next(
+        one["serial"] for one in records
+        if one["kind"] == "attempt_end" and one["role"] == "crew" and one["item"].endswith("::test_race")
     )  # fmt: skip
-    assert done.returncode == 2
-    assert "reference run" in done.stderr or "pytest test_it.py::" in done.stderr
+    command = [sys.executable, "-m", "stress", "replay", f"{folder.name}/{serial}", "--attempts=2"]
+    done = subprocess.run(command, cwd=ran.folder, capture_output=True, text=True, check=False)
+    print(done.stdout, done.stderr)
+    assert done.returncode == 0
+    assert "TestShared::test_race, crew attempt 0" in done.stdout
+    assert "fails 2 of 2" in done.stdout
+    assert "2  RACE AssertionError   as recorded" in done.stdout or "2  RACE   as recorded" in done.stdout

@@ -338,7 +338,6 @@ class TestForeign:
     [
         ("--mps-device=cpu", "for the simulated device and a tree's own core, not for cpu"),
         ("--mps-no-isolation", "leave out --mps-no-isolation and --pdb"),
-        ("--mps-all-tests", "leave out --mps-all-tests"),
         ("--mps-sim-schedule=random", "leave one of the two options out"),
     ],
 )
