@@ -58,4 +58,8 @@ def _takes_for_lost(device: str) -> bool:
 
     if device == "cuda":
         return bool(torch.cuda._is_in_bad_fork())
-    return device in ("sim", "core", "mps") and bool(torch.mps._is_in_bad_fork())
+    if device == "sim":
+        from stress.device.sim import loading as sim
+
+        return not sim.works_in_fork()
+    return device in ("core", "mps") and bool(torch.mps._is_in_bad_fork())

@@ -57,6 +57,14 @@ def go_on_in_fork() -> None:
         torch.mps._is_in_bad_fork = torch._C._mps_is_in_bad_fork = lambda: False  # type: ignore[attr-defined]
 
 
+def works_in_fork() -> bool:
+    """Whether this process, a fork that is good for nothing else, can use the device: not where its parent had used it."""
+    try:
+        return float(torch.ones(1, device=torch_device())) == 1
+    except RuntimeError:
+        return False
+
+
 def _pool_wait() -> str:
     """Return how long a thread waits for a free stream, as the fork's environment variable sets it."""
     given = os.environ.get(POOL_WAIT_VARIABLE)
