@@ -32,6 +32,10 @@ RIGHT = (
     "a_fourier_transform",
     "matrices",
     "a_sum_of_booleans",
+    "a_sum_over_no_axes",
+    "an_index_behind_the_end",
+    "halves_between_operations",
+    "numbers_made_in_two_steps",
 )
 ENDS = {
     "an_operation_without_a_body": "not simulated: -[MPSGraph dequantizeTensor:",

@@ -18,9 +18,14 @@ Axes all_axes(const at::Tensor& tensor) {
   return axes;
 }
 
+// torch takes no axes for all of them.
+at::Tensor reduced(const at::Tensor& tensor, const Axes& axes, Reduce function) {
+  return axes.empty() ? function(tensor.unsqueeze(-1), {-1}).squeeze(-1) : function(tensor, axes);
+}
+
 MPSGraphTensor* reduction(MPSGraph* graph, const char* name, MPSGraphTensor* tensor, std::optional<Axes> axes, Reduce function) {
   return add(graph, name, {tensor}, [axes = std::move(axes), function](const Values& v) {
-    const at::Tensor result = function(v[0], axes.has_value() ? *axes : all_axes(v[0]));
+    const at::Tensor result = reduced(v[0], axes.has_value() ? *axes : all_axes(v[0]), function);
     // PyTorch counts by summing booleans up: the sum of some is a whole number.
     const bool counts = v[0].scalar_type() == c10::kBool && result.scalar_type() == c10::kLong;
     return result.to(counts ? c10::kInt : v[0].scalar_type());

@@ -14,6 +14,10 @@
 - (MPSGraphTensor*)dequantizeTensor:(MPSGraphTensor*)tensor name:(NSString*)label;
 @end
 
+@interface NSNumber (InTwoSteps)
+- (instancetype)initWithInteger:(NSInteger)value;
+@end
+
 namespace {
 
 constexpr MPSDataType kFloat = MPSDataTypeFloat32;
@@ -348,6 +352,48 @@ void a_sum_of_booleans() {
   expect(count.item().toFloat() == 3.f, "it counts those that are true");
 }
 
+void a_sum_over_no_axes() {
+  const at::Tensor x = at::arange(6, at::kFloat).reshape({2, 3});
+  expect(at::equal(computed({x}, {2, 3}, [](MPSGraph* graph, const auto& t) {
+    return [graph reductionSumWithTensor:t[0] axes:@[] name:nil];
+  }), x), "no axes are not all of them");
+  expect(at::equal(computed({x}, {2, 3}, [](MPSGraph* graph, const auto& t) {
+    return [graph varianceOfTensor:t[0] axes:@[] name:nil];
+  }), at::zeros({2, 3})), "the variance of each value by itself");
+}
+
+void an_index_behind_the_end() {
+  const at::Tensor x = at::arange(6, at::kFloat).reshape({3, 2}), places = at::tensor({2.f, -100.f, 3.f});
+  const at::Tensor rows = computed({x, places}, {3, 2}, [](MPSGraph* graph, const auto& t) {
+    MPSGraphTensor* whole = [graph castTensor:t[1] toType:MPSDataTypeInt32 name:nil];
+    return [graph gatherWithUpdatesTensor:t[0] indicesTensor:whole axis:0 batchDimensions:0 name:nil];
+  });
+  expect(at::equal(rows, at::tensor({4.f, 5.f, 0.f, 0.f, 0.f, 0.f}).reshape({3, 2})), "it takes zeros");
+}
+
+void halves_between_operations() {
+  const at::Tensor x = at::full({1}, 0.0001f);
+  const auto exponent_less_one = [](bool casts) {
+    return [casts](MPSGraph* graph, const std::vector<MPSGraphTensor*>& t) {
+      MPSGraphTensor* half = [graph castTensor:t[0] toType:MPSDataTypeFloat16 name:nil];
+      MPSGraphTensor* one = [graph constantWithScalar:1 dataType:MPSDataTypeFloat16];
+      MPSGraphTensor* exponent = [graph exponentWithTensor:half name:nil];
+      if (casts) exponent = [graph castTensor:exponent toType:MPSDataTypeFloat16 name:nil];
+      MPSGraphTensor* less = [graph subtractionWithPrimaryTensor:exponent secondaryTensor:one name:nil];
+      expect(less.dataType == MPSDataTypeFloat16, "the type is that of the operands");
+      return [graph castTensor:less toType:kFloat name:nil];
+    };
+  };
+  expect(at::allclose(computed({x}, {1}, exponent_less_one(false)), x, 1e-3, 0), "they are not rounded between operations");
+  expect(computed({x}, {1}, exponent_less_one(true)).item().toFloat() == 0.f, "but where the graph casts");
+}
+
+void numbers_made_in_two_steps() {
+  NSNumber* number = [[NSNumber alloc] initWithInteger:-3];
+  expect([number isEqual:@-3], "as those made in one");
+  [number release];
+}
+
 // ---- what ends the process
 
 void an_operation_without_a_body() {
@@ -402,6 +448,10 @@ const std::map<std::string, void (*)()> kSituations = {
     SITUATION(a_fourier_transform),
     SITUATION(matrices),
     SITUATION(a_sum_of_booleans),
+    SITUATION(a_sum_over_no_axes),
+    SITUATION(an_index_behind_the_end),
+    SITUATION(halves_between_operations),
+    SITUATION(numbers_made_in_two_steps),
     SITUATION(an_operation_without_a_body),
     SITUATION(operands_of_two_types),
     SITUATION(shapes_that_do_not_fit),
