@@ -2,7 +2,8 @@
 
     python -m benchmarks.core_torch_tests --pytorch=TREE [--tests=TEXT] [--out=FILE]
 
-Each test runs in a forked child, so that one that ends the process ends no other. The rate is of the tests that pass on a Mac
+Some tests at a time run in a forked child. Each that does not pass there, as all of a child that ended, runs again in one of its
+own, which counts: so one that ends the process ends no other, and none fails for what another left. The rate is of the tests that pass on a Mac
 by the file's own lists: what they say must fail on this macOS, or is skipped, is counted apart. Each other failure has its
 reason in core_torch_tests.toml; one that has none is listed. The tree must have been built: mps-stress core build
 --pytorch=TREE --operators=tree. Exit status: 0 when each failure has a reason, 1 when not, 2 for bad input.
@@ -21,6 +22,7 @@ import tomllib
 import unittest
 from collections import Counter
 from collections import defaultdict
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -29,6 +31,7 @@ from dataclasses import asdict
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -46,6 +49,9 @@ MEMORY_BYTES = b"17179869184"
 KINDS = ("passed", "failed", "ended", "late", "as_expected", "unexpected", "skipped")
 COUNTED = ("passed", "failed", "ended", "late")
 """Of tests that pass on a Mac, by the file's lists."""
+_SURE = ("passed", "skipped", "as_expected")
+"""What a test that runs behind others is believed."""
+_TESTS_AT_A_TIME = 16
 REASONS = Path(__file__).with_suffix(".toml")
 SIDES = ("ours", "apple", "tree", "torch")
 _ABORT = re.compile(r"not simulated: (?P<what>.*)|failed assertion `(?P<rule>.*)'")
@@ -124,15 +130,34 @@ def run_all(file: Path, library: Path, names: str) -> Iterator[tuple[str, Outcom
 
     torch.set_num_threads(1)
     loading.prepare(ChildSpec("probe", device="core"), CoreSpec(str(library)))
-    for test in _tests(file):
-        if names not in test.id():
-            continue
-        with tempfile.TemporaryFile() as said:
-            result = in_child(partial(_run, test, said.fileno()))
-            said.seek(0)
-            outcome = _outcome(result, said.read().decode(errors="replace"), must_fail=_must_fail(test))
-        print(f"{test.id()}: {outcome.kind} {outcome.reason}", file=sys.stderr, flush=True)
-        yield test.id(), outcome
+    for group in _groups(test for test in _tests(file) if names in test.id()):
+        result = in_child(partial(_run_some, group))
+        together = result if isinstance(result, list) else [None] * len(group)
+        for test, found in zip(group, together, strict=True):
+            outcome = found if found is not None and found.kind in _SURE else _run_alone(test)
+            print(f"{test.id()}: {outcome.kind} {outcome.reason}", file=sys.stderr, flush=True)
+            yield test.id(), outcome
+
+
+def _groups(tests: Iterable[unittest.TestCase]) -> Iterator[list[unittest.TestCase]]:
+    left = iter(tests)
+    while group := list(islice(left, _TESTS_AT_A_TIME)):
+        yield group
+
+
+def _run_some(tests: Sequence[unittest.TestCase]) -> list[Outcome]:
+    """Run tests one after another. For a child."""
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        return [_run(test, nowhere.fileno()) for test in tests]
+
+
+def _run_alone(test: unittest.TestCase) -> Outcome:
+    from benchmarks.sim_op_db import in_child
+
+    with tempfile.TemporaryFile() as said:
+        result = in_child(partial(_run, test, said.fileno()))
+        said.seek(0)
+        return _outcome(result, said.read().decode(errors="replace"), must_fail=_must_fail(test))
 
 
 def show(outcomes: Mapping[str, Outcome]) -> None:

@@ -27,6 +27,7 @@ RIGHT = (
     "a_maximum_without_nan",
     "pooling_and_its_gradients",
     "a_convolution_and_its_gradients",
+    "a_gradient_of_a_source_that_windows_do_not_reach",
     "an_image_resized_and_back",
     "random_numbers",
     "a_fourier_transform",

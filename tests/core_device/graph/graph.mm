@@ -267,6 +267,27 @@ void a_convolution_and_its_gradients() {
   }), w.grad(), 1e-4, 1e-4), "and by weights");
 }
 
+void a_gradient_of_a_source_that_windows_do_not_reach() {
+  at::Tensor x = at::randn({2, 2, 4, 4}).set_requires_grad(true), w = at::randn({2, 2, 4, 5}).set_requires_grad(true);
+  const at::Tensor y = at::conv_transpose2d(x, w, {}, {3, 2}, {1, 2}, {2, 3}, 1, {4, 4});
+  const at::Tensor g = at::randn(y.sizes());
+  y.backward(g);
+  MPSGraphConvolution2DOpDescriptor* desc = [MPSGraphConvolution2DOpDescriptor new];
+  desc.strideInX = 2;
+  desc.strideInY = 3;
+  desc.dilationRateInX = desc.dilationRateInY = 4;
+  desc.paddingTop = desc.paddingBottom = 1;
+  desc.paddingLeft = desc.paddingRight = 2;
+  desc.groups = 1;
+  desc.weightsLayout = MPSGraphTensorNamedDataLayoutOIHW;
+  expect(at::allclose(computed({x.detach(), w.detach()}, y.sizes(), [=](MPSGraph* graph, const auto& t) {
+    return [graph convolution2DDataGradientWithIncomingGradientTensor:t[0] weightsTensor:t[1] outputShape:shape_of(y) forwardConvolutionDescriptor:desc name:nil];
+  }), y.detach(), 1e-4, 1e-4), "a transposed convolution with an output padding");
+  expect(at::allclose(computed({x.detach(), g}, w.sizes(), [=](MPSGraph* graph, const auto& t) {
+    return [graph convolution2DWeightsGradientWithIncomingGradientTensor:t[0] sourceTensor:t[1] outputShape:shape_of(w) forwardConvolutionDescriptor:desc name:nil];
+  }), w.grad(), 1e-4, 1e-4), "and its gradient by weights");
+}
+
 void an_image_resized_and_back() {
   at::Tensor x = at::randn({1, 2, 4, 5}).set_requires_grad(true);
   const at::Tensor y = at::upsample_bilinear2d(x, {7, 8}, false);
@@ -443,6 +464,7 @@ const std::map<std::string, void (*)()> kSituations = {
     SITUATION(a_maximum_without_nan),
     SITUATION(pooling_and_its_gradients),
     SITUATION(a_convolution_and_its_gradients),
+    SITUATION(a_gradient_of_a_source_that_windows_do_not_reach),
     SITUATION(an_image_resized_and_back),
     SITUATION(random_numbers),
     SITUATION(a_fourier_transform),
