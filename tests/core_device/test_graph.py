@@ -35,6 +35,8 @@ RIGHT = (
     "a_sum_of_booleans",
     "a_sum_over_no_axes",
     "an_index_behind_the_end",
+    "an_update_behind_the_end",
+    "all_and_any_of_fractions",
     "halves_between_operations",
     "numbers_made_in_two_steps",
 )

@@ -67,13 +67,20 @@ at::Tensor scattered_along(const at::Tensor& data, const at::Tensor& updates, co
   return at::scatter_reduce(data, axis, index, updates, reduction_of(mode));
 }
 
-// Each index takes a whole part of `updates`.
+// Each index takes a whole part of `updates`. One behind the axis's ends is left out: PyTorch's unique and multinomial give -1 to
+// what they do not want.
 at::Tensor scattered(const at::Tensor& data, const at::Tensor& updates, const at::Tensor& indices, int64_t axis,
                      MPSGraphScatterMode mode) {
-  const at::Tensor index = indices.reshape(-1).to(c10::kLong);
+  at::Tensor index = indices.reshape(-1).to(c10::kLong);
   Numbers sizes = data.sizes().vec();
   sizes[static_cast<size_t>(wrapped(axis, data.dim()))] = index.numel();
-  const at::Tensor parts = updates.reshape(sizes);
+  at::Tensor parts = updates.reshape(sizes);
+  if (!data.is_meta()) {
+    const at::Tensor inside = at::nonzero(at::logical_and(index >= 0, index < data.size(axis))).reshape(-1);
+    index = at::index_select(index, 0, inside);
+    parts = at::index_select(parts, axis, inside);
+    sizes = parts.sizes().vec();
+  }
   if (mode == MPSGraphScatterModeSet) return at::index_copy(data, axis, index, parts);
   if (mode == MPSGraphScatterModeAdd) return at::index_add(data, axis, index, parts);
   Numbers line(sizes.size(), 1);

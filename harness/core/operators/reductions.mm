@@ -74,12 +74,12 @@ at::Tensor normalised(const at::Tensor& values, const at::Tensor& mean, const at
 @implementation MPSGraph (InterpretedReductions)
 
 // clang-format off
-REDUCTION(reductionAnd, at::amin(x.to(c10::kByte), d, true))
+REDUCTION(reductionAnd, at::amin(at::ne(x, 0).to(c10::kByte), d, true))
 REDUCTION(reductionMaximum, at::amax(without_nan(x, -kInfinity), d, true))
 REDUCTION(reductionMaximumPropagateNaN, at::amax(x, d, true))
 REDUCTION(reductionMinimum, at::amin(without_nan(x, kInfinity), d, true))
 REDUCTION(reductionMinimumPropagateNaN, at::amin(x, d, true))
-REDUCTION(reductionOr, at::amax(x.to(c10::kByte), d, true))
+REDUCTION(reductionOr, at::amax(at::ne(x, 0).to(c10::kByte), d, true))
 REDUCTION(reductionProduct, product(x, d))
 REDUCTION(reductionSum, at::sum(x, d, true))
 // clang-format on

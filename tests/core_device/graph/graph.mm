@@ -392,6 +392,25 @@ void an_index_behind_the_end() {
   expect(at::equal(rows, at::tensor({4.f, 5.f, 0.f, 0.f, 0.f, 0.f}).reshape({3, 2})), "it takes zeros");
 }
 
+void an_update_behind_the_end() {
+  const at::Tensor x = at::arange(6, at::kFloat).reshape({3, 2}), places = at::tensor({2.f, -1.f, 3.f});
+  const at::Tensor rows = computed({x, places}, {3, 2}, [](MPSGraph* graph, const auto& t) {
+    MPSGraphTensor* whole = [graph castTensor:t[1] toType:MPSDataTypeInt32 name:nil];
+    return [graph scatterWithUpdatesTensor:t[0] indicesTensor:whole shape:@[ @3, @2 ] axis:0 mode:MPSGraphScatterModeSet name:nil];
+  });
+  expect(at::equal(rows, at::tensor({0.f, 0.f, 0.f, 0.f, 0.f, 1.f}).reshape({3, 2})), "it is left out");
+}
+
+void all_and_any_of_fractions() {
+  const at::Tensor x = at::tensor({0.5f, 256.f, 0.f, 0.25f}).reshape({2, 2});
+  expect(at::equal(computed({x}, {2, 1}, [](MPSGraph* graph, const auto& t) {
+    return [graph reductionAndWithTensor:t[0] axis:1 name:nil];
+  }), at::tensor({1.f, 0.f}).reshape({2, 1})), "all that are not zero");
+  expect(at::equal(computed({x}, {2, 1}, [](MPSGraph* graph, const auto& t) {
+    return [graph reductionOrWithTensor:t[0] axis:1 name:nil];
+  }), at::ones({2, 1})), "any that is not zero");
+}
+
 void halves_between_operations() {
   const at::Tensor x = at::full({1}, 0.0001f);
   const auto exponent_less_one = [](bool casts) {
@@ -472,6 +491,8 @@ const std::map<std::string, void (*)()> kSituations = {
     SITUATION(a_sum_of_booleans),
     SITUATION(a_sum_over_no_axes),
     SITUATION(an_index_behind_the_end),
+    SITUATION(an_update_behind_the_end),
+    SITUATION(all_and_any_of_fractions),
     SITUATION(halves_between_operations),
     SITUATION(numbers_made_in_two_steps),
     SITUATION(an_operation_without_a_body),
