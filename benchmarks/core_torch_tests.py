@@ -187,8 +187,8 @@ def show_reasons(outcomes: Mapping[str, Outcome], reasons: Sequence[Reason]) -> 
             unknown[f"{name}: {one.kind}: {one.reason}"] += 1
     for side in SIDES:
         print(f"{sum(often for one, often in known.items() if one.side == side):5} {side}")
-    for one, often in known.most_common():
-        print(f"{often:5} {one.side}: {one.why}")
+    for known_one, often in known.most_common():
+        print(f"{often:5} {known_one.side}: {known_one.why}")
     for line in unknown:
         print(f"without a reason: {line}")
     return bool(unknown)
