@@ -166,6 +166,7 @@ NSNumber* real(double value) {
 + (NSNumber*)numberWithUnsignedInteger:(NSUInteger)value { return whole(static_cast<long long>(value)); }
 + (NSNumber*)numberWithDouble:(double)value { return real(value); }
 + (NSNumber*)numberWithFloat:(float)value { return real(value); }
+- (instancetype)initWithInteger:(NSInteger)value { [self release]; return (id)[whole(value) retain]; }
 - (id)copyWithZone:(void*)zone { return [self retain]; }
 - (int)intValue { return static_cast<int>([self longLongValue]); }
 - (unsigned int)unsignedIntValue { return static_cast<unsigned int>([self longLongValue]); }

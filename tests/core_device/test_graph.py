@@ -27,11 +27,18 @@ RIGHT = (
     "a_maximum_without_nan",
     "pooling_and_its_gradients",
     "a_convolution_and_its_gradients",
+    "a_gradient_of_a_source_that_windows_do_not_reach",
     "an_image_resized_and_back",
     "random_numbers",
     "a_fourier_transform",
     "matrices",
     "a_sum_of_booleans",
+    "a_sum_over_no_axes",
+    "an_index_behind_the_end",
+    "an_update_behind_the_end",
+    "all_and_any_of_fractions",
+    "halves_between_operations",
+    "numbers_made_in_two_steps",
 )
 ENDS = {
     "an_operation_without_a_body": "not simulated: -[MPSGraph dequantizeTensor:",

@@ -23,6 +23,7 @@ SITUATIONS = (
     "memory_limit",
     "collections",
     "block_keeps_objects",
+    "block_of_a_lambda",
     "graph_casts",
 )
 pytestmark = pytest.mark.slow

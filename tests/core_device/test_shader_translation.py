@@ -53,6 +53,24 @@ def test_a_constant_gets_its_type(given: str, made: str) -> None:
     assert body(f"constant auto x = {given};") == f"constant auto x = {made};"
 
 
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [
+        ("bfloat(y)", "metal::shim::cast<bfloat>(y)"),
+        ("half(y)", "metal::shim::cast<half>(y)"),
+        ("half4(y)", "half4(y)"),
+        ("static_cast<half>(y)", "static_cast<half>(y)"),
+    ],
+)
+def test_a_cast_to_a_short_type_is_a_function(given: str, made: str) -> None:
+    assert body(f"constant auto x = {given};") == f"constant auto x = {made};"
+
+
+def test_a_conversion_of_a_structures_own_stays() -> None:
+    text = "struct wide { operator half() const; };"
+    assert body(text) == text
+
+
 def test_names_of_kernels() -> None:
     text = """
 __attribute__((noinline)) kernel void plain(device int* a) {}

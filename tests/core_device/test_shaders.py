@@ -34,8 +34,8 @@ def uint(value: int) -> Bound:
 
 
 def test_vectors_matrices_and_constants(metal: str) -> None:
-    (one,) = Job(metal, LANGUAGE, "vectors", [zeros(11)], [1], [1]).values()
-    assert one[0] == [64, 4634, 1, 40, 43, 1.75, 1, 7, 1, 1, 5]
+    (one,) = Job(metal, LANGUAGE, "vectors", [zeros(12)], [1], [1]).values()
+    assert one[0] == [64, 4634, 1, 40, 43, 1.75, 1, 7, 1, 1, 5, 3.140625]
 
 
 def test_templates_are_found_by_their_host_names(metal: str) -> None:

@@ -51,21 +51,49 @@ struct Convolution {
     return at::convolution(source, weights, std::nullopt, stride, padding, dilation, /*transposed=*/false, Numbers(stride.size(), 0), groups);
   }
 
+  // A source may be larger than its windows reach, which torch's functions refuse: a transposed convolution of PyTorch's with an
+  // output padding asks for that. So the source gets its padding first, and what no window reached is left out.
   at::Tensor source_gradient(const at::Tensor& gradient, const at::Tensor& weights, const Numbers& sizes) const {
-    const at::Tensor source = at::empty(sizes, gradient.options());
-    return gradient.is_meta() ? source : std::get<0>(gradients(gradient, source, weights, {true, false, false}));
+    at::Tensor source = at::zeros(sizes, gradient.options());
+    if (gradient.is_meta()) return source;
+    const at::Tensor padded = with_padding(source);
+    reached(padded, gradient, weights).copy_(std::get<0>(gradients(gradient, reached(padded, gradient, weights), weights, {true, false, false})));
+    return without_padding(padded, source);
   }
 
   at::Tensor weights_gradient(const at::Tensor& gradient, const at::Tensor& source, const Numbers& sizes) const {
     const at::Tensor weights = at::empty(sizes, gradient.options());
-    return gradient.is_meta() ? weights : std::get<1>(gradients(gradient, source, weights, {false, true, false}));
+    if (gradient.is_meta()) return weights;
+    return std::get<1>(gradients(gradient, reached(with_padding(source), gradient, weights), weights, {false, true, false}));
   }
 
  private:
-  std::tuple<at::Tensor, at::Tensor, at::Tensor> gradients(const at::Tensor& gradient, const at::Tensor& source, const at::Tensor& weights,
+  at::Tensor with_padding(const at::Tensor& source) const {
+    Numbers amounts;  // From the last dimension on.
+    for (size_t at = padding.size(); at-- > 0;) amounts.insert(amounts.end(), {padding[at], padding[at]});
+    return at::constant_pad_nd(source, amounts);
+  }
+
+  at::Tensor without_padding(at::Tensor padded, const at::Tensor& source) const {
+    for (size_t at = 0; at < padding.size(); ++at) {
+      const auto axis = static_cast<int64_t>(at) + 2;
+      padded = padded.narrow(axis, padding[at], source.size(axis));
+    }
+    return padded;
+  }
+
+  at::Tensor reached(at::Tensor padded, const at::Tensor& gradient, const at::Tensor& weights) const {
+    for (size_t at = 0; at < stride.size(); ++at) {
+      const auto axis = static_cast<int64_t>(at) + 2;
+      padded = padded.narrow(axis, 0, (gradient.size(axis) - 1) * stride[at] + dilation[at] * (weights.size(axis) - 1) + 1);
+    }
+    return padded;
+  }
+
+  std::tuple<at::Tensor, at::Tensor, at::Tensor> gradients(const at::Tensor& gradient, const at::Tensor& padded, const at::Tensor& weights,
                                                            std::array<bool, 3> wanted) const {
-    return at::convolution_backward(gradient, source, weights, std::nullopt, stride, padding, dilation, /*transposed=*/false,
-                                    Numbers(stride.size(), 0), groups, wanted);
+    const Numbers none(stride.size(), 0);
+    return at::convolution_backward(gradient, padded, weights, std::nullopt, stride, none, dilation, /*transposed=*/false, none, groups, wanted);
   }
 
   Numbers sizes(c10::IntArrayRef source, c10::IntArrayRef weights) const {

@@ -120,14 +120,15 @@ struct Run {
                                                               std::to_string(one.memory.numel()));
     }
     const bool is_whole = c10::isIntegralType(result.scalar_type(), false) && c10::isIntegralType(one.memory.scalar_type(), false);
+    const bool is_real = c10::isFloatingType(result.scalar_type()) && c10::isFloatingType(one.memory.scalar_type());
     const bool is_same_width = c10::elementSize(result.scalar_type()) == c10::elementSize(one.memory.scalar_type());
-    if (!is_same_width && !is_whole) {
+    if (!is_same_width && !is_whole && !is_real) {
       refuse("encodeToCommandBuffer:resultsDictionary:", std::string("a result of ") + c10::toString(result.scalar_type()) +
                                                               " for an array of " + c10::toString(one.memory.scalar_type()));
     }
     const bool fills = result.numel() != one.memory.numel();
     const at::Tensor shaped = fills ? result.reshape({}).expand(one.memory.sizes()) : result.reshape(one.memory.sizes());
-    // Whole numbers of another width are converted: PyTorch's nonzero and topk rely on it. Other types are taken as they lie.
+    // Numbers of another width are converted: PyTorch's nonzero, topk and median rely on it. Other types are taken as they lie.
     const bool is_other_type = result.scalar_type() != one.memory.scalar_type();
     const bool is_taken_as_it_lies = is_other_type && is_same_width;
     one.memory.copy_(is_taken_as_it_lies ? shaped.contiguous().view(one.memory.scalar_type()) : shaped);

@@ -17,19 +17,30 @@ Numbers joined(c10::IntArrayRef first, c10::IntArrayRef second, c10::IntArrayRef
   return all;
 }
 
+// An index behind the axis's end takes zeros: PyTorch's nll_loss gathers with the target that it ignores, and multiplies with zero.
+at::Tensor taken(const at::Tensor& values, int64_t axis, const at::Tensor& indices) {
+  const int64_t size = values.size(axis);
+  if (values.is_meta() || size == 0) return at::index_select(values, axis, indices);
+  const at::Tensor is_inside = at::logical_and(indices >= 0, indices < size);
+  const at::Tensor parts = at::index_select(values, axis, indices.clamp(0, size - 1));
+  Numbers line(static_cast<size_t>(values.dim()), 1);
+  line[static_cast<size_t>(axis)] = indices.numel();
+  return at::where(is_inside.reshape(line), parts, at::zeros({}, values.options()));
+}
+
 // The first dimensions of both are batches; within one, each index takes a part of `values` along the axis.
 at::Tensor gathered(const at::Tensor& values, const at::Tensor& indices, int64_t axis, int64_t batches) {
   const auto first = static_cast<size_t>(batches), along = static_cast<size_t>(axis);
   const auto sizes = values.sizes(), index_sizes = indices.sizes();
   const Numbers result = joined(sizes.slice(0, along), index_sizes.slice(first), sizes.slice(along + 1));
   const at::Tensor flat = indices.to(c10::kLong);
-  if (batches == 0) return at::index_select(values, axis, flat.reshape(-1)).reshape(result);
+  if (batches == 0) return taken(values, axis, flat.reshape(-1)).reshape(result);
   const int64_t count = c10::multiply_integers(sizes.slice(0, first));
   const at::Tensor by_batch = values.reshape(joined({count}, sizes.slice(first), {}));
   const at::Tensor index_by_batch = flat.reshape({count, -1});
   Values parts;
   for (int64_t batch = 0; batch < count; ++batch) {
-    parts.push_back(at::index_select(by_batch[batch], axis - batches, index_by_batch[batch]));
+    parts.push_back(taken(by_batch[batch], axis - batches, index_by_batch[batch]));
   }
   return at::stack(parts).reshape(result);
 }
@@ -56,13 +67,20 @@ at::Tensor scattered_along(const at::Tensor& data, const at::Tensor& updates, co
   return at::scatter_reduce(data, axis, index, updates, reduction_of(mode));
 }
 
-// Each index takes a whole part of `updates`.
+// Each index takes a whole part of `updates`. One behind the axis's ends is left out: PyTorch's unique and multinomial give -1 to
+// what they do not want.
 at::Tensor scattered(const at::Tensor& data, const at::Tensor& updates, const at::Tensor& indices, int64_t axis,
                      MPSGraphScatterMode mode) {
-  const at::Tensor index = indices.reshape(-1).to(c10::kLong);
+  at::Tensor index = indices.reshape(-1).to(c10::kLong);
   Numbers sizes = data.sizes().vec();
   sizes[static_cast<size_t>(wrapped(axis, data.dim()))] = index.numel();
-  const at::Tensor parts = updates.reshape(sizes);
+  at::Tensor parts = updates.reshape(sizes);
+  if (!data.is_meta()) {
+    const at::Tensor inside = at::nonzero(at::logical_and(index >= 0, index < data.size(axis))).reshape(-1);
+    index = at::index_select(index, 0, inside);
+    parts = at::index_select(parts, axis, inside);
+    sizes = parts.sizes().vec();
+  }
   if (mode == MPSGraphScatterModeSet) return at::index_copy(data, axis, index, parts);
   if (mode == MPSGraphScatterModeAdd) return at::index_add(data, axis, index, parts);
   Numbers line(sizes.size(), 1);

@@ -55,6 +55,21 @@ Values run_for_shapes(const Node& node, const Values& metas) {
   }
 }
 
+// The type in which values of a narrow one go from operation to operation; another type is its own.
+c10::ScalarType wide_type(c10::ScalarType type) {
+  switch (type) {
+    case c10::kHalf:
+    case c10::kBFloat16:
+      return c10::kFloat;
+    case c10::kComplexHalf:
+      return c10::kComplexFloat;
+    default:
+      return type;
+  }
+}
+
+at::Tensor widened(const at::Tensor& value) { return value.to(wide_type(value.scalar_type())); }
+
 // The function must not run on the meta device without all shapes, nor where its results' shapes are values' business.
 bool is_shaped(const Node& node, bool shapes_at_run) {
   if (shapes_at_run) return false;
@@ -100,18 +115,24 @@ std::shared_ptr<Node> placeholder(std::optional<std::vector<int64_t>> shape, c10
 }
 
 void Evaluation::feed(const std::shared_ptr<Node>& placeholder, at::Tensor value) {
-  known_[placeholder.get()] = {std::move(value)};
+  known_[placeholder.get()] = {widened(value)};
 }
 
-at::Tensor Evaluation::value_of(const Output& output) { return values_of(output.node).at(output.index); }
+at::Tensor Evaluation::value_of(const Output& output) {
+  const at::Tensor value = values_of(output.node).at(output.index);
+  const c10::ScalarType type = output.type();
+  return wide_type(type) == value.scalar_type() ? value.to(type) : value;
+}
 
 const Values& Evaluation::values_of(const std::shared_ptr<Node>& node) {
   auto found = known_.find(node.get());
   if (found != known_.end()) return found->second;
   if (!node->compute) refuse("encodeToCommandBuffer:feeds:", "a placeholder is not fed");
   Values inputs;
-  for (const Output& input : node->inputs) inputs.push_back(value_of(input));
-  return known_[node.get()] = run(*node, inputs);
+  for (const Output& input : node->inputs) inputs.push_back(values_of(input.node).at(input.index));
+  Values results = run(*node, inputs);
+  for (at::Tensor& one : results) one = widened(one);
+  return known_[node.get()] = std::move(results);
 }
 
 }  // namespace mps_graph

@@ -43,7 +43,9 @@ std::shared_ptr<Node> add(const std::string& name, std::vector<Output> inputs, C
 
 std::shared_ptr<Node> placeholder(std::optional<std::vector<int64_t>> shape, c10::ScalarType type);
 
-// Runs what is needed for an output, each operation once. `known` begins with the placeholders' values.
+// Runs what is needed for an output, each operation once. `known_` begins with the placeholders' values. Values of 16 bits are
+// rounded when they leave the graph, or where it casts to them, and not by each operation: MPSGraph's compiler fuses operations,
+// and PyTorch's own tests, which pass on a Mac, ask for it (expm1 of halves is an exponent less one).
 class Evaluation {
  public:
   void feed(const std::shared_ptr<Node>& placeholder, at::Tensor value);

@@ -18,9 +18,14 @@ Axes all_axes(const at::Tensor& tensor) {
   return axes;
 }
 
+// torch takes no axes for all of them.
+at::Tensor reduced(const at::Tensor& tensor, const Axes& axes, Reduce function) {
+  return axes.empty() ? function(tensor.unsqueeze(-1), {-1}).squeeze(-1) : function(tensor, axes);
+}
+
 MPSGraphTensor* reduction(MPSGraph* graph, const char* name, MPSGraphTensor* tensor, std::optional<Axes> axes, Reduce function) {
   return add(graph, name, {tensor}, [axes = std::move(axes), function](const Values& v) {
-    const at::Tensor result = function(v[0], axes.has_value() ? *axes : all_axes(v[0]));
+    const at::Tensor result = reduced(v[0], axes.has_value() ? *axes : all_axes(v[0]), function);
     // PyTorch counts by summing booleans up: the sum of some is a whole number.
     const bool counts = v[0].scalar_type() == c10::kBool && result.scalar_type() == c10::kLong;
     return result.to(counts ? c10::kInt : v[0].scalar_type());
@@ -69,12 +74,12 @@ at::Tensor normalised(const at::Tensor& values, const at::Tensor& mean, const at
 @implementation MPSGraph (InterpretedReductions)
 
 // clang-format off
-REDUCTION(reductionAnd, at::amin(x.to(c10::kByte), d, true))
+REDUCTION(reductionAnd, at::amin(at::ne(x, 0).to(c10::kByte), d, true))
 REDUCTION(reductionMaximum, at::amax(without_nan(x, -kInfinity), d, true))
 REDUCTION(reductionMaximumPropagateNaN, at::amax(x, d, true))
 REDUCTION(reductionMinimum, at::amin(without_nan(x, kInfinity), d, true))
 REDUCTION(reductionMinimumPropagateNaN, at::amin(x, d, true))
-REDUCTION(reductionOr, at::amax(x.to(c10::kByte), d, true))
+REDUCTION(reductionOr, at::amax(at::ne(x, 0).to(c10::kByte), d, true))
 REDUCTION(reductionProduct, product(x, d))
 REDUCTION(reductionSum, at::sum(x, d, true))
 // clang-format on

@@ -26,7 +26,7 @@ int64_t scaling_of(const MPSGraphFFTDescriptor* descriptor) {
   }
 }
 
-// torch's CPU has no kernels for halves.
+// torch has no kernels for halves, not for shapes either.
 at::Tensor widened(const at::Tensor& values) {
   if (values.scalar_type() == c10::kHalf) return values.to(c10::kFloat);
   return values.scalar_type() == c10::kComplexHalf ? values.to(c10::kComplexFloat) : values;

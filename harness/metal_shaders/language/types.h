@@ -73,6 +73,22 @@ template <class T>
 using if_number = enable_if_t<is_arithmetic_v<T>>;
 }  // namespace shim
 
+namespace shim {
+// `bfloat(x)` and `half(x)`: clang converts neither of the two to the other.
+template <class To>
+inline constexpr To cast() {
+  return To{};
+}
+template <class To, class From>
+inline constexpr To cast(const From& from) {
+  if constexpr (is_floating_point_v<From>) {
+    return static_cast<To>(static_cast<float>(from));
+  } else {
+    return static_cast<To>(from);
+  }
+}
+}  // namespace shim
+
 template <class To, class From>
 inline constexpr To as_type(From from) {
   static_assert(sizeof(To) == sizeof(From), "as_type between types of different sizes");

@@ -66,6 +66,7 @@ _NOT_CARRIED = re.compile(
     r"|simdgroup_(?:async_copy|event)\w*"
 )
 """Names that no header of ours has."""
+_SHORT_TYPES = ("bfloat", "half")
 _WITH_PARENTHESES = ("decltype", "__attribute__", "alignas")
 _FLOATING = re.compile(
     r"(?:0[xX][\da-fA-F.]+[pP][+-]?\d+|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?P<suffix>bf|BF|[hH]?)"
@@ -102,6 +103,7 @@ class _Translator:
         self._refuse_what_is_not_carried()
         self._find_attributes()
         self._give_constants_their_type()
+        self._make_functions_of_casts()
         self._read_declarations()
         text = (
             f'#include "metal.h"\n{self._edited()}\n# 1 "entries of the kernels"\n#include "entries.h"\n'
@@ -123,6 +125,14 @@ class _Translator:
                 suffix, digits = found["suffix"].lower(), token.text[: found.start("suffix")]
                 if suffix or not digits.isdigit():
                     self.edits.append((token.begin, token.end, _SUFFIXED[suffix].format(digits)))
+
+    def _make_functions_of_casts(self) -> None:
+        """Make `shim::cast<bfloat>(x)` of `bfloat(x)`: clang converts no half to a bfloat, and none back."""
+        for number, token in enumerate(self.tokens):
+            is_cast = token.text in _SHORT_TYPES and self.source.is_mark(number + 1, "(")
+            before = self.tokens[number - 1] if number else None
+            if is_cast and (before is None or not before.is_word or before.text == "return"):
+                self.edits.append((token.begin, token.end, f"metal::shim::cast<{token.text}>"))
 
     def _find_attributes(self) -> None:
         """Take out what stands in double brackets, and `kernel` with it."""

@@ -14,6 +14,10 @@
 - (MPSGraphTensor*)dequantizeTensor:(MPSGraphTensor*)tensor name:(NSString*)label;
 @end
 
+@interface NSNumber (InTwoSteps)
+- (instancetype)initWithInteger:(NSInteger)value;
+@end
+
 namespace {
 
 constexpr MPSDataType kFloat = MPSDataTypeFloat32;
@@ -263,6 +267,27 @@ void a_convolution_and_its_gradients() {
   }), w.grad(), 1e-4, 1e-4), "and by weights");
 }
 
+void a_gradient_of_a_source_that_windows_do_not_reach() {
+  at::Tensor x = at::randn({2, 2, 4, 4}).set_requires_grad(true), w = at::randn({2, 2, 4, 5}).set_requires_grad(true);
+  const at::Tensor y = at::conv_transpose2d(x, w, {}, {3, 2}, {1, 2}, {2, 3}, 1, {4, 4});
+  const at::Tensor g = at::randn(y.sizes());
+  y.backward(g);
+  MPSGraphConvolution2DOpDescriptor* desc = [MPSGraphConvolution2DOpDescriptor new];
+  desc.strideInX = 2;
+  desc.strideInY = 3;
+  desc.dilationRateInX = desc.dilationRateInY = 4;
+  desc.paddingTop = desc.paddingBottom = 1;
+  desc.paddingLeft = desc.paddingRight = 2;
+  desc.groups = 1;
+  desc.weightsLayout = MPSGraphTensorNamedDataLayoutOIHW;
+  expect(at::allclose(computed({x.detach(), w.detach()}, y.sizes(), [=](MPSGraph* graph, const auto& t) {
+    return [graph convolution2DDataGradientWithIncomingGradientTensor:t[0] weightsTensor:t[1] outputShape:shape_of(y) forwardConvolutionDescriptor:desc name:nil];
+  }), y.detach(), 1e-4, 1e-4), "a transposed convolution with an output padding");
+  expect(at::allclose(computed({x.detach(), g}, w.sizes(), [=](MPSGraph* graph, const auto& t) {
+    return [graph convolution2DWeightsGradientWithIncomingGradientTensor:t[0] sourceTensor:t[1] outputShape:shape_of(w) forwardConvolutionDescriptor:desc name:nil];
+  }), w.grad(), 1e-4, 1e-4), "and its gradient by weights");
+}
+
 void an_image_resized_and_back() {
   at::Tensor x = at::randn({1, 2, 4, 5}).set_requires_grad(true);
   const at::Tensor y = at::upsample_bilinear2d(x, {7, 8}, false);
@@ -348,6 +373,67 @@ void a_sum_of_booleans() {
   expect(count.item().toFloat() == 3.f, "it counts those that are true");
 }
 
+void a_sum_over_no_axes() {
+  const at::Tensor x = at::arange(6, at::kFloat).reshape({2, 3});
+  expect(at::equal(computed({x}, {2, 3}, [](MPSGraph* graph, const auto& t) {
+    return [graph reductionSumWithTensor:t[0] axes:@[] name:nil];
+  }), x), "no axes are not all of them");
+  expect(at::equal(computed({x}, {2, 3}, [](MPSGraph* graph, const auto& t) {
+    return [graph varianceOfTensor:t[0] axes:@[] name:nil];
+  }), at::zeros({2, 3})), "the variance of each value by itself");
+}
+
+void an_index_behind_the_end() {
+  const at::Tensor x = at::arange(6, at::kFloat).reshape({3, 2}), places = at::tensor({2.f, -100.f, 3.f});
+  const at::Tensor rows = computed({x, places}, {3, 2}, [](MPSGraph* graph, const auto& t) {
+    MPSGraphTensor* whole = [graph castTensor:t[1] toType:MPSDataTypeInt32 name:nil];
+    return [graph gatherWithUpdatesTensor:t[0] indicesTensor:whole axis:0 batchDimensions:0 name:nil];
+  });
+  expect(at::equal(rows, at::tensor({4.f, 5.f, 0.f, 0.f, 0.f, 0.f}).reshape({3, 2})), "it takes zeros");
+}
+
+void an_update_behind_the_end() {
+  const at::Tensor x = at::arange(6, at::kFloat).reshape({3, 2}), places = at::tensor({2.f, -1.f, 3.f});
+  const at::Tensor rows = computed({x, places}, {3, 2}, [](MPSGraph* graph, const auto& t) {
+    MPSGraphTensor* whole = [graph castTensor:t[1] toType:MPSDataTypeInt32 name:nil];
+    return [graph scatterWithUpdatesTensor:t[0] indicesTensor:whole shape:@[ @3, @2 ] axis:0 mode:MPSGraphScatterModeSet name:nil];
+  });
+  expect(at::equal(rows, at::tensor({0.f, 0.f, 0.f, 0.f, 0.f, 1.f}).reshape({3, 2})), "it is left out");
+}
+
+void all_and_any_of_fractions() {
+  const at::Tensor x = at::tensor({0.5f, 256.f, 0.f, 0.25f}).reshape({2, 2});
+  expect(at::equal(computed({x}, {2, 1}, [](MPSGraph* graph, const auto& t) {
+    return [graph reductionAndWithTensor:t[0] axis:1 name:nil];
+  }), at::tensor({1.f, 0.f}).reshape({2, 1})), "all that are not zero");
+  expect(at::equal(computed({x}, {2, 1}, [](MPSGraph* graph, const auto& t) {
+    return [graph reductionOrWithTensor:t[0] axis:1 name:nil];
+  }), at::ones({2, 1})), "any that is not zero");
+}
+
+void halves_between_operations() {
+  const at::Tensor x = at::full({1}, 0.0001f);
+  const auto exponent_less_one = [](bool casts) {
+    return [casts](MPSGraph* graph, const std::vector<MPSGraphTensor*>& t) {
+      MPSGraphTensor* half = [graph castTensor:t[0] toType:MPSDataTypeFloat16 name:nil];
+      MPSGraphTensor* one = [graph constantWithScalar:1 dataType:MPSDataTypeFloat16];
+      MPSGraphTensor* exponent = [graph exponentWithTensor:half name:nil];
+      if (casts) exponent = [graph castTensor:exponent toType:MPSDataTypeFloat16 name:nil];
+      MPSGraphTensor* less = [graph subtractionWithPrimaryTensor:exponent secondaryTensor:one name:nil];
+      expect(less.dataType == MPSDataTypeFloat16, "the type is that of the operands");
+      return [graph castTensor:less toType:kFloat name:nil];
+    };
+  };
+  expect(at::allclose(computed({x}, {1}, exponent_less_one(false)), x, 1e-3, 0), "they are not rounded between operations");
+  expect(computed({x}, {1}, exponent_less_one(true)).item().toFloat() == 0.f, "but where the graph casts");
+}
+
+void numbers_made_in_two_steps() {
+  NSNumber* number = [[NSNumber alloc] initWithInteger:-3];
+  expect([number isEqual:@-3], "as those made in one");
+  [number release];
+}
+
 // ---- what ends the process
 
 void an_operation_without_a_body() {
@@ -397,11 +483,18 @@ const std::map<std::string, void (*)()> kSituations = {
     SITUATION(a_maximum_without_nan),
     SITUATION(pooling_and_its_gradients),
     SITUATION(a_convolution_and_its_gradients),
+    SITUATION(a_gradient_of_a_source_that_windows_do_not_reach),
     SITUATION(an_image_resized_and_back),
     SITUATION(random_numbers),
     SITUATION(a_fourier_transform),
     SITUATION(matrices),
     SITUATION(a_sum_of_booleans),
+    SITUATION(a_sum_over_no_axes),
+    SITUATION(an_index_behind_the_end),
+    SITUATION(an_update_behind_the_end),
+    SITUATION(all_and_any_of_fractions),
+    SITUATION(halves_between_operations),
+    SITUATION(numbers_made_in_two_steps),
     SITUATION(an_operation_without_a_body),
     SITUATION(operands_of_two_types),
     SITUATION(shapes_that_do_not_fit),

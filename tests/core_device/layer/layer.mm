@@ -173,6 +173,23 @@ void collections() {
   check(sum == 6, "enumerated");
 }
 
+using Adds = int (^)(int);
+int called_with_two(Adds adds) { return adds(2); }
+
+void block_of_a_lambda() {
+  int most = 0;
+  @autoreleasepool {
+    const int first = 40;
+    auto lambda = [first](int second) { return first + second; };
+    most = called_with_two(lambda);
+    Adds kept = [[(id)^(int second) { return first + second; } copy] retain];
+    check(kept(1) == 41, "a block is an object");
+    [(id)kept release];
+    [(id)kept release];
+  }
+  check(most == 42, "a C++ lambda where a block is wanted");
+}
+
 void block_keeps_objects() {
   id<MTLBuffer> buffer = [device() newBufferWithLength:kBytes options:MTLResourceStorageModeShared];
   void (^block)(void) = Block_copy(^{
@@ -276,7 +293,7 @@ const std::map<std::string, void (*)()> situations = {
     {"queue_specifics", queue_specifics},           {"sync_on_own_queue", sync_on_own_queue},
     {"encode_after_commit", encode_after_commit},   {"commit_open_encoder", commit_open_encoder},
     {"handler_after_commit", handler_after_commit}, {"released_encoder", released_encoder},
-    {"unknown_selector", unknown_selector},
+    {"unknown_selector", unknown_selector},         {"block_of_a_lambda", block_of_a_lambda},
 };
 
 }  // namespace

@@ -45,6 +45,8 @@ kernel void vectors(device float* out [[buffer(0)]]) {
   out[9] = 2.0h * 0.5;
   float2 pair[2] = {{1, 2}, float2(3)};
   out[10] = pair[0].g + pair[1].r;
+  half short_float = half(3.14);
+  out[11] = half(bfloat(short_float));  // Has seven bits behind the first, as bfloat has.
 }
 
 kernel void positions(device uint* out [[buffer(0)]], uint2 at [[thread_position_in_grid]], uint2 size [[threads_per_grid]],
