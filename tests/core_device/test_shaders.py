@@ -123,7 +123,7 @@ def test_argument_buffers(metal: str) -> None:
     inner[2] = Bound([0, 0, 0], offset=2, is_resident=False)
     said = Job(metal, LANGUAGE, "through", [Bound(kind="a", resources=3), *inner], [3], [3]).dies()
     assert "writes 4 bytes" in said
-    assert "program_source:114" in said
+    assert "program_source:116" in said
 
 
 REVERSED = (
