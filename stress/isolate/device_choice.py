@@ -82,7 +82,7 @@ class CoreDevice:
 
     @property
     def spec(self) -> CoreSpec:
-        return CoreSpec(str(self.build.python_module))
+        return CoreSpec(str(self.build.python_module), tree_operators=self.tree.operators == "tree")
 
     @property
     def cpu_families_briefly(self) -> tuple[str, ...]:

@@ -58,6 +58,8 @@ class CoreSpec:
     """A PyTorch tree's own MPS core for a child."""
 
     library: str
+    tree_operators: bool = False
+    """Whether operators are the tree's own; torch's CPU kernels serve otherwise."""
 
 
 @dataclass(frozen=True)

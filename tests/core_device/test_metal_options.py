@@ -7,9 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+from stress.device import devices
+from stress.device.core import loading
 from stress.device.core.loading import metal_options
 from stress.model.errors import LibraryError
 from stress.model.spec import ChildSpec
+from stress.model.spec import CoreSpec
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a core is for Linux")
 
@@ -38,3 +41,20 @@ def test_what_is_drawn_cannot_be_given(given: str) -> None:
         LibraryError, match=r"MPS_STRESS_METAL=.*: each attempt draws its own (?:completion|seed), which"
     ):
         metal_options(SPEC, given)
+
+
+class TestErrorsOfOperators:
+    """Which threads get an error of the device depends on whose operators run."""
+
+    @pytest.mark.parametrize(("tree_operators", "streams", "expected"), [
+        (False, False, True), (True, False, False), (True, True, True),
+    ])  # fmt: skip
+    def test_own_errors(
+        self, monkeypatch: pytest.MonkeyPatch, tree_operators: bool, streams: bool, expected: bool
+    ) -> None:
+        of_streams = {"streams", "own_errors"} if streams else set()
+        monkeypatch.setattr(devices.Mps, "capabilities", lambda self: {"graph_path", *of_streams})
+        monkeypatch.setattr(loading._Prepared, "core", CoreSpec("core.so", tree_operators=tree_operators))
+        found = object.__new__(devices.Core).capabilities()
+        assert ("own_errors" in found) == expected
+        assert "graph_path" not in found
