@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from dataclasses import field
 
 import torch
+import torch.nn.functional as F
 
 from stress.device.core import loading
 from stress.model.spec import ChildSpec
@@ -113,8 +114,8 @@ def leaky_relu_twice(run: Run) -> None:
     """A slope, then another of which the first six decimals are alike."""
     given = torch.full((3,), -1.0)
     for slope in (1e-7, 3e-7):
-        got = torch.nn.functional.leaky_relu(given.to(DEVICE), slope)
-        run.compare(f"leaky_relu({slope})", got, torch.nn.functional.leaky_relu(given, slope))
+        got = F.leaky_relu(given.to(DEVICE), slope)
+        run.compare(f"leaky_relu({slope})", got, F.leaky_relu(given, slope))
 
 
 def addmm_twice(run: Run) -> None:
@@ -148,6 +149,30 @@ def lgamma_of_a_transposed(run: Run) -> None:
     run.compare("lgamma", got, torch.lgamma(given))
 
 
+def norms_of_a_constant(run: Run) -> None:
+    """Parameters' gradients of norms whose input needs none, in memory that was used before."""
+    norms = {
+        "layer_norm": lambda x, weight, bias: F.layer_norm(x, (3,), weight, bias),
+        "batch_norm": lambda x, weight, bias: F.batch_norm(x, None, None, weight, bias, training=True),
+    }
+    given, ones = torch.rand(4, 3), torch.ones(3)
+    for name, norm in norms.items():
+        expected = _gradients(norm, given, ones)
+        used = [torch.full((3,), 777.0, device=DEVICE) for _ in range(8)]
+        torch.mps.synchronize()
+        del used
+        found = _gradients(norm, given.to(DEVICE), ones.to(DEVICE))
+        for of, got, right in zip(("weight", "bias"), found, expected, strict=True):
+            run.compare(f"{name}'s gradient of the {of}", got, right)
+
+
+def _gradients(
+    norm: Callable[..., torch.Tensor], x: torch.Tensor, ones: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
+    weight, bias = ones.clone().requires_grad_(), ones.clone().requires_grad_()
+    return torch.autograd.grad((norm(x, weight, bias) * x).sum(), [weight, bias])
+
+
 def _transposed(given: torch.Tensor) -> torch.Tensor:
     """Return it on the device with the same strides."""
     return given.t().contiguous().to(DEVICE).t()
@@ -162,6 +187,7 @@ CASES: dict[str, Callable[[Run], None]] = {
     "uniform_twice": uniform_twice,
     "repeats_of_a_slice": repeats_of_a_slice,
     "lgamma_of_a_transposed": lgamma_of_a_transposed,
+    "norms_of_a_constant": norms_of_a_constant,
 }
 
 
