@@ -153,7 +153,7 @@ class TestDocument:
 
     def test_numbers_are_those_of_the_records(self, text: str) -> None:
         assert (
-            "| `scenarios/linear.py::SharedLinear[float32-t16]` | CRASH SIGABRT | 7/80 | 4.3 % to 17 % | 0/7 |"
+            "| `scenarios/linear.py::SharedLinear[float32-t16]` | CRASH SIGABRT | 7/80 | 1.9 % to 23 % | 0/7 |"
             in text
         )
         assert "0 of 80 attempts failed: failure rate below 3.7 % at 95 %" in part(
