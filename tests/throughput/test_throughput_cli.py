@@ -101,7 +101,7 @@ def test_a_wrong_answer_voids_the_number(tmp_path: Path) -> None:
         "--workloads=layer-norm",
         "--ways=threads",
         "--seconds=2",
-        "--sim-faults=layer_norm_shared_statistics:1:200",
+        "--sim-faults=layer_norm_shared_statistics:1:3000",
         "--json",
     )
     assert done.returncode == 1, done.stderr

@@ -15,7 +15,6 @@ FILE = """
 import ctypes
 import subprocess
 import threading
-import time
 import unittest
 
 total_memory = int(subprocess.check_output(["sysctl", "-n", "hw.memsize"]))
@@ -59,8 +58,8 @@ class TestMPS(unittest.TestCase):
             MET.wait()
             assert shared.value == threading.get_ident()
 
-    def test_takes_its_time(self):
-        time.sleep(9 if WRONG else 0)
+    def test_passes(self):
+        pass
 {more}
 
 class Shared:
@@ -153,7 +152,6 @@ class TestWithBaseline:
             "CRASHES ALONE      test_mps.py::TestMPS::test_kills",
             "RACE FROM THREADS  test_mps.py::TestMPS::test_meets",
             "NOT RUN            test_mps.py::TestMPS::test_runs_before",
-            "SLOWER             test_mps.py::TestMPS::test_takes_its_time",
         ],
     )
     def test_each_kind_of_news_has_its_line(
