@@ -22,7 +22,9 @@ _MARKER = re.compile(r" t _?tsan\.module_ctor$", re.MULTILINE)
 _HOOK = re.compile(
     r" U _{2,3}tsan_(?:func_entry|(?:unaligned_)?(?:read|write)|read_write|vptr_|atomic)", re.MULTILINE
 )
-_OPTED_OUT = re.compile(r"no_sanitize|disable_sanitizer_instrumentation|no_thread_safety_instrument")
+_OPTED_OUT = re.compile(
+    r'no_sanitize(?!\("(?:kernel-)?(?:hw)?address"\))|disable_sanitizer_instrumentation|no_thread_safety_instrument'
+)
 _LOADED = re.compile(r"^\s*(?P<name>\S.*?)(?: => (?P<path>/.*?))? \(0x[0-9a-f]+\)$", re.MULTILINE)
 _APPLE_LOADED = re.compile(r"^\t(?P<path>[/@].*?) \(compatibility version", re.MULTILINE)
 _TIMEOUT_S = 30.0

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from stress.model.shipped import shipped
+from stress.sanitizer.instrumentation import opted_out
 from stress.sanitizer.native.recipe import Recipe
 from stress.sanitizer.native.recipe import RecipeError
 
@@ -92,3 +93,25 @@ def test_the_shipped_one_leaves_out_no_source_of_the_harness() -> None:
     assert [one.name for one in recipe.units if not one.instrumented] == [
         "native/uninstrumented/on_report.cpp"
     ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="on a Mac it needs torch's headers")
+def test_nothing_under_test_in_the_shipped_one_asks_not_to_be_watched() -> None:
+    """All of its cases would be inconclusive."""
+    recipe = Recipe.load(shipped("tsan", "harness.toml"))
+    assert opted_out(recipe.under_test, recipe.root) == []
+
+
+@pytest.mark.parametrize(("attribute", "opts_out"), [
+    ('no_sanitize("thread")', True), ("no_sanitize_thread", True), ("disable_sanitizer_instrumentation", True),
+    ('no_sanitize("kernel-address")', False), ('no_sanitize("address")', False),
+])  # fmt: skip
+def test_what_takes_code_out_of_sight(folder: Path, attribute: str, opts_out: bool) -> None:
+    (folder / "code" / "a.h").write_text(f"__attribute__(({attribute})) inline int one() {{ return 1; }}\n")
+    text = 'name = "one"\nroot = "code"\ninstrumented = ["*.cpp"]\n'
+    recipe = load(folder, text)
+    assert opted_out(recipe.under_test, recipe.root) == (["a.h:1"] if opts_out else [])
+    allowed = load(folder, f'{text}not_under_test = ["a.h"]\n')
+    assert opted_out(allowed.under_test, allowed.root) == []
+    with pytest.raises(RecipeError, match=r"not_under_test: a\.cpp is no header in"):
+        load(folder, f'{text}not_under_test = ["a.cpp"]\n')

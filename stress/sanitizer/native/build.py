@@ -101,9 +101,12 @@ class NativeBuilder:
             self.recipe.files,
             len(marks),
             tuple(unit for unit, one in marks.items() if not (one.constructors and one.hooks)),
-            tuple(one.name for one in self.recipe.units if not one.instrumented),
+            (
+                *(one.name for one in self.recipe.units if not one.instrumented),
+                *(str(one.relative_to(self.recipe.root)) for one in self.recipe.not_under_test),
+            ),
             manifest["constructors"],
-            tuple(manifest["opted_out"]),
+            tuple(instrumentation.opted_out(self.recipe.under_test, self.recipe.root)),
             self.toolchain.version,
             manifest["sha256"],
         )
@@ -116,7 +119,6 @@ class NativeBuilder:
         self._run(self.link_command([str(path) for path, _ in objects], work / recipe.name))
         for path, _ in objects:
             path.unlink()
-        own = {one.source for one in recipe.units if one.instrumented}
         return {
             "compiler": self.toolchain.version,
             "units": {
@@ -125,7 +127,6 @@ class NativeBuilder:
                 if unit.instrumented
             },
             "constructors": instrumentation.marks_of(work / recipe.name, self.toolchain).constructors,
-            "opted_out": instrumentation.opted_out(sorted({*own, *recipe.headers}), recipe.root),
         }
 
     def _compile(self, unit: Unit, work: Path) -> tuple[Path, Marks]:

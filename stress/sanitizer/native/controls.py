@@ -52,7 +52,8 @@ class Audit:
     @property
     def units_text(self) -> str:
         names = ", ".join(one.rpartition("/")[2] for one in self.left_out)
-        others = f" ({names} is not, on purpose)" if names else ""
+        verb = "is" if len(self.left_out) == 1 else "are"
+        others = f" ({names} {verb} not, on purpose)" if names else ""
         return f"{self.instrumented} of {self.units} translation units instrumented{others}"
 
     @property

@@ -5,6 +5,7 @@ root = "../harness"                       # relative to this file, as are all ot
 includes = ["."]                          # relative to the root
 instrumented = ["native/*.cpp"]           # patterns below the root
 uninstrumented = ["native/uninstrumented/*.cpp"]
+not_under_test = ["native/switch.h"]      # headers that may opt out of instrumentation: no case is about what is in them
 flags = ["-std=c++20"]
 suppressions = "suppressions.txt"
 
@@ -24,7 +25,7 @@ from pathlib import Path
 
 SOURCES = (".cpp", ".mm")
 HEADERS = (".h", ".inc")
-_LISTS = ("includes", "instrumented", "uninstrumented", "flags", "link")
+_LISTS = ("includes", "instrumented", "uninstrumented", "not_under_test", "flags", "link")
 _TEXTS = ("name", "root", "suppressions")
 _SYSTEMS = ("linux", "darwin")
 
@@ -59,11 +60,19 @@ class Recipe:
     flags: tuple[str, ...]
     link: tuple[str, ...]
     suppressions: Path | None
+    not_under_test: tuple[Path, ...] = ()
+    """Headers that may ask the compiler not to instrument what is in them."""
 
     @property
     def files(self) -> tuple[Path, ...]:
         """Return its sources and headers."""
         return (*(one.source for one in self.units), *self.headers)
+
+    @property
+    def under_test(self) -> list[Path]:
+        """Return the files in which nothing may ask the compiler not to instrument it."""
+        own = {one.source for one in self.units if one.instrumented}
+        return sorted({*own, *self.headers} - {*self.not_under_test})
 
     @classmethod
     def load(cls, path: Path, system: str = sys.platform, torch: Path | None = None) -> Recipe:
@@ -108,12 +117,20 @@ class Recipe:
             tuple(_filled(one, root, torch, path) for one in lists["flags"]),
             tuple(_filled(one, root, torch, path) for one in lists["link"]),
             (folder / texts["suppressions"]).resolve() if texts["suppressions"] else None,
+            _headers(path, root, lists["not_under_test"]),
         )
 
     @property
     def headers(self) -> list[Path]:
         """Return every header that a unit may include: those below the root."""
         return sorted(path for path in self.root.rglob("*") if path.suffix in HEADERS)
+
+
+def _headers(path: Path, root: Path, names: Sequence[str]) -> tuple[Path, ...]:
+    for one in names:
+        if not (root / one).is_file() or Path(one).suffix not in HEADERS:
+            raise RecipeError(f"{path}: not_under_test: {one} is no header in {root}")
+    return tuple(root / one for one in names)
 
 
 def _filled(argument: str, root: Path, torch: Path | None, path: Path) -> str:
