@@ -20,6 +20,7 @@ from stress.model.verdict import Verdict
 from stress.plugin.settings import PERTURB_LEVELS
 from stress.record import RecordError
 from stress.record import read_run
+from stress.record.folder import folders_by_age
 
 if TYPE_CHECKING:
     from stress.isolate.device_choice import DeviceInfo
@@ -51,10 +52,7 @@ def recorded_failures(
 ) -> dict[str, list[RecordedFailure]]:
     """Return item -> its recorded failures, the newest first; `but` is the id of the run that asks."""
     found: dict[str, list[RecordedFailure]] = {}
-    folders = (
-        [one for one in results.iterdir() if one.is_dir() and one.name != but] if results.is_dir() else []
-    )
-    folders.sort(key=lambda one: (one.name[:16], one.stat().st_mtime), reverse=True)
+    folders = [one for one in reversed(folders_by_age(results)) if one.name != but]
     for folder in folders[:RUNS_MAX]:
         for item, failure in reversed(_failures_in(folder, items, device)):
             own = found.setdefault(item, [])

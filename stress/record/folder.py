@@ -47,6 +47,15 @@ def attempt_command(command: str, folder: Path, serial: int, rootdir: Path) -> s
     return shlex.join(parts)
 
 
+def folders_by_age(base: Path) -> list[Path]:
+    """Return the folders in `base`, where runs are, the oldest first; none where it is no folder."""
+    if not base.is_dir():
+        return []
+    # A run's name begins with its minute; within it the file system knows better.
+    found = (one for one in base.iterdir() if one.is_dir())
+    return sorted(found, key=lambda one: (one.name[:16], one.stat().st_mtime))
+
+
 def cannot_write(path: Path, error: OSError) -> RecordError:
     reason = f"cannot write: {error.strerror or error}. {_MEND}"
     return RecordError(path, reason, way_out=", or choose another folder with {results}=DIR.")

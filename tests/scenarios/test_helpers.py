@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import random
 import threading
 from collections.abc import Callable
-from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
@@ -15,19 +12,9 @@ import torch
 from stress.scenario import exact
 from stress.scenario import handover
 from stress.scenario import streams
+from tests.scenarios.files import load
 
 CPU = torch.device("cpu")
-SCENARIOS = Path(__file__).parents[2] / "scenarios"
-
-
-def load(name: str) -> ModuleType:
-    """Return a scenario file as a module."""
-    spec = importlib.util.spec_from_file_location(f"scenarios_{name}", SCENARIOS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 class TestClaimsOfStreams:

@@ -16,6 +16,7 @@ from stress.model.text import count
 from stress.record import RecordError
 from stress.record import RunReader
 from stress.record import read_run
+from stress.record.folder import folders_by_age
 
 NAME_FORM = "expected RUN/17, latest/17 or 17: a folder of results/runs and the attempt's number in it"
 OWN_COMMANDS = ("replay", "minimise")
@@ -84,13 +85,7 @@ def run_folder(name: str, rootdir: Path, results: Path | None = None) -> Path:
 
 def _latest(base: Path) -> Path:
     """Return the newest run whose attempts are its own."""
-    if not base.is_dir():
-        raise CommandError(f"no runs in {base}: --results=DIR says where they are")
-    # A run's name begins with its minute; within it the file system knows better.
-    folders = sorted(
-        (one for one in base.iterdir() if one.is_dir()), key=lambda one: (one.name[:16], one.stat().st_mtime)
-    )
-    for folder in reversed(folders):
+    for folder in reversed(folders_by_age(base)):
         first = next((one for one in _records(folder) if one["kind"] == "run"), None)
         if first is not None and first.get("command") not in OWN_COMMANDS:
             return folder

@@ -35,11 +35,17 @@ _ORDER = (StateWord.REGRESSED, StateWord.OPEN, StateWord.UNKNOWN, StateWord.FIXE
 
 def builds_text(whole: Aggregate, width: int, *, color: bool) -> str:
     """Return the tables of all machines, and what each build is worth."""
-    known = {one.id: one.fixed for one in load_signatures()}
+    known, sections = _known_and_sections(whole)
     parts: list[str] = []
-    for section in sections_of(whole, known):
-        parts += _section(whole, section, known.keys(), width, color=color)
+    for section in sections:
+        parts += _section(whole, section, known, width, color=color)
     return "\n".join([*parts, _rule()])
+
+
+def _known_and_sections(whole: Aggregate) -> tuple[Container[str], list[MachineSection]]:
+    """Return the ids of known failures, and what became of all over the builds."""
+    fixed = {one.id: one.fixed for one in load_signatures()}
+    return fixed.keys(), sections_of(whole, fixed)
 
 
 def _section(
@@ -139,8 +145,8 @@ def _rule() -> str:
 
 def state_rows(whole: Aggregate) -> Iterator[tuple[str, str, list[str]]]:
     """Yield (machine and settings, name, [failed per build..., state]) for the page."""
-    known = {one.id: one.fixed for one in load_signatures()}
-    for section in sections_of(whole, known):
+    _, sections = _known_and_sections(whole)
+    for section in sections:
         group = section.groups[0]
         where = f"{group.kind}: {group.machine}; {group.configuration_text}"
         for one in _sorted([*section.failures, *section.scenarios]):

@@ -18,6 +18,7 @@ from stress.commands.runs.summary import summarise_run
 from stress.model.text import count
 from stress.model.text import one_line
 from stress.plugin.terminal.render import render
+from stress.record.folder import folders_by_age
 
 WIDTH_OF_A_PIPE = 120
 
@@ -39,11 +40,8 @@ def run(options: RunsOptions) -> int:
 
 
 def _folders(base: Path) -> list[Path]:
-    """Return the folders of runs, the oldest first: a name begins with the minute, and within it files know better."""
-    if not base.is_dir():
-        return []
-    found = [one for one in base.iterdir() if one.is_dir() and any(one.glob("*.jsonl"))]
-    return sorted(found, key=lambda one: (one.name[:16], one.stat().st_mtime))
+    """Return the folders of runs, the oldest first."""
+    return [one for one in folders_by_age(base) if any(one.glob("*.jsonl"))]
 
 
 def _table(runs: Sequence[RunSummary]) -> Table:

@@ -1,6 +1,6 @@
 """What is known of a tree's tests on a device: a JSON file, with a reason for each failure where somebody has looked.
 
-SuiteOutcomes of runs from threads add up as long as torch stays the same: a race that showed once in ten attempts is known.
+Outcomes of runs from threads add up as long as torch stays the same: a race that showed once in ten attempts is known.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from stress.commands.upstream.outcomes import PASSED
 from stress.commands.upstream.outcomes import SuiteOutcome
 
 SHIPPED = Path(__file__).with_name("baselines")
-OWN_FOLDER = Path("results", "upstream")
 _SECONDS_DIGITS = 2
 
 

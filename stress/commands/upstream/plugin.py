@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -127,14 +128,10 @@ class UpstreamPlugin:
             self.status = 1 if news or len(now) < self._total else 0
 
 
-def _own_folder(options: UpstreamOptions) -> Any:
+def _own_folder(options: UpstreamOptions) -> Path:
     """Return where the user's own baselines are: beside the runs."""
-    name = options.results.name
-    return (
-        options.results.parent / _FOLDER
-        if name == RESULTS_DEFAULT.rpartition("/")[2]
-        else options.results / _FOLDER
-    )
+    is_usual = options.results.name == Path(RESULTS_DEFAULT).name
+    return (options.results.parent if is_usual else options.results) / _FOLDER
 
 
 def _explained(text: str) -> str:

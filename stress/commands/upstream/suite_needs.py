@@ -12,6 +12,7 @@ import subprocess
 import sys
 from typing import Any
 
+import psutil
 import pytest
 
 MACOS_VERSION = 15.1
@@ -38,7 +39,7 @@ def _answer_for_sysctl() -> None:
 
     def check_output(*popenargs: Any, **kwargs: Any) -> Any:
         if popenargs and list(popenargs[0]) == _ASKED:
-            return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')}\n".encode()
+            return f"{psutil.virtual_memory().total}\n".encode()
         return original(*popenargs, **kwargs)
 
     subprocess.check_output = check_output
