@@ -34,7 +34,8 @@ def lines(records: Iterable[Mapping[str, Any]]) -> list[str]:
     kinds: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     attempts: Counter[str] = Counter()
     for one in records:
-        if one["kind"] == "attempt_end" and not one.get("amends"):
+        # A native case has no parts: its attempt is one process of its own program.
+        if one["kind"] == "attempt_end" and "times" in one and not one.get("amends"):
             kinds[f"{one['role']}, {'older' if one.get('age') else 'fresh'} process"].append(one)
             attempts[one["item"]] += one["role"] == "crew"
     made = [_line(name, ends) for name, ends in sorted(kinds.items())]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -128,8 +130,10 @@ class SuitePlugin:
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print what each case is worth, below the table."""
-        if self.config.get_verbosity() >= 0:
-            for sentence in [*sorted(self.sentences), *self._not_covered]:
+        verbosity = self.config.get_verbosity()
+        if verbosity >= 0:
+            told = sorted(self.sentences) if verbosity else folded(self.sentences)
+            for sentence in [*told, *self._not_covered]:
                 terminalreporter.write_line(sentence)
 
     @property
@@ -220,6 +224,24 @@ class HarnessItem(JudgedItem):
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         return self.path, None, self.name
+
+
+def folded(sentences: Iterable[str]) -> list[str]:
+    """Return the sentences of the cases, those that say the same of several cases as one with the cases' names.
+
+    A sentence is ``CASE THREADS x ITERATIONS: what was seen``, and nothing but the name of the case may differ.
+    """
+    alike: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for sentence in sorted(sentences):
+        head, seen = sentence.split(": ", 1)
+        case, runs = head.split(" ", 1)
+        alike[runs, seen].append(case)
+    return [
+        f"{cases[0]} {runs}: {seen}"
+        if len(cases) == 1
+        else f"{len(cases)} cases {runs}, each: {seen}: {', '.join(cases)}"
+        for (runs, seen), cases in alike.items()
+    ]
 
 
 def suite_of(config: pytest.Config) -> SuitePlugin:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from stress.plugin.native_items import folded
 from stress.sanitizer.native.build import Program
 from tests.acceptance import Ran
 from tests.acceptance import read
@@ -45,6 +46,22 @@ def run(folder: Path, *args: str, **env: str) -> Ran:
 
 
 ARGS = ("--mps-threads=3,4", "--mps-iterations=10", "--mps-attempts=2")
+
+
+class TestFolded:
+    def test_cases_of_which_the_same_is_said_share_a_sentence(self) -> None:
+        seen = "0 races in 5 runs; canary found; simulated"
+        assert folded([f"pool 8 x 50: {seen}", f"errors 8 x 50: {seen}", f"pool 31 x 50: {seen}"]) == [
+            f"2 cases 8 x 50, each: {seen}: errors, pool",
+            f"pool 31 x 50: {seen}",
+        ]
+
+    def test_what_differs_keeps_its_own(self) -> None:
+        told = [
+            "errors 8 x 50: 0 races in 5 runs",
+            "pool 8 x 50: RACE in 1 of 5 runs, 1 race in 5 runs: a: b",
+        ]
+        assert folded(told) == told
 
 
 class TestRun:
