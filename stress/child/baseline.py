@@ -25,6 +25,7 @@ import torch
 from stress.child.authors_modules import AuthorsModules
 from stress.device.devices import Device
 from stress.device.devices import open_device
+from stress.model import system
 from stress.model.spec import ChildSpec
 
 RESIDENT_GROWTH_BYTES_MAX = 512 << 20
@@ -163,11 +164,11 @@ class Baseline:
 
 
 def _level(device: Device) -> _Level:
-    process, memory = psutil.Process(), device.memory()
+    memory = device.memory()
     return _Level(
-        process.memory_info().rss,
+        system.own_memory_bytes(),
         len(os.listdir("/dev/fd")),
-        process.num_threads(),
+        psutil.Process().num_threads(),
         memory.get("allocated_bytes", 0),
         memory.get("reserved_bytes", memory.get("driver_bytes", 0)),
     )

@@ -57,7 +57,7 @@ class ScenarioItem(JudgedItem):
         run = run_of(self.config)
         if run.device is None:  # --setup-only and --setup-plan run nothing, so nothing was opened
             return
-        run.budget.items_left -= 1
+        run.budget.begin_item()
         if self.threads < cls.threads_min:
             pytest.skip(f"needs at least {cls.threads_min} threads: --mps-threads={cls.threads_min}")
         if cls.threads_max is not None and self.threads > cls.threads_max:

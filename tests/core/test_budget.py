@@ -21,7 +21,7 @@ def spend(budget: Budget, clock: Clock, items: list[tuple[float, float]], attemp
     budget.begin()
     made = []
     for first_s, more_s in items:
-        budget.items_left -= 1
+        budget.begin_item()
         left_s = budget.left_s
         if left_s is not None and left_s <= 0:
             made.append(0)
@@ -79,3 +79,16 @@ class TestABudget:
         budget.begin()
         clock.now = 61.0
         assert budget.left_s == 9.0
+
+    def test_has_time_for_more_items_than_were_expected(self) -> None:
+        """A worker of xdist expects an equal share of the items; the quickest one gets more."""
+        clock = Clock()
+        budget = Budget(100.0, clock)
+        budget.items_left = 1
+        budget.begin()
+        for _ in range(3):
+            budget.begin_item()
+            clock.now += 1.0
+            limit_s = budget.item_limit_s(1.0)
+            assert limit_s is not None
+            assert limit_s > 50.0

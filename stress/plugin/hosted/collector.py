@@ -90,7 +90,7 @@ class HostedTest(JudgedItem):
         from stress.plugin.run import run_of
 
         run = run_of(self.config)
-        run.budget.items_left -= 1
+        run.budget.begin_item()
         self.skip_if_out_of_time(run)
 
     def runtest(self) -> None:
