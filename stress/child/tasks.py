@@ -23,6 +23,7 @@ from stress.model.blackbox import Writer
 from stress.model.errors import BrokenScenario
 from stress.model.errors import Inconclusive
 from stress.model.errors import LibraryError
+from stress.model.errors import says_out_of_memory
 from stress.model.finding import Finding
 from stress.model.finding import broken
 from stress.model.spec import TESTS
@@ -85,7 +86,7 @@ def result_of(spec: ChildSpec, *, join_deadline_s: float | None = None) -> Resul
     except Exception as error:
         if isinstance(error, OSError) and error.errno in process.NO_ROOM:
             raise  # not the scenario's doing, and nothing that could be written here either
-        out_of_memory = "out of memory" in str(error)
+        out_of_memory = says_out_of_memory(str(error))
         trace = traceback.format_exc(limit=-12)
         findings = [
             Finding(Verdict.OOM, "out-of-memory", f"while preparing: {error}", trace=trace)

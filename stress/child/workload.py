@@ -23,6 +23,7 @@ from stress.child.state import state_tensors
 from stress.child.state import to_exact
 from stress.model import seeds
 from stress.model.errors import BrokenScenario
+from stress.model.errors import says_out_of_memory
 from stress.model.finding import Finding
 from stress.model.finding import broken
 from stress.model.plan import Plan
@@ -52,7 +53,7 @@ class Raised:
     def of(cls, error: BaseException) -> Raised:
         message = _ADDRESS.sub("0x…", str(error))[:_MESSAGE_CHARS_MAX]
         control_flow = not isinstance(error, Exception) or isinstance(error, Warning | AssertionError)
-        oom = isinstance(error, torch.cuda.OutOfMemoryError | MemoryError) or "out of memory" in message
+        oom = isinstance(error, torch.cuda.OutOfMemoryError | MemoryError) or says_out_of_memory(message)
         trace = "".join(traceback.format_exception(error, limit=-8))
         return cls(type(error).__name__, message, trace, control_flow, oom, function_of_torch(error))
 

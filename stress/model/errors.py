@@ -43,3 +43,12 @@ class LibraryError(Exception):
 
 class BuildError(Exception):
     """A device or a program cannot be built or loaded; the text says why and names a way out."""
+
+
+def says_out_of_memory(message: str) -> bool:
+    """Whether an exception's message says that memory was refused.
+
+    CUDA's libraries have a status for it, which torch raises as a plain RuntimeError: CUBLAS_STATUS_ALLOC_FAILED,
+    CUSOLVER_STATUS_ALLOC_FAILED, CUDNN_STATUS_ALLOC_FAILED, CUFFT_ALLOC_FAILED.
+    """
+    return "out of memory" in message or "ALLOC_FAILED" in message
