@@ -13,6 +13,7 @@
 #include "generator.h"
 #include "launch.h"
 #include "substitutes.h"
+#include "warnings.h"
 
 namespace mps_sim {
 
@@ -175,11 +176,8 @@ at::Tensor trial_tensor(const TensorSlot& slot, const at::Tensor& original, int 
   return tensor;
 }
 
-bool runs_with(const CompiledGraph& graph, const Call& call, int number) {
-  struct Silent : c10::WarningHandler {
-    void process(const c10::Warning&) override {}
-  } silent;
-  const c10::WarningUtils::WarningHandlerGuard no_warnings(&silent);
+bool runs_with(const CompiledGraph& graph, const Call& call, int number, std::vector<c10::Warning>& warnings) {
+  const KeptWarnings kept;
   const OneIntraOpThread one_thread;
   const Plain plain;
   std::optional<at::Generator> generator;
@@ -194,11 +192,22 @@ bool runs_with(const CompiledGraph& graph, const Call& call, int number) {
   } catch (const std::exception&) {
     return false;
   }
+  warnings = kept.all();
   return true;
 }
 
-bool is_refused(const CompiledGraph& graph, const Call& call) {
-  return bytes_of(graph) <= kTrialBytesMax && !runs_with(graph, call, 0) && !runs_with(graph, call, 1);
+// Whether it refuses both numbers. What a kernel warns of is kept for each call; or, where it does not come a second time,
+// is warned of now: torch's own count of what it warns of once has been used up by the trial.
+bool is_refused(CompiledGraph& graph, const Call& call) {
+  if (bytes_of(graph) > kTrialBytesMax) return false;
+  std::vector<c10::Warning> first;
+  int number = 0;
+  if (!runs_with(graph, call, 0, first) && !runs_with(graph, call, ++number, first)) return true;
+  if (first.empty() || !runs_with(graph, call, number, graph.warnings)) return false;
+  for (const c10::Warning& one : first) {
+    if (!holds(graph.warnings, one)) c10::warn(one);
+  }
+  return false;
 }
 
 }  // namespace
@@ -218,7 +227,10 @@ bool CompiledGraph::overlaps_in(const Call& call) const {
 std::shared_ptr<CompiledGraph> compile(const Call& call) {
   auto graph = std::make_shared<CompiledGraph>(call);
   try {
-    infer(*graph, call);
+    {
+      const KeptWarnings of_meta_functions;  // The kernel has the same ones.
+      infer(*graph, call);
+    }
     if (is_refused(*graph, call)) return nullptr;
   } catch (const std::exception&) {
     // The output depends on data, there is no meta function, or the call is wrong: the CPU will say which.

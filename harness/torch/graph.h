@@ -64,6 +64,7 @@ struct CompiledGraph : Graph {
   ArgumentTemplate arguments;
   std::vector<Output> outputs;    // One for each fresh return.
   std::vector<Resized> resized;  // out= tensors that get another shape.
+  std::vector<c10::Warning> warnings;  // Of every call.
 };
 
 // Infers the outputs with meta tensors. Null where that cannot be done without the data.
