@@ -66,7 +66,11 @@ def from_processes(tests: Any, name: str) -> int:
     failed = 0
     for _ in range(ROUNDS):
         barrier = _FORK.Barrier(AT_ONCE)
-        failed += sum(in_forks([lambda barrier=barrier: int(fails(tests, name, barrier))] * AT_ONCE))  # type: ignore[misc]
+
+        def work(barrier: Any = barrier) -> int:
+            return int(fails(tests, name, barrier))
+
+        failed += sum(in_forks([work] * AT_ONCE))
     return failed
 
 

@@ -36,5 +36,9 @@ def test_each_difference_from_threads_has_a_reason_that_says_whose_state_it_is()
 def test_they_fail_from_threads_of_one_process_and_from_no_processes() -> None:
     found = answer("tests.upstream.from_processes", str(TREE), *failing_from_threads())
     for name, failed in found.items():
-        assert failed["processes"] == 0, f"{name} fails from {AT_ONCE} processes, too: it is not the process's state"
-        assert failed["threads"] > 0, f"{name} does not fail from threads: the reason of the baseline is not shown"
+        assert failed["processes"] == 0, (
+            f"{name} fails from {AT_ONCE} processes, too: it is not the process's state"
+        )
+        assert failed["threads"] > 0, (
+            f"{name} does not fail from threads: the reason of the baseline is not shown"
+        )
