@@ -27,7 +27,7 @@ ArgumentTemplate::Kind ArgumentTemplate::kind_of(const c10::IValue& value, bool 
 }
 
 ArgumentTemplate::ArgumentTemplate(const Call& call) {
-  std::vector<bool> is_written;  // By tensor.
+  std::vector<bool> is_written, is_out;  // By tensor.
   for (size_t index = 0; index < call.arguments.size(); ++index) {
     const c10::IValue& value = call.arguments[index];
     Argument argument{kind_of(value, call.plan.arguments[index].is_runtime_value)};
@@ -40,6 +40,7 @@ ArgumentTemplate::ArgumentTemplate(const Call& call) {
       argument.count = value.toListRef().size();
     }
     is_written.insert(is_written.end(), argument.count, call.plan.arguments[index].is_written);
+    is_out.insert(is_out.end(), argument.count, call.plan.arguments[index].is_out);
     arguments_.push_back(std::move(argument));
   }
   TORCH_INTERNAL_ASSERT(call.tensors.size() == is_written.size(), call.plan.name);
@@ -47,6 +48,7 @@ ArgumentTemplate::ArgumentTemplate(const Call& call) {
     const at::Tensor* tensor = call.tensors[index];
     TensorSlot slot{place_of(*tensor)};
     slot.is_written = is_written[index];
+    slot.is_out = is_out[index];
     if (slot.place != Place::undefined) {
       slot.is_wrapped_number = tensor->unsafeGetTensorImpl()->is_wrapped_number();
       slot.layout = layout_of(*tensor);
@@ -218,7 +220,9 @@ bool CompiledGraph::overlaps_in(const Call& call) const {
     if (at::has_internal_overlap(*call.tensors[i]) == at::MemOverlap::Yes) return true;
     for (size_t k = 0; k < arguments.slots.size(); ++k) {
       if (k == i || arguments.slots[k].place != Place::device) continue;
-      if (at::get_overlap_status(*call.tensors[i], *call.tensors[k]) == at::MemOverlapStatus::Partial) return true;
+      const at::MemOverlapStatus status = at::get_overlap_status(*call.tensors[i], *call.tensors[k]);
+      if (status == at::MemOverlapStatus::Partial) return true;
+      if (status == at::MemOverlapStatus::Full && arguments.slots[i].is_out) return true;
     }
   }
   return false;

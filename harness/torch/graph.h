@@ -16,6 +16,7 @@ struct TensorSlot {
   Place place;
   bool is_wrapped_number = false;
   bool is_written = false;
+  bool is_out = false;
   Layout layout{};
 };
 
@@ -58,6 +59,7 @@ struct CompiledGraph : Graph {
   };
 
   // Whether it would write to memory that is another argument's, too, or twice: the key does not say it, and torch refuses it.
+  // In place, all of it may be read as well; of an out= that is an argument, the operator decides.
   bool overlaps_in(const Call& call) const;
 
   const Plan& plan;
