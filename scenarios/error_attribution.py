@@ -193,7 +193,7 @@ def _that_fail(device: torch.device) -> list[Callable[[torch.Tensor, torch.Tenso
             streams.synchronize(device)
         except (IndexError, RuntimeError):
             found.append(one)
-    return found
+    return found or [lambda x, _: x[len(x)]]  # which the host checks
 
 
 def _own_streams(device: torch.device, threads: int) -> list[torch.Stream | None] | None:
