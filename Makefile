@@ -7,7 +7,7 @@ $(error VENV=$(VENV): make takes no path with a space; the checkout itself may h
 endif
 INPUTS := pyproject.toml constraints.txt tools/setup
 
-.PHONY: stress nightly test test-fast durations lint docs bench power check-macos core clean
+.PHONY: stress nightly test test-fast durations lint docs bench power check-macos core free-threaded clean
 
 # The native suite under ThreadSanitizer where a clang is found, which sees other bugs; where not, the closing lines say so. Then
 # the quick profile. Both in at most four minutes: on a slow machine items get fewer attempts, and items that did not run are
@@ -66,6 +66,10 @@ RUNS ?= 1
 CORE_OUTCOME ?= build/core/outcome.txt
 core: $(VENV)/.ready-dev
 	$(BIN)/python tools/check_core.py $(PYTORCH) --runs=$(RUNS) --outcome=$(CORE_OUTCOME)
+
+# Scenarios in a Python without its global lock (3.13t, 3.14t), where one with torch and mps-stress is found: says n/a where not.
+free-threaded: $(VENV)/.ready
+	$(BIN)/python -m tools.free_threaded
 
 $(VENV)/.ready: $(INPUTS)
 	tools/setup $(VENV)

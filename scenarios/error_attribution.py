@@ -10,10 +10,28 @@ from typing import Any
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 
 from stress import Scenario
 from stress import current
 from stress import streams
+
+
+def _assert(beyond: torch.Tensor) -> torch.Tensor:
+    torch._assert_async((beyond < 10).all(), "a value is beyond 10")
+    return beyond
+
+
+_OFFENDERS: tuple[Callable[[torch.Tensor, torch.Tensor], torch.Tensor], ...] = (
+    lambda x, beyond: torch.index_select(x, 0, beyond),
+    lambda x, beyond: torch.gather(x, 0, beyond[:, None]),
+    lambda x, beyond: torch.zeros_like(x).scatter(0, beyond[:, None], x[:3, :1]),
+    lambda x, beyond: F.one_hot(beyond, 8),
+    lambda x, beyond: F.embedding_bag(beyond, x, offsets=torch.zeros_like(beyond[:1])),
+    lambda x, beyond: torch.bernoulli(beyond.float()),
+    lambda x, beyond: _assert(beyond),
+)
+"""What fails with indices or values of 1000, on the device where it checks them there."""
 
 
 class OneOffender(Scenario):
@@ -63,7 +81,7 @@ class OneOffender(Scenario):
 
 
 class LateErrors(Scenario):
-    """Threads submit an operator that fails on the device, continue, and wait later: each gets only its own errors."""
+    """Threads submit operators that fail on the device, one after another, continue, and wait later: each gets only its own errors."""
 
     origin = (
         "pytorch#166615: errors found by the device surface at a later synchronisation, perhaps another thread's",
@@ -79,6 +97,7 @@ class LateErrors(Scenario):
         return {
             "weight": torch.randn(32, 32).to(device),
             "beyond": torch.full((3,), 1000).to(device),
+            "offenders": _that_fail(device),
             "own": own,
         }
 
@@ -106,7 +125,8 @@ class LateErrors(Scenario):
                 if self.device_type == "cuda":  # as above
                     failed = x[len(x)]
                 else:
-                    failed = torch.index_select(x, 0, state["beyond"])
+                    offenders = state["offenders"]
+                    failed = offenders[current().iteration % len(offenders)](x, state["beyond"])
                 torch.softmax(x @ state["weight"], dim=-1)  # the error is there, and nobody has waited yet
                 failed.cpu()
             except (IndexError, RuntimeError):
@@ -159,6 +179,21 @@ class ErrorsOnASharedStream(Scenario):
     def finish(self, state: dict[str, Any]) -> dict[str, bool]:
         told = state["told"]
         return {"somebody was told": bool(told), "of an index": all("index" in text for text in told)}
+
+
+def _that_fail(device: torch.device) -> list[Callable[[torch.Tensor, torch.Tensor], torch.Tensor]]:
+    """Return the offenders that this device tells of: a backend need not check all of them. On CUDA one would end the context."""
+    if device.type == "cuda":
+        return []
+    x, beyond = torch.ones(16, 32).to(device), torch.full((3,), 1000).to(device)
+    found = []
+    for one in _OFFENDERS:
+        try:
+            one(x, beyond)
+            streams.synchronize(device)
+        except (IndexError, RuntimeError):
+            found.append(one)
+    return found or [lambda x, _: x[len(x)]]  # which the host checks
 
 
 def _own_streams(device: torch.device, threads: int) -> list[torch.Stream | None] | None:

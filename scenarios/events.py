@@ -14,6 +14,7 @@ import torch
 
 from stress import Scenario
 from stress import current
+from stress import memory
 from stress import streams
 from stress.scenario.exact import climb
 from stress.scenario.exact import count_wrong
@@ -222,6 +223,44 @@ class EventPairs(Scenario):
     def reference(self, device: torch.device, inputs: Sequence[Sequence[Any]]) -> list[list[int]]:
         """Expect nothing wrong: one thread alone would wait for its partner."""
         return [[0 for _ in of_thread] for of_thread in inputs]
+
+
+class TimedEventsLetGo(Scenario):
+    """Threads record timed events again and again, and wait for them from two threads: afterwards as many bytes are in use as before."""
+
+    origin = (
+        "pytorch#196395: the time of an event is taken from its command buffer, which has to be kept for that",
+    )
+    rows: ClassVar[tuple[int, ...]] = (13, 25)
+    requires = ("events", "accelerator")  # the CPU keeps no account: there the scenario could not fail
+
+    @property
+    def waves(self) -> Sequence[tuple[int, int]]:  # type: ignore[override]
+        return (1, 1), (self.threads, 10)
+
+    def setup(self, device: torch.device) -> dict[str, Any]:
+        return {"x": torch.ones(64).to(device), "level": 0, "waited_for": deque(maxlen=4)}
+
+    def step(self, state: dict[str, Any], x: None) -> int:
+        if current().wave == 0:  # one thread by itself, once
+            state["level"] = memory.allocated_bytes(state["x"].device)
+            return 0
+        events = [streams.new_event(state["x"].device, timing=True) for _ in range(4)]
+        for _ in range(3):
+            for event in events:
+                streams.record(event)
+                state["x"] + 1.0
+        state["waited_for"].append(events[-1])
+        with contextlib.suppress(IndexError):  # others have taken it
+            state["waited_for"].popleft().synchronize()
+        events[-1].synchronize()
+        return 0
+
+    def finish(self, state: dict[str, Any]) -> int:
+        state["waited_for"].clear()
+        device = state["x"].device
+        streams.synchronize(device)
+        return memory.allocated_bytes(device) - int(state["level"])
 
 
 def _is_time(start: streams.Event, end: streams.Event) -> bool:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from stress.scenario import handover
     from stress.scenario import memory
     from stress.scenario import sequences
+    from stress.scenario import shaders
     from stress.scenario import streams
     from stress.scenario.current import Step
     from stress.scenario.current import current
@@ -38,6 +39,7 @@ __all__ = [
     "memory",
     "order",
     "sequences",
+    "shaders",
     "spawned_process",
     "streams",
 ]
@@ -53,7 +55,7 @@ _CLASSES = {
 }
 _MODULES = {
     name: f"stress.scenario.{name}"
-    for name in ("exact", "growth", "handover", "memory", "sequences", "streams")
+    for name in ("exact", "growth", "handover", "memory", "sequences", "shaders", "streams")
 } | {"order": "stress.order", "spawned_process": "stress.device.spawned_process"}
 
 # `import stress.exact` and `import stress.streams` were in the README of 0.1: they are found here, for one release.

@@ -43,6 +43,8 @@ const std::vector<FaultSwitch> kSwitches = {
     {"event_wrong_ticket", "event_pool", tsan, 1, 0, false, "a wait is for the position before"},
     {"event_pool_crosstalk", "event_pool", invariant, 1, 0, false, "an event has two owners"},
     {"event_elapsed_time_deadlock", "event_timing", invariant, 0.2, 0, false, "elapsed_time waits for ever"},
+    {"timing_pin_leaked", "event_timing", invariant, 0.2, 0, false, "a timed event keeps memory when it is recorded again or let go"},
+    {"shader_library_unlocked", "shader_library", tsan, 0.5, 0, false, "a library of a program's own kernels is changed without the lock"},
     {"graph_cache_unlocked", "graph_cache", tsan, 1, 0, false, "the shared graph cache is changed without the lock"},
     {"graph_cache_wrong_key", "graph_cache", invariant, 1, 0, false, "the cache's key leaves out the constants"},
     {"graph_cache_double_compile", "graph_cache", invariant, 1, 0, false, "the second compilation of a graph replaces the first, in use"},

@@ -25,7 +25,21 @@ struct Event {
   StreamId stream = 0;
   uint64_t ticket = 0;
   std::shared_ptr<std::atomic<int64_t>> ran_ns;  // When the stream came by.
+  std::shared_ptr<void> pin;
 };
+
+// A time taken from a command buffer keeps the buffer, and memory with it, until the event is recorded again or let go.
+// Modelled only while the fault is armed (as a twin, too): it holds on to the pin of a recording for ever.
+constexpr size_t kPinBytes = 256;
+
+std::shared_ptr<void> new_pin(StreamId stream) {
+  if (!is_armed(Fault::timing_pin_leaked)) return nullptr;
+  return {allocate(kPinBytes, stream), deallocate};
+}
+
+void let_go(const std::shared_ptr<void>& pin) {
+  if (pin != nullptr && strikes(Fault::timing_pin_leaked)) new std::shared_ptr<void>(pin);
+}
 
 class EventPool {
  public:
@@ -48,16 +62,21 @@ class EventPool {
   }
 
   void release(uint32_t handle) {
+    std::shared_ptr<void> pin;  // Goes when the lock has been given up.
     std::lock_guard<Lock> guard(lock_);
     Event& event = at(handle);
     if (!event.is_in_use) return;
     event.is_in_use = false;
+    let_go(event.pin);
+    pin.swap(event.pin);
     free_.push_back(handle - 1);
   }
 
   void record(uint32_t handle, StreamId id) {
     std::shared_ptr<std::atomic<int64_t>> ran_ns;
+    std::shared_ptr<void> pin;
     if (copy(handle).has_timing) {
+      pin = new_pin(id);
       ran_ns = std::make_shared<std::atomic<int64_t>>(0);
       // The fault: both times are taken by callbacks of the host, in either order.
       thread_local std::shared_ptr<std::atomic<int64_t>> last_ns;
@@ -75,6 +94,8 @@ class EventPool {
     event.stream = id;
     event.ticket = ticket;
     event.ran_ns = ran_ns;
+    let_go(event.pin);
+    event.pin.swap(pin);
   }
 
   Event copy(uint32_t handle) {

@@ -58,7 +58,9 @@ namespace mps_sim {
   X(synchronize_stops_at_error)      \
   X(event_time_reversed)             \
   X(graph_cache_key_without_mode)    \
-  X(wait_holds_gil)
+  X(wait_holds_gil)                  \
+  X(shader_library_unlocked)         \
+  X(timing_pin_leaked)
 
 enum class Fault : uint8_t {
 #define MPS_SIM_FAULT_ENUM(name) name,

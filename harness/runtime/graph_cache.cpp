@@ -25,16 +25,6 @@ std::atomic<uint64_t> compiles{0};
 
 thread_local std::shared_ptr<Pipeline> found_pipeline;
 
-void pay_compile_cost() {
-  compiles.fetch_add(1, std::memory_order_relaxed);
-  auto cost = std::chrono::microseconds(options().compile_us);
-  if (schedule_is_free() && cost >= std::chrono::milliseconds(1)) std::this_thread::sleep_for(cost);
-  auto until = std::chrono::steady_clock::now() + (cost < std::chrono::milliseconds(1) ? cost : std::chrono::microseconds(0));
-  while (schedule_is_free() && std::chrono::steady_clock::now() < until) {
-  }
-  schedule_yield();
-}
-
 GraphCache& shared_cache() {
   static GraphCache* const one = new GraphCache(true);
   return *one;
@@ -48,7 +38,26 @@ GraphCache* cache_of_this_thread() {
   return thread->graphs.get();
 }
 
-// The faults' way to end a pipeline. It is kept: giving up this reference would order, by the reference count, what the
+// Of the faults that leave something out of the key.
+bool has_short_keys() { return is_armed(Fault::graph_cache_wrong_key) || is_armed(Fault::graph_cache_key_without_mode); }
+
+std::string short_key(const GraphKey& key) {
+  return is_armed(Fault::graph_cache_wrong_key) ? key.shapes : key.shapes + '\x1f' + key.constants;
+}
+
+}  // namespace
+
+void pay_compile_cost() {
+  compiles.fetch_add(1, std::memory_order_relaxed);
+  auto cost = std::chrono::microseconds(options().compile_us);
+  if (schedule_is_free() && cost >= std::chrono::milliseconds(1)) std::this_thread::sleep_for(cost);
+  auto until = std::chrono::steady_clock::now() + (cost < std::chrono::milliseconds(1) ? cost : std::chrono::microseconds(0));
+  while (schedule_is_free() && std::chrono::steady_clock::now() < until) {
+  }
+  schedule_yield();
+}
+
+// The pipeline is kept: giving up this reference would order, by the reference count, what the
 // fault leaves without any order, and ThreadSanitizer would sometimes be right to see no race.
 void destroy_in_use(const std::shared_ptr<Pipeline>& pipeline) {
   static std::mutex mutex;
@@ -59,15 +68,6 @@ void destroy_in_use(const std::shared_ptr<Pipeline>& pipeline) {
   }
   pipeline->destroy();
 }
-
-// Of the faults that leave something out of the key.
-bool has_short_keys() { return is_armed(Fault::graph_cache_wrong_key) || is_armed(Fault::graph_cache_key_without_mode); }
-
-std::string short_key(const GraphKey& key) {
-  return is_armed(Fault::graph_cache_wrong_key) ? key.shapes : key.shapes + '\x1f' + key.constants;
-}
-
-}  // namespace
 
 void Pipeline::destroy() {
   is_destroyed_.store(true);
@@ -229,6 +229,7 @@ std::shared_ptr<Graph> find_graph(const GraphKey& key, const std::function<std::
 }
 
 std::shared_ptr<Pipeline> take_found_pipeline() { return std::exchange(found_pipeline, nullptr); }
+void note_found_pipeline(std::shared_ptr<Pipeline> pipeline) { found_pipeline = std::move(pipeline); }
 
 size_t graphs_of_this_thread() {
   GraphCache* cache = cache_of_this_thread();

@@ -70,6 +70,12 @@ class GraphCache {
 
 // The pipeline of the graph that the calling thread found last: the next work that it submits runs it.
 std::shared_ptr<Pipeline> take_found_pipeline();
+void note_found_pipeline(std::shared_ptr<Pipeline> pipeline);
+
+void pay_compile_cost();
+
+// The faults' way to end a pipeline.
+void destroy_in_use(const std::shared_ptr<Pipeline>& pipeline);
 
 size_t graphs_of_this_thread();
 void clear_graphs();

@@ -12,6 +12,7 @@
 #include "graph.h"
 #include "launch.h"
 #include "substitutes.h"
+#include "warnings.h"
 
 namespace mps_sim {
 
@@ -138,6 +139,7 @@ void store(const at::Tensor& result, const Layout& layout, const MemoryRange& me
 void run_kernel(const Launch& launch) {
   Stack stack;
   const ArgumentTemplate& arguments = launch.graph->arguments;
+  const KnownWarnings known(launch.graph->warnings);
   CpuInputs inputs(launch, arguments);
   run_on_cpu(launch, arguments, stack, [&](size_t slot) { return inputs.at(slot); });
   const Plan& plan = *launch.plan;
@@ -213,6 +215,7 @@ void run_asynchronously(const Call& call, std::shared_ptr<const CompiledGraph> g
     }
   }
   if (is_armed(Fault::dispatch_write_after_read)) note_accesses(accesses_of(*launch, graph->arguments.slots));
+  warn_again(graph->warnings);
   launch->graph = std::move(graph);
   enqueue(stream, plan.name.c_str(), [launch = std::move(launch)] { run_kernel(*launch); });
   finish_call(plan, stack, std::move(results));
@@ -224,6 +227,7 @@ struct SynchronousRun {
   Launch launch;
   Stack results;
   std::vector<at::Tensor> outs;  // By slot: what out= tensors became.
+  std::vector<c10::Warning> warnings;
   std::exception_ptr error;
   bool has_run = false;
 };
@@ -272,6 +276,7 @@ void run_synchronously(const Call& call, Stack* stack) {
   const std::vector<bool> is_out = out_slots_of(call);
   run->outs.resize(is_out.size());
   enqueue(stream, plan.name.c_str(), [run, is_out] {
+    const KeptWarnings kept;
     try {
       CpuInputs inputs(run->launch, run->arguments);
       run_on_cpu(run->launch, run->arguments, run->results, [&](size_t slot) {
@@ -286,6 +291,7 @@ void run_synchronously(const Call& call, Stack* stack) {
     } catch (...) {
       run->error = std::current_exception();
     }
+    run->warnings = kept.all();
     run->has_run = true;
   });
   if (plan.falls_back_to_cpu && strikes(Fault::fallback_waits_outside_queue)) {
@@ -293,6 +299,7 @@ void run_synchronously(const Call& call, Stack* stack) {
   }
   wait_for(stream);
   TORCH_CHECK(run->has_run, "simulated device: the process is ending");
+  warn_again(run->warnings);
   if (run->error) std::rethrow_exception(run->error);
   for (size_t slot = 0; slot < is_out.size(); ++slot) {
     if (!run->outs[slot].defined()) continue;

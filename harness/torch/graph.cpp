@@ -13,6 +13,7 @@
 #include "generator.h"
 #include "launch.h"
 #include "substitutes.h"
+#include "warnings.h"
 
 namespace mps_sim {
 
@@ -26,7 +27,7 @@ ArgumentTemplate::Kind ArgumentTemplate::kind_of(const c10::IValue& value, bool 
 }
 
 ArgumentTemplate::ArgumentTemplate(const Call& call) {
-  std::vector<bool> is_written;  // By tensor.
+  std::vector<bool> is_written, is_out;  // By tensor.
   for (size_t index = 0; index < call.arguments.size(); ++index) {
     const c10::IValue& value = call.arguments[index];
     Argument argument{kind_of(value, call.plan.arguments[index].is_runtime_value)};
@@ -39,6 +40,7 @@ ArgumentTemplate::ArgumentTemplate(const Call& call) {
       argument.count = value.toListRef().size();
     }
     is_written.insert(is_written.end(), argument.count, call.plan.arguments[index].is_written);
+    is_out.insert(is_out.end(), argument.count, call.plan.arguments[index].is_out);
     arguments_.push_back(std::move(argument));
   }
   TORCH_INTERNAL_ASSERT(call.tensors.size() == is_written.size(), call.plan.name);
@@ -46,6 +48,7 @@ ArgumentTemplate::ArgumentTemplate(const Call& call) {
     const at::Tensor* tensor = call.tensors[index];
     TensorSlot slot{place_of(*tensor)};
     slot.is_written = is_written[index];
+    slot.is_out = is_out[index];
     if (slot.place != Place::undefined) {
       slot.is_wrapped_number = tensor->unsafeGetTensorImpl()->is_wrapped_number();
       slot.layout = layout_of(*tensor);
@@ -175,11 +178,8 @@ at::Tensor trial_tensor(const TensorSlot& slot, const at::Tensor& original, int 
   return tensor;
 }
 
-bool runs_with(const CompiledGraph& graph, const Call& call, int number) {
-  struct Silent : c10::WarningHandler {
-    void process(const c10::Warning&) override {}
-  } silent;
-  const c10::WarningUtils::WarningHandlerGuard no_warnings(&silent);
+bool runs_with(const CompiledGraph& graph, const Call& call, int number, std::vector<c10::Warning>& warnings) {
+  const KeptWarnings kept;
   const OneIntraOpThread one_thread;
   const Plain plain;
   std::optional<at::Generator> generator;
@@ -194,11 +194,22 @@ bool runs_with(const CompiledGraph& graph, const Call& call, int number) {
   } catch (const std::exception&) {
     return false;
   }
+  warnings = kept.all();
   return true;
 }
 
-bool is_refused(const CompiledGraph& graph, const Call& call) {
-  return bytes_of(graph) <= kTrialBytesMax && !runs_with(graph, call, 0) && !runs_with(graph, call, 1);
+// Whether it refuses both numbers. What a kernel warns of is kept for each call; or, where it does not come a second time,
+// is warned of now: torch's own count of what it warns of once has been used up by the trial.
+bool is_refused(CompiledGraph& graph, const Call& call) {
+  if (bytes_of(graph) > kTrialBytesMax) return false;
+  std::vector<c10::Warning> first;
+  int number = 0;
+  if (!runs_with(graph, call, 0, first) && !runs_with(graph, call, ++number, first)) return true;
+  if (first.empty() || !runs_with(graph, call, number, graph.warnings)) return false;
+  for (const c10::Warning& one : first) {
+    if (!holds(graph.warnings, one)) c10::warn(one);
+  }
+  return false;
 }
 
 }  // namespace
@@ -209,7 +220,9 @@ bool CompiledGraph::overlaps_in(const Call& call) const {
     if (at::has_internal_overlap(*call.tensors[i]) == at::MemOverlap::Yes) return true;
     for (size_t k = 0; k < arguments.slots.size(); ++k) {
       if (k == i || arguments.slots[k].place != Place::device) continue;
-      if (at::get_overlap_status(*call.tensors[i], *call.tensors[k]) == at::MemOverlapStatus::Partial) return true;
+      const at::MemOverlapStatus status = at::get_overlap_status(*call.tensors[i], *call.tensors[k]);
+      if (status == at::MemOverlapStatus::Partial) return true;
+      if (status == at::MemOverlapStatus::Full && arguments.slots[i].is_out) return true;
     }
   }
   return false;
@@ -218,7 +231,10 @@ bool CompiledGraph::overlaps_in(const Call& call) const {
 std::shared_ptr<CompiledGraph> compile(const Call& call) {
   auto graph = std::make_shared<CompiledGraph>(call);
   try {
-    infer(*graph, call);
+    {
+      const KeptWarnings of_meta_functions;  // The kernel has the same ones.
+      infer(*graph, call);
+    }
     if (is_refused(*graph, call)) return nullptr;
   } catch (const std::exception&) {
     // The output depends on data, there is no meta function, or the call is wrong: the CPU will say which.

@@ -16,6 +16,7 @@ struct TensorSlot {
   Place place;
   bool is_wrapped_number = false;
   bool is_written = false;
+  bool is_out = false;
   Layout layout{};
 };
 
@@ -58,12 +59,14 @@ struct CompiledGraph : Graph {
   };
 
   // Whether it would write to memory that is another argument's, too, or twice: the key does not say it, and torch refuses it.
+  // In place, all of it may be read as well; of an out= that is an argument, the operator decides.
   bool overlaps_in(const Call& call) const;
 
   const Plan& plan;
   ArgumentTemplate arguments;
   std::vector<Output> outputs;    // One for each fresh return.
   std::vector<Resized> resized;  // out= tensors that get another shape.
+  std::vector<c10::Warning> warnings;  // Of every call.
 };
 
 // Infers the outputs with meta tensors. Null where that cannot be done without the data.

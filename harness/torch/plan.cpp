@@ -95,11 +95,12 @@ size_t argument_with_alias(const c10::FunctionSchema& schema, const c10::AliasIn
 
 Plan::Plan(const c10::OperatorHandle& handle) : op(handle), name(handle.operator_name().name) {
   const auto& schema = op.schema();
+  is_random = has_generator(schema) || is_random_substitute(name);
   for (const auto& argument : schema.arguments()) {
     ArgumentPlan plan;
     plan.is_written = argument.alias_info() != nullptr && argument.alias_info()->isWrite();
     plan.is_out = plan.is_written && argument.kwarg_only();
-    plan.is_runtime_value = is_runtime_value(name, argument);
+    plan.is_runtime_value = !is_random && is_runtime_value(name, argument);  // What a distribution refuses is refused at the call.
     plan.is_mode = argument.name() == "train" || argument.name() == "training";
     arguments.push_back(plan);
   }
@@ -118,7 +119,6 @@ Plan::Plan(const c10::OperatorHandle& handle) : op(handle), name(handle.operator
   has_scalar_operand = has_scalar_operand_by_name(name);
   returns_statistics = returns_statistics_by_name(name);
   substitute = substitute_for(name);
-  is_random = has_generator(schema) || is_random_substitute(name);
   if (!op.operator_name().overload_name.empty()) name += "." + op.operator_name().overload_name;
 }
 

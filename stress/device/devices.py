@@ -21,6 +21,7 @@ import torch
 from stress.device.core import loading as core_loading
 from stress.device.sim import loading
 from stress.device.sim.zoo import FORK_CAPABILITIES
+from stress.scenario import shaders
 from stress.scenario import streams
 
 
@@ -178,6 +179,8 @@ class Mps(_FreelyScheduled):
         }
         found = {name for name, needed in names.items() if all(hasattr(torch.mps, one) for one in needed)}
         found |= {"accelerator", "graph_path"}
+        if shaders.compiler(self.torch_device) is not None:
+            found.add("shaders")
         if "release_slot" in found:
             found.add("per_thread_streams")
         if found & {"streams", "per_thread_streams"}:
@@ -246,7 +249,7 @@ class Sim:
         self._module.empty_cache()
 
     def capabilities(self) -> set[str]:
-        found = {"accelerator", "own_errors", "record_stream", "simulated"}
+        found = {"accelerator", "own_errors", "record_stream", "shaders", "simulated"}
         if hasattr(self._module, "set_per_process_memory_fraction"):
             found.add("memory_limit")
         if self._design != "upstream":

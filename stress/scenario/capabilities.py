@@ -13,6 +13,7 @@ CAPABILITIES = {
     "release_slot": "torch.mps.release_current_thread_slot (the fork's)",
     "pinned_memory": "pinned host memory",
     "memory_limit": "a limit on the device's memory that this process can set",
+    "shaders": "kernels of one's own in Metal's language (torch.mps.compile_shader)",
     "graph_path": "nn.Linear and nn.LayerNorm through MPSGraph by MPS_FORCE_GRAPH_PATH, which no other device reads",
     "inductor": "torch.compile's own code generator for this device",
     "float64": "double precision",

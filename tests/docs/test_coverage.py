@@ -12,6 +12,8 @@ from stress.commands import cli
 from tools import coverage
 
 FINDS_NOTHING_KNOWN = {
+    "AttributesOfSharedTensors": "of a Python without a global lock, which is not on the machine that faults were counted on",
+    "CompiledByAll": "its libraries are each thread's own; what they share is the compiler of a Mac, or of a core",
     "CompiledInductor": "the simulated device, which carries the faults, has no Inductor",
     "CopyOnATransferStream": "without its wait it is what --mps-order finds; newer than the runs that faults were counted in",
     "ErrorsOnASharedStream": "the faults of errors are the fork's, where each thread has its own; planted ones control it",
@@ -19,6 +21,7 @@ FINDS_NOTHING_KNOWN = {
     "StaticInputOfAReplay": "the same, without its wait",
     "GraphPathLayerNorm": "the simulated device has no second path that MPS_FORCE_GRAPH_PATH would take",
     "GraphPathLinear": "as GraphPathLayerNorm",
+    "UnbindFromThreads": "as AttributesOfSharedTensors",
     "UnlikeKernels": "pytorch#167541's subject: no two threads compile the same, so that faults strike it seldom",
 }
 """Scenario -> why no seeded fault is known to be found by it, though it stays."""

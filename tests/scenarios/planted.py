@@ -427,7 +427,7 @@ def _leak(base: Any) -> Any:
         def step(self, state: Any, x: Any) -> Any:
             value = super().step(state, x)
             if current().wave == 1 and current().iteration == ITERATION:
-                _leaked.append(torch.ones(64, device=state["tensors"][0].device))
+                _leaked.append(torch.ones(64, device=floating_tensors(state)[0].device))
             return value
 
     return Subject
@@ -484,4 +484,5 @@ OWN: dict[str, dict[str, Callable[[Any], Any]]] = {
     "SpawnWhileActive": {"wrong child": _child_that(3, 0), "dying child": _child_that(0, -11)},
     "StopWhileSubmitting": {"weight changed": _weight_changed},
     "StreamAssignment": {"shared stream": _shared_stream},
+    "TimedEventsLetGo": {"leak": _leak},
 }

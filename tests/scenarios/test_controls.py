@@ -82,6 +82,7 @@ COUNTS_ONLY = {
     "SynchronizeAllInUse",
     "SynchronizedByOthers",
     "ThreadExitWithWork",
+    "TimedEventsLetGo",
 }
 """Scenarios that count on the device what is wrong and return the count: right values are all alike, so that one of
 an earlier iteration or of another thread is right too. Their counting is controlled by the fault "state"."""
@@ -96,6 +97,7 @@ MISSED_BY_DESIGN = {
     ("NativeLoop", "state"): "its state is a function",
     ("EventsBesideLoops", "state"): "its state is a function",
     ("MemoryLevel", "state"): "it counts bytes, not contents; see 'leak'",
+    ("TimedEventsLetGo", "state"): "it counts bytes, not contents; see 'leak'",
     ("StopWhileSubmitting", "state"): "the queue was stopped before that; see 'weight changed'",
     **{
         (name, fault): "it returns what it counted, which is the same everywhere; see 'state'"

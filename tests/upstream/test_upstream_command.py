@@ -191,7 +191,7 @@ class TestWithBaseline:
     ) -> None:
         done = cli(folder, "evidence", "results/runs")
         assert done.returncode == 0
-        assert "Upstream's own tests, from threads too" in done.stdout
+        assert "Upstream's own tests, alone and from threads" in done.stdout
         assert "RACE FROM THREADS test_mps.py::TestMPS::test_meets" in " ".join(done.stdout.split())
 
 

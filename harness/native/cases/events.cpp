@@ -43,6 +43,7 @@ void run_event_pool(const Settings& settings) {
 }
 
 void run_event_timing(const Settings& settings) {
+  const size_t before = backend::allocated_bytes();
   run_crew(settings, settings.threads, [&](Worker& worker) {
     int stream = backend::current_stream();
     backend::Buffer buffer = backend::allocate(kBytes, stream);
@@ -61,6 +62,8 @@ void run_event_timing(const Settings& settings) {
     backend::synchronize(stream);
     backend::deallocate(buffer);
   });
+  const size_t after = backend::allocated_bytes();
+  expect(after <= before, "memory_as_before", std::to_string(after) + " bytes are in use, and were " + std::to_string(before));
 }
 
 }  // namespace harness

@@ -3,7 +3,6 @@
 
 #include <cstring>
 
-#include "native/cases.h"
 #include "runtime/device.h"
 #include "runtime/options.h"
 
@@ -93,9 +92,3 @@ void arm(const std::string& fault, double probability, int window_us, bool twin)
 uint64_t struck(const std::string& fault) { return mps_sim::fault_count(mps_sim::fault_by_name(fault)); }
 
 }  // namespace harness::backend
-
-namespace harness {
-
-std::vector<Case> backend_cases() { return {}; }
-
-}  // namespace harness

@@ -6,6 +6,7 @@ import os
 import platform
 from pathlib import Path
 
+from stress.commands.doctor import free_threading
 from stress.commands.doctor import machine
 from stress.commands.doctor import metal
 from stress.commands.doctor.check import CheckResult
@@ -25,6 +26,7 @@ def examine(source: Path | None, results: Path) -> list[CheckResult]:
         *torch_lines(probe, source, system),
         *switch_lines(os.environ),
         *sanitizer_lines(),
+        free_threading.free_python_line(free_threading.find()),
         machine.crash_report_line(system),
         *machine.disk_lines(results),
         *machine.power_lines(system),

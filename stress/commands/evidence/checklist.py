@@ -14,9 +14,7 @@ from stress.commands.evidence.lint import Linted
 from stress.commands.evidence.patch import Patch
 from stress.commands.evidence.patch import Tree
 from stress.commands.evidence.results import TestedGroup
-from stress.commands.evidence.upstream_results import PATCHED
-from stress.commands.evidence.upstream_results import UpstreamRuns
-from stress.commands.evidence.upstream_results import UpstreamTests
+from stress.commands.evidence.upstream_results import UpstreamCompared
 from stress.model.markdown import plain
 from stress.model.markdown import table
 from stress.model.text import count
@@ -54,8 +52,7 @@ class Inputs:
     compared: Compared | None
     power: Sequence[str]
     has_throughput: bool
-    upstream: UpstreamTests
-    from_threads: UpstreamRuns
+    upstream: UpstreamCompared
 
 
 def points(given: Inputs) -> list[Point]:
@@ -186,13 +183,19 @@ def _sanitizer_point(whole: Aggregate) -> Point:
     )
 
 
-def _upstream_point(upstream: UpstreamTests) -> Point:
+def _upstream_point(upstream: UpstreamCompared) -> Point:
     name = "upstream's own tests pass as before"
     if not upstream.is_complete:
-        return Point(name, NOT_SHOWN, "run with --upstream-tests and --stock-python")
+        return Point(
+            name,
+            NOT_SHOWN,
+            "run mps-stress upstream with both builds, and give the stock one's run to --base",
+        )
+    where = "; on the simulated device only" if upstream.is_simulated else ""
     if upstream.lost:
-        return Point(name, FAILED, f"{count(len(upstream.lost), 'test')} pass on stock torch only")
-    return Point(name, SHOWN, f"{len(upstream.of(PATCHED))} tests ran on both builds, once each")
+        return Point(name, FAILED, f"{count(len(upstream.lost), 'test')} pass on stock torch only{where}")
+    state = NOT_SHOWN if where else SHOWN
+    return Point(name, state, f"{len(upstream.patched.tests)} tests ran on both builds, once each{where}")
 
 
 def _canaries_found(one: TestedGroup) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Sequence
-from pathlib import Path
 
 from stress.commands.compare.command import compare_aggregates
 from stress.commands.compare.judge import PairResult
@@ -30,12 +29,8 @@ from stress.commands.evidence.patch import read_patch
 from stress.commands.evidence.patch import read_tree
 from stress.commands.evidence.power import Power
 from stress.commands.evidence.redact import Redactor
-from stress.commands.evidence.upstream import COMMAND
-from stress.commands.evidence.upstream import UpstreamError
-from stress.commands.evidence.upstream import record_suite
-from stress.commands.evidence.upstream import run_suite
+from stress.commands.evidence.upstream_results import UpstreamCompared
 from stress.commands.evidence.upstream_results import UpstreamRuns
-from stress.commands.evidence.upstream_results import UpstreamTests
 from stress.model.markdown import bullets
 from stress.model.markdown import code
 from stress.model.markdown import folded
@@ -61,17 +56,12 @@ def document_of(asked: EvidenceOptions, made: str) -> str:
         raise PatchError(
             "--lint needs --patch and --torch-source: it looks at the patch's files in that tree"
         )
-    upstream, from_threads = UpstreamTests(), UpstreamRuns()
+    upstream = UpstreamCompared(stock=UpstreamRuns(), patched=UpstreamRuns())
     whole = read_folders(
-        [*asked.runs, *_upstream_runs(asked)],
-        {
-            "power": power.add,
-            "throughput": collected.add,
-            COMMAND: upstream.add,
-            "upstream": from_threads.add,
-        },
+        asked.runs,
+        {"power": power.add, "throughput": collected.add, "upstream": upstream.patched.add},
     )
-    before = read_folders(asked.base) if asked.base else None
+    before = read_folders(asked.base, {"upstream": upstream.stock.add}) if asked.base else None
     compared, why_not = _compared(before, whole)
     linted = lint(tree, patch) if asked.lint and tree is not None and patch is not None else None
     subjects = results.subjects_of(whole, tree.head if tree is not None else None)
@@ -85,7 +75,6 @@ def document_of(asked: EvidenceOptions, made: str) -> str:
         power.sentences(),
         any(collected.figures()),
         upstream,
-        from_threads,
     )
     if asked.draft:
         text = draft.issue(given) if asked.draft == "issue" else draft.pull_request(given)
@@ -95,18 +84,6 @@ def document_of(asked: EvidenceOptions, made: str) -> str:
     if tree is not None:
         text = text.replace(str(tree.path), "[tree]")
     return redact(text)
-
-
-def _upstream_runs(asked: EvidenceOptions) -> list[Path]:
-    """Run upstream's tests under each interpreter, and return the folders of their records."""
-    if not asked.upstream:
-        return []
-    if asked.tree is None:
-        raise UpstreamError("--upstream-tests needs --torch-source: it runs that tree's test/test_mps.py")
-    return [
-        record_suite(run_suite(python, asked.tree), asked.tree, asked.results, role)
-        for role, python in asked.upstream
-    ]
 
 
 def _compared(before: Aggregate | None, after: Aggregate) -> tuple[Compared | None, str]:
@@ -147,8 +124,8 @@ def _rest(
         ),
     )
     yield "Every item before and after", _before_and_after(given.compared)
-    yield "Upstream's own tests", given.upstream.section()
-    yield "Upstream's own tests, from threads too", given.from_threads.section()
+    yield "Upstream's own tests, before and after", given.upstream.section()
+    yield "Upstream's own tests, alone and from threads", given.upstream.patched.section()
     yield "ThreadSanitizer", _sanitizer(given.whole)
     yield "Throughput", _throughput(collected)
     yield "Failures", results.failures(given.whole, given.subjects, first.examples_left)

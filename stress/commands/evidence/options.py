@@ -1,18 +1,16 @@
 """Write Markdown for a pull request from records: results, confidence, patch identity, checklist, what is not shown.
 
-RUN is a run folder, or a folder of run folders: of scenarios, and of the commands power, throughput and tsan. Home,
+RUN is a run folder, or a folder of run folders: of scenarios, and of the commands power, throughput, tsan and upstream. Home,
 user, host and device identifiers are removed, and so are values of variables not on the allow-list.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from stress.commands import shared_options
-from stress.model.spec import RESULTS_DEFAULT
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,13 +32,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="run clang-format, lintrunner, flake8, mypy and more on the patch's files in the tree",
     )
     parser.add_argument(
-        "--upstream-tests",
-        action="store_true",
-        help="first run the tree's test/test_mps.py with this interpreter and with --stock-python, single-threaded",
-    )
-    parser.add_argument("--stock-python", metavar="PYTHON", help="interpreter whose torch is the stock one")
-    shared_options.add(parser, "results", help="where records of those tests go (%(default)s)")
-    parser.add_argument(
         "--draft",
         choices=("issue", "pr"),
         help="print a draft of the issue or of the pull request instead, with gaps for what only a person can write",
@@ -57,12 +48,8 @@ class EvidenceOptions:
     patch: Path | None = None
     tree: Path | None = None
     lint: bool = False
-    upstream: tuple[tuple[str, str], ...] = ()
-    """(role, interpreter) under which upstream's own tests are run first."""
     draft: str | None = None
     """One of `stress.commands.evidence.draft.KINDS`, in place of the whole document."""
-    results: Path = Path(RESULTS_DEFAULT)
-    """Where the records of those tests go."""
     output: Path | None = None
 
 
@@ -73,17 +60,6 @@ def parse(args: argparse.Namespace) -> EvidenceOptions:
         patch=Path(args.patch) if args.patch else None,
         tree=shared_options.value(args, "torch-source"),
         lint=args.lint,
-        upstream=_interpreters(args),
         draft=args.draft,
-        **shared_options.values(args, "results", "output"),
+        **shared_options.values(args, "output"),
     )
-
-
-def _interpreters(args: argparse.Namespace) -> tuple[tuple[str, str], ...]:
-    """Return (role, interpreter) of the tests to run: the stock one first, where it was given."""
-    if not args.upstream_tests:
-        if args.stock_python:
-            raise ValueError("--stock-python is for --upstream-tests: give both, or neither")
-        return ()
-    stock = [("stock", args.stock_python)] if args.stock_python else []
-    return (*stock, ("patched", sys.executable))

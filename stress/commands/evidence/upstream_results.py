@@ -1,4 +1,4 @@
-"""Results of upstream's tests: under stock and under patched torch, and from threads, from the records of each."""
+"""Results of upstream's tests, alone and from threads: of each run, and of stock torch beside the patched one."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ from stress.commands.upstream.baseline import SuiteBaseline
 from stress.commands.upstream.baseline import read
 from stress.commands.upstream.news import mended
 from stress.commands.upstream.news import news_of
+from stress.commands.upstream.outcomes import BAD
+from stress.commands.upstream.outcomes import PASSED
+from stress.commands.upstream.outcomes import SKIPPED
+from stress.commands.upstream.outcomes import XFAILED
+from stress.commands.upstream.outcomes import SuiteOutcome
 from stress.commands.upstream.outcomes import SuiteOutcomes
 from stress.model.errors import UserError
 from stress.model.markdown import bullets
@@ -23,86 +28,8 @@ from stress.model.markdown import table
 from stress.model.text import count
 from stress.record.aggregate import RunInfo
 
-STOCK, PATCHED = "stock", "patched"
-TESTS_MAX = 50_000
 ROWS_SHOWN = 60
-_NONE = "not run"
-
-
-@dataclass
-class UpstreamTests:
-    """Collects the newest run of each role."""
-
-    runs: dict[str, RunInfo] = field(default_factory=dict)
-    tests: dict[str, dict[str, tuple[str, str]]] = field(default_factory=dict)
-    """Run -> test -> (verdict, headline)."""
-
-    def add(self, record: Mapping[str, Any], info: RunInfo) -> None:
-        role = info.record["settings"].get("role")
-        if role not in (STOCK, PATCHED):
-            return
-        if role not in self.runs or self.runs[role].time < info.time:
-            self.runs[role] = info
-        own = self.tests.setdefault(info.run, {})
-        if record["kind"] == "item" and len(own) < TESTS_MAX:
-            own[record["item"]] = (record["verdict"], record.get("headline", ""))
-
-    def of(self, role: str) -> dict[str, tuple[str, str]]:
-        info = self.runs.get(role)
-        return self.tests.get(info.run, {}) if info is not None else {}
-
-    @property
-    def lost(self) -> list[str]:
-        """Return the tests that pass on stock torch and do not, or did not run, on the patched one."""
-        patched = self.of(PATCHED)
-        return [
-            test
-            for test, (verdict, _) in sorted(self.of(STOCK).items())
-            if verdict == "pass" and patched.get(test, (_NONE, ""))[0] != "pass"
-        ]
-
-    @property
-    def is_complete(self) -> bool:
-        return bool(self.of(STOCK)) and bool(self.of(PATCHED))
-
-    def section(self) -> str:
-        if not self.runs:
-            return ""
-        parts = [
-            table(
-                ["torch", "build", "passed", "failed", "crashed", "hung", "skipped"],
-                map(self._row, self.runs),
-            )
-        ]
-        if not self.is_complete:
-            return "\n\n".join([*parts, "Not compared: only one of the two builds was run."])
-        stock, patched = self.of(STOCK), self.of(PATCHED)
-        differ = [
-            test for test in sorted(stock.keys() | patched.keys())
-            if stock.get(test, (_NONE, ""))[0] != patched.get(test, (_NONE, ""))[0]
-        ]  # fmt: skip
-        parts.append(
-            f"{count(len(differ), 'test')} with a different outcome; {count(len(self.lost), 'test')} pass on stock torch only. One run of each: a flaky test differs by chance."
-        )
-        if differ:
-            rows = [[code(test), *self._outcomes(test)] for test in differ[:ROWS_SHOWN]]
-            parts.append(table(["test", "stock", "patched", "what the patched one says"], rows))
-        return "\n\n".join(parts)
-
-    def _outcomes(self, test: str) -> list[str]:
-        stock, patched = (self.of(role).get(test, (_NONE, "")) for role in (STOCK, PATCHED))
-        return [stock[0], patched[0], code(patched[1]) if patched[1] else ""]
-
-    def _row(self, role: str) -> list[str]:
-        info = self.runs[role]
-        found = Counter(verdict for verdict, _ in self.of(role).values())
-        counts = [str(found[one]) for one in ("pass", "error", "crash", "hang")]
-        return [
-            role,
-            code(info.group.build.label),
-            *counts,
-            plain(str(info.record["settings"].get("skipped", "?"))),
-        ]
+NOT_RUN = "not run"
 
 
 @dataclass
@@ -115,6 +42,17 @@ class UpstreamRuns:
     def add(self, record: Mapping[str, Any], info: RunInfo) -> None:
         self.runs[info.run] = info
         self.outcomes.setdefault(info.run, SuiteOutcomes()).add(record)
+
+    @property
+    def newest(self) -> RunInfo | None:
+        """Return the newest run in which a test ran."""
+        ran = [one for run, one in self.runs.items() if self.outcomes[run].tests]
+        return max(ran, key=lambda one: one.time, default=None)
+
+    @property
+    def tests(self) -> dict[str, SuiteOutcome]:
+        """Return what came of the tests of the newest run."""
+        return self.outcomes[self.newest.run].tests if self.newest is not None else {}
 
     def section(self) -> str:
         parts = []
@@ -131,6 +69,83 @@ class UpstreamRuns:
             head = f"{code(run)}: {code(files)} of PyTorch {code(str(asked.get('tree', '?')))}, {plain(str(info.group.kind))}, {code(info.group.build.label)}{note}"
             parts += [head, bullets(code(one.strip(), 300) for one in lines if one)]
         return "\n\n".join(parts)
+
+
+@dataclass(frozen=True)
+class UpstreamCompared:
+    """The newest run of upstream's tests among the base runs (stock torch), beside the newest of the others (the patched one)."""
+
+    stock: UpstreamRuns
+    patched: UpstreamRuns
+
+    @property
+    def is_complete(self) -> bool:
+        return bool(self.stock.tests) and bool(self.patched.tests)
+
+    @property
+    def is_simulated(self) -> bool:
+        newest = (self.stock.newest, self.patched.newest)
+        return any(one is not None and one.group.kind.is_simulated for one in newest)
+
+    @property
+    def lost(self) -> list[str]:
+        """Return the tests that pass on stock torch and do not, or did not run, on the patched one."""
+        before, after = self.stock.tests, self.patched.tests
+        return [
+            test for test, one in sorted(before.items())
+            if one.is_good and not (test in after and after[test].is_good)
+        ]  # fmt: skip
+
+    def section(self) -> str:
+        if not self.is_complete:
+            return ""
+        before, after = self.stock.tests, self.patched.tests
+        differ = [
+            test
+            for test in sorted(before.keys() | after.keys())
+            if _word(before.get(test)) != _word(after.get(test))
+        ]
+        parts = [
+            table(
+                [
+                    "torch",
+                    "build",
+                    "passed",
+                    "failed",
+                    "crashed",
+                    "hung",
+                    "skipped",
+                    "fail from threads only",
+                ],
+                [_row("stock", self.stock), _row("patched", self.patched)],
+            ),
+            f"{count(len(differ), 'test')} with a different outcome; {count(len(self.lost), 'test')} pass on stock torch "
+            "only. One run of each: a flaky test differs by chance.",
+        ]
+        if differ:
+            rows = [[code(test), _word(before.get(test)), _word(after.get(test)), _text(after.get(test))]
+                    for test in differ[:ROWS_SHOWN]]  # fmt: skip
+            parts.append(table(["test", "stock", "patched", "what the patched one says"], rows))
+        return "\n\n".join(parts)
+
+
+def _word(one: SuiteOutcome | None) -> str:
+    if one is None:
+        return NOT_RUN
+    return f"{one.threads} from threads" if one.fails_from_threads else one.alone
+
+
+def _text(one: SuiteOutcome | None) -> str:
+    return code(one.text) if one is not None and one.text else ""
+
+
+def _row(name: str, runs: UpstreamRuns) -> list[str]:
+    newest = runs.newest
+    assert newest is not None
+    alone = Counter(one.alone for one in runs.tests.values())
+    from_threads = sum(one.fails_from_threads for one in runs.tests.values())
+    counts = [alone[PASSED] + alone[XFAILED], *(alone[one] for one in BAD), alone[SKIPPED], from_threads]
+    return [name, code(newest.group.build.label), *map(str, counts)]
 
 
 def _baseline(record: Mapping[str, Any]) -> tuple[SuiteBaseline, str]:

@@ -43,6 +43,11 @@ class SuiteOutcome:
         return bool(self.threads) and Verdict(self.threads).is_failure
 
     @property
+    def is_good(self) -> bool:
+        """Whether it passes alone, or fails as expected, and does so from threads where it ran from them."""
+        return self.alone in (PASSED, XFAILED) and not self.fails_from_threads
+
+    @property
     def ran(self) -> bool:
         return self.alone in (PASSED, XFAILED) or self.fails_alone
 

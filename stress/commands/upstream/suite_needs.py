@@ -27,6 +27,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """In a child alone, whose session was given none of our options, and only off macOS."""
     if sys.platform == "darwin" or config.getoption("mps_threads", None) is not None:
         return
+    answer_questions()
+
+
+def answer_questions() -> None:
+    """Answer in this process what PyTorch's tests ask of macOS."""
     _answer_for_sysctl()
     from torch.testing._internal import common_utils
 

@@ -134,7 +134,12 @@ _UPSTREAM = (Stream, StreamContext, stream, current_stream, default_stream, set_
 def provide(module: Any, design: str) -> None:
     """Put the design's names into `module`, except those that are there already."""
     from stress.device.sim.batch_queue import BatchQueue
+    from stress.device.sim.shaders import SimulatedShaderLibrary
 
+    if hasattr(module, "compile_shader"):  # torch's own, which calls this
+        torch._C._mps_compileShader = SimulatedShaderLibrary  # type: ignore[attr-defined]
+    else:
+        module.compile_shader = SimulatedShaderLibrary
     if not hasattr(module, "_gpu_trace"):
         module._gpu_trace = new_trace("simulated device", has_functions=True)
     for one in _UPSTREAM if design == "upstream" else (release_current_thread_slot, BatchQueue):

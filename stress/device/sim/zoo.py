@@ -659,6 +659,31 @@ FAULTS: tuple[Fault, ...] = (
         probability=0.1,
         why=_RARE_CALL,
     ),
+    Fault(
+        "shader_library_unlocked",
+        "caches",
+        "upstream",
+        "crash",
+        SEGFAULT,
+        "A library of a program's own kernels is changed without the lock: the second pipeline of a kernel replaces the "
+        "first, which is in use.",
+        "The first launch of a kernel of torch.mps.compile_shader from several threads kills the process.",
+        (_PYTORCH + "163721", "https://github.com/pytorch/pytorch/pull/197837", _PYTORCH + "167541"),
+        probability=0.1,
+        window_us=2000,
+        why="a kernel's pipeline is made once in a library's life; the real one takes milliseconds, the simulated one 20 us",
+        unkept=("graph",),
+    ),
+    Fault(
+        "timing_pin_leaked",
+        "events",
+        "upstream",
+        "mismatch",
+        WRONG_VALUE,
+        "A timed event keeps the command buffer that has its time, and a later recording or its end does not let it go.",
+        "Memory grows with each event that measures time, although no event is left.",
+        ("https://github.com/pytorch/pytorch/pull/196395",),
+    ),
 )
 
 BY_NAME = {fault.name: fault for fault in FAULTS}

@@ -48,6 +48,21 @@ def check_wrong_arguments_are_told_at_the_call() -> None:
     same(x, torch.ones(4, 4))
 
 
+def check_what_is_refused_is_refused_after_a_call_that_was_not() -> None:
+    """The key of the compiled graph has to say it: the numbers of a distribution, and memory that is out= and read."""
+    x = torch.ones(10, device=DEVICE)
+    x.uniform_(0, 1)
+    assert "found from=3 > to=-1" in raised(RuntimeError, lambda: x.uniform_(3, -1))
+    x.normal_(0, 1)
+    assert "std" in raised(RuntimeError, lambda: x.normal_(0, -1))
+    values, index = torch.ones(3, device=DEVICE), torch.zeros(3, dtype=torch.long, device=DEVICE)
+    torch.take(values, index, out=torch.zeros(3, device=DEVICE))
+    assert "single memory location" in raised(RuntimeError, lambda: torch.take(values, index, out=values))
+    torch.add(values, 1, out=values)  # element by element: allowed
+    torch.mps.synchronize()
+    same(values, torch.full((3,), 2.0))
+
+
 def check_first_use_of_an_operator_waits_for_nothing() -> None:
     x = torch.ones(7, 9, device=DEVICE)
     assert counted(lambda: x.cosh().erfinv())["synchronisations"] == 0
