@@ -61,12 +61,10 @@ class TracedGuard final : public Interface {
     return is_done;
   }
   void synchronizeStream(const c10::Stream& stream) const override {
-    tree_.synchronizeStream(stream);
-    trace::stream_synchronization(stream.id());
+    trace::waited([&] { tree_.synchronizeStream(stream); }, [&] { trace::stream_synchronization(stream.id()); });
   }
   void synchronizeDevice(const c10::DeviceIndex device) const override {
-    tree_.synchronizeDevice(device);
-    trace::device_synchronization();
+    trace::waited([&] { tree_.synchronizeDevice(device); }, trace::device_synchronization);
   }
 
   void record(void** event, const c10::Stream& stream, const c10::DeviceIndex device, const c10::EventFlag flag) const override {

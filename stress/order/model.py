@@ -28,6 +28,7 @@ from stress.order.pair import UnorderedPair
 from stress.order.pair import known_order
 from stress.order.pair import line_of
 from stress.order.pair import remedy
+from stress.order.retired import Name
 from stress.order.retired import RetiredMemory
 
 LEVELS = ("device", "strict")
@@ -49,7 +50,7 @@ class TrackedStorage:
         bytes_: int,
         *,
         is_host: bool = False,
-        text: str = "",
+        text: object = "",
         site: Site | None = None,
     ) -> None:
         self.device, self.address, self.bytes, self.is_host = device, address, bytes_, is_host
@@ -57,7 +58,7 @@ class TrackedStorage:
         self.history = AccessHistory()
         self.recorded: set[int] = set()
         """Streams that `record_stream` named: the allocator waits for them."""
-        self.inherited = ""
+        self.inherited: Name | None = None
         """Whose memory it was before, if that left unordered accesses behind."""
 
 
@@ -115,6 +116,12 @@ class OrderModel:
         if self.is_strict:
             self._agents[thread].name = name
 
+    def end_thread(self, thread: int) -> None:
+        """Drop what a thread knew that has ended: its last release has it, and a program may start very many threads."""
+        if self.is_strict:
+            clock = self._agents[thread].clock
+            clock.seen, clock.why = {thread: clock.seen[thread]}, {}
+
     def stream(self, key: Hashable, device: str, name: str) -> int:
         """Return the agent of a stream. `device` is the name that a device synchronisation gives."""
         number = self._streams.get(key)
@@ -132,7 +139,8 @@ class OrderModel:
         thread_epoch = own.seen[thread]
         if self.is_strict:
             self._tick(thread)
-        return Launch(stream, epoch, op, thread=thread, thread_epoch=thread_epoch, site=site, step=step)
+        # Not Launch(...), which is a function in Python: this takes a third of its time, here and below.
+        return tuple.__new__(Launch, (stream, epoch, op, thread, thread_epoch, False, site, step))
 
     def _tick(self, thread: int) -> None:
         """Begin a new epoch of a thread: what it does from now on is not in what it has just given away."""
@@ -143,27 +151,27 @@ class OrderModel:
     def host_work(self, thread: int, op: str, site: Site | None = None, step: Place = "") -> Launch:
         """Begin work that `thread` does itself."""
         epoch = self._agents[thread].clock.seen[thread]
-        return Launch(
-            thread, epoch, op, thread=thread, thread_epoch=epoch, is_host=True, site=site, step=step
-        )
+        return tuple.__new__(Launch, (thread, epoch, op, thread, epoch, True, site, step))
 
     def access(
         self, launch: Launch, storage: TrackedStorage, extent: Extent, argument: str, is_write: bool
     ) -> None:
         """Check an access against those before, and remember it."""
         self.accesses += 1
-        for use in storage.history.conflicts(extent, is_write):
+        history = storage.history
+        for use in history.conflicts(extent, is_write) if history.ranges else ():
+            if use.launch.thread == launch.thread and use.launch.agent == launch.agent:
+                continue  # as mostly: a thread's own stream, or its own work
             kind = self._unordered(use, launch)
             if kind is not None:
                 self._report(kind, use, launch, storage, extent, argument, is_write)
         if launch.is_host and not self.is_strict:
             if is_write:  # all that came before is reported or seen by the host, and so by every later launch
-                storage.history.ranges = [
-                    one for one in storage.history.ranges if not extent.covers(one.extent)
-                ]
+                history.ranges = [one for one in history.ranges if not extent.covers(one.extent)]
             return
         reader = (launch.agent, launch.thread if self.is_strict else 0)
-        self.forgotten += storage.history.add(extent, Use(launch, argument, is_write), reader)
+        use = tuple.__new__(Use, (launch, argument, is_write, False))
+        self.forgotten += history.add(extent, use, reader)
 
     def _unordered(self, use: Use, now: Launch) -> str | None:
         """Return the kind of finding that two conflicting accesses are; None where the earlier one comes first.
@@ -260,6 +268,10 @@ class OrderModel:
         if known is not None:
             self._agents[thread].clock.learn(known.seen, known.why)
 
+    def forget_token(self, token: Hashable) -> None:
+        """What a token stood for is gone: nobody will acquire it."""
+        self._tokens.pop(token, None)
+
     # ---- memory
 
     def new_storage(self, storage: TrackedStorage) -> None:
@@ -267,29 +279,38 @@ class OrderModel:
         retired = self._retired.get(storage.device)
         if retired is None or not len(retired) or storage.is_host:
             return
-        ranges, text = retired.take(storage.address, storage.bytes)
+        ranges, name = retired.take(storage.address, storage.bytes)
         if ranges:
-            storage.history.ranges, storage.inherited = ranges, text
+            storage.history.ranges, storage.inherited = ranges, name
 
-    def retire(self, storage: TrackedStorage) -> None:
-        """A storage is gone: its memory may be given out again."""
+    def retire(self, storage: TrackedStorage, freed_by: int = -1) -> None:
+        """A storage is gone: its memory may be given out again. `freed_by` is the thread's agent, where that is known."""
         if storage.is_host or not storage.bytes or not storage.history.ranges:
             return
+        by = freed_by if self.is_strict else self._host
         left = [
-            kept for one in storage.history.ranges if (kept := self._left(one, storage.recorded)) is not None
+            kept
+            for one in storage.history.ranges
+            if (kept := self._left(one, storage.recorded, by)) is not None
         ]
         if left:
             blocks = self._retired.setdefault(storage.device, RetiredMemory())
-            blocks.put(storage.address, storage.bytes, left, self._name(storage))
+            blocks.put(storage.address, storage.bytes, left, (storage.text, storage.site))
 
-    def _left(self, one: AccessedRange, recorded: set[int]) -> AccessedRange | None:
-        """Return the uses that the allocator does not wait for, and that not every later launch comes after anyway."""
+    def _left(self, one: AccessedRange, recorded: set[int], freed_by: int) -> AccessedRange | None:
+        """Return the uses that the allocator does not wait for, and that were not known to be done when it was freed.
+
+        Whoever is given the memory comes after the call that freed it, since the allocator has a lock, and after each thread
+        that has let go of it, since references are counted one after another. When those let go is not seen: what a thread
+        launched counts as known to be done where the thread knows it by then.
+        """
 
         def is_left(use: Use) -> bool:
             then = use.launch
             if then.is_host or then.agent in recorded:
                 return False
-            return self.is_strict or not self._agents[self._host].clock.has_seen(then.agent, then.epoch)
+            holders = (freed_by, then.thread) if freed_by >= 0 else (then.thread,)
+            return not any(self._agents[one].clock.has_seen(then.agent, then.epoch) for one in holders)
 
         kept = AccessedRange(one.extent)
         if one.write is not None and is_left(one.write):
@@ -320,9 +341,9 @@ class OrderModel:
         argument: str,
         is_write: bool,
     ) -> None:
-        memory = f"bytes {extent.begin}-{extent.end - 1} of {self._name(storage)}"
-        if kind == "reuse":
-            memory += f", in memory of {storage.inherited}"
+        memory = f"bytes {extent.begin}-{extent.end - 1} of {_name(storage.text, storage.site)}"
+        if kind == "reuse" and storage.inherited is not None:
+            memory += f", in memory of {_name(*storage.inherited)}"
         self._report_pair(kind, use, now, storage.device, memory, argument, is_write)
 
     def _report_pair(
@@ -356,11 +377,6 @@ class OrderModel:
             site.file if site else "", site.line if site else 0,
         )  # fmt: skip
 
-    @staticmethod
-    def _name(storage: TrackedStorage) -> str:
-        made = f" (made at {line_of(storage.site)})" if storage.site is not None else ""
-        return f"{storage.text or 'a storage'}{made}"
-
     @property
     def unordered(self) -> int:
         """Return how many different pairs were found."""
@@ -368,3 +384,8 @@ class OrderModel:
 
     def found(self) -> list[UnorderedPair]:
         return list(itertools.islice(self.pairs.values(), PAIRS_MAX))
+
+
+def _name(text: object, site: Site | None) -> str:
+    made = f" (made at {line_of(site)})" if site is not None else ""
+    return f"{text or 'a storage'}{made}"
