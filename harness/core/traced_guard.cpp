@@ -7,6 +7,7 @@
 #define MPS_STRESS_HAS_CAPABILITY
 #endif
 
+#include "runtime/order_host.h"
 #include "torch/trace.h"
 
 namespace mps_sim {
@@ -62,9 +63,11 @@ class TracedGuard final : public Interface {
   }
   void synchronizeStream(const c10::Stream& stream) const override {
     trace::waited([&] { tree_.synchronizeStream(stream); }, [&] { trace::stream_synchronization(stream.id()); });
+    order::wait_returned(static_cast<StreamId>(stream.id()), "synchronize");
   }
   void synchronizeDevice(const c10::DeviceIndex device) const override {
     trace::waited([&] { tree_.synchronizeDevice(device); }, trace::device_synchronization);
+    order::wait_returned(order::kAllStreams, "synchronize");
   }
 
   void record(void** event, const c10::Stream& stream, const c10::DeviceIndex device, const c10::EventFlag flag) const override {

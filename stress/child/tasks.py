@@ -196,6 +196,7 @@ def _crew_checked(
     from stress.child.oracle.sequential import read_back
     from stress.child.perturb import dispatch_cache
     from stress.child.workload import moved
+    from stress.device.devices import Core
     from stress.device.devices import Sim
     from stress.device.devices import open_device
 
@@ -253,8 +254,9 @@ def _crew_checked(
     outcomes = [None if one is None else read_back(one) for one in crew.outcomes]
     finished = [read_back(one) for one in finished]
     clock.lap("readback_s")
-    if isinstance(device, Sim):
+    if isinstance(device, Sim | Core):
         findings += unkept(device.take_broken_promises(), result)
+    if isinstance(device, Sim):
         result["device_statistics"] = device.statistics()
         if device.is_replayable:
             result["device_order"], why_not = device.order()

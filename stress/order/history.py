@@ -48,6 +48,16 @@ class Use(NamedTuple):
     """Of the storage that had the memory before."""
 
 
+class Metadata:
+    """Who wrote a part of a tensor's metadata last, and who has read it since: one of each thread."""
+
+    __slots__ = ("reads", "write")
+
+    def __init__(self) -> None:
+        self.write: Launch | None = None
+        self.reads: dict[int, Launch] = {}
+
+
 class AccessedRange:
     """The last write of a range and the reads since, one per agent (and per launching thread, if that counts)."""
 

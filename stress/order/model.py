@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Protocol
 
 from stress.order.clocks import Edge
 from stress.order.clocks import EventClock
@@ -19,6 +20,7 @@ from stress.order.clocks import VectorClock
 from stress.order.history import AccessedRange
 from stress.order.history import AccessHistory
 from stress.order.history import Launch
+from stress.order.history import Metadata
 from stress.order.history import Place
 from stress.order.history import Use
 from stress.order.history import place_text
@@ -34,8 +36,17 @@ from stress.order.retired import RetiredMemory
 LEVELS = ("device", "strict")
 GENERATORS_MAX = 1000
 """Generators kept; beyond, all are forgotten: a program has few, or makes one for each call."""
+_OF_THREADS = ("order-only", "metadata")
+"""Kinds in which the threads that launched are not ordered, whatever the streams are."""
 PAIRS_MAX = 200
 """Findings kept with their text; further ones are counted."""
+
+
+class NamedPart(Protocol):
+    """A part of a tensor's metadata, as a report calls it, and the tensor's device."""
+
+    @property
+    def device(self) -> str: ...
 
 
 class TrackedStorage:
@@ -193,6 +204,24 @@ class OrderModel:
         if then.is_host and now.is_host:
             return "host-host"
         return "stream-host" if then.is_host or now.is_host else "stream-stream"
+
+    def use_metadata(
+        self, launch: Launch, known: Metadata, what: NamedPart, argument: str, is_write: bool
+    ) -> None:
+        """Check a thread's use of what a tensor is beside its bytes, which only threads order: it is the host's."""
+        self.accesses += 1
+        earlier = [] if known.write is None else [(known.write, True)]
+        if is_write:
+            earlier += [(one, False) for one in known.reads.values()]
+        clock = self._agents[launch.thread].clock
+        for then, was_write in earlier:
+            if then.thread != launch.thread and not clock.has_seen(then.thread, then.thread_epoch):
+                use = Use(then, "", was_write)
+                self._report_pair("metadata", use, launch, what.device, str(what), argument, is_write)
+        if is_write:
+            known.write, known.reads = launch, {}
+        else:
+            known.reads[launch.thread] = launch
 
     def draw(self, launch: Launch, generator: Hashable, text: str) -> None:
         """Check a draw from a generator against the last one: in which order two threads draw decides their values."""
@@ -352,9 +381,10 @@ class OrderModel:
         then = use.launch
         hazard = ("WAW" if use.is_write else "WAR") if is_write else "RAW"
         earlier, later = self._side(then, use.argument), self._side(now, argument)
-        agent = then.thread if kind == "order-only" else then.agent
-        own = now.thread if kind == "order-only" else now.agent
-        clock, epoch = self._agents[own].clock, then.thread_epoch if kind == "order-only" else then.epoch
+        by_thread = kind in _OF_THREADS
+        agent = then.thread if by_thread else then.agent
+        own = now.thread if by_thread else now.agent
+        clock, epoch = self._agents[own].clock, then.thread_epoch if by_thread else then.epoch
         name = self._agents[agent].name
         known = known_order(
             self._agents[own].name, name, epoch, clock.seen.get(agent, 0), clock.why.get(agent),

@@ -65,6 +65,7 @@ class OpPlan:
         "is_copy",
         "is_random",
         "is_record_stream",
+        "is_reshape",
         "is_resize",
         "masked",
         "name",
@@ -79,6 +80,7 @@ class OpPlan:
         self.name: str = f"{schema.name}.{overload}" if overload else schema.name
         self.is_copy = short in _COPIES
         self.is_record_stream = short == "record_stream"
+        self.is_reshape = bool({one for one in func.tags if str(one).endswith(".inplace_view")})
         self.is_resize = short in ("resize_", "resize_as_")
         self.masked = short in _MASKED
         tags = {str(one).rpartition(".")[2] for one in func.tags}

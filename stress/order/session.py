@@ -24,6 +24,9 @@ from stress.order.dispatch_mode import CrewMode
 from stress.order.found import OrderCheck
 from stress.order.history import Launch
 from stress.order.history import Place
+from stress.order.metadata import SHAPE
+from stress.order.metadata import MetadataTable
+from stress.order.metadata import watch_attributes
 from stress.order.op_plan import OpPlan
 from stress.order.op_plan import Touch
 from stress.order.op_plan import plan_of
@@ -34,6 +37,7 @@ from stress.order.results import fresh
 from stress.order.results import reads_later
 from stress.order.results import waits_as_copy
 from stress.order.storages import StorageTable
+from stress.order.storages import contents_of
 from stress.order.storages import device_name
 from stress.order.storages import tensor_extent
 from stress.scenario.current import running
@@ -76,6 +80,22 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
+class _NamedPart:
+    """A part of a tensor's metadata, and its device, for a report: the text is made when it is read."""
+
+    __slots__ = ("part", "tensor")
+
+    def __init__(self, part: str, tensor: torch.Tensor) -> None:
+        self.part, self.tensor = part, tensor
+
+    def __str__(self) -> str:
+        return f"{self.part} of {contents_of(self.tensor)}"
+
+    @property
+    def device(self) -> str:
+        return device_name(self.tensor.device)
+
+
 class _OwnThread(threading.local):
     agent: int = -1
     name: str = ""
@@ -93,6 +113,7 @@ class OrderSession:
         self._lock: Any = _RLock()
         self._own = _OwnThread()
         self._storages = StorageTable(self._model, lambda: self._own.agent)
+        self._metadata = MetadataTable()
         self._stream_agents: dict[tuple[str, int, int], int] = {}
         self._streams_of: dict[torch.device, tuple[Callable[[], int], dict[int, int]]] = {}
         """Device -> what returns the calling thread's current stream, and the agents of those by number."""
@@ -118,6 +139,8 @@ class OrderSession:
             if self._model.is_strict:
                 stack.enter_context(host_edges.trace_locks(self.host_edge))
                 stack.enter_context(self._backward_edges())
+                stack.enter_context(watch_attributes(self._attribute))
+                stack.enter_context(random_state.watch_seeds(self._seeded))
             stack.enter_context(self._host_reads())
             stack.enter_context(_Mode(self))
             self._stack = stack.pop_all()
@@ -134,6 +157,7 @@ class OrderSession:
         for what, count in (
             ("tensors without plain storage", self._storages.unseen),
             ("storages forgotten", self._storages.forgotten),
+            ("tensors' metadata forgotten", self._metadata.forgotten),
         ):
             if count:
                 self.check.unseen[what] += count
@@ -186,6 +210,8 @@ class OrderSession:
             self.host_edge("acquire", _ENGINE)
         try:
             result = self._run(plan, func, args, kwargs)
+            if plan.is_reshape and args and isinstance(args[0], torch.Tensor):
+                self._attribute(args[0], SHAPE, True, plan.name)
             if plan.is_random and random_state.draws(plan, args, kwargs):
                 self._drawn(plan, random_state.generator_of(plan, args, kwargs, result))
             return result
@@ -295,6 +321,26 @@ class OrderSession:
                     self._access(by_host, tensor, argument, is_write, made_here=not argument)
                 elif launch is not None:
                     self._access(launch, tensor, argument, is_write, made_here=not argument)
+            if self._model.is_strict and touched:
+                reader = launch or by_host
+                for tensor, argument, _ in touched:
+                    if reader is not None:
+                        self._use_metadata(reader, tensor, SHAPE, argument, is_write=False)
+
+    def _use_metadata(
+        self, launch: Launch, tensor: torch.Tensor, part: str, argument: str, *, is_write: bool
+    ) -> None:
+        known = self._metadata.of(tensor, part)
+        self._model.use_metadata(launch, known, _NamedPart(part, tensor), argument, is_write)
+
+    def _attribute(self, tensor: torch.Tensor, part: str, is_write: bool, name: str) -> None:
+        """Note a use of a tensor's metadata that is no access of its bytes."""
+        if OrderSession.active is not self:
+            return
+        site = author_line()
+        with self._lock:
+            launch = self._model.host_work(self._thread(), name, site, self._step())
+            self._use_metadata(launch, tensor, part, "", is_write=is_write)
 
     def _access(
         self, launch: Launch, tensor: torch.Tensor, argument: str, is_write: bool, *, made_here: bool
@@ -315,6 +361,14 @@ class OrderSession:
             site = author_line()
             with self._lock:
                 launch = self._model.host_work(self._thread(), plan.name, site, self._step())
+                self._model.draw(launch, *generator)
+
+    def _seeded(self, generators: Iterable[tuple[str, str]], name: str) -> None:
+        """Note a call that reads or sets the state of these generators."""
+        site = author_line()
+        with self._lock:
+            launch = self._model.host_work(self._thread(), name, site, self._step())
+            for generator in generators:
                 self._model.draw(launch, *generator)
 
     def _record_stream(self, args: tuple[Any, ...]) -> None:
@@ -421,6 +475,7 @@ class OrderSession:
             if what == "release":
                 self._model.release(token, self._thread(), author_line())
             elif what == "end":
+                self._storages.drain()  # with what it still knows
                 self._model.end_thread(self._thread())
             else:
                 self._storages.drain()

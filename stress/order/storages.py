@@ -36,6 +36,11 @@ class _Contents(NamedTuple):
         return f"{str(self.dtype).removeprefix('torch.')} {list(self.shape)}"
 
 
+def contents_of(tensor: torch.Tensor) -> object:
+    """Return what a report calls a tensor: its text is made when it is asked for."""
+    return _Contents(tensor.dtype, tensor.shape)
+
+
 class _StorageRef(weakref.ref[torch.UntypedStorage]):
     """Torch keeps a storage's Python object as long as the storage: when that dies, the memory is free."""
 
@@ -118,7 +123,7 @@ class StorageTable:
             address,
             bytes_,
             is_host=device.type == "cpu",
-            text=_Contents(tensor.dtype, tensor.shape),
+            text=contents_of(tensor),
             site=made,
         )
         self.host_count += tracked.is_host
