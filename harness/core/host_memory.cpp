@@ -4,6 +4,7 @@
 #include <c10/core/CPUAllocator.h>
 #include <malloc.h>
 
+#include "runtime/order.h"
 #include "runtime/order_host.h"
 
 namespace mps_sim {
