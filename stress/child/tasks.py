@@ -119,9 +119,11 @@ def _reference(spec: ChildSpec, result: Result) -> list[Finding]:
     import torch
 
     from stress.child.authors_modules import AuthorsModules
+    from stress.child.checked_order import unkept
     from stress.child.oracle import store
     from stress.child.oracle.reference import ReferenceMaker
     from stress.child.shared_writes import SharedWrites
+    from stress.device.devices import Core
     from stress.device.devices import open_device
 
     torch.set_num_threads(1)
@@ -142,6 +144,10 @@ def _reference(spec: ChildSpec, result: Result) -> list[Finding]:
     findings = _alone_findings(reference)
     if not findings and maker.cannot_fail is not None:
         findings = [maker.cannot_fail]
+    if isinstance(device, Core):
+        broken = unkept(device.take_broken_promises(), result)
+        # They may say why one thread alone is no reference. Where it is one, the attempts report their own.
+        findings = [*broken, *findings] if findings else []
     store.dump(spec.file("reference"), reference.to_data())
     clock.lap("write_s")
     result["runs"] = reference.runs
