@@ -2,8 +2,9 @@
 
     python -m benchmarks.order_cost [READS]
 
-Times are CPU times of the calling thread, which a busy machine does not change much, from one process, each the median with minimum and maximum of the rounds. An empty dispatch mode is what any
-checker in Python pays. Torch's own sanitizer needs CUDA; what it does for one launch is called directly, without its mode.
+Times are CPU times of the calling thread from one process, each the median with minimum and maximum of the rounds. An empty
+dispatch mode is what any checker in Python pays. Torch's own sanitizer needs CUDA; what its handler does for one launch, with
+its stack, is called directly, without its mode.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -24,6 +26,7 @@ import stress
 from stress.order.session import OrderSession
 
 ROUNDS, OPS = 15, 400
+CSAN = "torch.cuda._sanitizer's handler"
 READS = 1_000_000
 
 
@@ -32,24 +35,26 @@ class Empty(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def per_op_us(work: Callable[[], object], context: Callable[[], Any]) -> list[float]:
-    """Return microseconds per call of `work`, one figure per round."""
-    figures = []
+Work = Callable[[], object]
+Context = Callable[[], AbstractContextManager[object]]
+
+
+def per_op_us(cases: dict[str, tuple[Work, Context]]) -> dict[str, list[float]]:
+    """Return microseconds per call of each, one figure per round.
+
+    They take turns within each round: on a busy machine a core is now half as fast, now not, for seconds.
+    """
+    figures: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(ROUNDS):
-        with context():
-            for _ in range(20):
-                work()
-            started = time.thread_time()
-            for _ in range(OPS):
-                work()
-            figures.append((time.thread_time() - started) / OPS * 1e6)
+        for name, (work, context) in cases.items():
+            with context():
+                for _ in range(20):
+                    work()
+                started = time.thread_time()
+                for _ in range(OPS):
+                    work()
+                figures[name].append((time.thread_time() - started) / OPS * 1e6)
     return figures
-
-
-def row(name: str, figures: list[float], plain_us: float = 0.0) -> None:
-    middle = statistics.median(figures)
-    more = f", {middle - plain_us:5.1f} more than none" if plain_us else ""
-    print(f"  {name:28} {middle:6.1f} us  ({min(figures):.1f}-{max(figures):.1f}){more}")
 
 
 def times(device: torch.device) -> None:
@@ -58,17 +63,28 @@ def times(device: torch.device) -> None:
     def work() -> None:
         x.add_(y)
 
+    figures = per_op_us(
+        {
+            "no checker": (work, nullcontext),
+            "an empty dispatch mode": (work, Empty),
+            "order, level device": (work, partial(stress.order.check, "device")),
+            "order, level strict": (work, partial(stress.order.check, "strict")),
+            CSAN: (csan_launch(), nullcontext),
+        }
+    )
     print(f"add_ of two 8x8 tensors on {device}:")
-    plain = per_op_us(work, nullcontext)
-    row("no checker", plain)
-    row("an empty dispatch mode", per_op_us(work, Empty), statistics.median(plain))
-    for level in ("device", "strict"):
-        checked = per_op_us(work, partial(stress.order.check, level))
-        row(f"order, level {level}", checked, statistics.median(plain))
+    plain, csan = figures["no checker"], figures[CSAN]
+    for name, own in figures.items():
+        more = [one - other for one, other in zip(own, plain, strict=True)]
+        text = f"  {name:36} {statistics.median(own):6.1f} us  ({min(own):.1f}-{max(own):.1f})"
+        if own is not plain and own is not csan:
+            share = statistics.median(one / other for one, other in zip(more, csan, strict=True))
+            text += f", {statistics.median(more):5.1f} more than none, {share:.2f} of the sanitizer's"
+        print(text)
 
 
-def csan_us() -> list[float]:
-    """Return what torch's sanitizer takes for one launch with its stack, once its mode has seen it."""
+def csan_launch() -> Work:
+    """Return what torch's sanitizer does for one launch with its stack, once its mode has seen it."""
     from torch.cuda import _sanitizer
 
     handler = _sanitizer.EventHandler()
@@ -77,7 +93,7 @@ def csan_us() -> list[float]:
     def work() -> None:
         handler._handle_kernel_launch(0, {2}, {1}, set(), "add_", aliases)
 
-    return per_op_us(work, nullcontext)
+    return work
 
 
 def memory(device: torch.device, reads: int) -> None:
@@ -122,8 +138,6 @@ def main() -> None:
         devices.append(torch.device("cuda"))
     for one in devices:
         times(one)
-    print("torch.cuda._sanitizer, its event handler alone, per launch:")
-    row("with stacks", csan_us())
     reads = int(sys.argv[1]) if len(sys.argv) > 1 else READS
     print(f"{reads:,} reads of one tensor on {devices[-1]}, level strict:")
     memory(devices[-1], reads)

@@ -119,7 +119,13 @@ class PinnedLoader(Scenario):
 
     def step(self, state: torch.Tensor, x: torch.Tensor) -> list[torch.Tensor]:
         # Builds without pinning on MPS warn about it once; the copies run anyway.
-        loader = DataLoader(TensorDataset(x.cpu()), batch_size=4, pin_memory=x.device.type != "cpu")
+        # A generator of its own: each loader draws a seed from the default one, which all threads would share.
+        loader = DataLoader(
+            TensorDataset(x.cpu()),
+            batch_size=4,
+            pin_memory=x.device.type != "cpu",
+            generator=torch.Generator(),
+        )
         batches = [batch.to(x.device, non_blocking=True) for (batch,) in loader]
         return [torch.tanh(batch @ state) for batch in batches]
 

@@ -23,6 +23,9 @@ class DefaultGenerator(Scenario):
     )
     rows: ClassVar[tuple[int, ...]] = (28,)
     params = {"kind": ["uniform", "normal"]}
+    unordered: ClassVar[dict[str, str]] = {
+        "hazard=WAW kind=generator *": "which thread gets which draw is left to chance: the set of all draws is judged"
+    }
     iterations = 20
     kind: str
 
@@ -100,6 +103,9 @@ class SharedDropout(Scenario):
         "suite row 28: the default generator behind a module that servers forget to put into eval mode",
     )
     rows: ClassVar[tuple[int, ...]] = (28,)
+    unordered: ClassVar[dict[str, str]] = {
+        "hazard=WAW kind=generator *": "which thread drops which elements is left to chance: their share is judged"
+    }
     iterations = 25
 
     def make_input(self, generator: torch.Generator) -> torch.Tensor:

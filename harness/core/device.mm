@@ -12,6 +12,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "runtime/order_host.h"
 #include "simulated_metal/simulated_metal.h"
 
 namespace mps_sim {
@@ -97,14 +98,15 @@ StreamId current_stream() {
   return id;
 }
 
-void submit(StreamId id, const char*, Kernel kernel) {
+void submit(StreamId id, const char* name, Kernel kernel) {
   at::mps::MPSStream* stream = stream_of(id);
-  std::function<void()> body = [kernel = std::move(kernel), owner_alive = this_life()] {
+  std::function<void()> body = [kernel = std::move(kernel), owner_alive = this_life(), work = order::work_submitted(id, name)] {
     try {
       kernel();
     } catch (const std::exception& error) {  // A command buffer has no place for the text of a C++ exception.
       keep_error(error.what(), owner_alive);
     }
+    if (work != nullptr) work->has_run.store(true, std::memory_order_release);
   };
   const std::vector<void*> buffers = std::exchange(used_buffers, {});
   std::function<void()>* const work = &body;
@@ -121,6 +123,7 @@ void commit(StreamId id) { end_turn(id, at::mps::SyncType::COMMIT); }
 
 void synchronize(StreamId id, bool) {
   end_turn(id, at::mps::SyncType::COMMIT_AND_WAIT);
+  order::wait_returned(id, "synchronize");
   raise_kernel_error();
 }
 

@@ -10,6 +10,7 @@
 #include <torch/library.h>
 
 #include "core/device.h"
+#include "runtime/order_host.h"
 #include "torch/errors.h"
 #include "torch/fallback.h"
 
@@ -42,7 +43,10 @@ at::Tensor& copy_(at::Tensor& self, const at::Tensor& source, bool non_blocking)
                               self.is_neg() == source.is_neg();
   if (is_same_memory) return self;
   at::native::mps::mps_copy_(self, source, non_blocking);
-  if (self.device().is_cpu() && !non_blocking) translated([] { raise_kernel_error(); });
+  if (self.device().is_cpu() && !non_blocking) {
+    order::wait_returned(current_stream(), "copy_");
+    translated([] { raise_kernel_error(); });
+  }
   return self;
 }
 

@@ -7,6 +7,7 @@
 #define MPS_STRESS_HAS_CAPABILITY
 #endif
 
+#include "runtime/order_host.h"
 #include "torch/trace.h"
 
 namespace mps_sim {
@@ -61,12 +62,12 @@ class TracedGuard final : public Interface {
     return is_done;
   }
   void synchronizeStream(const c10::Stream& stream) const override {
-    tree_.synchronizeStream(stream);
-    trace::stream_synchronization(stream.id());
+    trace::waited([&] { tree_.synchronizeStream(stream); }, [&] { trace::stream_synchronization(stream.id()); });
+    order::wait_returned(static_cast<StreamId>(stream.id()), "synchronize");
   }
   void synchronizeDevice(const c10::DeviceIndex device) const override {
-    tree_.synchronizeDevice(device);
-    trace::device_synchronization();
+    trace::waited([&] { tree_.synchronizeDevice(device); }, trace::device_synchronization);
+    order::wait_returned(order::kAllStreams, "synchronize");
   }
 
   void record(void** event, const c10::Stream& stream, const c10::DeviceIndex device, const c10::EventFlag flag) const override {

@@ -8,6 +8,8 @@
 #include "counters.h"
 #include "objects.h"
 #include "options.h"
+#include "runtime/order.h"
+#include "runtime/order_host.h"
 #include "runtime/random.h"
 
 namespace {
@@ -44,6 +46,17 @@ void copy_size(MTLSize from, unsigned (&to)[3]) {
   to[0] = static_cast<unsigned>(from.width);
   to[1] = static_cast<unsigned>(from.height);
   to[2] = static_cast<unsigned>(from.depth);
+}
+
+// A buffer over the host's memory owns nothing.
+using HostUse = std::shared_ptr<mps_sim::order::HostUse>;
+HostUse host_use(SimulatedBuffer* buffer, const void* begin, size_t bytes, bool is_write) {
+  if (buffer->owned_ || !mps_sim::order::is_on()) return nullptr;
+  return std::make_shared<mps_sim::order::HostUse>(begin, bytes, is_write);
+}
+
+void done(const HostUse& use) {
+  if (use != nullptr) use->done();
 }
 
 // Of the order of a dispatch's threads: by how many this queue's GPU has run before.
@@ -114,7 +127,10 @@ uint64_t next_seed() {
   simulated::count(simulated::counters.blits);
   SimulatedBuffer* target = checked(buffer, range.location, range.length, "fillBuffer:range:value:", "buffer");
   char* begin = target->memory_ + range.location;
-  [buffer_ add:[begin, range, value] { memset(begin, value, range.length); } keeping:target];
+  [buffer_ add:[begin, range, value, use = host_use(target, begin, range.length, true)] {
+    memset(begin, value, range.length);
+    done(use);
+  } keeping:target];
 }
 
 - (void)copyFromBuffer:(id<MTLBuffer>)source
@@ -129,7 +145,11 @@ uint64_t next_seed() {
   SimulatedBuffer* to = checked(destination, destinationOffset, size, method, "destination");
   const char* begin = from->memory_ + sourceOffset;
   char* target = to->memory_ + destinationOffset;
-  [buffer_ add:[begin, target, size] { memmove(target, begin, size); } keeping:from];
+  [buffer_ add:[begin, target, size, read = host_use(from, begin, size, false), write = host_use(to, target, size, true)] {
+    memmove(target, begin, size);
+    done(read);
+    done(write);
+  } keeping:from];
   [buffer_ add:nullptr keeping:to];
 }
 

@@ -63,12 +63,11 @@ void define_faults(torch::Library& library) {
 
 void define_streams(torch::Library& library) {
   library.def("synchronize_all() -> ()", [] {
-    translated([] { synchronize_all(); });
-    trace::device_synchronization();
+    trace::waited([] { translated([] { synchronize_all(); }); }, trace::device_synchronization);
   });
   library.def("synchronize_stream(int stream) -> ()", [](int64_t stream) {
-    in_range(stream, [](StreamId id) { synchronize(id); });
-    trace::stream_synchronization(static_cast<StreamId>(stream));
+    trace::waited([&] { in_range(stream, [](StreamId id) { synchronize(id); }); },
+                  [&] { trace::stream_synchronization(static_cast<StreamId>(stream)); });
   });
   library.def("current_stream() -> int", [] { return translated([] { return int64_t{current_stream()}; }); });
   library.def("new_stream() -> int", [] { return translated([] { return int64_t{new_stream()}; }); });
@@ -119,8 +118,8 @@ void define_events(torch::Library& library) {
     trace::event_wait(handle(event), static_cast<StreamId>(stream));
   });
   library.def("event_synchronize(int event) -> ()", [](int64_t event) {
-    translated([&] { event_synchronize(handle(event)); });
-    trace::event_synchronization(handle(event));
+    trace::waited([&] { translated([&] { event_synchronize(handle(event)); }); },
+                  [&] { trace::event_synchronization(handle(event)); });
   });
   library.def("event_query(int event) -> bool", [](int64_t event) {
     const bool is_done = translated([&] { return event_query(handle(event)); });

@@ -46,12 +46,11 @@ class DeviceGuard final : public c10::impl::DeviceGuardImplInterface {
     return is_done;
   }
   void synchronizeStream(const c10::Stream& stream) const override {
-    without_gil([&] { synchronize(from_torch(stream)); });
-    trace::stream_synchronization(from_torch(stream));
+    trace::waited([&] { without_gil([&] { synchronize(from_torch(stream)); }); },
+                  [&] { trace::stream_synchronization(from_torch(stream)); });
   }
   void synchronizeDevice(c10::DeviceIndex) const override {
-    without_gil([] { synchronize_all(); });
-    trace::device_synchronization();
+    trace::waited([] { without_gil([] { synchronize_all(); }); }, trace::device_synchronization);
   }
   void recordDataPtrOnStream(const c10::DataPtr& memory, const c10::Stream& stream) const override {
     without_gil([&] { record_stream(memory.get(), from_torch(stream)); });
@@ -80,8 +79,8 @@ class DeviceGuard final : public c10::impl::DeviceGuardImplInterface {
   }
   void synchronizeEvent(void* event) const override {
     if (event == nullptr) return;
-    without_gil([&] { event_synchronize(from_torch(event)); });
-    trace::event_synchronization(from_torch(event));
+    trace::waited([&] { without_gil([&] { event_synchronize(from_torch(event)); }); },
+                  [&] { trace::event_synchronization(from_torch(event)); });
   }
   double elapsedTime(void* start, void* end, c10::DeviceIndex) const override {
     TORCH_CHECK(start != nullptr && end != nullptr, "Both events must be recorded before calculating elapsed time.");

@@ -76,8 +76,7 @@ class Hooks final : public CommonHooks {
   c10::Allocator* getMPSDeviceAllocator() const override { return device_allocator(); }
 
   void deviceSynchronize() const override {
-    without_gil([] { synchronize_all(); });
-    trace::device_synchronization();
+    trace::waited([] { without_gil([] { synchronize_all(); }); }, trace::device_synchronization);
   }
   void commitStream() const override {
     without_gil([] { commit(current_stream()); });
@@ -118,8 +117,7 @@ class Hooks final : public CommonHooks {
     trace::event_wait(event, stream);
   }
   void synchronizeEvent(uint32_t event) const override {
-    without_gil([&] { event_synchronize(event); });
-    trace::event_synchronization(event);
+    trace::waited([&] { without_gil([&] { event_synchronize(event); }); }, [&] { trace::event_synchronization(event); });
   }
   bool queryEvent(uint32_t event) const override {
     const bool is_done = translated([&] { return event_query(event); });

@@ -6,6 +6,9 @@
 #pragma once
 
 #include <c10/core/impl/GPUTrace.h>
+#include <c10/util/Exception.h>
+
+#include <utility>
 
 #include "device_type.h"
 #include "runtime/device.h"
@@ -41,6 +44,18 @@ inline void stream_synchronization(StreamId stream) {
 }
 inline void device_synchronization() {
   tell([&](const auto& python) { python->trace_gpu_device_synchronization(kDeviceType); });
+}
+
+// A wait that raises an error has waited all the same: that is how it learned of a kernel's.
+template <typename Wait, typename Tell>
+void waited(Wait&& wait, Tell&& tell_trace) {
+  try {
+    std::forward<Wait>(wait)();
+  } catch (const c10::AcceleratorError&) {
+    tell_trace();
+    throw;
+  }
+  tell_trace();
 }
 
 }  // namespace mps_sim::trace

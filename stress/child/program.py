@@ -41,6 +41,7 @@ def run_program(spec: ChildSpec) -> None:
     from stress.child.checked_order import checked_order
     from stress.child.checked_order import unkept
     from stress.child.workload import Raised
+    from stress.device.devices import Core
     from stress.device.devices import Sim
     from stress.device.devices import open_device
     from stress.model import seeds
@@ -60,7 +61,7 @@ def run_program(spec: ChildSpec) -> None:
         result["findings"] = [found.to_data()]
         _write(spec, result)
         raise
-    if isinstance(device, Sim):
+    if isinstance(device, Sim | Core):
         findings += unkept(device.take_broken_promises(), result)
     result["findings"] = [one.to_data() for one in findings]
     box.flag(FLAG_BODY_FINISHED)

@@ -119,9 +119,11 @@ def _reference(spec: ChildSpec, result: Result) -> list[Finding]:
     import torch
 
     from stress.child.authors_modules import AuthorsModules
+    from stress.child.checked_order import unkept
     from stress.child.oracle import store
     from stress.child.oracle.reference import ReferenceMaker
     from stress.child.shared_writes import SharedWrites
+    from stress.device.devices import Core
     from stress.device.devices import open_device
 
     torch.set_num_threads(1)
@@ -142,6 +144,10 @@ def _reference(spec: ChildSpec, result: Result) -> list[Finding]:
     findings = _alone_findings(reference)
     if not findings and maker.cannot_fail is not None:
         findings = [maker.cannot_fail]
+    if isinstance(device, Core):
+        broken = unkept(device.take_broken_promises(), result)
+        # They may say why one thread alone is no reference. Where it is one, the attempts report their own.
+        findings = [*broken, *findings] if findings else []
     store.dump(spec.file("reference"), reference.to_data())
     clock.lap("write_s")
     result["runs"] = reference.runs
@@ -196,6 +202,7 @@ def _crew_checked(
     from stress.child.oracle.sequential import read_back
     from stress.child.perturb import dispatch_cache
     from stress.child.workload import moved
+    from stress.device.devices import Core
     from stress.device.devices import Sim
     from stress.device.devices import open_device
 
@@ -211,6 +218,7 @@ def _crew_checked(
     references = [Reference.from_data(store.load(Path(path), unused)) for path in spec.references]
     # Before the scenario's own setup: one that measures the device's memory there would count the weights as a leak.
     weights = ramps(references[0].elements_max, device.torch_device) if readback == "digest" else None
+    order.start()  # before the scenario makes its locks and queues: of those made earlier nothing is seen
     states = workload.make_states(device.torch_device)
     box.stage("inputs")
     cpu_inputs = workload.make_inputs()
@@ -226,7 +234,6 @@ def _crew_checked(
         dispatch_cache.fill(references[0].operators)
     clock.lap("prepare_s")
     box.stage("crew")
-    order.start()
     crew = Crew(
         workload,
         device,
@@ -253,8 +260,9 @@ def _crew_checked(
     outcomes = [None if one is None else read_back(one) for one in crew.outcomes]
     finished = [read_back(one) for one in finished]
     clock.lap("readback_s")
-    if isinstance(device, Sim):
+    if isinstance(device, Sim | Core):
         findings += unkept(device.take_broken_promises(), result)
+    if isinstance(device, Sim):
         result["device_statistics"] = device.statistics()
         if device.is_replayable:
             result["device_order"], why_not = device.order()

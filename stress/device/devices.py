@@ -226,6 +226,9 @@ class Core(Mps):
         if self._note_step is not None:
             self._note_step(thread, iteration)
 
+    def take_broken_promises(self) -> list[str]:
+        return core_loading.take_broken_promises()
+
 
 class Sim:
     """The simulated device, through the control functions of its library. It is not Metal."""

@@ -12,6 +12,7 @@ import contextlib
 import itertools
 import sys
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any
 from typing import Protocol
@@ -264,19 +265,28 @@ def _wrap_generic_event(stack: contextlib.ExitStack, listener: EdgeListener) -> 
     stack.callback(setattr, torch, "Event", base)
 
 
+_current_stream: Callable[[int], torch.Stream] | None = getattr(torch._C, "_accelerator_getStream", None)
 _OF_WAIT_STREAM = -1
 """Stands for the event that `wait_stream` makes for itself."""
 
 
 def stream_number(device: torch.device) -> int:
     """Return the calling thread's current stream of a device, by the number that the trace gives it."""
+    return current_stream_of(device)()
+
+
+def current_stream_of(device: torch.device) -> Callable[[], int]:
+    """Return what returns the calling thread's current stream of a device: every operator asks."""
+    index = device.index
     if device.type == "cuda":
-        return int(torch._C._cuda_getCurrentRawStream(device.index or 0))
-    getter = getattr(torch._C, "_accelerator_getStream", None)
-    if getter is not None:
-        return int(getter(device.index if device.index is not None else -1).stream_id)
-    simulated = "mps_stress_sim" in _loaded_namespaces()
-    return int(torch.ops.mps_stress_sim.current_stream()) if simulated else 0
+        of_cuda: Callable[[int], int] = torch._C._cuda_getCurrentRawStream
+        return partial(of_cuda, index or 0)
+    if _current_stream is not None:
+        getter, own = _current_stream, -1 if index is None else index
+        return lambda: getter(own).stream_id
+    if "mps_stress_sim" in _loaded_namespaces():
+        return lambda: int(torch.ops.mps_stress_sim.current_stream())
+    return lambda: 0
 
 
 def number_of(stream: torch.Stream) -> int:

@@ -25,26 +25,17 @@ def place_text(place: Place) -> str:
     return place if isinstance(place, str) else f"thread {place[0]}, iteration {place[1]}"
 
 
-class Launch:
+class Launch(NamedTuple):
     """One operation of an agent: a kernel on a stream, or work that a thread did itself."""
 
-    __slots__ = ("agent", "epoch", "is_host", "op", "site", "step", "thread", "thread_epoch")
-
-    def __init__(
-        self,
-        agent: int,
-        epoch: int,
-        op: str,
-        *,
-        thread: int,
-        thread_epoch: int,
-        is_host: bool = False,
-        site: Site | None = None,
-        step: Place = "",
-    ) -> None:
-        self.agent, self.epoch, self.op, self.is_host = agent, epoch, op, is_host
-        self.thread, self.thread_epoch = thread, thread_epoch
-        self.site, self.step = site, step
+    agent: int
+    epoch: int
+    op: str
+    thread: int
+    thread_epoch: int
+    is_host: bool = False
+    site: Site | None = None
+    step: Place = ""
 
 
 class Use(NamedTuple):
@@ -55,6 +46,16 @@ class Use(NamedTuple):
     is_write: bool
     is_retired: bool = False
     """Of the storage that had the memory before."""
+
+
+class Metadata:
+    """Who wrote a part of a tensor's metadata last, and who has read it since: one of each thread."""
+
+    __slots__ = ("reads", "write")
+
+    def __init__(self) -> None:
+        self.write: Launch | None = None
+        self.reads: dict[int, Launch] = {}
 
 
 class AccessedRange:

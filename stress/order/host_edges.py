@@ -16,10 +16,22 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 Edges = Callable[[str, object], None]
-"""("acquire" or "release", token)."""
+"""("acquire", "release" or "forget", token), and ("end", token) as the last of a thread."""
 _allocate_lock, _RLock, _SimpleQueue = _thread.allocate_lock, threading.RLock, queue.SimpleQueue
 _numbers = itertools.count()
-_NUMBER = "_mps_stress_order_number"
+_ENDED = "_mps_stress_order_ended"
+
+
+class _Token:
+    """A lock, a queue, a thread's start or end. With it goes what is known of its last release: there may be many."""
+
+    __slots__ = ("key",)
+
+    def __init__(self, what: str) -> None:
+        self.key = what, next(_numbers)
+
+    def __del__(self) -> None:
+        _TracedLock._edges("forget", self.key)
 
 
 class StartedThreads:
@@ -38,9 +50,9 @@ class StartedThreads:
 
         def join(thread: threading.Thread, timeout: float | None = None) -> None:
             outer._join(thread, timeout)
-            number = getattr(thread, _NUMBER, None)
-            if number is not None and not thread.is_alive():
-                outer._edges("acquire", ("ended", number))
+            ended = getattr(thread, _ENDED, None)
+            if ended is not None and not thread.is_alive():
+                outer._edges("acquire", ended.key)
 
         _replace_methods(start, join)
 
@@ -48,20 +60,21 @@ class StartedThreads:
         _replace_methods(self._start, self._join)
 
     def _wrap(self, thread: threading.Thread) -> None:
-        run, number = thread.run, next(_numbers)
+        run, started, ended = thread.run, _Token("started"), _Token("ended")
 
         def checked() -> None:
             with self._context():
-                self._edges("acquire", ("started", number))
+                self._edges("acquire", started.key)
                 try:
                     run()
                 finally:
                     vars(thread).pop("run", None)  # it refers to the thread
-                    self._edges("release", ("ended", number))
+                    self._edges("release", ended.key)
+                    self._edges("end", ended.key)
 
         setattr(thread, "run", checked)  # noqa: B010
-        setattr(thread, _NUMBER, number)
-        self._edges("release", ("started", number))
+        setattr(thread, _ENDED, ended)
+        self._edges("release", started.key)
 
 
 def _replace_methods(start: Callable[..., None], join: Callable[..., None]) -> None:
@@ -76,16 +89,16 @@ class _TracedLock:
 
     def __init__(self) -> None:
         self._lock = _allocate_lock()
-        self._token = ("lock", next(_numbers))
+        self._token = _Token("lock")
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         got = self._lock.acquire(blocking, timeout)
         if got:
-            _TracedLock._edges("acquire", self._token)
+            _TracedLock._edges("acquire", self._token.key)
         return got
 
     def release(self) -> None:
-        _TracedLock._edges("release", self._token)
+        _TracedLock._edges("release", self._token.key)
         self._lock.release()
 
     def locked(self) -> bool:
@@ -106,25 +119,25 @@ class _TracedRLock:
 
     def __init__(self) -> None:
         self._lock: Any = _RLock()
-        self._token = ("lock", next(_numbers))
+        self._token = _Token("lock")
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         got = bool(self._lock.acquire(blocking, timeout))
         if got:
-            _TracedLock._edges("acquire", self._token)
+            _TracedLock._edges("acquire", self._token.key)
         return got
 
     def release(self) -> None:
-        _TracedLock._edges("release", self._token)
+        _TracedLock._edges("release", self._token.key)
         self._lock.release()
 
     def _release_save(self) -> Any:
-        _TracedLock._edges("release", self._token)
+        _TracedLock._edges("release", self._token.key)
         return self._lock._release_save()
 
     def _acquire_restore(self, state: Any) -> None:
         self._lock._acquire_restore(state)
-        _TracedLock._edges("acquire", self._token)
+        _TracedLock._edges("acquire", self._token.key)
 
     def _is_owned(self) -> bool:
         return bool(self._lock._is_owned())
@@ -144,10 +157,10 @@ class _TracedQueue:
 
     def __init__(self) -> None:
         self._queue: Any = _SimpleQueue()
-        self._token = ("queue", next(_numbers))
+        self._token = _Token("queue")
 
     def put(self, item: object, block: bool = True, timeout: float | None = None) -> None:
-        _TracedLock._edges("release", self._token)
+        _TracedLock._edges("release", self._token.key)
         self._queue.put(item, block, timeout)
 
     def put_nowait(self, item: object) -> None:
@@ -155,7 +168,7 @@ class _TracedQueue:
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         item = self._queue.get(block, timeout)
-        _TracedLock._edges("acquire", self._token)
+        _TracedLock._edges("acquire", self._token.key)
         return item
 
     def get_nowait(self) -> Any:

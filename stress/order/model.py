@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Protocol
 
 from stress.order.clocks import Edge
 from stress.order.clocks import EventClock
@@ -19,6 +20,7 @@ from stress.order.clocks import VectorClock
 from stress.order.history import AccessedRange
 from stress.order.history import AccessHistory
 from stress.order.history import Launch
+from stress.order.history import Metadata
 from stress.order.history import Place
 from stress.order.history import Use
 from stress.order.history import place_text
@@ -28,13 +30,23 @@ from stress.order.pair import UnorderedPair
 from stress.order.pair import known_order
 from stress.order.pair import line_of
 from stress.order.pair import remedy
+from stress.order.retired import Name
 from stress.order.retired import RetiredMemory
 
 LEVELS = ("device", "strict")
 GENERATORS_MAX = 1000
 """Generators kept; beyond, all are forgotten: a program has few, or makes one for each call."""
+_OF_THREADS = ("order-only", "metadata")
+"""Kinds in which the threads that launched are not ordered, whatever the streams are."""
 PAIRS_MAX = 200
 """Findings kept with their text; further ones are counted."""
+
+
+class NamedPart(Protocol):
+    """A part of a tensor's metadata, as a report calls it, and the tensor's device."""
+
+    @property
+    def device(self) -> str: ...
 
 
 class TrackedStorage:
@@ -49,7 +61,7 @@ class TrackedStorage:
         bytes_: int,
         *,
         is_host: bool = False,
-        text: str = "",
+        text: object = "",
         site: Site | None = None,
     ) -> None:
         self.device, self.address, self.bytes, self.is_host = device, address, bytes_, is_host
@@ -57,7 +69,7 @@ class TrackedStorage:
         self.history = AccessHistory()
         self.recorded: set[int] = set()
         """Streams that `record_stream` named: the allocator waits for them."""
-        self.inherited = ""
+        self.inherited: Name | None = None
         """Whose memory it was before, if that left unordered accesses behind."""
 
 
@@ -115,6 +127,12 @@ class OrderModel:
         if self.is_strict:
             self._agents[thread].name = name
 
+    def end_thread(self, thread: int) -> None:
+        """Drop what a thread knew that has ended: its last release has it, and a program may start very many threads."""
+        if self.is_strict:
+            clock = self._agents[thread].clock
+            clock.seen, clock.why = {thread: clock.seen[thread]}, {}
+
     def stream(self, key: Hashable, device: str, name: str) -> int:
         """Return the agent of a stream. `device` is the name that a device synchronisation gives."""
         number = self._streams.get(key)
@@ -132,7 +150,8 @@ class OrderModel:
         thread_epoch = own.seen[thread]
         if self.is_strict:
             self._tick(thread)
-        return Launch(stream, epoch, op, thread=thread, thread_epoch=thread_epoch, site=site, step=step)
+        # Not Launch(...), which is a function in Python: this takes a third of its time, here and below.
+        return tuple.__new__(Launch, (stream, epoch, op, thread, thread_epoch, False, site, step))
 
     def _tick(self, thread: int) -> None:
         """Begin a new epoch of a thread: what it does from now on is not in what it has just given away."""
@@ -143,27 +162,27 @@ class OrderModel:
     def host_work(self, thread: int, op: str, site: Site | None = None, step: Place = "") -> Launch:
         """Begin work that `thread` does itself."""
         epoch = self._agents[thread].clock.seen[thread]
-        return Launch(
-            thread, epoch, op, thread=thread, thread_epoch=epoch, is_host=True, site=site, step=step
-        )
+        return tuple.__new__(Launch, (thread, epoch, op, thread, epoch, True, site, step))
 
     def access(
         self, launch: Launch, storage: TrackedStorage, extent: Extent, argument: str, is_write: bool
     ) -> None:
         """Check an access against those before, and remember it."""
         self.accesses += 1
-        for use in storage.history.conflicts(extent, is_write):
+        history = storage.history
+        for use in history.conflicts(extent, is_write) if history.ranges else ():
+            if use.launch.thread == launch.thread and use.launch.agent == launch.agent:
+                continue  # as mostly: a thread's own stream, or its own work
             kind = self._unordered(use, launch)
             if kind is not None:
                 self._report(kind, use, launch, storage, extent, argument, is_write)
         if launch.is_host and not self.is_strict:
             if is_write:  # all that came before is reported or seen by the host, and so by every later launch
-                storage.history.ranges = [
-                    one for one in storage.history.ranges if not extent.covers(one.extent)
-                ]
+                history.ranges = [one for one in history.ranges if not extent.covers(one.extent)]
             return
         reader = (launch.agent, launch.thread if self.is_strict else 0)
-        self.forgotten += storage.history.add(extent, Use(launch, argument, is_write), reader)
+        use = tuple.__new__(Use, (launch, argument, is_write, False))
+        self.forgotten += history.add(extent, use, reader)
 
     def _unordered(self, use: Use, now: Launch) -> str | None:
         """Return the kind of finding that two conflicting accesses are; None where the earlier one comes first.
@@ -185,6 +204,24 @@ class OrderModel:
         if then.is_host and now.is_host:
             return "host-host"
         return "stream-host" if then.is_host or now.is_host else "stream-stream"
+
+    def use_metadata(
+        self, launch: Launch, known: Metadata, what: NamedPart, argument: str, is_write: bool
+    ) -> None:
+        """Check a thread's use of what a tensor is beside its bytes, which only threads order: it is the host's."""
+        self.accesses += 1
+        earlier = [] if known.write is None else [(known.write, True)]
+        if is_write:
+            earlier += [(one, False) for one in known.reads.values()]
+        clock = self._agents[launch.thread].clock
+        for then, was_write in earlier:
+            if then.thread != launch.thread and not clock.has_seen(then.thread, then.thread_epoch):
+                use = Use(then, "", was_write)
+                self._report_pair("metadata", use, launch, what.device, str(what), argument, is_write)
+        if is_write:
+            known.write, known.reads = launch, {}
+        else:
+            known.reads[launch.thread] = launch
 
     def draw(self, launch: Launch, generator: Hashable, text: str) -> None:
         """Check a draw from a generator against the last one: in which order two threads draw decides their values."""
@@ -260,6 +297,10 @@ class OrderModel:
         if known is not None:
             self._agents[thread].clock.learn(known.seen, known.why)
 
+    def forget_token(self, token: Hashable) -> None:
+        """What a token stood for is gone: nobody will acquire it."""
+        self._tokens.pop(token, None)
+
     # ---- memory
 
     def new_storage(self, storage: TrackedStorage) -> None:
@@ -267,29 +308,38 @@ class OrderModel:
         retired = self._retired.get(storage.device)
         if retired is None or not len(retired) or storage.is_host:
             return
-        ranges, text = retired.take(storage.address, storage.bytes)
+        ranges, name = retired.take(storage.address, storage.bytes)
         if ranges:
-            storage.history.ranges, storage.inherited = ranges, text
+            storage.history.ranges, storage.inherited = ranges, name
 
-    def retire(self, storage: TrackedStorage) -> None:
-        """A storage is gone: its memory may be given out again."""
+    def retire(self, storage: TrackedStorage, freed_by: int = -1) -> None:
+        """A storage is gone: its memory may be given out again. `freed_by` is the thread's agent, where that is known."""
         if storage.is_host or not storage.bytes or not storage.history.ranges:
             return
+        by = freed_by if self.is_strict else self._host
         left = [
-            kept for one in storage.history.ranges if (kept := self._left(one, storage.recorded)) is not None
+            kept
+            for one in storage.history.ranges
+            if (kept := self._left(one, storage.recorded, by)) is not None
         ]
         if left:
             blocks = self._retired.setdefault(storage.device, RetiredMemory())
-            blocks.put(storage.address, storage.bytes, left, self._name(storage))
+            blocks.put(storage.address, storage.bytes, left, (storage.text, storage.site))
 
-    def _left(self, one: AccessedRange, recorded: set[int]) -> AccessedRange | None:
-        """Return the uses that the allocator does not wait for, and that not every later launch comes after anyway."""
+    def _left(self, one: AccessedRange, recorded: set[int], freed_by: int) -> AccessedRange | None:
+        """Return the uses that the allocator does not wait for, and that were not known to be done when it was freed.
+
+        Whoever is given the memory comes after the call that freed it, since the allocator has a lock, and after each thread
+        that has let go of it, since references are counted one after another. When those let go is not seen: what a thread
+        launched counts as known to be done where the thread knows it by then.
+        """
 
         def is_left(use: Use) -> bool:
             then = use.launch
             if then.is_host or then.agent in recorded:
                 return False
-            return self.is_strict or not self._agents[self._host].clock.has_seen(then.agent, then.epoch)
+            holders = (freed_by, then.thread) if freed_by >= 0 else (then.thread,)
+            return not any(self._agents[one].clock.has_seen(then.agent, then.epoch) for one in holders)
 
         kept = AccessedRange(one.extent)
         if one.write is not None and is_left(one.write):
@@ -320,9 +370,9 @@ class OrderModel:
         argument: str,
         is_write: bool,
     ) -> None:
-        memory = f"bytes {extent.begin}-{extent.end - 1} of {self._name(storage)}"
-        if kind == "reuse":
-            memory += f", in memory of {storage.inherited}"
+        memory = f"bytes {extent.begin}-{extent.end - 1} of {_name(storage.text, storage.site)}"
+        if kind == "reuse" and storage.inherited is not None:
+            memory += f", in memory of {_name(*storage.inherited)}"
         self._report_pair(kind, use, now, storage.device, memory, argument, is_write)
 
     def _report_pair(
@@ -331,9 +381,10 @@ class OrderModel:
         then = use.launch
         hazard = ("WAW" if use.is_write else "WAR") if is_write else "RAW"
         earlier, later = self._side(then, use.argument), self._side(now, argument)
-        agent = then.thread if kind == "order-only" else then.agent
-        own = now.thread if kind == "order-only" else now.agent
-        clock, epoch = self._agents[own].clock, then.thread_epoch if kind == "order-only" else then.epoch
+        by_thread = kind in _OF_THREADS
+        agent = then.thread if by_thread else then.agent
+        own = now.thread if by_thread else now.agent
+        clock, epoch = self._agents[own].clock, then.thread_epoch if by_thread else then.epoch
         name = self._agents[agent].name
         known = known_order(
             self._agents[own].name, name, epoch, clock.seen.get(agent, 0), clock.why.get(agent),
@@ -356,11 +407,6 @@ class OrderModel:
             site.file if site else "", site.line if site else 0,
         )  # fmt: skip
 
-    @staticmethod
-    def _name(storage: TrackedStorage) -> str:
-        made = f" (made at {line_of(storage.site)})" if storage.site is not None else ""
-        return f"{storage.text or 'a storage'}{made}"
-
     @property
     def unordered(self) -> int:
         """Return how many different pairs were found."""
@@ -368,3 +414,8 @@ class OrderModel:
 
     def found(self) -> list[UnorderedPair]:
         return list(itertools.islice(self.pairs.values(), PAIRS_MAX))
+
+
+def _name(text: object, site: Site | None) -> str:
+    made = f" (made at {line_of(site)})" if site is not None else ""
+    return f"{text or 'a storage'}{made}"

@@ -39,6 +39,7 @@ _WAITS = frozenset({"_linalg_check_errors", "_assert_async", "equal", "_local_sc
 _MASKED = frozenset({"index_put_", "index_put", "_index_put_impl_"})
 """Operators that wait if an index is a mask, whose true elements the host counts."""
 _COPIES = frozenset({"copy_", "_to_copy"})
+_Tensor = torch.Tensor
 
 
 class ArgumentPlan(NamedTuple):
@@ -49,12 +50,8 @@ class ArgumentPlan(NamedTuple):
     is_write: bool
 
 
-class Touch(NamedTuple):
-    """A tensor that an operator accesses."""
-
-    tensor: torch.Tensor
-    argument: str
-    is_write: bool
+Touch = tuple[torch.Tensor, str, bool]
+"""A tensor that an operator accesses, by which argument, and whether it writes. A plain tuple: one is made for each access."""
 
 
 class OpPlan:
@@ -68,6 +65,7 @@ class OpPlan:
         "is_copy",
         "is_random",
         "is_record_stream",
+        "is_reshape",
         "is_resize",
         "masked",
         "name",
@@ -82,6 +80,7 @@ class OpPlan:
         self.name: str = f"{schema.name}.{overload}" if overload else schema.name
         self.is_copy = short in _COPIES
         self.is_record_stream = short == "record_stream"
+        self.is_reshape = bool({one for one in func.tags if str(one).endswith(".inplace_view")})
         self.is_resize = short in ("resize_", "resize_as_")
         self.masked = short in _MASKED
         tags = {str(one).rpartition(".")[2] for one in func.tags}
@@ -119,10 +118,10 @@ class OpPlan:
         for position, name, by_schema in self.arguments:
             is_write = self._writes(args, kwargs) if sometimes and name in sometimes else by_schema
             value = args[position] if position < given else kwargs.get(name)
-            if isinstance(value, torch.Tensor):
-                found.append(Touch(value, name, is_write))
+            if isinstance(value, _Tensor):
+                found.append((value, name, is_write))
             elif isinstance(value, (list, tuple)):
-                found += [Touch(one, name, is_write) for one in value if isinstance(one, torch.Tensor)]
+                found += [(one, name, is_write) for one in value if isinstance(one, _Tensor)]
         return found
 
     def _writes(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
@@ -134,7 +133,7 @@ class OpPlan:
         """Whether the host waits for the device within this call."""
         return self.waits or (
             self.masked
-            and any(one.argument == "indices" and one.tensor.dtype in _MASK_DTYPES for one in touched)
+            and any(argument == "indices" and tensor.dtype in _MASK_DTYPES for tensor, argument, _ in touched)
         )
 
 

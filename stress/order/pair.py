@@ -17,6 +17,7 @@ KINDS = {
     "reuse": "freed memory that was given out again",
     "order-only": "launched by two threads without an order",
     "generator": "random state, two threads without an order",
+    "metadata": "what a tensor is, two threads without an order",
 }
 """Kinds of findings, and how each is called in a report."""
 _HAZARDS = {"RAW": "read after write", "WAR": "write after read", "WAW": "write after write"}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -35,3 +38,35 @@ def generator_of(
         return None
     name = device_name(made.device)
     return name, f"the default generator of {name}"
+
+
+_OF_STATE = ("manual_seed", "seed", "get_rng_state", "set_rng_state")
+
+
+def watch_seeds(note: Callable[[Iterable[tuple[str, str]], str], None]) -> contextlib.ExitStack:
+    """Note the functions of `torch` and `torch.mps` that read or set a default generator, until the stack is closed.
+
+    CUDA's set their generators later, when the device is first used, and the methods of a `torch.Generator` are C's: those
+    are not seen.
+    """
+    stack = contextlib.ExitStack()
+
+    def watched(original: Callable[..., Any], name: str, device: str) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            result = original(*args, **kwargs)
+            note([(device, f"the default generator of {device}")], name)
+            return result
+
+        return call
+
+    for module, prefix, device in (
+        (torch, "torch", "cpu"),
+        (torch.random, "torch", "cpu"),
+        (torch.mps, "torch.mps", "mps"),
+    ):
+        for name in _OF_STATE:
+            original = vars(module).get(name)
+            if original is not None:
+                stack.callback(setattr, module, name, original)
+                setattr(module, name, watched(original, f"{prefix}.{name}", device))
+    return stack

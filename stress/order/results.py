@@ -15,10 +15,10 @@ def fresh(made: list[torch.Tensor], touched: list[Touch]) -> Iterator[Touch]:
     for one in made:
         try:
             own = one.untyped_storage()._cdata
-            if all(own != other.tensor.untyped_storage()._cdata for other in touched):
-                yield Touch(one, "", True)
+            if all(own != other.untyped_storage()._cdata for other, _, _ in touched):
+                yield one, "", True
         except (NotImplementedError, RuntimeError):
-            yield Touch(one, "", True)
+            yield one, "", True
 
 
 def reads_later(
@@ -30,16 +30,24 @@ def reads_later(
     )
     if not non_blocking:
         return False
-    tensors = [*(one.tensor for one in touched), *made]
+    tensors = [*(tensor for tensor, _, _ in touched), *made]
     if any(one.device.type == "cuda" for one in tensors):  # pageable memory is staged, or waited for
         return all(one.is_pinned() for one in tensors if one.device.type == "cpu")
     return any(one.device.type != "cpu" for one in tensors)
+
+
+def copies_to_host(touched: list[Touch], kwargs: dict[str, Any]) -> bool:
+    """Whether a copy that raised, so that it has no result to look at, was one to the CPU."""
+    device = kwargs.get("device")
+    if device is not None:
+        return torch.device(device).type == "cpu"
+    return any(is_write and tensor.is_cpu for tensor, _, is_write in touched)
 
 
 def waits_as_copy(
     touched: list[Touch], made: list[torch.Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> bool:
     """Whether the host waits within a copy: one to the CPU that may not return before it is done."""
-    targets = made or [one.tensor for one in touched if one.is_write]
+    targets = made or [tensor for tensor, _, is_write in touched if is_write]
     to_host = any(one.device.type == "cpu" for one in targets)
     return to_host and not reads_later(touched, made, args, kwargs)

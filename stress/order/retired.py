@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import bisect
 
+from stress.order.clocks import Site
 from stress.order.history import AccessedRange
 from stress.order.overlap import Extent
 
@@ -16,11 +17,15 @@ BLOCKS_MAX = 4096
 """Blocks kept of one device; beyond, the oldest is forgotten."""
 
 
-class _Block:
-    __slots__ = ("begin", "end", "ranges", "text")
+Name = tuple[object, Site | None]
+"""How to call a storage: what it holds, and where it was made. Its text takes long to make, and few are ever read."""
 
-    def __init__(self, begin: int, end: int, ranges: list[AccessedRange], text: str) -> None:
-        self.begin, self.end, self.ranges, self.text = begin, end, ranges, text
+
+class _Block:
+    __slots__ = ("begin", "end", "name", "ranges")
+
+    def __init__(self, begin: int, end: int, ranges: list[AccessedRange], name: Name) -> None:
+        self.begin, self.end, self.ranges, self.name = begin, end, ranges, name
 
 
 class RetiredMemory:
@@ -36,33 +41,33 @@ class RetiredMemory:
     def __len__(self) -> int:
         return len(self._blocks)
 
-    def put(self, begin: int, bytes_: int, ranges: list[AccessedRange], text: str) -> None:
+    def put(self, begin: int, bytes_: int, ranges: list[AccessedRange], name: Name) -> None:
         """Keep a storage's ranges; those extents are relative to `begin`."""
         for one in self._overlapping(begin, begin + bytes_):  # its death was not seen
             self._remove(one)
-        self._insert(_Block(begin, begin + bytes_, [_moved(one, begin) for one in ranges], text))
+        self._insert(_Block(begin, begin + bytes_, [_moved(one, begin) for one in ranges], name))
         if len(self._blocks) > BLOCKS_MAX:
             self._remove(next(iter(self._blocks.values())))
             self.forgotten += 1
 
-    def take(self, begin: int, bytes_: int) -> tuple[list[AccessedRange], str]:
+    def take(self, begin: int, bytes_: int) -> tuple[list[AccessedRange], Name | None]:
         """Return what the new owner of these addresses inherits, relative to `begin`, and whose it was."""
         end = begin + bytes_
         found: list[AccessedRange] = []
-        text = ""
+        name: Name | None = None
         for block in self._overlapping(begin, end):
             self._remove(block)
             for low, high in ((block.begin, begin), (end, block.end)):
                 kept = [one for one in block.ranges if one.extent.begin < high and low < one.extent.end]
                 if low < high and kept:
-                    self._insert(_Block(low, high, kept, block.text))
+                    self._insert(_Block(low, high, kept, block.name))
             found += [
                 _moved(one, -begin)
                 for one in block.ranges
                 if one.extent.begin < end and begin < one.extent.end
             ]
-            text = text or block.text
-        return found, text
+            name = name or block.name
+        return found, name
 
     def clear(self) -> None:
         self._begins.clear()

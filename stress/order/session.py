@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 import threading
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,22 +18,29 @@ from stress.order import device_edges
 from stress.order import host_edges
 from stress.order import random_state
 from stress.order.author_line import author_line
+from stress.order.device_edges import current_stream_of
+from stress.order.device_edges import stream_number
 from stress.order.dispatch_mode import CrewMode
 from stress.order.found import OrderCheck
 from stress.order.history import Launch
 from stress.order.history import Place
+from stress.order.metadata import SHAPE
+from stress.order.metadata import MetadataTable
+from stress.order.metadata import watch_attributes
 from stress.order.op_plan import OpPlan
 from stress.order.op_plan import Touch
 from stress.order.op_plan import plan_of
 from stress.order.op_plan import tensors_of
 from stress.order.overlap import is_exact
+from stress.order.results import copies_to_host
 from stress.order.results import fresh
 from stress.order.results import reads_later
 from stress.order.results import waits_as_copy
 from stress.order.storages import StorageTable
+from stress.order.storages import contents_of
 from stress.order.storages import device_name
 from stress.order.storages import tensor_extent
-from stress.scenario import current
+from stress.scenario.current import running
 
 _RLock = threading.RLock
 _ENGINE = "autograd's engine"
@@ -59,12 +67,33 @@ class _Mode(CrewMode):
 
 
 def _after_fork() -> None:
-    """A thread that is gone in the forked child may have held the lock."""
+    """End the check in a forked child, whose findings nobody would read.
+
+    A thread that is gone there may have held the checker's lock, or one of the device's: to ask the device for its current
+    stream then hangs, where the operator itself would have been refused.
+    """
     if OrderSession.active is not None:
         OrderSession.active._lock._at_fork_reinit()
+        OrderSession.active = None
 
 
 os.register_at_fork(after_in_child=_after_fork)
+
+
+class _NamedPart:
+    """A part of a tensor's metadata, and its device, for a report: the text is made when it is read."""
+
+    __slots__ = ("part", "tensor")
+
+    def __init__(self, part: str, tensor: torch.Tensor) -> None:
+        self.part, self.tensor = part, tensor
+
+    def __str__(self) -> str:
+        return f"{self.part} of {contents_of(self.tensor)}"
+
+    @property
+    def device(self) -> str:
+        return device_name(self.tensor.device)
 
 
 class _OwnThread(threading.local):
@@ -80,11 +109,14 @@ class OrderSession:
     def __init__(self, level: str) -> None:
         self.check = OrderCheck(level)
         self._model = self.check.model
-        self._storages = StorageTable(self._model)
         # Taken inside traced locks and by callbacks of torch; it must not be traced itself.
         self._lock: Any = _RLock()
         self._own = _OwnThread()
+        self._storages = StorageTable(self._model, lambda: self._own.agent)
+        self._metadata = MetadataTable()
         self._stream_agents: dict[tuple[str, int, int], int] = {}
+        self._streams_of: dict[torch.device, tuple[Callable[[], int], dict[int, int]]] = {}
+        """Device -> what returns the calling thread's current stream, and the agents of those by number."""
         self._thread_numbers = itertools.count()
         self._stack = contextlib.ExitStack()
 
@@ -107,6 +139,8 @@ class OrderSession:
             if self._model.is_strict:
                 stack.enter_context(host_edges.trace_locks(self.host_edge))
                 stack.enter_context(self._backward_edges())
+                stack.enter_context(watch_attributes(self._attribute))
+                stack.enter_context(random_state.watch_seeds(self._seeded))
             stack.enter_context(self._host_reads())
             stack.enter_context(_Mode(self))
             self._stack = stack.pop_all()
@@ -123,6 +157,7 @@ class OrderSession:
         for what, count in (
             ("tensors without plain storage", self._storages.unseen),
             ("storages forgotten", self._storages.forgotten),
+            ("tensors' metadata forgotten", self._metadata.forgotten),
         ):
             if count:
                 self.check.unseen[what] += count
@@ -142,16 +177,17 @@ class OrderSession:
 
     def _thread(self) -> int:
         own = self._own
-        if own.agent < 0:
+        agent = own.agent
+        if agent < 0:
             # Not current_thread(): in a thread of autograd's that would make an object that stays for ever.
             known = threading._active.get(threading.get_ident())  # type: ignore[attr-defined]
             own.name = own.name or (f"thread {known.name}" if known is not None else _ENGINE)
             number = next(self._thread_numbers)
-            own.agent = self._model.thread(number, own.name)
-        return own.agent
+            agent = own.agent = self._model.thread(number, own.name)
+        return agent
 
     def _step(self) -> Place:
-        step = current.running()
+        step = running()
         return self._own.name if step is None else (step.thread_index, step.iteration)
 
     # ---- operators
@@ -174,6 +210,8 @@ class OrderSession:
             self.host_edge("acquire", _ENGINE)
         try:
             result = self._run(plan, func, args, kwargs)
+            if plan.is_reshape and args and isinstance(args[0], torch.Tensor):
+                self._attribute(args[0], SHAPE, True, plan.name)
             if plan.is_random and random_state.draws(plan, args, kwargs):
                 self._drawn(plan, random_state.generator_of(plan, args, kwargs, result))
             return result
@@ -189,11 +227,11 @@ class OrderSession:
         touched = plan.touches(args, kwargs)
         device = None
         others: Iterable[torch.device] = ()
-        for one in touched:
-            if not one.tensor.is_cpu:
+        for tensor, _, _ in touched:
+            if not tensor.is_cpu:
                 if device is None:
-                    device = one.tensor.device
-                elif (other := one.tensor.device) != device:
+                    device = tensor.device
+                elif (other := tensor.device) != device:
                     others = {*others, other}
         if device is None:
             result = func(*args, **kwargs)
@@ -212,7 +250,13 @@ class OrderSession:
         for other in others:  # torch lets the streams of a copy between two devices wait for each other
             self._link(other, device)
         launch, number = self._launch(plan.name, device)
-        result = func(*args, **kwargs)
+        try:
+            result = func(*args, **kwargs)
+        except Exception:
+            if plan.waits_with(touched) or (plan.is_copy and copies_to_host(touched, kwargs)):
+                # It has waited all the same, mostly: that is how it was told of an error of the device's.
+                self.stream_synchronized(device.type, number, device)
+            raise
         if (plan.waits or plan.masked) and plan.waits_with(touched):
             self.stream_synchronized(device.type, number, device)
         made = list(tensors_of(result)) if plan.writes_output else []
@@ -227,7 +271,7 @@ class OrderSession:
 
     def _link(self, first: torch.device, then: torch.device) -> None:
         """Let the current stream of one device wait for that of another."""
-        one, other = device_edges.stream_number(first), device_edges.stream_number(then)
+        one, other = stream_number(first), stream_number(then)
         with self._lock:
             thread = self._thread()
             self._model.record("link", thread, self._stream(first.type, one, first))
@@ -235,13 +279,18 @@ class OrderSession:
 
     def _launch(self, name: str, device: torch.device) -> tuple[Launch, int]:
         """Count an operation of the current stream, before it runs: what it waits for inside includes itself."""
-        number = device_edges.stream_number(device)
-        site = author_line()
+        streams = self._streams_of.get(device)
+        if streams is None:
+            streams = self._streams_of[device] = current_stream_of(device), {}
+        number, agents = streams[0](), streams[1]
+        site = author_line(4)  # below this, `_run`, `run` and the mode's function
+        step = self._step()
         with self._lock:
             self._storages.drain()
-            thread = self._thread()
-            stream = self._stream(device.type, number, device)
-            return self._model.launch(thread, stream, name, site, self._step()), number
+            stream = agents.get(number)
+            if stream is None:
+                stream = agents[number] = self._stream(device.type, number, device)
+            return self._model.launch(self._thread(), stream, name, site, step), number
 
     def _finish(
         self,
@@ -258,15 +307,13 @@ class OrderSession:
         with self._lock:
             self._storages.drain()
             by_host = None
-            for tensor, argument, is_write in (
-                itertools.chain(touched, fresh(made, touched)) if made else touched
-            ):
-                if launch is not None and not tensor.is_cpu:  # as mostly
-                    if not tensor.is_meta:
-                        self._access(launch, tensor, argument, is_write, made_here=not argument)
+            for tensor, argument, is_write in [*touched, *fresh(made, touched)] if made else touched:
+                is_host = tensor.is_cpu
+                if launch is not None and not is_host:  # as mostly
+                    self._access(launch, tensor, argument, is_write, made_here=not argument)
                 elif tensor.is_meta:
                     continue
-                elif tensor.is_cpu and not later:
+                elif is_host and not later:
                     if not self._model.is_strict and not self._storages.host_count:
                         continue
                     if by_host is None:
@@ -274,6 +321,26 @@ class OrderSession:
                     self._access(by_host, tensor, argument, is_write, made_here=not argument)
                 elif launch is not None:
                     self._access(launch, tensor, argument, is_write, made_here=not argument)
+            if self._model.is_strict and touched:
+                reader = launch or by_host
+                for tensor, argument, _ in touched:
+                    if reader is not None:
+                        self._use_metadata(reader, tensor, SHAPE, argument, is_write=False)
+
+    def _use_metadata(
+        self, launch: Launch, tensor: torch.Tensor, part: str, argument: str, *, is_write: bool
+    ) -> None:
+        known = self._metadata.of(tensor, part)
+        self._model.use_metadata(launch, known, _NamedPart(part, tensor), argument, is_write)
+
+    def _attribute(self, tensor: torch.Tensor, part: str, is_write: bool, name: str) -> None:
+        """Note a use of a tensor's metadata that is no access of its bytes."""
+        if OrderSession.active is not self:
+            return
+        site = author_line()
+        with self._lock:
+            launch = self._model.host_work(self._thread(), name, site, self._step())
+            self._use_metadata(launch, tensor, part, "", is_write=is_write)
 
     def _access(
         self, launch: Launch, tensor: torch.Tensor, argument: str, is_write: bool, *, made_here: bool
@@ -296,6 +363,14 @@ class OrderSession:
                 launch = self._model.host_work(self._thread(), plan.name, site, self._step())
                 self._model.draw(launch, *generator)
 
+    def _seeded(self, generators: Iterable[tuple[str, str]], name: str) -> None:
+        """Note a call that reads or sets the state of these generators."""
+        site = author_line()
+        with self._lock:
+            launch = self._model.host_work(self._thread(), name, site, self._step())
+            for generator in generators:
+                self._model.draw(launch, *generator)
+
     def _record_stream(self, args: tuple[Any, ...]) -> None:
         tensor, stream = args[:2]
         with self._lock:
@@ -312,8 +387,8 @@ class OrderSession:
         self, stream: Any, reads: Iterable[torch.Tensor], writes: Iterable[torch.Tensor], name: str
     ) -> None:
         """Check the accesses of a kernel that torch did not launch."""
-        touched = [Touch(one, "", False) for one in reads] + [Touch(one, "", True) for one in writes]
-        device = next((one.tensor.device for one in touched), None)
+        touched: list[Touch] = [*((one, "", False) for one in reads), *((one, "", True) for one in writes)]
+        device = next((tensor.device for tensor, _, _ in touched), None)
         if device is None:
             return
         site = author_line()
@@ -323,11 +398,11 @@ class OrderSession:
             if device.type == "cpu":
                 launch = self._model.host_work(thread, name, site, self._step())
             else:
-                own = device_edges.stream_number(device) if stream is None else device_edges.number_of(stream)
+                own = stream_number(device) if stream is None else device_edges.number_of(stream)
                 agent = self._stream(device.type, own, device)
                 launch = self._model.launch(thread, agent, name, site, self._step())
-            for one in touched:
-                self._access(launch, one.tensor, one.argument, one.is_write, made_here=False)
+            for tensor, argument, is_write in touched:
+                self._access(launch, tensor, argument, is_write, made_here=False)
 
     # ---- edges: called by torch's trace and by the wrapped functions
 
@@ -364,6 +439,7 @@ class OrderSession:
 
     def event_synchronized(self, device: str, event: int) -> None:
         with self._lock:
+            self._storages.drain()
             self._model.synchronize_event((device, event), self._thread())
 
     def event_forgotten(self, device: str, event: int) -> None:
@@ -372,11 +448,13 @@ class OrderSession:
 
     def stream_synchronized(self, device: str, stream: int, exact: torch.device | None = None) -> None:
         with self._lock:
+            self._storages.drain()
             self._model.synchronize_stream(self._stream(device, stream, exact), self._thread(), author_line())
 
     def device_synchronized(self, device: str) -> None:
         index = torch.cuda.current_device() if device == "cuda" else 0
         with self._lock:
+            self._storages.drain()
             self._model.synchronize_device(
                 device_name(torch.device(device, index)), self._thread(), author_line()
             )
@@ -390,10 +468,17 @@ class OrderSession:
         """Note that the calling thread came after, or may be come after, whatever `token` stands for."""
         if OrderSession.active is not self or not self._model.is_strict:
             return
+        if what == "forget":  # from wherever the last reference goes: no lock
+            self._model.forget_token(token)
+            return
         with self._lock:
             if what == "release":
                 self._model.release(token, self._thread(), author_line())
+            elif what == "end":
+                self._storages.drain()  # with what it still knows
+                self._model.end_thread(self._thread())
             else:
+                self._storages.drain()
                 self._model.acquire(token, self._thread())
 
     @contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 
@@ -24,19 +26,37 @@ def device_name(device: torch.device) -> str:
     return device.type if device.type in (*_PLAIN_NAMES, "cpu") else f"{device.type}:{device.index or 0}"
 
 
+class _Contents(NamedTuple):
+    """What a storage holds, for a report."""
+
+    dtype: torch.dtype
+    shape: torch.Size
+
+    def __str__(self) -> str:
+        return f"{str(self.dtype).removeprefix('torch.')} {list(self.shape)}"
+
+
+def contents_of(tensor: torch.Tensor) -> object:
+    """Return what a report calls a tensor: its text is made when it is asked for."""
+    return _Contents(tensor.dtype, tensor.shape)
+
+
 class _StorageRef(weakref.ref[torch.UntypedStorage]):
     """Torch keeps a storage's Python object as long as the storage: when that dies, the memory is free."""
 
-    __slots__ = ("key", "tracked")
+    __slots__ = ("freed_by", "key", "tracked")
     key: int
     tracked: TrackedStorage
+    freed_by: int
+    """The agent of the thread whose reference was the last; -1 for one that has none."""
 
 
 class StorageTable:
     """The live storages, by the address of torch's object. Used under the checker's lock."""
 
-    def __init__(self, model: OrderModel) -> None:
-        self._model = model
+    def __init__(self, model: OrderModel, agent: Callable[[], int]) -> None:
+        """`agent` returns the calling thread's, or -1; it is called wherever a storage dies, and takes no lock."""
+        self._model, self._agent = model, agent
         self._live: dict[int, _StorageRef] = {}
         # Called wherever the last reference goes, our own code included: so it only notes what has died.
         self._dead: deque[_StorageRef] = deque()
@@ -50,18 +70,22 @@ class StorageTable:
     def __len__(self) -> int:
         return len(self._live)
 
+    def _died(self, ref: _StorageRef) -> None:
+        ref.freed_by = self._agent()
+        self._dead.append(ref)
+
     def drain(self) -> None:
-        """Retire the storages that have died."""
+        """Retire the storages that have died. To be called before a thread learns what it did not know as it freed one."""
         dead = self._dead
         while dead:
             ref = dead.popleft()
             if self._live.get(ref.key) is ref:
                 del self._live[ref.key]
-            self._retire(ref.tracked)
+            self._retire(ref.tracked, ref.freed_by)
 
-    def _retire(self, tracked: TrackedStorage) -> None:
+    def _retire(self, tracked: TrackedStorage, freed_by: int) -> None:
         self.host_count -= tracked.is_host
-        self._model.retire(tracked)
+        self._model.retire(tracked, freed_by)
 
     def known(self, tensor: torch.Tensor) -> TrackedStorage | None:
         """Return the storage if it is tracked already."""
@@ -84,7 +108,7 @@ class StorageTable:
                 self.drain()
                 if self._live.get(key) is ref:  # pragma: no cover - its death has not been noted
                     self._live.pop(key)
-                    self._retire(ref.tracked)
+                    self._retire(ref.tracked, -1)
             if storage.device.type == "meta":  # a fake tensor, whatever device it plays
                 return None
             address, bytes_ = storage.data_ptr(), storage.nbytes()
@@ -99,11 +123,11 @@ class StorageTable:
             address,
             bytes_,
             is_host=device.type == "cpu",
-            text=f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}",
+            text=contents_of(tensor),
             site=made,
         )
         self.host_count += tracked.is_host
-        ref = _StorageRef(storage, self._dead.append)
+        ref = _StorageRef(storage, self._died)
         ref.key, ref.tracked = key, tracked
         self._live[key] = ref
         if len(self._live) > STORAGES_MAX:
@@ -126,13 +150,16 @@ class StorageTable:
         if storage.data_ptr() == tracked.address:
             tracked.bytes = storage.nbytes()
         else:
-            self._retire(self._live.pop(storage._cdata).tracked)
+            self._retire(self._live.pop(storage._cdata).tracked, self._agent())
 
 
 def tensor_extent(tensor: torch.Tensor) -> Extent | None:
     """Return the bytes of its storage that a tensor covers; None for none."""
     if tensor.is_contiguous():
         bytes_ = tensor.nbytes
-        begin = int(tensor.storage_offset()) * tensor.itemsize
-        return Extent(begin, begin + bytes_) if bytes_ else None
+        begin = tensor.storage_offset()
+        if begin:
+            begin *= tensor.itemsize
+        # Not Extent(...), which takes three times as long.
+        return tuple.__new__(Extent, (begin, begin + bytes_, None)) if bytes_ else None
     return extent_of(int(tensor.storage_offset()), tuple(tensor.shape), tensor.stride(), tensor.itemsize)

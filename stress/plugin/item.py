@@ -136,6 +136,10 @@ class ScenarioResult(ItemResult):
     def decide(self) -> None:
         """Set the item's verdict: the worst of its attempts; a canary's are wanted to fail."""
         super().decide()
+        for pattern, why in self.spec.scenario.unordered.items():
+            hidden = sum(one.suppressed.get(pattern, 0) for one in self.attempts)
+            if hidden:
+                self.add_notes([f"order: {count(hidden, 'unordered pair')} declared: {why}"])
         if not self.is_canary:
             return
         if self.verdict.is_failure:

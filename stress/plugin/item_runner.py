@@ -161,7 +161,7 @@ class ItemRunner(RunOfItem):
                 streams=settings.streams,
                 trace_modules=settings.trace_modules,
                 trace_folders=self.run.trace_folders,
-                order_suppressions=tuple(settings.order_suppressions),
+                order_suppressions=(*settings.order_suppressions, *scenario.unordered),
                 operators=operator_patch.texts(settings.operators),
                 deadline_s=settings.deadline_s,
                 sys_path=(*_package_root(item.ref), *sys.path),

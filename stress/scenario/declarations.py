@@ -17,6 +17,7 @@ from stress.scenario.scenario import Scenario
 from stress.scenario.scenario import params_quick
 
 # Not inconclusive, error and broken: they say that nothing was tested, and no reason makes that green.
+_UNORDERED = "hazard=WAW kind=generator *"
 _ACCEPTABLE = (*(one for one in Verdict if one.is_failure), Verdict.OOM)
 
 
@@ -39,6 +40,7 @@ def class_problem(cls: type[Any]) -> str | None:
         or _numbers_problem(cls)
         or _names_problem(cls)
         or _exempt_problem(cls)
+        or _unordered_problem(cls)
         or _environment_problem(cls)
         or _quick_problem(cls)
     )
@@ -116,6 +118,19 @@ def _exempt_problem(cls: type[Any]) -> str | None:
             return f"exempt names {name!r}; checks are {NO_DEVICE_WORK!r} and {EQUAL_OUTPUTS!r}"
         if not isinstance(why, str) or not why.strip():
             return f"exempt needs a reason for {name!r}"
+    return None
+
+
+def _unordered_problem(cls: type[Any]) -> str | None:
+    if not isinstance(cls.unordered, Mapping):
+        return f"unordered must be a mapping, as in {{{_UNORDERED!r}: 'the reason'}}"
+    for pattern, why in cls.unordered.items():
+        if not isinstance(pattern, str) or not pattern.startswith("hazard="):
+            return (
+                f"unordered has {pattern!r}: expected the last line of an order finding, as in {_UNORDERED!r}"
+            )
+        if not isinstance(why, str) or not why.strip():
+            return f"unordered needs a reason for {pattern!r}"
     return None
 
 

@@ -43,6 +43,9 @@ class _Base:
     acceptable: ClassVar[Mapping[str, str]] = {}
     """Verdict -> the reason why it is acceptable here. Any other one fails."""
 
+    unordered: ClassVar[Mapping[str, str]] = {}
+    """Last line of an order finding, in which `*` stands for anything -> the reason why the scenario leaves that to chance."""
+
     rows: ClassVar[Sequence[int]] = ()
     """Rows of docs/coverage.md that the subject of a shipped scenario belongs to; others need none."""
 

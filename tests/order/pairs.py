@@ -917,6 +917,59 @@ def the_default_generator(b: Bench) -> None:
     _two_threads(b, x.normal_, lambda: torch.nn.functional.dropout(y, 0.5))
 
 
+@pair("generator", level="strict")
+def seeded_by_another_thread(b: Bench) -> None:
+    """Draws come before the seed or after it."""
+    x = b.make()
+    seed = torch.mps.manual_seed if b.device.type == "mps" else torch.manual_seed
+    _two_threads(b, x.normal_, lambda: seed(7))
+
+
+@pair("metadata", level="strict")
+def resized_while_another_thread_reads(b: Bench) -> None:
+    x = b.make()
+    _two_threads(b, lambda: b.keep(x + 1), lambda: x.resize_(SIZE // 2, SIZE))
+
+
+@pair("metadata", level="strict")
+def transposed_in_place_by_another_thread(b: Bench) -> None:
+    x = b.make()
+    _two_threads(b, x.t_, lambda: b.keep(x @ x))
+
+
+@pair("metadata", level="strict")
+def set_to_other_memory(b: Bench) -> None:
+    """As a server does that swaps weights in under running requests."""
+    x, new = b.make(), b.make()
+    _two_threads(b, lambda: b.keep(x @ x), lambda: x.set_(new.untyped_storage(), 0, new.shape, new.stride()))
+
+
+@pair("metadata", level="strict")
+def data_replaced(b: Bench) -> None:
+    """As `Module.to` and `Module.half` do with each parameter."""
+    x, new = b.make(), b.make()
+
+    def replace() -> None:
+        x.data = new
+
+    _two_threads(b, lambda: b.keep(x @ x), replace)
+
+
+@pair("metadata", level="strict")
+def gradient_taken_away(b: Bench) -> None:
+    """As `zero_grad` does while another thread's optimiser reads it."""
+    x = b.make().requires_grad_()
+    x.grad = b.make()
+
+    def read() -> None:
+        b.keep(x.grad)
+
+    def clear() -> None:
+        x.grad = None
+
+    _two_threads(b, read, clear)
+
+
 @pair("order-only", level="strict")
 def a_queue_orders_two_threads(b: Bench) -> None:
     x, box, plain = b.make(), queue.Queue[int](), list[int]()

@@ -373,7 +373,10 @@ def touches_of(call: Any) -> dict[str, bool]:
             plan = plan_of(func)
             assert plan is not None
             found.update(
-                {f"{plan.name}({one.argument})": one.is_write for one in plan.touches(args, kwargs or {})}
+                {
+                    f"{plan.name}({argument})": is_write
+                    for _, argument, is_write in plan.touches(args, kwargs or {})
+                }
             )
             return func(*args, **(kwargs or {}))
 

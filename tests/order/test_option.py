@@ -170,6 +170,46 @@ def test_a_suppressed_finding_is_counted_and_an_unused_suppression_reported(tmp_
     assert "order: a suppression matched nothing in 2 checked attempts: hazard=RAW kind=reuse *" in ran.text
 
 
+DECLARED = """
+class Counts(Scenario):
+    iterations = 2
+    exempt = {"no device work": "it is about order"}
+    unordered = {"hazard=* kind=host-host op=aten::add_.Tensor(self) *": "an approximate count is enough"}
+    def setup(self, device):
+        return torch.zeros(8)
+    def step(self, state, x):
+        state.add_(1.0)
+        return 0
+
+class HandedOverByAQueueOfTheState(Scenario):
+    iterations = 3
+    threads_min = 2
+    exempt = {"no device work": "it is about order"}
+    def setup(self, device):
+        return Pairs(self.threads, capacity=1)
+    def step(self, state, x):
+        me = stress.current().thread_index
+        if state.makes(me):
+            state.put(me, torch.ones(8))
+        return state.get(me).sum() if state.takes(me) else torch.tensor(8.0)
+    def reference(self, device, inputs):
+        return [[torch.tensor(8.0) for _ in one] for one in inputs]
+"""
+
+
+def test_what_a_scenario_declares_is_noted_and_no_failure(tmp_path: Path) -> None:
+    ran = run_in(tmp_path, DECLARED, "--mps-attempts=1", "--mps-order=strict", "-k", "Counts")
+    assert ran.items["Counts[t4]"]["verdict"] == "pass"
+    assert "order: 1 unordered pair declared: an approximate count is enough" in ran.text
+
+
+def test_a_lock_that_the_setup_makes_is_seen(tmp_path: Path) -> None:
+    """The check began behind the setup: a queue of the scenario's state ordered nothing then."""
+    source = "from stress.scenario.handover import Pairs\n" + DECLARED
+    ran = run_in(tmp_path, source, "--mps-attempts=1", "--mps-order=strict", "-k", "HandedOver")
+    assert ran.items["HandedOverByAQueueOfTheState[t4]"]["verdict"] == "pass", ran.text
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import pydantic
 import pytest
+from pydantic_sarif.model import StaticAnalysisResultsFormatSarifVersion210JsonSchema  # type: ignore[import-untyped]
 
 from stress.commands.explain.explain import explain
 from stress.commands.explain.explanation import Explanation
@@ -51,7 +53,8 @@ def of_records(
 
 
 def checked(log: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the results of a log that holds what every reader relies on, and by the schema where that is at hand."""
+    """Return the results of a log that is valid by a model made from the public schema, and by that where it is at hand."""
+    StaticAnalysisResultsFormatSarifVersion210JsonSchema.model_validate(log)
     schema = os.environ.get(SCHEMA_VARIABLE)
     if schema:
         jsonschema.Draft4Validator(json.loads(Path(schema).read_text())).validate(log)
@@ -75,6 +78,14 @@ def checked(log: dict[str, Any]) -> list[dict[str, Any]]:
             assert where["artifactLocation"]["uri"]
             assert where.get("region", {"startLine": 1})["startLine"] >= 1
     return list(run["results"])
+
+
+@pytest.mark.parametrize("change", [{"level": "fatal"}, {"ruleIndex": "first"}, {"unknown": 1}])
+def test_the_public_model_refuses_what_the_schema_does(change: dict[str, Any]) -> None:
+    log = sarif_log([of_records(pairs=(PAIR,))])
+    log["runs"][0]["results"][0].update(change)
+    with pytest.raises(pydantic.ValidationError):
+        checked(log)
 
 
 def test_a_pair_has_both_places() -> None:

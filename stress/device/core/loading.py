@@ -48,6 +48,15 @@ def metal_options(spec: ChildSpec, given: str) -> str:
     return f"{given};completion={spec.completion};seed={lots}"
 
 
+def take_broken_promises() -> list[str]:
+    """Return what the core promised and did not keep, since the last call: a line each (see `stress.order.broken_promise`)."""
+    if _Prepared.core is None:
+        return []
+    take = ctypes.PyDLL(_Prepared.core.library).mps_stress_core_take_broken_promises
+    take.restype = ctypes.py_object
+    return list(take())
+
+
 def prepared() -> CoreSpec | None:
     """Return what `prepare` was given; None where this process uses no tree's core."""
     return _Prepared.core

@@ -305,6 +305,7 @@ def _skip_reason(report: pytest.TestReport | pytest.CollectReport) -> str:
 def _synchronize(spec: ChildSpec, result: dict[str, Any]) -> list[Finding]:
     """Wait for the device, so that an error of its work is this test's, and so is an order that it did not keep."""
     from stress.child.checked_order import unkept
+    from stress.device.devices import Core
     from stress.device.devices import Sim
     from stress.device.devices import open_device
 
@@ -314,8 +315,8 @@ def _synchronize(spec: ChildSpec, result: dict[str, Any]) -> list[Finding]:
     except Exception as error:
         verdict = Verdict.RACE if spec.kind == "crew" else Verdict.ERROR
         return [Finding(verdict, "exception", f"at the synchronisation after the test: {one_line(error)}")]
-    if not isinstance(device, Sim):
+    if not isinstance(device, Sim | Core):
         return []
-    if spec.kind == "crew":
+    if spec.kind == "crew" and isinstance(device, Sim):
         result["device_statistics"] = device.statistics()
     return unkept(device.take_broken_promises(), result)
