@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 _MARGIN = 1.2
 """How many times as long as the items that ran those still to come may take, on average."""
-_EXPECTED_ITEMS, _EXPECTED_PART = 12, 0.6
+_EXPECTED_ITEMS, _EXPECTED_PART = 30, 0.6
 """Before anything has run, all attempts are expected to take this part of the time; that counts like so many items."""
 _PART_MAX = 0.05
 """An item takes no more than this part of the time, or its equal share, beyond its first attempt because all seems to fit."""
