@@ -177,7 +177,7 @@ class Mps(_FreelyScheduled):
             "memory_limit": ("set_per_process_memory_fraction", "recommended_max_memory"),
         }
         found = {name for name, needed in names.items() if all(hasattr(torch.mps, one) for one in needed)}
-        found |= {"accelerator", "graph_path"}
+        found |= {"accelerator", "cpu_fallback", "graph_path"}
         if "release_slot" in found:
             found.add("per_thread_streams")
         if found & {"streams", "per_thread_streams"}:
@@ -246,7 +246,7 @@ class Sim:
         self._module.empty_cache()
 
     def capabilities(self) -> set[str]:
-        found = {"accelerator", "own_errors", "record_stream", "simulated"}
+        found = {"accelerator", "cpu_fallback", "own_errors", "record_stream", "simulated"}
         if hasattr(self._module, "set_per_process_memory_fraction"):
             found.add("memory_limit")
         if self._design != "upstream":
