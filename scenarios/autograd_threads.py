@@ -22,7 +22,7 @@ class PrivateGradients(Scenario):
         "pytorch#183825: LayerNorm's backward was not repeatable",
     )
     rows: ClassVar[tuple[int, ...]] = (27,)
-    iterations = 12
+    iterations = 7
 
     def setup(self, device: torch.device) -> torch.nn.Module:
         return _network().to(device)
@@ -128,7 +128,7 @@ class OptimiserPerThread(Scenario):
     params = {"optimiser": ["SGD", "AdamW"]}
     params_quick = {"optimiser": ["AdamW"]}
     sharing: ClassVar[str] = "per-thread"
-    iterations = 8
+    iterations = 5
     optimiser: str
 
     def setup(self, device: torch.device) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class PinnedReuse(Scenario):
     rows: ClassVar[tuple[int, ...]] = (19,)
     requires = ("pinned_memory",)
     params = {"elements": [1024, 65536]}
-    iterations = 8
+    iterations = 5
     rounds = 4
     elements: int
 

@@ -21,6 +21,7 @@ class FallbackBesideNative(Scenario):
         "pytorch#197805: what waits for a stream outside its queue",
     )
     rows: ClassVar[tuple[int, ...]] = (1, 18)
+    requires = ("cpu_fallback",)
     env: ClassVar[dict[str, str]] = {"PYTORCH_ENABLE_MPS_FALLBACK": "1"}
     threads_min = 2
     attempts_quick = 3  # its environment needs a process of its own for each

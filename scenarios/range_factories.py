@@ -26,7 +26,7 @@ class ArangeLinspace(Scenario):
 
     origin = _ORIGIN
     rows: ClassVar[tuple[int, ...]] = (17,)
-    iterations = 14
+    iterations = 9
 
     def setup(self, device: torch.device) -> torch.Tensor:
         return torch.zeros(1).to(device)

@@ -178,7 +178,7 @@ class Mps(_FreelyScheduled):
             "memory_limit": ("set_per_process_memory_fraction", "recommended_max_memory"),
         }
         found = {name for name, needed in names.items() if all(hasattr(torch.mps, one) for one in needed)}
-        found |= {"accelerator", "graph_path"}
+        found |= {"accelerator", "cpu_fallback", "graph_path"}
         if shaders.compiler(self.torch_device) is not None:
             found.add("shaders")
         if "release_slot" in found:
@@ -252,7 +252,7 @@ class Sim:
         self._module.empty_cache()
 
     def capabilities(self) -> set[str]:
-        found = {"accelerator", "own_errors", "record_stream", "shaders", "simulated"}
+        found = {"accelerator", "cpu_fallback", "own_errors", "record_stream", "shaders", "simulated"}
         if hasattr(self._module, "set_per_process_memory_fraction"):
             found.add("memory_limit")
         if self._design != "upstream":

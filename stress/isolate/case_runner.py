@@ -119,8 +119,9 @@ class CasePolicy:
     attempts: int
     attempts_clean: int
     """It ends here if none has failed by then."""
-    limit_s: Callable[[float], float | None] = lambda _: None
-    """Seconds of the first attempt with its references -> those of the whole case; asked once."""
+    limit_s: Callable[[float, float], float | None] = lambda _first_s, _rest_s: None
+    """Seconds of the first attempt with its references, and of all others if each takes as long -> those that the whole case
+    may take; asked once."""
     no_control: Callable[[], str] = lambda: ""
     """Return why a failing case has no one-thread control; empty where it has one."""
     is_spent: Callable[[], bool] = lambda: False
@@ -278,7 +279,7 @@ class CaseRunner:
                 return
             spent_s = time.monotonic() - started
             if number == 1:
-                limit_s = policy.limit_s(spent_s)
+                limit_s = policy.limit_s(spent_s, (policy.attempts - 1) * result.attempts[0].seconds)
             if limit_s is not None and spent_s >= limit_s:
                 result.notes.append(f"time budget: {number} of {policy.attempts} attempts")
                 return

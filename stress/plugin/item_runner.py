@@ -195,7 +195,7 @@ class ItemRunner(RunOfItem):
         return CasePolicy(
             attempts,
             attempts_clean=attempts,
-            limit_s=self.run.budget.item_limit_s if turn is None else lambda _: turn.share_s,
+            limit_s=self.run.budget.item_limit_s if turn is None else lambda _first_s, _rest_s: turn.share_s,
             no_control=self._no_control,
             is_spent=lambda: self.run.budget.is_spent,
             first=turn.first

@@ -15,6 +15,7 @@ CAPABILITIES = {
     "memory_limit": "a limit on the device's memory that this process can set",
     "shaders": "kernels of one's own in Metal's language (torch.mps.compile_shader)",
     "graph_path": "nn.Linear and nn.LayerNorm through MPSGraph by MPS_FORCE_GRAPH_PATH, which no other device reads",
+    "cpu_fallback": "operators without a kernel of the device's own, which PYTORCH_ENABLE_MPS_FALLBACK runs on the CPU",
     "inductor": "torch.compile's own code generator for this device",
     "float64": "double precision",
     "accelerator": "a device that runs asynchronously to the host",

@@ -28,7 +28,7 @@ def spend(budget: Budget, clock: Clock, items: list[tuple[float, float]], attemp
             continue
         begun = clock.now
         clock.now += first_s
-        limit_s = budget.item_limit_s(first_s)
+        limit_s = budget.item_limit_s(first_s, (attempts - 1) * more_s)
         done = 1
         while done < attempts and (limit_s is None or clock.now - begun < limit_s):
             clock.now += more_s
@@ -60,6 +60,13 @@ class TestABudget:
         made = spend(Budget(seconds, clock), clock, items, 50)
         assert min(made) >= 2
         assert 0.8 * seconds < clock.now < 1.05 * seconds
+
+    def test_that_suffices_cuts_no_item_short(self) -> None:
+        """Dear items come first, as in the shipped scenarios: by equal shares they got a part of their attempts."""
+        items = [(3.6, 0.9), (2.8, 0.7), *((0.6, 0.2), (1.0, 0.3)) * 60]
+        clock = Clock()
+        whole_s = sum(first_s + 4 * more_s for first_s, more_s in items)
+        assert spend(Budget(1.25 * whole_s, clock), clock, items, 5) == [5] * len(items)
 
     def test_that_is_too_small_is_spent_on_first_attempts(self) -> None:
         items = [(1.0, 0.5)] * 20

@@ -232,7 +232,7 @@ class TestThePolicy:
 
     def test_has_one_attempt_whatever_the_limit(self, writer: RecordWriter) -> None:
         children = Children()
-        result = run(writer, children, CasePolicy(3, 3, limit_s=lambda first_s: 0.0))
+        result = run(writer, children, CasePolicy(3, 3, limit_s=lambda _first_s, _rest_s: 0.0))
         assert (children.roles, result.notes) == ("rc", ["time budget: 1 of 3 attempts"])
 
     def test_numbers_go_on_from_an_earlier_turn(self, writer: RecordWriter) -> None:

@@ -42,6 +42,9 @@ class TestRotation:
         assert modes.count("none") == 30
         assert set(modes) == set(MODES)
 
+    def test_a_quick_item_has_the_dear_mode_once(self) -> None:
+        assert [mode_for(attempt, "low") for attempt in range(5)].count("op") == 1
+
     def test_off_is_always_none(self) -> None:
         assert {mode_for(attempt, "off") for attempt in range(9)} == {"none"}
 
