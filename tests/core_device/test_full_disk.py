@@ -20,13 +20,15 @@ TIMEOUT_S = 800.0
 NAMESPACE = ("unshare", "--user", "--map-root-user", "--mount")
 """A file system that is mounted in it is nobody else's, and goes with it. Needs no rights, but a kernel that allows it."""
 MOUNTED = 'mount -t tmpfs -o size=1200k none "$MPS_STRESS_CACHE" && exec "$PYTHON" -c "$BUILD" "$TREE"'
-# The layer's plain C++ units alone: they compile in seconds, and their objects do not fit all the same.
+# The layer's plain C++ units alone: they compile in seconds, and their objects do not fit all the same. Without a precompiled
+# header, which would not fit to begin with.
 BUILD = """
 import subprocess, sys
 from pathlib import Path
 from stress.commands import cli
 from stress.device import cache
-from stress.device.core import compile, sources
+from stress.device.core import compile, sources, units
+units._precompiled_for = lambda source: None
 compile.LAYER, compile.GLUE, compile.NATIVE = ("simulated_metal/*.cpp", compile._OWN_RUNTIME), (), ()
 sources.core_sources = sources.python_sources = lambda tree: []
 status = cli.main(["core", "build", f"--pytorch={sys.argv[1]}"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,19 @@ def test_objects_that_nobody_uses_are_removed(tmp_path: Path) -> None:
     os.utime(tmp_path / "kept" / "old", (0, 0))
     kept.remove_unused()
     assert os.listdir(tmp_path / "kept") == ["used"]
+
+
+def test_of_precompiled_headers_those_that_were_used_last_are_kept(tmp_path: Path) -> None:
+    kept = objects.ObjectCache(tmp_path / "kept")
+    now = time.time()
+    for age in range(20):
+        path = tmp_path / "kept" / f"{age}.pch"
+        path.write_bytes(b"header")
+        os.utime(path, (now - age, now - age))
+    (tmp_path / "kept" / "object").write_bytes(b"object")
+    os.utime(tmp_path / "kept" / "object", (now - 100, now - 100))
+    kept.remove_unused()
+    assert set(os.listdir(tmp_path / "kept")) == {"object", *(f"{age}.pch" for age in range(16))}
 
 
 def test_a_header_that_changes_changes_the_hash(tmp_path: Path) -> None:

@@ -53,6 +53,8 @@ def _result(builder: CoreBuilder, made: CoreBuild) -> Iterator[str]:
             yield f"interface  {one.interface.name} differs from torch's ({one.treatment}): {places}"
     yield f"sources    {len(made.sources)}: {taken}"
     yield f"built      {f'in {made.seconds:.0f} s' if made.is_new else 'before (the same content)'}: {made.library}"
+    for name, error in made.not_compiled.items():
+        yield f"left out   {name} does not compile, and torch's CPU kernels serve for it: {error}"
     if made.driver_problem is not None:
         yield f"cases      none: the native cases do not compile for this tree: {made.driver_problem}"
     yield f"device     {trees.device_text(builder.tree, made.cpu_families)}"

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from stress.device.clang import find_toolchain
 from stress.device.core import compile as compiler
 from stress.device.core import tree as trees
 from stress.device.core import versions
+from stress.device.core.compiler_output import NO_SPACE
 from stress.device.core.compiler_output import CompileFailed
 from stress.device.core.steps import Progress
 from stress.device.core.tree import PytorchTree
@@ -40,9 +42,8 @@ _LINKED = (compiler.LIBRARY, compiler.PYTHON_MODULE, compiler.DRIVER)
 _PARTS = "parts.txt"
 """Main file of a build in the cache: the names of its libraries, one a line."""
 _LAYER_SUFFIXES = (".h", ".cpp", ".mm", ".m", ".inc")
-_NO_SPACE = ("No space left on device", "Disk quota exceeded", "IO failure on output stream")
-_NOT_KEPT = ("headers", "objects")
-"""Folders that compiling leaves: links into the tree, and files that the cache of objects has."""
+_NOT_KEPT = ("headers", "objects", "overlay.json")
+"""What compiling leaves: links into the tree, files that the cache of objects has, and the compiler's map of headers."""
 _LOADING_TIMEOUT_S = 120.0
 _LOAD = "import ctypes, sys; ctypes.CDLL(sys.argv[1])"
 _LOAD_INTO_TORCH = "import ctypes, os, sys, torch; ctypes.CDLL(sys.argv[1], os.RTLD_NOW)"
@@ -70,6 +71,8 @@ class CoreBuild:
     """Why there is no driver."""
     cpu_families: tuple[str, ...] = ()
     """Families of operators that stay with torch's CPU kernels, where the others are the tree's."""
+    not_compiled: Mapping[str, str] = field(default_factory=dict)
+    """As in `compile.Built`."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +155,10 @@ class CoreBuilder:
             if (path := getattr(built, name)) is not None
         }
         for one in _NOT_KEPT:
-            shutil.rmtree(work / one, ignore_errors=True)
+            if (work / one).is_dir():
+                shutil.rmtree(work / one, ignore_errors=True)
+            else:
+                (work / one).unlink(missing_ok=True)
         self._require_loadable(work, built)
         (work / _PARTS).write_text("".join(f"{name}\n" for name in parts.values()), encoding="utf-8")
         return {
@@ -163,6 +169,7 @@ class CoreBuilder:
             "units": dict(built.units),
             "left_out": list(built.left_out),
             "cpu_families": list(built.cpu_families),
+            "not_compiled": dict(built.not_compiled),
             "tree": self.tree.to_data(),
             "torch": self.torch.version,
             "compiler": self.toolchain.version,
@@ -208,13 +215,14 @@ class CoreBuilder:
             units=manifest["units"],
             left_out=tuple(manifest["left_out"]),
             cpu_families=tuple(manifest["cpu_families"]),
+            not_compiled=manifest["not_compiled"],
             is_new=is_new,
             **parts,
         )
 
     def _failed(self, error: CompileFailed) -> OptionError | BuildError:
         """Return the sentence for a source that does not compile; the whole output goes into a file in the cache."""
-        reason = next((one for one in _NO_SPACE if one in error.log), None)
+        reason = next((one for one in NO_SPACE if one in error.log), None)
         if reason is not None:
             return BuildError(
                 f"the disk is full ({reason}): make room, or set {cache.CACHE_VARIABLE} to a folder on another disk"

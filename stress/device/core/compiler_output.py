@@ -11,13 +11,23 @@ _MISSING = re.compile(
     r"(?:undeclared identifier|unknown type name|declaration for|undefined reference to|undefined symbol:) "
     r"?[`']?(?P<name>\w+)|method for selector '(?P<selector>[\w:]+)'|'(?P<header>[\w/.-]+\.h)' file not found"
 )
+NO_SPACE = ("No space left on device", "Disk quota exceeded", "IO failure on output stream")
+"""What a compiler says when the disk is full."""
 _ERROR = re.compile(r"^(?P<line>.*?(?:error: |undefined reference to |undefined symbol: ).*)$", re.MULTILINE)
 
 
 class CompileFailed(Exception):
     """A source does not compile, or what was compiled cannot be linked; nothing usable was made."""
 
-    def __init__(self, source: str, log: str, first_error_line: str, missing_name: str | None) -> None:
+    def __init__(
+        self,
+        source: str,
+        log: str,
+        first_error_line: str,
+        missing_name: str | None,
+        *,
+        is_of_source: bool = False,
+    ) -> None:
         super().__init__(f"{source}: {first_error_line}")
         self.source = source
         self.log = log
@@ -25,12 +35,18 @@ class CompileFailed(Exception):
         self.first_error_line = first_error_line
         self.missing_name = missing_name
         """A name or header of Apple's that the simulated Metal lacks, where that is the reason."""
+        self.is_of_source = is_of_source
+        """Whether the compiler refused the source: not where it was ended, or there was no room."""
 
 
-def failed(name: str, log: str, text: str) -> CompileFailed:
+def failed(name: str, log: str, text: str, *, is_of_source: bool = False) -> CompileFailed:
+    """Return the error for a compiler's output; `log` has its command as well."""
     error = _ERROR.search(text)
     line = error["line"].strip() if error is not None else (text.strip().splitlines() or ["no output"])[-1]
-    return CompileFailed(name, log, line, _missing(line))
+    has_room = not any(one in text for one in NO_SPACE)
+    return CompileFailed(
+        name, log, line, _missing(line), is_of_source=is_of_source and error is not None and has_room
+    )
 
 
 def _missing(line: str) -> str | None:

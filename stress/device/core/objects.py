@@ -16,6 +16,11 @@ from stress.device import cache
 FOLDER = "core-objects"
 _UNUSED_S = 14 * 24 * 3600.0
 _HEADERS = (".h", ".inc")
+_FAILURE = ".failed"
+PRECOMPILED = ".pch"
+"""End of the key of a precompiled header: each takes some ten megabytes."""
+_PRECOMPILED_KEPT = 16
+"""Those of two trees, with and without a sanitizer."""
 
 
 class ObjectCache:
@@ -45,12 +50,35 @@ class ObjectCache:
         finally:
             part.unlink(missing_ok=True)  # of a full disk
 
+    def failure(self, key: str) -> str | None:
+        """Return the compiler's output where what has this key does not compile, as far as is known."""
+        kept = self._folder / f"{key}{_FAILURE}"
+        try:
+            os.utime(kept)
+            return kept.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+
+    def keep_failure(self, key: str, log: str) -> None:
+        """Keep that what has this key does not compile: the same content would fail again."""
+        part = self._folder / f"{key}.{os.getpid()}"
+        try:
+            part.write_text(log, encoding="utf-8")
+            os.replace(part, self._folder / f"{key}{_FAILURE}")
+        finally:
+            part.unlink(missing_ok=True)
+
     def remove_unused(self) -> None:
-        """Remove what was not used for two weeks."""
+        """Remove what was not used for two weeks, and all precompiled headers but those that were used last."""
+        used: dict[Path, float] = {}
         for one in self._folder.iterdir():
             with suppress(OSError):
-                if time.time() - one.stat().st_mtime > _UNUSED_S:
-                    one.unlink()
+                used[one] = one.stat().st_mtime
+        large = sorted((one for one in used if one.suffix == PRECOMPILED), key=lambda one: -used[one])
+        old = [one for one in used if time.time() - used[one] > _UNUSED_S]
+        for one in {*old, *large[_PRECOMPILED_KEPT:]}:
+            with suppress(OSError):
+                one.unlink()
 
 
 def headers_digest(*folders: Path) -> str:

@@ -13,8 +13,9 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from stress.device import cache
@@ -129,13 +130,14 @@ def compile_file(source: Path, target: Path, clangxx: Path, version: int) -> tup
     return compile_text(text, target, clangxx, version, name=source.name, includes=[source.parent])
 
 
-def bundle(tree: Path, output: Path, toolchain: Toolchain, kept: objects.ObjectCache) -> None:
-    """Compile all of the tree's `.metal` files into `output/shaders`, each section that a tree looks for.
+def bundled(
+    tree: Path, output: Path, toolchain: Toolchain, kept: objects.ObjectCache
+) -> dict[str, Callable[[], None]]:
+    """Return what compiles all of the tree's `.metal` files into `output/shaders`, by name, each section that a tree looks for.
 
-    The folder also gets the link by which a process finds the compiler. Raise as `compile_text` does.
+    The folder also gets the link by which a process finds the compiler. Each raises as `compile_text` does.
     """
     digest = _digest(toolchain)
-    sources = sorted((tree / KERNELS).glob("*.metal"))
 
     def compile_one(section: str, source: Path) -> None:
         target, version = output / FOLDER / section / f"{source.stem}.so", BUNDLES[section]
@@ -150,9 +152,11 @@ def bundle(tree: Path, output: Path, toolchain: Toolchain, kept: objects.ObjectC
 
     for section in BUNDLES:
         (output / FOLDER / section).mkdir(parents=True)
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        list(pool.map(lambda one: compile_one(*one), itertools.product(BUNDLES, sources)))
     (output / FOLDER / RUNTIME_LINK).symlink_to(runtime_folder(toolchain))
+    return {
+        f"{section}/{source.name}": partial(compile_one, section, source)
+        for section, source in itertools.product(BUNDLES, sorted((tree / KERNELS).glob("*.metal")))
+    }
 
 
 def runtime_folder(toolchain: Toolchain) -> Path:

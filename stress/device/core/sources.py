@@ -16,7 +16,11 @@ from stress.device.core.tree import OPERATIONS
 from stress.device.core.tree import OPERATIONS_USED
 
 _SUFFIXES = (".mm", ".cpp")
+INCLUDED_SOURCE = re.compile(r'^#include "(torch/\w+\.cpp)"$', re.MULTILINE)
+"""A source of ours that another one includes."""
 _TORCH_HEADER = re.compile(r"^#include <(?:ATen|c10|torch)/", re.MULTILINE)
+_GRAPH_HEADER = re.compile(r'^#include "(?:graph|nodes)\.h"$', re.MULTILINE)
+_ALL_OPERATORS = re.compile(r"^#include <ATen/ATen\.h>", re.MULTILINE)
 HEADERS_OF_TREE = {
     "ATen/mps": f"{ATEN}/mps",
     "ATen/native/mps": f"{ATEN}/native/mps",
@@ -51,7 +55,7 @@ class CoreSource:
 
     @property
     def is_objective_c(self) -> bool:
-        """The tree's own sources all are, so that they can share one precompiled header."""
+        """The tree's own sources all are, so that they can share precompiled headers."""
         return self.is_of_tree or self.path.suffix == ".mm"
 
     @property
@@ -66,7 +70,14 @@ class CoreSource:
     @cached_property
     def uses_torch(self) -> bool:
         """Whether it includes torch's headers, which take seconds to read."""
-        return _TORCH_HEADER.search(self.path.read_text(encoding="utf-8", errors="replace")) is not None
+        text = self.path.read_text(encoding="utf-8", errors="replace")
+        # Headers of the graphs' interpreter include torch's.
+        return any(one.search(text) for one in (_TORCH_HEADER, INCLUDED_SOURCE, _GRAPH_HEADER))
+
+    @property
+    def needs_all_operators(self) -> bool:
+        """Whether it is a source of the tree in C++ that includes the header of all operators."""
+        return self.path.suffix == ".cpp" and not self.is_operator and bool(_ALL_OPERATORS.search(self._text))
 
     @cached_property
     def forced(self) -> tuple[str, ...]:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
+import os
 import subprocess
 import sysconfig
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from dataclasses import field
 from functools import cached_property
-from os import cpu_count
-from os import environ
 from pathlib import Path
 
 from stress.device import cache
@@ -20,20 +17,21 @@ from stress.device.clang import Toolchain
 from stress.device.core import codegen
 from stress.device.core import hooks
 from stress.device.core import objects
+from stress.device.core import precompiled
 from stress.device.core import sources
 from stress.device.core.compiler_output import CompileFailed
 from stress.device.core.compiler_output import failed as compile_failed
+from stress.device.core.precompiled import TREE_ROOT
+from stress.device.core.precompiled import Precompiled
+from stress.device.core.sources import DECLARED_BY_TORCHGEN
+from stress.device.core.sources import INCLUDED_SOURCE
 from stress.device.core.sources import CoreSource
-from stress.device.core.steps import Steps
 from stress.device.torch_installation import TorchInstallation
 from stress.model.shipped import shipped
 
 ADAPTER = "hooks_adapter.cpp"
 _OF_LAYER = ("simulated_metal/", "metal_shaders/", "adapter/", "runtime/")
-_LONGEST = "core/torch_glue.cpp"
-"""It includes other sources. No other unit that needs no precompiled headers takes as long as these."""
 _INTERPRETER = "core/operators/"
-"""For the layer's runtime as well: it has a place for each variable of a class, where the other asks the class's library."""
 _TREE_OPERATORS = "-DMPS_STRESS_TREE_OPERATORS"
 _FLAGS = (
     "-std=c++20",
@@ -52,14 +50,6 @@ _TORCH = (
     "-DFMT_USE_CONSTEVAL=0",  # Texts of formats that are not known when compiling are an error otherwise.
     "-fclang-abi-compat=17",  # Else clang mangles some constrained templates of torch's unlike g++, which made libtorch.
 )
-_OBJECTIVE_C = (
-    "-x",
-    "objective-c++",
-    "-fobjc-exceptions",
-    "-fno-objc-arc",
-    "-fconstant-string-class=NSConstantString",
-)
-_INCLUDED_SOURCE = re.compile(r'^#include "(torch/\w+\.cpp)"$', re.MULTILINE)
 
 
 def torch_key(torch: TorchInstallation) -> str:
@@ -79,7 +69,9 @@ class UnitCompiler:
     kept: objects.ObjectCache
     generator: codegen.Generator | None
     """None: torch's CPU kernels serve as operators."""
-    precompiling: threading.Lock = field(default_factory=threading.Lock)
+    precompiling: dict[Precompiled, threading.Lock] = field(
+        default_factory=lambda: {one: threading.Lock() for one in precompiled.ALL}
+    )
 
     @property
     def harness(self) -> Path:
@@ -105,23 +97,27 @@ class UnitCompiler:
     def _common(self) -> list[str]:
         """Return the flags of every unit that includes the tree's or torch's headers."""
         folders = [
-            self.links,
+            TREE_ROOT,
             self.harness,
             self.harness / "adapter",
             self.harness / "simulated_metal" / "include",
             *self.torch.include_folders,
             Path(sysconfig.get_paths()["include"]),
         ]
+        overlay = self.output / "overlay.json"
+        precompiled.write_overlay(self.tree, overlay)
         return [
             *_FLAGS,
             *_TORCH,
             f"-D_GLIBCXX_USE_CXX11_ABI={int(self.torch.cxx11_abi)}",
+            "-ivfsoverlay",
+            str(overlay),
             *(argument for folder in folders for argument in ("-I", str(folder))),
             "-idirafter",
             str(self.toolchain.objective_c_headers),
-            # Reports name files by their path in the tree: not the links to them, and the same for every checkout of it.
+            # Reports name files by their path in the tree, the same for every checkout of it.
             *(
-                f"-ffile-prefix-map={self.links / included}={name}"
+                f"-ffile-prefix-map={TREE_ROOT / included}={name}"
                 for included, name in sources.HEADERS_OF_TREE.items()
             ),
             f"-ffile-prefix-map={self.tree}/=",
@@ -129,62 +125,76 @@ class UnitCompiler:
 
     def _arguments(self, source: CoreSource, *, instrumented: bool) -> list[str]:
         sanitizing = self.sanitizing if instrumented else []
+        header = self.precompiled_for(source, instrumented=instrumented)
+        flags = [*self._common, *sanitizing]
+        if header is not None:
+            flags += header.using_flags(self._path_of(header))
+        if source.name == ADAPTER or source.name.startswith(_OF_LAYER):
+            return flags  # The adapter sees both interfaces, and names their headers by path.
+        if source.name == codegen.REGISTRATIONS or source.is_operator:
+            flags = ["-I", self._generated_folder, *flags]
+        if source.is_of_tree:
+            forced = [
+                one for one in source.forced if not (source.is_operator and one == DECLARED_BY_TORCHGEN)
+            ]
+            defined = [f"-D{macro}" for macro in source.defined]
+            return [*flags, *defined, *(argument for one in forced for argument in ("-include", one))]
         glue = [_TREE_OPERATORS] if self.generator is not None else []
-        if source.name == ADAPTER:
-            return [*self._common, *sanitizing]  # Sees both interfaces, and names their headers by path.
-        if source.name.startswith((*_OF_LAYER, _INTERPRETER)):
-            runtime = [*_OBJECTIVE_C, "-fobjc-runtime=gcc"] if source.is_objective_c else []
-            return [*self._common, *sanitizing, *runtime]
-        if source.name == codegen.REGISTRATIONS:
-            return [*self._generated, *self._common, *hooks.RENAMING_FLAGS, *sanitizing]
-        if not source.is_objective_c:
-            return [*self._common, *hooks.RENAMING_FLAGS, *glue, *sanitizing]
-        if not source.is_of_tree:
-            included = ["-include", "simulated/macos.h"]
-            if source.uses_torch:
-                included = ["-include-pch", str(self._precompiled)]
-            return [*self._of_tree, *glue, *sanitizing, *included]
-        is_operator = source.is_operator
-        precompiled = self._precompiled_for_operators if is_operator else self._precompiled
-        headers = [one for one in source.forced if not (is_operator and one == sources.DECLARED_BY_TORCHGEN)]
-        forced = [argument for header in headers for argument in ("-include", header)]
-        generated = self._generated if is_operator else []
-        defined = [f"-D{macro}" for macro in source.defined]
-        return [*generated, *self._of_tree, *defined, *sanitizing, "-include-pch", str(precompiled), *forced]
+        return [*flags, *(hooks.RENAMING_FLAGS if header is None or not header.knows_tree else ()), *glue]
 
-    @cached_property
-    def _generated(self) -> list[str]:
-        """Return the flags that put torchgen's headers before torch's own."""
-        if self.generator is None:
-            return []
-        return ["-DAT_PER_OPERATOR_HEADERS", "-I", self._generated_folder]
+    def generate(self) -> None:
+        """Run torchgen for the operators' headers, where they are not in the cache."""
+        _ = self._generated_headers
 
     @cached_property
     def _generated_folder(self) -> str:
         return str(self.generator.headers()) if self.generator is not None else ""
 
-    @cached_property
-    def _of_tree(self) -> list[str]:
-        return [*self._common, *hooks.RENAMING_FLAGS, *_OBJECTIVE_C, "-fobjc-runtime=objfw"]
+    def _path_of(self, header: Precompiled) -> Path:
+        return self.objects / f"{header.name}.pch"
 
-    @cached_property
-    def _precompiled(self) -> Path:
-        return self.objects / "precompiled.pch"
+    def precompiled_for(self, source: CoreSource, *, instrumented: bool) -> Precompiled | None:
+        """Return the precompiled header that this unit is compiled with."""
+        return _precompiled_for(source) if instrumented else None
 
-    @cached_property
-    def _precompiled_for_operators(self) -> Path:
-        return self.objects / "precompiled_operators.pch"
-
-    def _require_precompiled(self, target: Path, before: Sequence[str]) -> None:
-        """Precompile the headers that sources in Objective-C++ share, when the first of them is to be compiled."""
-        with self.precompiling:
+    def require_precompiled(self, header: Precompiled) -> None:
+        """Take the precompiled header from the cache, or make it; raise `CompileFailed`."""
+        target = self._path_of(header)
+        with self.precompiling[header]:
             if target.exists():
                 return
-            header = self.harness / "adapter" / f"{target.stem}.h"
-            flags = ["objective-c++-header" if one == "objective-c++" else one for one in self._of_tree]
+            path = self.harness / "adapter" / header.header
+            arguments = [*self._common, *self.sanitizing, *header.making_flags(), str(path)]
+            digest = cache.digest(
+                [
+                    self.toolchain.version,
+                    torch_key(self.torch),
+                    self._headers["macos"],
+                    *([self._headers["tree"]] if header.knows_tree else []),
+                    *self._without_places(arguments),
+                ]
+            )
+            key = f"{digest}{objects.PRECOMPILED}"
+            if self.kept.take(key, target):
+                if self._is_usable(header):
+                    return
+                target.unlink()
             part = target.with_suffix(".part")
-            self.run(header.name, [*before, *flags, *self.sanitizing, str(header), "-o", str(part)])
+            self.run(path.name, [*arguments, "-o", str(part)])
+            self.kept.keep(key, part)
             part.rename(target)
+
+    def _is_usable(self, header: Precompiled) -> bool:
+        """Return whether all that it was made of is as it was: an update of the system changes headers of the C++ library."""
+        flags = header.using_flags(self._path_of(header))
+        language = [] if "-x" in flags else ["-x", "c++"]
+        try:
+            self.run(
+                header.name, [*self._common, *self.sanitizing, *flags, *language, "-fsyntax-only", os.devnull]
+            )
+        except CompileFailed:
+            return False
+        return True
 
     @cached_property
     def _headers(self) -> dict[str, str]:
@@ -200,74 +210,88 @@ class UnitCompiler:
             "native": objects.headers_digest(*macos, self.harness / "native", self.harness / "runtime"),
             "glue": objects.headers_digest(self.harness),
             "tree": objects.headers_digest(*links),
-            "generated": objects.headers_digest(Path(self._generated_folder))
-            if self.generator is not None
-            else "",
         }
+
+    @cached_property
+    def _generated_headers(self) -> str:
+        return objects.headers_digest(Path(self._generated_folder)) if self.generator is not None else ""
+
+    def _without_places(self, arguments: Sequence[str], *places: str) -> list[str]:
+        """Return the arguments without those that say where a tree or a build lies: what is in them is in the key."""
+        named = (str(self.output), str(self.tree), *places)
+        return [one for one in arguments if not any(place in one for place in named)]
 
     def _key(self, source: CoreSource, arguments: Sequence[str]) -> str:
         """Return what stands for everything that goes into an object file."""
         text = source.path.read_text(encoding="utf-8", errors="replace")
-        included = [
-            (self.harness / one).read_text(encoding="utf-8") for one in _INCLUDED_SOURCE.findall(text)
-        ]
+        included = [(self.harness / one).read_text(encoding="utf-8") for one in INCLUDED_SOURCE.findall(text)]
         kind = _kind(source)
-        knows_tree = kind in ("macos", "glue") or source.name.startswith("native/mps/")
+        header = _precompiled_for(source)
+        knows_tree = (
+            kind in ("macos", "glue")
+            or source.name.startswith("native/mps/")
+            or (header is not None and header.knows_tree)
+        )
         is_generated = source.is_operator or source.name == codegen.REGISTRATIONS
         # Where these lie says nothing: what is in them is in the key already, or the source's own text.
-        places = (str(self.output), str(self.tree), *([self._generated_folder] if is_generated else []))
+        places = [self._generated_folder] if is_generated else []
         return cache.digest(
             [
                 self.toolchain.version,
                 torch_key(self.torch),
                 self._headers[kind],
                 *([self._headers["tree"]] if knows_tree else []),
-                *([self._headers["generated"]] if is_generated else []),
-                *(one for one in arguments if not any(place in one for place in places)),
+                *([self._generated_headers] if is_generated else []),
+                *self._without_places(arguments, *places),
                 source.name,
                 text.replace(str(self.output), ""),
                 *included,
             ]
         )
 
-    def compile_all(
-        self,
-        units: Sequence[CoreSource],
-        uninstrumented: set[CoreSource],
-        steps: Steps,
-        failed: list[CoreSource] | None = None,
-    ) -> dict[CoreSource, Path]:
-        """Compile, what takes longest first, as many at a time as there are cores; what does not compile is added to `failed`."""
+    def target(self, source: CoreSource) -> Path:
+        """Return where the unit's object file is, or will be."""
+        return self.objects / f"{source.name.replace('/', '-')}.o"
 
-        def compile_one(source: CoreSource) -> tuple[CoreSource, Path | None]:
-            target = self.objects / f"{source.name.replace('/', '-')}.o"
-            arguments = self._arguments(source, instrumented=source not in uninstrumented)
-            key = self._key(source, arguments)
-            if not self.kept.take(key, target):
-                try:
-                    if source.is_operator:
-                        self._require_precompiled(self._precompiled_for_operators, self._generated)
-                    elif str(self._precompiled) in arguments:
-                        self._require_precompiled(self._precompiled, ())
-                    self.run(source.name, [*arguments, "-c", str(source.path), "-o", str(target)])
-                except CompileFailed:
-                    if failed is None:
-                        raise
-                    failed.append(source)
-                    steps.done(f"{source.name} does not compile")
-                    return source, None
-                self.kept.keep(key, target)
-            steps.done(source.name)
-            return source, target
+    def find(self, source: CoreSource, *, instrumented: bool) -> bool:
+        """Take the unit's object file from the cache; return whether it is there."""
+        key = self._key(source, self._arguments(source, instrumented=instrumented))
+        return self.kept.take(key, self.target(source))
 
-        ordered = sorted(
-            units, key=lambda one: (one.name != _LONGEST, not one.is_of_tree, -one.path.stat().st_size)
-        )
-        pool = ThreadPoolExecutor(cpu_count() or 1)
+    def compile(self, source: CoreSource, *, instrumented: bool) -> None:
+        """Compile a unit; raise `CompileFailed`."""
+        header = self.precompiled_for(source, instrumented=instrumented)
+        if header is not None:
+            self.require_precompiled(header)
+        arguments = self._arguments(source, instrumented=instrumented)
+        self.run(source.name, [*arguments, "-c", str(source.path), "-o", str(self.target(source))])
+        self.kept.keep(self._key(source, arguments), self.target(source))
+
+    def try_operator(self, source: CoreSource) -> CompileFailed | None:
+        """Take or compile a source of operators; return why it does not compile, which is kept by the same key."""
+        arguments = self._arguments(source, instrumented=True)
+        key = self._key(source, arguments)
+        log = self.kept.failure(key)
+        if log is not None:
+            self._log(source.name).write_text(log, encoding="utf-8")
+            return compile_failed(source.name, log, log.partition("\n\n")[2])
+        if self.kept.take(key, self.target(source)):
+            return None
+        self.require_precompiled(
+            precompiled.OF_TREE
+        )  # Where that does not compile, nothing of the tree does.
         try:
-            return {source: made for source, made in pool.map(compile_one, ordered) if made is not None}
-        finally:
-            pool.shutdown(cancel_futures=True)
+            self.compile(source, instrumented=True)
+        except CompileFailed as error:
+            if not error.is_of_source:
+                return error
+            log = error.log.replace(f"{self.tree}/", "")  # Another checkout may have the same source.
+            self.kept.keep_failure(key, log)
+            return compile_failed(source.name, log, log.partition("\n\n")[2])
+        return None
+
+    def _log(self, name: str) -> Path:
+        return self.logs / f"{name.replace('/', '-')}.txt"
 
     def run(self, name: str, arguments: Sequence[str]) -> None:
         command = [str(self.toolchain.clangxx), *arguments]
@@ -277,13 +301,31 @@ class UnitCompiler:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             check=False,
-            env={**environ, "LC_ALL": "C"},
+            env={**os.environ, "LC_ALL": "C"},
         )
         text = done.stdout.decode(errors="replace")
         log = f"{' '.join(command)}\n\n{text}"
-        (self.logs / f"{name.replace('/', '-')}.txt").write_text(log, encoding="utf-8")
+        self._log(name).write_text(log, encoding="utf-8")
         if done.returncode:
-            raise compile_failed(name, log, text)
+            # A compiler that was killed, or that found no room, says nothing about the source.
+            raise compile_failed(name, log, text, is_of_source=done.returncode == 1)
+
+
+def _precompiled_for(source: CoreSource) -> Precompiled | None:
+    """Return the precompiled header that a unit is compiled with, where it is worth one."""
+    if source.name == ADAPTER:
+        return None
+    if source.name.startswith(_OF_LAYER):
+        return precompiled.OF_LAYER if source.is_objective_c else precompiled.OF_LAYER_CPP
+    if source.is_of_tree:
+        return precompiled.OF_TORCH if source.needs_all_operators else precompiled.OF_TREE
+    if source.name == codegen.REGISTRATIONS:
+        return precompiled.OF_TREE
+    if source.name.startswith(_INTERPRETER) or (
+        source.name.startswith("core/") and not source.is_objective_c
+    ):
+        return precompiled.OF_TORCH if source.uses_torch else None
+    return precompiled.OF_TREE if source.uses_torch or source.is_objective_c else precompiled.OF_LAYER_CPP
 
 
 def _kind(source: CoreSource) -> str:

@@ -1,8 +1,15 @@
 // Tensors to the device and back, through the function that torch.Tensor.copy_ calls on a Mac.
-#include <ATen/ATen.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
 #include <ATen/mps/EmptyTensor.h>
 #include <ATen/mps/MPSAllocatorInterface.h>
 #include <ATen/native/mps/Copy.h>
+#include <ATen/ops/all.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/zeros.h>
 
 #include <string>
 

@@ -1,6 +1,7 @@
 // The default generator from all threads, each under the generator's own mutex, as operators take it.
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 #include <ATen/mps/MPSGeneratorImpl.h>
+#include <ATen/ops/equal.h>
 
 #include <mutex>
 #include <string>
