@@ -7,15 +7,15 @@ import random
 import pytest
 
 from stress.model.hand_overs import HandOverCounts
-from stress.model.hand_overs import Step
+from stress.model.hand_overs import StepBegin
 from stress.model.hand_overs import fingerprint
 from stress.model.hand_overs import sentence
 from stress.model.plan import Plan
 
 
-def steps(*order: tuple[int, int]) -> list[Step]:
+def steps(*order: tuple[int, int]) -> list[StepBegin]:
     """Return the steps of (thread, iteration) in the order in which they began."""
-    return [Step(0, thread, iteration, began) for began, (thread, iteration) in enumerate(order, 1)]
+    return [StepBegin(0, thread, iteration, began) for began, (thread, iteration) in enumerate(order, 1)]
 
 
 def test_one_thread_alone_hands_nothing_over() -> None:
@@ -35,7 +35,7 @@ def test_it_is_a_set_of_who_follows_whom_and_how_far_ahead() -> None:
 
 
 def test_waves_do_not_hand_over_to_one_another() -> None:
-    assert fingerprint([Step(0, 0, 0, 1), Step(1, 1, 0, 2)]) == ""
+    assert fingerprint([StepBegin(0, 0, 0, 1), StepBegin(1, 1, 0, 2)]) == ""
 
 
 def test_a_plan_gives_its_slots_and_leaves_out_what_never_began() -> None:

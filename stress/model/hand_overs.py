@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 THREADS = 8
-"""Threads are told apart modulo this many: more would make the sets larger than a record should be."""
+"""Threads are distinguished modulo this many: more would make the sets larger than a record should be."""
 AHEAD_MAX = 3
 """Iterations ahead, or behind, from which on all count as one."""
 _AHEADS = 2 * AHEAD_MAX + 1
@@ -23,7 +23,7 @@ CAVEAT = "what fails and how long it takes decides how many attempts there are, 
 
 
 @dataclass(frozen=True)
-class Step:
+class StepBegin:
     """The beginning of one step."""
 
     wave: int
@@ -32,7 +32,7 @@ class Step:
     began_ns: int
 
 
-def fingerprint(steps: Iterable[Step]) -> str:
+def fingerprint(steps: Iterable[StepBegin]) -> str:
     """Return the set of hand-overs as a hexadecimal number, a bit for each; empty where one thread ran alone."""
     ordered = sorted(steps, key=lambda one: (one.wave, one.began_ns))
     bits = 0

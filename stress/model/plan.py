@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stress.model.hand_overs import Step
+from stress.model.hand_overs import StepBegin
 from stress.model.hand_overs import fingerprint
 
 ORDERS = ("thread-by-thread", "round-robin", "shuffled")
@@ -68,7 +68,7 @@ class Plan:
     def hand_overs(self, began_ns: Sequence[int]) -> str:
         """Return which thread's step began after which, by the times at which those of the slots did, 0 for never."""
         return fingerprint(
-            Step(slot.wave, slot.thread, slot.iteration, began)
+            StepBegin(slot.wave, slot.thread, slot.iteration, began)
             for slot, began in zip(self.slots, began_ns, strict=True)
             if began
         )

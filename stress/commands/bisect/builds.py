@@ -31,7 +31,7 @@ _RECORDS = re.compile(r"^records: (.+)$", re.MULTILINE)
 _WORDS_SHOWN = 300
 
 
-class Build(Protocol):
+class BisectedBuild(Protocol):
     """One build."""
 
     @property

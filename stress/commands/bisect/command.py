@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 from stress.commands import CommandError
 from stress.commands.bisect import report
-from stress.commands.bisect.builds import Build
+from stress.commands.bisect.builds import BisectedBuild
 from stress.commands.bisect.builds import Command
 from stress.commands.bisect.builds import Replayed
 from stress.commands.bisect.builds import commits
@@ -62,7 +62,7 @@ def _wanted(recorded: Recorded) -> FailureKind:
 
 def _builds(
     options: BisectOptions, recorded: Recorded | None, wanted: FailureKind | None, stack: ExitStack
-) -> Sequence[Build]:
+) -> Sequence[BisectedBuild]:
     """Return the builds from good to bad."""
     places = [f"--rootdir={options.rootdir.resolve()}"]
     places.append(f"--results={results_folder(options.rootdir, options.results)}")
@@ -76,7 +76,7 @@ def _builds(
         good, bad = (one.name for one in options.builds)
         arguments = [sys.executable, recorded.name, *places]
         return stack.enter_context(commits(options.commits, good, bad, arguments, wanted))
-    made: list[Build] = []
+    made: list[BisectedBuild] = []
     for one in options.builds:
         if one.command:
             made.append(Command(one.name, one.command))

@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedBuild:
     """A build as the user names it: an interpreter, or a command with a name."""
 
     name: str
@@ -71,7 +71,7 @@ class BisectOptions:
     """Validated options."""
 
     attempt: str | None
-    builds: tuple[Named, ...]
+    builds: tuple[NamedBuild, ...]
     """From good to bad."""
     commits: Path | None
     confidence: float
@@ -89,7 +89,7 @@ def parse(args: argparse.Namespace) -> BisectOptions:
             raise ValueError(
                 f"--build={args.build[0]}: with --commits, the builds are those between the two commits"
             )
-        builds: tuple[Named, ...] = (Named(args.good), Named(args.bad))
+        builds: tuple[NamedBuild, ...] = (NamedBuild(args.good), NamedBuild(args.bad))
     else:
         named = [("--good", args.good), *(("--build", one) for one in args.build), ("--bad", args.bad)]
         builds = tuple(_build(option, text) for option, text in named)
@@ -104,14 +104,14 @@ def parse(args: argparse.Namespace) -> BisectOptions:
     )
 
 
-def _build(option: str, text: str) -> Named:
+def _build(option: str, text: str) -> NamedBuild:
     name, equals, command = text.partition("=")
     if equals and name and command:
-        return Named(name, command=command)
+        return NamedBuild(name, command=command)
     found = shutil.which(os.path.expanduser(text))
     if equals or found is None:
         raise ValueError(f"{option}={text}: expected an interpreter, or NAME=COMMAND")
-    return Named(text, python=os.path.abspath(found))
+    return NamedBuild(text, python=os.path.abspath(found))
 
 
 def _confidence(text: str) -> float:

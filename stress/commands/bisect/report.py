@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stress.commands.bisect.builds import Build
+from stress.commands.bisect.builds import BisectedBuild
 from stress.commands.bisect.search import GOOD_SHARE
 from stress.commands.bisect.search import Bisection
 from stress.commands.bisect.search import Probe
@@ -14,7 +14,7 @@ from stress.model import stats
 from stress.model.text import count
 
 
-def heading(recorded: Recorded | None, wanted: FailureKind | None, builds: Sequence[Build]) -> str:
+def heading(recorded: Recorded | None, wanted: FailureKind | None, builds: Sequence[BisectedBuild]) -> str:
     """Return what is looked for, and between what."""
     what = f"{recorded.name}: {recorded.item}, {wanted}" if recorded is not None else "a command that fails"
     return f"{what}\n{len(builds)} builds, from {builds[0].name} (good) to {builds[-1].name} (bad)"
