@@ -30,8 +30,10 @@ from stress.commands.power.measurement import WEIGHTS
 from stress.commands.power.measurement import Measurement
 from stress.commands.power.measurement import PowerMeasurement
 from stress.commands.power.measurement import weight_of
+from stress.commands.power.native import NativeCase
 from stress.commands.power.options import PowerOptions
 from stress.commands.power.report import Score
+from stress.commands.power.runnable import Runnable
 from stress.commands.power.shares import Shares
 from stress.commands.power.subject import Subject
 from stress.commands.session import build_device
@@ -52,7 +54,8 @@ class Comparison(Measurement):
         for design, entries in self.measured.entries.items():
             say(f"{self.peer.name}: looking for what it can run on design {design} while no fault is armed")
             self.measured.notes += [
-                f"{self.peer.name}, design {design}, {note}" for note in self.peer.calibrate(design, entries)
+                f"{self.peer.name}, design {design}, {note}"
+                for note in self.peer.calibrate(design, of_python(entries))
             ]
         # What the other tool can run is not part of the measurement.
         self.shares = Shares(self.options.seconds, weight_of_both(self.options))
@@ -66,9 +69,14 @@ class Comparison(Measurement):
     def _theirs(self, number: int, subject: Subject) -> None:
         share_s = self.share(WEIGHTS["fault"])
         rule = StopRule.for_share(share_s, 0.0)
-        tally = self.peer.watch(subject, rule, self.until(share_s), self.entries(subject))
+        tally = self.peer.watch(subject, rule, self.until(share_s), of_python(self.entries(subject)))
         self.tallies[subject.label] = tally
         say(f"{self.left()} {self.peer.name}: {subject.label}: {tally.text}")
+
+
+def of_python(entries: Sequence[Runnable | NativeCase]) -> tuple[Runnable, ...]:
+    """Return what the other tool could run: it has no native suite."""
+    return tuple(one for one in entries if isinstance(one, Runnable))
 
 
 def weight_of_both(options: PowerOptions) -> float:

@@ -24,6 +24,7 @@ from stress.commands.power.command import open_runner
 from stress.commands.power.measurement import Measurement
 from stress.commands.power.measurement import described
 from stress.commands.power.measurement import weight_of
+from stress.commands.power.native import NativeCase
 from stress.commands.power.options import PowerOptions
 from stress.commands.power.runnable import Runnable
 from stress.commands.power.shares import Shares
@@ -53,7 +54,7 @@ class Exploration(Measurement):
                         tally = every(self.watcher(subject), subject, self.attempts, shared)
                         say(f"{self.left()} {described(tally)}")
 
-    def entries(self, subject: Subject) -> tuple[Runnable, ...]:
+    def entries(self, subject: Subject) -> tuple[Runnable | NativeCase, ...]:
         return self.measured.entries[subject.design]
 
 

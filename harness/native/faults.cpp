@@ -61,6 +61,8 @@ const std::vector<FaultSwitch> kSwitches = {
     {"queue_guard_missing", "reentrant_dispatch_sync", metal, 1, 0, true, "a queue is entered by a block that is on it already"},
 };
 
+constexpr long long kWindowUsMax = 1'000'000;
+
 struct CaseFault {
   const char* name = nullptr;
   double probability = 0;
@@ -82,6 +84,16 @@ const FaultSwitch* find(const std::string& name) {
   throw std::invalid_argument("unknown fault '" + name + "': choose from " + known);
 }
 
+int window_of(const std::string& given, const FaultSwitch& fault) {
+  if (fault.is_of_case) throw std::invalid_argument(std::string("the fault ") + fault.name + " has no window: leave it out");
+  char* end = nullptr;
+  long long window_us = std::strtoll(given.c_str(), &end, 10);
+  if (given.empty() || *end != '\0' || window_us < 0 || window_us > kWindowUsMax) {
+    throw std::invalid_argument("'" + given + "' is no window: write microseconds, at most " + std::to_string(kWindowUsMax));
+  }
+  return static_cast<int>(window_us);
+}
+
 }  // namespace
 
 const std::vector<FaultSwitch>& fault_switches() { return kSwitches; }
@@ -101,13 +113,19 @@ ArmedFault arm_fault(const std::string& text) {
   size_t slash = name.find('/');
   std::string suffix = slash == std::string::npos ? "" : name.substr(slash);
   if (!suffix.empty() && suffix != "/twin") {
-    throw std::invalid_argument("'" + text + "': write NAME, NAME/twin or NAME:PROBABILITY");
+    throw std::invalid_argument("'" + text + "': write NAME or NAME/twin, with :PROBABILITY or :PROBABILITY:WINDOW_US after it");
   }
   const FaultSwitch* fault = find(name.substr(0, slash));
   double probability = fault->probability;
+  int window_us = fault->window_us;
   if (colon != std::string::npos) {
-    char* end = nullptr;
     std::string given = text.substr(colon + 1);
+    size_t next = given.find(':');
+    if (next != std::string::npos) {
+      window_us = window_of(given.substr(next + 1), *fault);
+      given.resize(next);
+    }
+    char* end = nullptr;
     probability = std::strtod(given.c_str(), &end);
     if (given.empty() || *end != '\0' || !(probability > 0 && probability <= 1)) {
       throw std::invalid_argument("'" + given + "' is no probability: write a number above 0, at most 1");
@@ -119,7 +137,7 @@ ArmedFault arm_fault(const std::string& text) {
     armed().probability = probability;
     armed().is_twin = is_twin;
   } else {
-    backend::arm(fault->name, probability, fault->window_us, is_twin);
+    backend::arm(fault->name, probability, window_us, is_twin);
   }
   return {fault, is_twin};
 }

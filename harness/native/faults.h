@@ -21,7 +21,7 @@ struct FaultSwitch {
 const std::vector<FaultSwitch>& fault_switches();
 const char* detector_name(Detector detector);
 
-// "NAME[/twin][:PROBABILITY]"; throws std::invalid_argument that lists the known names.
+// "NAME[/twin][:PROBABILITY[:WINDOW_US]]"; throws std::invalid_argument that lists the known names.
 struct ArmedFault {
   const FaultSwitch* fault = nullptr;
   bool is_twin = false;

@@ -59,6 +59,8 @@ class CrewResult:
     main_steps: int = 0
     threads_peak: int = 0
     perturbation: dict[str, float] = field(default_factory=dict)
+    began_ns: list[int] = field(default_factory=list)
+    """When each slot's step began; 0 where none did."""
 
 
 class Crew:
@@ -84,7 +86,8 @@ class Crew:
         self.per_thread_streams, self.perturbation = per_thread_streams, perturbation
         self.plan: Plan = workload.plan
         self.one_thread, self.poison_bytes = one_thread, poison_bytes
-        self.result = CrewResult([None] * len(self.plan.slots))
+        slots = len(self.plan.slots)
+        self.result = CrewResult([None] * slots, began_ns=[0] * slots)
         self._state_storages = {storage_key(tensor) for _, tensor in state_tensors(list(states))}
         self._lock = threading.Lock()
 
@@ -196,6 +199,7 @@ class Crew:
             writer.phase(_PHASE_INPUT)
             x = fresh_copy(self.inputs[index])
             writer.phase(_PHASE_STEP)
+            self.result.began_ns[index] = time.perf_counter_ns()
             outcome = self.workload.run(self.states, slot, x)
             writer.phase(_PHASE_READBACK)
             self._own(outcome, x)

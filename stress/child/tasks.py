@@ -274,6 +274,7 @@ def _crew_checked(
     clock.lap("judge_s")
     result["device_memory"] = device.memory()
     result["threads_peak"] = crew.threads_peak
+    result["hand_overs"] = workload.plan.hand_overs(crew.began_ns)
     result["main_steps"] = crew.main_steps
     box.stage("done")
     return findings

@@ -24,6 +24,7 @@ from stress.model.errors import UserError
 from stress.model.quiet import ignore_numpy_warning
 
 COMMANDS = (
+    "bisect",
     "campaign",
     "compare",
     "core",

@@ -40,6 +40,8 @@ class Attempt:
     """Suppression of order findings -> how many it hid."""
     device_order: str = ""
     """The simulated device's order, where it repeats by seed."""
+    hand_overs: str = ""
+    """Which thread's step began after which, as a set (`stress.model.hand_overs`); empty where one thread ran alone."""
     slots: int = 0
     """Of a reference: how many answers it has, one for each thread and iteration."""
     shared_writes: tuple[SharedWrite, ...] = ()
@@ -95,6 +97,7 @@ def end_fields(fields: Mapping[str, object], attempt: Attempt, run: ChildRun) ->
         **({"order": data["order"]} if "order" in data else {}),
         **({"unkept": data["unkept"]} if "unkept" in data else {}),
         **({"device_order": data["device_order"]} if "device_order" in data else {}),
+        **({"hand_overs": data["hand_overs"]} if data.get("hand_overs") else {}),
         **({"strikes": _strikes(data["device_statistics"])} if "device_statistics" in data else {}),
     }
 

@@ -95,6 +95,7 @@ class AttemptRunner:
         attempt.order = spec.order
         attempt.suppressed = (run.result or {}).get("order", {}).get("suppressed", {})
         attempt.device_order = (run.result or {}).get("device_order", "")
+        attempt.hand_overs = str((run.result or {}).get("hand_overs", ""))
         attempt.slots = int((run.result or {}).get("slots", 0))
         attempt.shared_writes = shared_write.from_data((run.result or {}).get("shared_writes", ()))
         attempt.stderr, attempt.stacks = run.stderr, "\n".join(filter(None, (run.stacks, run.native_stacks)))

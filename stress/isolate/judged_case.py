@@ -8,6 +8,7 @@ from dataclasses import field
 
 from stress.isolate.attempt import Attempt
 from stress.model.clusters import ClusterCounts
+from stress.model.hand_overs import HandOverCounts
 from stress.model.shared_write import sentence
 from stress.model.verdict import Verdict
 from stress.model.verdict import worst
@@ -80,6 +81,14 @@ class JudgedCase:
             if one.judged.verdict.enters_rate:
                 outcomes.add(failed=one.judged.verdict.is_failure, age=len(one.before))
         return outcomes.sentence()
+
+    @property
+    def hand_overs(self) -> tuple[int, int, int]:
+        """Return (attempts, hand-overs between threads in them, those that one attempt alone had)."""
+        counts = HandOverCounts()
+        for one in self.attempts:
+            counts.add(one.hand_overs)
+        return counts.counts
 
     @property
     def fresh_failures(self) -> int:

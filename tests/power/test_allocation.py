@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from stress.commands.power.allocation import BLIND_PATH
 from stress.commands.power.allocation import AllocationError
 from stress.commands.power.allocation import Entry
 from stress.commands.power.allocation import Turns
@@ -13,7 +14,10 @@ from stress.commands.power.allocation import blind
 from stress.commands.power.allocation import dump
 from stress.commands.power.allocation import focused
 from stress.commands.power.allocation import load
+from stress.commands.power.allocation import spread
 from stress.commands.power.allocation import with_threads
+from stress.commands.power.estimate import BUDGET_S
+from stress.commands.power.native import is_native
 from stress.commands.power.runnable import resolve
 from stress.device.sim.zoo import BY_NAME
 
@@ -151,6 +155,31 @@ class TestEntriesOfTheRepository:
     def test_an_entry_that_does_not_fit_says_why(self, entry: Entry, message: str) -> None:
         with pytest.raises(AllocationError, match=message):
             resolve(entry)
+
+
+class TestBlindEntriesOfTheRepository:
+    def test_no_record_of_a_fault_took_part(self) -> None:
+        assert not [one.name for one in load(BLIND_PATH) if one.faults]
+
+    def test_shares_follow_from_costs_alone(self) -> None:
+        entries = load(BLIND_PATH)
+        assert [one.share for one in spread(entries)] == pytest.approx(
+            [one.share for one in entries], abs=1e-4
+        )
+
+    def test_each_scenario_can_be_used(self) -> None:
+        for one in load(BLIND_PATH):
+            if not is_native(one):
+                resolve(one)
+
+    def test_they_leave_time_for_attempts_beside_their_references(self) -> None:
+        """More entries are more that is driven, but each costs a reference of the 64 s."""
+        assert sum(one.reference_seconds for one in load(BLIND_PATH)) < BUDGET_S / 4
+
+    def test_four_times_the_cost_is_half_the_attempts(self) -> None:
+        cheap, dear = spread([Entry("a.py::A", seconds=0.1), Entry("b.py::B", seconds=0.4)])
+        assert cheap.share + dear.share == pytest.approx(1.0)
+        assert dear.period_s == pytest.approx(2 * cheap.period_s)
 
 
 class TestFocus:

@@ -63,12 +63,13 @@ class TestStopRule:
         assert rule.ends(KillRate(0, 0.0, 2.0))
 
     def test_it_ends_at_its_kills_its_seconds_or_when_excluded(self) -> None:
-        rule = StopRule(12, 30.0)
+        rule = StopRule(12, 100.0)
         assert not rule.ends(KillRate(11, 29.0, 0.0))
         assert rule.ends(KillRate(12, 2.0, 0.0))
-        assert rule.ends(KillRate(11, 30.0, 0.0))
-        assert not rule.ends(KillRate(0, 16.0, 0.0))
-        assert rule.ends(KillRate(0, 17.0, 0.0))
+        assert rule.ends(KillRate(11, 100.0, 0.0))
+        # What cannot be killed at 99.999 % any more may still be at 95 %: 3 kills in 64 s.
+        assert not rule.ends(KillRate(0, 63.0, 0.0))
+        assert rule.ends(KillRate(0, 65.0, 0.0))
 
     @pytest.mark.parametrize("rate", [0.12, 0.17, 0.18])
     def test_a_fault_below_the_limit_is_called_killed_in_5_percent_at_most(self, rate: float) -> None:

@@ -23,6 +23,7 @@ from stress.commands.power.measurement import TWIN_ATTEMPTS_EACH
 from stress.commands.power.measurement import Measurement
 from stress.commands.power.measurement import PowerMeasurement
 from stress.commands.power.measurement import weight_of
+from stress.commands.power.native import NativeCase
 from stress.commands.power.options import PowerOptions
 from stress.commands.power.options import parse
 from stress.commands.power.outcome import classify
@@ -76,7 +77,9 @@ class MadeUp(EntryRunner):
         self.removed: list[References] = []
         self._verdict, self._problem, self._draw = verdict, reference_problem, random.Random(5)
 
-    def attempt(self, subject: Subject, what: Runnable, references: References | None) -> Attempted:
+    def attempt(
+        self, subject: Subject, what: Runnable | NativeCase, references: References | None
+    ) -> Attempted:
         assert (references is None) == what.is_process
         verdict = self._verdict(subject, what.entry.scenario, self._draw)
         self.now += 0.2
@@ -115,7 +118,7 @@ class TestWatching:
         tally = watch(MadeUp(always("pass")), runnable("A"))
         assert not tally.ended_by_kill
         assert tally.rate.is_excluded()
-        assert 16.0 < tally.total.seconds < 18.0
+        assert 63.0 < tally.total.seconds < 65.0
 
     def test_wrong_verdicts_cost_time_and_kill_nothing(self) -> None:
         tally = watch(MadeUp(always("crash")), runnable("A"))
@@ -164,7 +167,9 @@ def options(**changes: Any) -> PowerOptions:
 
 def unmeasured(given: PowerOptions) -> PowerMeasurement:
     designs = dict.fromkeys(one.design for one in given.faults)
-    entries: dict[str, tuple[Runnable, ...]] = dict.fromkeys(designs, (runnable("A"), runnable("B")))
+    entries: dict[str, tuple[Runnable | NativeCase, ...]] = dict.fromkeys(
+        designs, (runnable("A"), runnable("B"))
+    )
     return PowerMeasurement(given, "2.13.0", str(Path("nowhere")), entries)
 
 

@@ -15,8 +15,8 @@ from stress.commands.export.foreign import foreign_imports
 from stress.commands.minimise import command as minimise
 from stress.commands.minimise import scripts
 from stress.commands.minimise.search import Trial
-from stress.commands.minimise.sequential import Rates
 from stress.model import seeds
+from stress.model.sequential import Rates
 from stress.model.shipped import shipped_file
 from stress.model.shipped import shipped_name
 from stress.model.shipped import shipped_scenarios

@@ -8,13 +8,13 @@ from stress.commands.minimise.candidates import described
 from stress.commands.minimise.scripts import ScriptRate
 from stress.commands.minimise.search import Search
 from stress.commands.minimise.search import Trial
-from stress.commands.minimise.sequential import ALPHA
-from stress.commands.minimise.sequential import BETA
 from stress.commands.replay.find import shown
 from stress.commands.replay.repetition import Configuration
 from stress.commands.replay.repetition import Repetition
 from stress.commands.replay.report import rate_sentence
 from stress.model import stats
+from stress.model.sequential import ALPHA
+from stress.model.sequential import BETA
 from stress.model.verdict import Verdict
 
 _WIDTH_MAX = 60

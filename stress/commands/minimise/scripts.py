@@ -15,8 +15,8 @@ from dataclasses import field
 from pathlib import Path
 
 from stress.commands.export.files import DEADLINE_S
-from stress.commands.minimise.sequential import Rates
-from stress.commands.minimise.sequential import SequentialTest
+from stress.model.sequential import Rates
+from stress.model.sequential import SequentialTest
 from stress.model.text import count
 from stress.model.verdict import Verdict
 

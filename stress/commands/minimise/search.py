@@ -10,16 +10,16 @@ from dataclasses import field
 from stress.commands.minimise.candidates import Axes
 from stress.commands.minimise.candidates import Candidate
 from stress.commands.minimise.candidates import described
-from stress.commands.minimise.sequential import SHARE_DEFAULT
-from stress.commands.minimise.sequential import Rates
-from stress.commands.minimise.sequential import SequentialTest
-from stress.commands.minimise.sequential import estimate
 from stress.commands.replay.failure_kind import FailureKind
 from stress.commands.replay.find import shown
 from stress.commands.replay.repetition import Configuration
 from stress.commands.replay.repetition import Repetition
 from stress.model import seeds
 from stress.model.errors import BrokenScenario
+from stress.model.sequential import SHARE_DEFAULT
+from stress.model.sequential import Rates
+from stress.model.sequential import SequentialTest
+from stress.model.sequential import estimate
 
 PARENT_FAILURES = 12
 PARENT_ATTEMPTS_MIN = 16

@@ -33,7 +33,7 @@ Entries take turns from a random phase, so that the expected number of attempts 
 of time and the rate of a fault is constant.
 
 Watching a fault ends at a number of kills that is fixed beforehand, or at the end of its share of the seconds,
-or when even the upper bound is below what is needed; only the first can make it *killed*
+or when even the upper bound is below what 95 % needs; only the first can make it *killed*
 (`stress.model.stats.poisson_rate_bounds` says why that is exact). A twin runs the same entries; each failure of it
 is a false alarm, and one fails the command.
 

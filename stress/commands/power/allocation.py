@@ -1,8 +1,8 @@
 """The allocation: which entries are attempted, and how the seconds are shared between them. Plain data.
 
 It holds two answers. Where the fault is known, as for the mutants of MC Mutants, each of which is run with the test made for it,
-the seconds go to the entries that earlier records show to kill it. Where nothing is known of it (`--blind`), every
-fault gets the same shares.
+the seconds go to the entries that earlier records show to kill it (`allocation.toml`). Where nothing is known of it
+(`--blind`), every fault gets the same entries, in shares that follow from their costs alone (`blind.toml`).
 
 A share is of the seconds that fault-free attempts take. Attempts are dealt out by it, not seconds: an
 entry that hangs on a fault would otherwise be the one that is attempted less because it has found something.
@@ -29,9 +29,13 @@ from stress.model.spec import READBACKS
 ALLOCATION_FILE = "allocation.toml"
 """Side file of a run with the allocation that it used, so that `benchmarks.power_learn` can read both."""
 DEFAULT_PATH = Path(__file__).with_name(ALLOCATION_FILE)
+BLIND_PATH = Path(__file__).with_name("blind.toml")
+"""The entries where nothing is known of the fault: no record of one took part in it."""
 ROTATE = "rotate"
 """Modes and readbacks take turns over the attempts, as in an ordinary run."""
 LEVELS = ("low", "high")
+NATIVE = "native::"
+"""What the scenario of an entry begins with that names a case of the native suite."""
 ENTRIES_MAX = 1000
 
 
@@ -44,7 +48,7 @@ class Entry:
     """One way of running one scenario."""
 
     scenario: str
-    """File and class below the scenario folder, as in `linear.py::SharedLinear`."""
+    """File and class below the scenario folder, as in `linear.py::SharedLinear`, or `native::` and a case of the native suite."""
     params: tuple[tuple[str, str], ...] = ()
     """Name and value of each parameter, the value as in the node id."""
     threads: int = 8
@@ -134,8 +138,11 @@ def _entry(row: Any) -> Entry:
     pairs = tuple((str(key), str(value)) for key, value in params.items())
     entry = Entry(**{**row, "params": pairs, "faults": faults})
     file, separator, qualname = str(entry.scenario).partition("::")
-    if not separator or not qualname or not file.endswith(".py") or "/" in file or file.startswith("."):
-        raise ValueError(f"scenario {entry.scenario!r}: expected FILE.py::CLASS")
+    is_native = file + separator == NATIVE
+    if not qualname or not (
+        is_native or (file.endswith(".py") and "/" not in file and not file.startswith("."))
+    ):
+        raise ValueError(f"scenario {entry.scenario!r}: expected FILE.py::CLASS or {NATIVE}CASE")
     for name, choices in (
         ("perturb", (*MODES, ROTATE)),
         ("level", LEVELS),
@@ -170,6 +177,16 @@ def focused(entries: Sequence[Entry], fault: str) -> tuple[Entry, ...]:
 def blind(entries: Sequence[Entry]) -> tuple[Entry, ...]:
     """Return the entries that are attempted when nothing is known of the fault."""
     return tuple(one for one in entries if one.share)
+
+
+def spread(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """Return the entries with the shares that they get where nothing is known: by their costs alone.
+
+    With equal numbers of attempts a single expensive entry would take the time of ten cheap ones; with equal seconds it
+    would hardly be attempted. Between the two, attempts go by one over the root of the cost, and so seconds by the root.
+    """
+    total = sum(math.sqrt(one.seconds) for one in entries)
+    return tuple(replace(one, share=math.sqrt(one.seconds) / total) for one in entries)
 
 
 def dump(entries: Sequence[Entry], comment: str) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from collections.abc import Sequence
 
 from stress.commands import CommandError
 from stress.commands.power.allocation import ALLOCATION_FILE
+from stress.commands.power.allocation import BLIND_PATH
 from stress.commands.power.allocation import DEFAULT_PATH
 from stress.commands.power.allocation import Entry
 from stress.commands.power.allocation import dump
@@ -18,16 +20,25 @@ from stress.commands.power.measurement import Measurement
 from stress.commands.power.measurement import PowerMeasurement
 from stress.commands.power.measurement import usable
 from stress.commands.power.measurement import weight_of
+from stress.commands.power.native import NativeAttempts
+from stress.commands.power.native import NativeCase
+from stress.commands.power.native import is_native
+from stress.commands.power.native import resolve_native
 from stress.commands.power.options import PowerOptions
 from stress.commands.power.report import json_text
 from stress.commands.power.report import text
+from stress.commands.power.runnable import Runnable
 from stress.commands.power.runnable import resolve
 from stress.commands.power.shares import Shares
 from stress.commands.session import Session
 from stress.commands.session import build_device
 from stress.commands.session import probe_sim
+from stress.commands.session import say
 from stress.commands.session import session
 from stress.device.sim.settings import SimSettings
+from stress.sanitizer.native.harness import Harness
+from stress.sanitizer.native.harness import NoToolchainError
+from stress.sanitizer.native.harness import default_recipe
 
 
 def run(options: PowerOptions) -> int:
@@ -42,7 +53,7 @@ def run(options: PowerOptions) -> int:
 
 def entries_of(options: PowerOptions) -> tuple[Entry, ...]:
     """Return the entries of the allocation; raise `AllocationError`."""
-    entries = load(options.allocation or DEFAULT_PATH)
+    entries = load(options.allocation or (BLIND_PATH if options.blind else DEFAULT_PATH))
     return entries if options.threads is None else with_threads(entries, options.threads)
 
 
@@ -51,14 +62,18 @@ def open_runner(
 ) -> tuple[EntryRunner, PowerMeasurement]:
     """Open the device and the records; return what runs the entries, and the place for what comes of them."""
     started = time.monotonic()
-    runnables = [resolve(one) for one in entries]
+    entries = tuple(entries)
+    runnables: list[Runnable | NativeCase] = [resolve(one) for one in entries if not is_native(one)]
+    harness, no_harness = open_harness([one for one in entries if is_native(one)])
+    if harness is not None:
+        runnables += [resolve_native(one, harness.listing) for one in entries if is_native(one)]
     build = build_device()
     supervisor = opened.supervise(str(build.library))
     supervisor.warm_up()
     designs = dict.fromkeys(one.design for one in options.faults)
     probed = {design: probe_sim(supervisor, build, SimSettings(design)) for design in designs}
     first = next(iter(probed.values()))
-    by_design = {design: usable(runnables, one.capabilities) for design, one in probed.items()}
+    by_design = {design: usable(runnables, design, one.capabilities) for design, one in probed.items()}
     for design, found in by_design.items():
         if not found:
             raise CommandError(f"no entry of the allocation can run on design {design}")
@@ -83,8 +98,30 @@ def open_runner(
         for design, found in by_design.items()
         if len(found) < len(runnables)
     ]
+    measured.notes += [no_harness] if no_harness else []
+    native = NativeAttempts(harness, writer, options.seed) if harness is not None else None
+    if native is not None:
+        _drop_unproven(native, measured)
     simulator = Simulator(str(build.library), build.key)
-    return EntryRunner(supervisor.run, writer, simulator, options.seed), measured
+    return EntryRunner(supervisor.run, writer, simulator, options.seed, native), measured
+
+
+def open_harness(entries: Sequence[Entry]) -> tuple[Harness | None, str]:
+    """Return the program of the native suite, built now if need be, or why its entries are left out."""
+    if not entries:
+        return None, ""
+    try:
+        return Harness.open(default_recipe(), say), ""
+    except NoToolchainError as error:
+        return None, f"{len(entries)} entries of the native suite are left out: {error}"
+
+
+def _drop_unproven(native: NativeAttempts, measured: PowerMeasurement) -> None:
+    """Leave out the native cases whose silence would prove nothing, because a control did not hold."""
+    for design, found in measured.entries.items():
+        problems = {one.name: native.problem(one) for one in found if isinstance(one, NativeCase)}
+        measured.entries[design] = tuple(one for one in found if not problems.get(one.name))
+        measured.notes += [f"{name} is left out: {why}" for name, why in problems.items() if why]
 
 
 def conduct(opened: Session, measurement: Measurement) -> int:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from stress.commands.power.allocation import ROTATE
+from stress.commands.power.native import NativeAttempts
+from stress.commands.power.native import NativeCase
 from stress.commands.power.outcome import Kind
 from stress.commands.power.outcome import Outcome
 from stress.commands.power.outcome import classify
@@ -66,8 +68,9 @@ class EntryRunner:
         writer: RecordWriter,
         simulator: Simulator | None,
         seed: int,
+        native: NativeAttempts | None = None,
     ) -> None:
-        self._simulator, self._seed = simulator, seed
+        self._simulator, self._seed, self._native = simulator, seed, native
         self._runner = CaseRunner(run_child, writer, recorder(writer, simulated=True))
         self._numbers: dict[str, int] = defaultdict(int)
         self._paces: dict[str, Pace] = {}
@@ -76,8 +79,12 @@ class EntryRunner:
     def device(self) -> str:
         return "sim" if self._simulator is not None else "cpu"
 
-    def attempt(self, subject: Subject, what: Runnable, references: References | None) -> Attempted:
+    def attempt(
+        self, subject: Subject, what: Runnable | NativeCase, references: References | None
+    ) -> Attempted:
         """Run one attempt of an entry with the subject armed."""
+        if isinstance(what, NativeCase):
+            return self._attempt_native(subject, what)
         case = self._case(subject, what)
         number = self._numbers[case.item]
         self._numbers[case.item] += 1
@@ -90,6 +97,15 @@ class EntryRunner:
         if outcome.kind == Kind.CLEAN:
             self._pace(what).add(seconds)
         return Attempted(outcome, seconds, strikes_of(end, subject), end)
+
+    def _attempt_native(self, subject: Subject, what: NativeCase) -> Attempted:
+        assert self._native is not None, "entries of the native suite are dropped where it cannot run"
+        item = f"{subject.label}::{what.name}"
+        number = self._numbers[item]
+        self._numbers[item] += 1
+        clock = time.monotonic()
+        outcome, strikes, end = self._native.attempt(subject, what, number)
+        return Attempted(outcome, time.monotonic() - clock, strikes, end)
 
     def references(self, subject: Subject, what: Runnable) -> References:
         """Make the reference of an entry's crews in a separate child, with the subject armed."""

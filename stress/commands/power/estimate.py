@@ -74,20 +74,21 @@ class StopRule:
         """Return the rule for a share of the seconds, of which the references take some.
 
         As many kills as can still decide within the share, since more kills are a tighter bound; with
-        `KILLS_MIN` and a share that is too short for them, only a fault with a higher rate can be killed.
+        `KILLS_MIN` and a share that is too short for them, only a fault with a higher rate can be killed. The share goes on where
+        the stronger question is decided: the weaker one needs a quarter of the kills per second, and so four times as long.
         """
         seconds = max(0.0, share_s - reference_s)
         kills = max(
             (k for k in range(KILLS_MIN, KILLS_MAX + 1) if seconds_to_decide(k, reference_s) <= seconds),
             default=KILLS_MIN,
         )
-        return cls(kills, min(seconds, seconds_to_decide(kills, reference_s)))
+        return cls(kills, min(seconds, seconds_to_decide(kills, reference_s, REPRODUCIBILITY_WEAK)))
 
     def ends(self, rate: KillRate) -> bool:
         return (
             rate.kills >= self.kills
             or rate.attempt_s >= self.seconds
-            or (self.stop_when_excluded and rate.is_excluded())
+            or (self.stop_when_excluded and rate.is_excluded(REPRODUCIBILITY_WEAK))
         )
 
 

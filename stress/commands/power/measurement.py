@@ -14,6 +14,7 @@ from stress.commands.power.allocation import blind
 from stress.commands.power.allocation import focused
 from stress.commands.power.entry_runner import EntryRunner
 from stress.commands.power.estimate import StopRule
+from stress.commands.power.native import NativeCase
 from stress.commands.power.options import PowerOptions
 from stress.commands.power.runnable import Runnable
 from stress.commands.power.shares import Shares
@@ -39,7 +40,7 @@ class PowerMeasurement:
     options: PowerOptions
     torch: str
     folder: str
-    entries: dict[str, tuple[Runnable, ...]]
+    entries: dict[str, tuple[Runnable | NativeCase, ...]]
     """Design -> the entries that can run on it."""
     tallies: dict[str, Tally] = field(default_factory=dict)
     """Subject's label -> what was counted."""
@@ -144,7 +145,7 @@ class Measurement:
         entries = self.entries(subject)
         return Watcher(self.runner, entries, self.options.seed, self.until(share_s), self.measured.tallies)
 
-    def entries(self, subject: Subject) -> tuple[Runnable, ...]:
+    def entries(self, subject: Subject) -> tuple[Runnable | NativeCase, ...]:
         """Return what to attempt, with the shares that hold for this subject; a twin runs what its fault runs."""
         found = {one.name: one for one in self.measured.entries[subject.design]}
         entries = [one.entry for one in found.values()]
@@ -192,5 +193,7 @@ def _plain_weight(options: PowerOptions) -> float:
     return len({one.design for one in options.faults}) * WEIGHTS["plain"]
 
 
-def usable(entries: Sequence[Runnable], capabilities: frozenset[str]) -> tuple[Runnable, ...]:
-    return tuple(one for one in entries if not one.missing(capabilities))
+def usable(
+    entries: Sequence[Runnable | NativeCase], design: str, capabilities: frozenset[str]
+) -> tuple[Runnable | NativeCase, ...]:
+    return tuple(one for one in entries if one.fits(design, capabilities))

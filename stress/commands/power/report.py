@@ -284,7 +284,7 @@ def _decision_lines(measured: PowerMeasurement) -> list[str]:
     needed_s = estimate.seconds_to_decide(estimate.KILLS_MIN, 0.0)
     lines = [
         f"watching a fault ended at {estimate.KILLS_MIN} to {estimate.KILLS_MAX} kills, at the end of its seconds, or "
-        "when even the upper bound was too low"
+        "when even the upper bound was too low for 95 %"
     ]
     if main.undecided:
         lines.append(

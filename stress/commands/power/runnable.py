@@ -41,8 +41,9 @@ class Runnable:
     def name(self) -> str:
         return self.entry.name
 
-    def missing(self, capabilities: frozenset[str]) -> list[str]:
-        return [name for name in self.requires if name not in capabilities]
+    def fits(self, _: str, capabilities: frozenset[str]) -> bool:
+        """Whether it can run on a design with these capabilities."""
+        return capabilities.issuperset(self.requires)
 
 
 def resolve(entry: Entry, folder: Path | None = None) -> Runnable:

@@ -10,6 +10,7 @@ from stress.commands.power.allocation import Turns
 from stress.commands.power.entry_runner import Attempted
 from stress.commands.power.entry_runner import EntryRunner
 from stress.commands.power.estimate import StopRule
+from stress.commands.power.native import NativeCase
 from stress.commands.power.outcome import Kind
 from stress.commands.power.runnable import Runnable
 from stress.commands.power.subject import Subject
@@ -27,7 +28,7 @@ class Watcher:
     """Watches subjects on one runner with one allocation."""
 
     runner: EntryRunner
-    entries: Sequence[Runnable]
+    entries: Sequence[Runnable | NativeCase]
     seed: int
     time_is_up: TimeIsUp
     into: dict[str, Tally]
@@ -93,7 +94,7 @@ class Watch:
     def attempt(self, index: int) -> bool:
         """Attempt one entry, after its reference when it is the first time; return whether it can run."""
         what, tally = self._entries[index], self.tally
-        references = None if what.is_process else self._references_of(what)
+        references = self._references_of(what) if isinstance(what, Runnable) and not what.is_process else None
         if references is not None and not references.is_usable:
             tally.note(f"{what.name}: {references.problem}")
             return False
@@ -110,7 +111,7 @@ class Watch:
             self.tally.reference_s[what.name] = made.seconds
         return self._references[what.name]
 
-    def _note(self, what: Runnable, done: Attempted) -> None:
+    def _note(self, what: Runnable | NativeCase, done: Attempted) -> None:
         subject, tally = self.tally.subject, self.tally
         if done.outcome.kind == Kind.UNUSABLE:
             tally.note(f"{what.name}: {done.outcome.verdict}: {done.end['headline']}")

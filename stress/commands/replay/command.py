@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from stress.commands import CommandError
@@ -29,9 +30,14 @@ from stress.model.spec import RESULTS_DEFAULT
 from stress.record import host_environment
 
 
-def prepare(name: str, rootdir: Path, results: Path | None) -> tuple[Recorded, Resolved, list[str]]:
-    """Return the attempt, its scenario, and what a person should know; set the environment as it was recorded."""
-    recorded = read(find(name, rootdir, results))
+def prepare(
+    name: str, rootdir: Path, results: Path | None, pytorch: str | None = None
+) -> tuple[Recorded, Resolved, list[str]]:
+    """Return the attempt, its scenario, and what a person should know; set the environment as it was recorded.
+
+    `pytorch` is a source tree that an attempt on core is to run on, in place of the recorded one.
+    """
+    recorded = on_tree(read(find(name, rootdir, results)), pytorch)
     if recorded.is_test:
         raise CommandError(
             f"{recorded.name} is an attempt of an ordinary test, and no scenario: mps-stress replay runs it again"
@@ -47,6 +53,17 @@ def prepare(name: str, rootdir: Path, results: Path | None) -> tuple[Recorded, R
         sys_path=recorded.sys_path,
     )
     return recorded, what, changes.sentences
+
+
+def on_tree(recorded: Recorded, pytorch: str | None) -> Recorded:
+    """Return the attempt with another source tree; raise `CommandError` where it did not run on core."""
+    if pytorch is None:
+        return recorded
+    if recorded.pytorch is None:
+        raise CommandError(
+            f"--pytorch={pytorch}: {recorded.name} ran on {recorded.device}, and not on a tree's core"
+        )
+    return replace(recorded, pytorch=os.path.abspath(pytorch))
 
 
 def results_folder(rootdir: Path, results: Path | None) -> Path:
@@ -66,12 +83,12 @@ def runnable(recorded: Recorded) -> Iterator[None]:
 def run(options: ReplayOptions) -> int:
     """Run the attempt again and print what came of it; 0 when the recorded result came again, else 1."""
     rootdir = options.rootdir
-    test = read(find(options.attempt, rootdir, options.results))
+    test = on_tree(read(find(options.attempt, rootdir, options.results)), options.pytorch)
     if test.is_test:
         if options.history:
             raise CommandError(f"--history is for scenarios, and {test.name} ran an ordinary test")
         return rerun_test(test, options, results_folder(rootdir, options.results))
-    recorded, what, notes = prepare(options.attempt, rootdir, options.results)
+    recorded, what, notes = prepare(options.attempt, rootdir, options.results, options.pytorch)
     folder = results_folder(rootdir, options.results)
     done: list[Repeated] = []
     before = _before(recorded, options) if options.history else []

@@ -26,6 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="first run the attempts that its process had served before, in one process each time",
     )
+    shared_options.add(
+        parser,
+        "pytorch",
+        help="for an attempt on core: run it on this source tree of PyTorch (default: the recorded one)",
+    )
     shared_options.add_places(parser)
 
 
@@ -38,8 +43,9 @@ class ReplayOptions:
     rootdir: Path
     results: Path | None
     history: bool = False
+    pytorch: str | None = None
 
 
 def parse(args: argparse.Namespace) -> ReplayOptions:
-    places = shared_options.values(args, "attempts", "rootdir", "results")
+    places = shared_options.values(args, "attempts", "pytorch", "rootdir", "results")
     return ReplayOptions(args.attempt, history=args.history, **places)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stress.commands.report.html import Markup
+from stress.commands.report.html import command
 from stress.commands.report.html import join
 from stress.commands.report.html import preformatted
 from stress.commands.report.html import tag
@@ -14,6 +15,7 @@ from stress.commands.report.items import control_text
 from stress.commands.report.items import name
 from stress.commands.report.items import rows_by_file
 from stress.commands.report.items import short
+from stress.commands.report.overview import when
 from stress.diagnose import Signature
 from stress.diagnose import load_signatures
 from stress.diagnose import parse_stacks
@@ -54,12 +56,14 @@ def failures(whole: Aggregate, group: Group) -> Markup:
 def _block(whole: Aggregate, named: NamedFailure, signature: Signature | None, *, is_first: bool) -> Markup:
     items = count(len(named.cells), "item")
     seen = f"{items}, {named.failures} of {count(named.counted, 'attempt')}"
+    times = named.seen
     shown = [_example(whole, named)] if named.first is not None else []
     return tag(
         "details",
         tag("summary", f"{named.name}: {seen}"),
         tag("p", f"Known: {signature.meaning}") if signature is not None
         else tag("p", "Nobody has described this failure yet (results/known)."),
+        tag("p", f"Seen first on {when(times[0])}, last on {when(times[1])} (UTC).", class_="dim") if times else None,
         tag("div", tag("div", _next(signature), _items(named), _commands(whole, named)), shown, class_="halves"),
         open_="" if is_first else None,
     )  # fmt: skip
@@ -88,7 +92,7 @@ def _commands(whole: Aggregate, named: NamedFailure) -> Markup | None:
     firsts = [named.firsts[cell.item] for cell in named.cells if cell.item in named.firsts]
     if len(firsts) < 2:
         return None
-    lines = [tag("li", tag("code", replay_line(one, whole.runs[one.run]))) for one in firsts[:ITEMS_SHOWN]]
+    lines = [tag("li", command(replay_line(one, whole.runs[one.run]))) for one in firsts[:ITEMS_SHOWN]]
     return tag("details", tag("summary", "Repeat one attempt of each item"), tag("ul", lines))
 
 
@@ -180,11 +184,11 @@ def _files(one: Failure) -> list[Markup]:
 def _replay(one: Failure, whole: Aggregate) -> Markup:
     info = whole.runs[one.run]
     replay, repeat = replay_line(one, info), repeat_line(one, info)
-    elsewhere = [tag("br"), "Without these records: ", tag("code", repeat)] if repeat != replay else []
+    elsewhere = [tag("br"), "Without these records: ", command(repeat)] if repeat != replay else []
     return tag(
         "p",
         "Again: ",
-        tag("code", replay),
+        command(replay),
         tag("small", " (same inputs and perturbation; thread scheduling may differ)"),
         elsewhere,
         tag("br"),

@@ -86,3 +86,8 @@ def within(parts: Iterable[Markup], bytes_max: int) -> tuple[list[Markup], int]:
         else:
             kept.append(part)
     return kept, left_out
+
+
+def command(line: str) -> Markup:
+    """Return a command line, which a click copies."""
+    return tag("code", line, class_="copy", title="click to copy")

@@ -13,6 +13,7 @@ from stress.commands.report.html import join
 from stress.commands.report.html import table
 from stress.commands.report.html import tag
 from stress.commands.report.html import within
+from stress.model import hand_overs
 from stress.model.text import count
 from stress.model.verdict import PageClass
 from stress.record.aggregate import Aggregate
@@ -74,17 +75,42 @@ def verdict_lines(whole: Aggregate, groups: Sequence[Group]) -> Markup:
             "No attempt of a scenario was both started and ended: there is nothing to report.",
             class_="note",
         )
-    return join(_group_line(group, whole.of(group)) for group in groups)
+    return join(_group_line(whole, group, whole.of(group)) for group in groups)
 
 
-def _group_line(group: Group, cells: Sequence[Cell]) -> Markup:
+def canary_age(whole: Aggregate, cells: Sequence[Cell]) -> str:
+    """Return how long before the newest run a planted fault was found last; empty where none was."""
+    found = [last for cell in cells if cell.is_canary for _, last in cell.seen.values()]
+    if not found:
+        return ""
+    began = [whole.runs[run].time for cell in cells for run in cell.by_run if run in whole.runs]
+    age_s = max(began, default=0.0) - max(found)
+    before = f", {hours(age_s)} before the newest run here began" if age_s > 0 else ", in the newest run here"
+    return f" The last one was found on {when(max(found))}{before}."
+
+
+def hours(seconds: float) -> str:
+    """Return a time that passed, in the largest unit of which there are two."""
+    for unit, length in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
+
+
+def orders_line(cells: Sequence[Cell]) -> Markup | None:
+    """Return how many hand-overs between threads another attempt would have that were not seen; None where nobody knows."""
+    told = hand_overs.sentence([cell.hand_overs.counts for cell in cells if not cell.is_canary])
+    return tag("p", told, class_="dim") if told else None
+
+
+def _group_line(whole: Aggregate, group: Group, cells: Sequence[Cell]) -> Markup:
     failed, separator, excluded = result_sentence(cells).partition("; ")
     return tag(
         "p",
         tag("strong", KIND_TEXTS[group.kind]),
         f" · {group.machine} · {group.build.label} · {group.configuration_text}: ",
         tag("span", failed, class_=standing(cells)[1]),
-        f"{separator}{excluded}. {canary_sentence(cells)}",
+        f"{separator}{excluded}. {canary_sentence(cells)}{canary_age(whole, cells)}",
         class_=None if group.kind.is_metal_evidence else "note",
     )
 
@@ -127,7 +153,7 @@ def run_table(whole: Aggregate) -> Markup:
     """Return a row per run, newest first."""
     runs = sorted(whole.runs.values(), key=lambda one: one.time, reverse=True)
     rows, left_out = within((join(_run_row(one)) for one in runs), RUNS_BYTES_MAX)
-    headings = ["run", "when (UTC)", "device", "machine", "torch", "attempts", "how it ended"]
+    headings = ["run", "when (UTC)", "device", "machine", "torch", "attempts", "per minute", "how it ended"]
     body = tag("tbody", [tag("tr", row) for row in rows])
     head = tag("thead", tag("tr", [tag("th", one, scope="col") for one in headings]))
     rest = tag("p", f"{left_out} older runs are not listed.", class_="dim") if left_out else None
@@ -141,6 +167,7 @@ def _run_row(one: RunInfo) -> list[Markup]:
         f"{text(one.record['environment'].get('host')) or '?'}: {one.group.machine}",
         one.group.build.label,
         f"{one.attempts}" if not one.is_apart else "not counted here",
+        f"{60 * one.attempts / one.seconds:.0f}" if one.attempts and one.seconds > 0 else "-",
         ending(one),
     ]
     return [tag("th", one.run, scope="row"), tag("td", when(one.time)), *(tag("td", cell) for cell in cells)]

@@ -18,6 +18,9 @@ from stress.commands.report.html import tag
 from stress.commands.report.matrix import MATRIX_BYTES_MAX
 from stress.commands.report.matrix import matrix
 from stress.commands.report.matrix import rates
+from stress.commands.report.signatures import by_signature
+from stress.commands.report.style import COPY_HASH
+from stress.commands.report.style import COPY_SCRIPT
 from stress.commands.report.style import STYLE
 from stress.commands.report.throughput import throughput
 from stress.commands.report.trend import trends
@@ -30,8 +33,8 @@ from stress.record.aggregate.groups import KIND_TEXTS
 from stress.record.aggregate.throughput import Throughput
 from stress.record.aggregate.words import not_shown
 
-# Even if an escape were forgotten somewhere: nothing may be fetched, and no script may run.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+# Even if an escape were forgotten somewhere: nothing may be fetched, and no script may run but this one, by its hash.
+_POLICY = f"default-src 'none'; style-src 'unsafe-inline'; script-src '{COPY_HASH}'; base-uri 'none'; form-action 'none'"
 GROUPS_SHOWN = 24
 STATES_SHOWN = 400
 
@@ -53,6 +56,7 @@ def render(whole: Aggregate, collected: Throughput, made: str) -> str:
         *((named[group], _group(whole, group, per_group)) for group in shown),
         ("Not shown by these records", _not_shown(whole, len(shown))),
         ("Machines and builds", _machines(whole)),
+        ("By signature", by_signature(whole)),
         ("Over torch builds", _builds(whole)),
         ("Trend over runs", trends(whole)),
         ("ThreadSanitizer", _sanitizer(whole)),
@@ -79,6 +83,7 @@ def render(whole: Aggregate, collected: Throughput, made: str) -> str:
         tag("title", "mps-stress report"),
         tag("style", Markup(STYLE)),
     ]
+    body.append(tag("script", Markup(COPY_SCRIPT)))
     return f'<!doctype html>\n<html lang="en">{tag("head", head)}{tag("body", body)}</html>\n'
 
 
@@ -150,6 +155,7 @@ def _group(whole: Aggregate, group: Group, matrix_bytes_max: int) -> Markup:
     return join([
         tag("p", KIND_TEXTS[group.kind], class_=None if group.kind.is_metal_evidence else "note"),
         tag("p", f"{group.build.label}; {group.configuration_text}", class_="dim"),
+        overview.orders_line(cells),
         tag("h3", "Failures"),
         failures(whole, group),
         tag("div",

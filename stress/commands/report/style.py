@@ -1,6 +1,9 @@
-"""The page's style: readable on a phone, light and dark, and never by colour alone."""
+"""The page's style: readable on a phone, light and dark, and never by colour alone. And its one script."""
 
 from __future__ import annotations
+
+import base64
+import hashlib
 
 STYLE = """
 :root{color-scheme:light dark;--bg:#fff;--fg:#1b1f24;--dim:#57606a;--line:#d0d7de;--soft:#f6f8fa;
@@ -28,6 +31,7 @@ nav ol{margin:.2rem 0;padding-left:1.6rem}nav h2{margin-top:.2rem;font-size:1rem
 pre{background:var(--soft);border:1px solid var(--line);border-radius:6px;padding:.6rem;overflow-x:auto;
 font:.8rem/1.4 ui-monospace,Menlo,Consolas,monospace;margin:.4rem 0}
 code{overflow-wrap:anywhere;font:.85em ui-monospace,Menlo,Consolas,monospace;background:var(--soft);padding:.05rem .25rem;border-radius:4px}
+code.copy{cursor:copy;user-select:all}code.copy.done::after{content:" copied";color:var(--green)}
 details{border:1px solid var(--line);border-radius:6px;padding:.4rem .8rem;margin:.5rem 0}
 summary{cursor:pointer;font-weight:600}
 svg{display:block;max-width:none}svg text{fill:var(--dim);font:11px system-ui,sans-serif}
@@ -47,3 +51,17 @@ a{color:var(--teal);overflow-wrap:anywhere}
 .rates .bar{order:1}.rates td[data-name]::before{content:attr(data-name) " ";color:var(--dim);font-size:.85em}}
 @media print{details{break-inside:avoid}}
 """
+
+COPY_SCRIPT = """
+document.addEventListener("click",function(event){
+var line=event.target.closest("code.copy");
+if(!line)return;
+var done=function(){line.classList.add("done");setTimeout(function(){line.classList.remove("done")},2000)};
+if(navigator.clipboard&&window.isSecureContext){navigator.clipboard.writeText(line.textContent).then(done,function(){});return}
+getSelection().selectAllChildren(line);
+if(document.execCommand("copy"))done();
+});
+"""
+"""Copies the command that is clicked. Without scripts, a click selects it whole."""
+COPY_HASH = f"sha256-{base64.b64encode(hashlib.sha256(COPY_SCRIPT.encode()).digest()).decode()}"
+"""What the page's policy lets run."""

@@ -59,6 +59,8 @@ class ItemRow:
     """What ThreadSanitizer said in all attempts; None without it."""
     order: Mapping[str, Any] | None = None
     """How many attempts checked the order of accesses, and how often each suppression hid a finding; None without any."""
+    hand_overs: tuple[int, int, int] = (0, 0, 0)
+    """Attempts, hand-overs between threads in them, and those that one attempt alone had."""
     canaries: Mapping[str, Any] | None = None
     """Of a native program: `report_text.canaries`. Its canaries are no items."""
     sentence: str = ""
@@ -80,4 +82,5 @@ class ItemRow:
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> ItemRow:
-        return cls(**{**data, "verdict": Verdict(data["verdict"]), "notes": tuple(data["notes"])})
+        tuples = {name: tuple(data[name]) for name in ("notes", "hand_overs") if name in data}
+        return cls(**{**data, "verdict": Verdict(data["verdict"]), **tuples})

@@ -10,6 +10,7 @@ from dataclasses import replace
 from rich.table import Table
 from rich.text import Text
 
+from stress.model import hand_overs
 from stress.model import stats
 from stress.model.text import count
 from stress.plugin.terminal.item_row import ItemRow
@@ -132,6 +133,8 @@ def sentences(rows: Sequence[ItemRow]) -> list[str]:
         f"rate below {stats.percent(stats.failure_rate_bound(units))} % cannot be excluded (95 %)"
         for (units, counted), items in sorted(clean.items(), reverse=True)
     ]
+    orders = hand_overs.sentence([row.hand_overs for row in real])
+    lines += [orders] if orders else []
     alone = sum(row.one_thread for row in rows)
     if alone:
         lines.append(

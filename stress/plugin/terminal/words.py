@@ -89,6 +89,7 @@ def row_of(result: ItemResult) -> ItemRow:
         notes=tuple(result.notes),
         tsan=_tsan(result),
         order=_order(result),
+        hand_overs=result.hand_overs,
     )
 
 

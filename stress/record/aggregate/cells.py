@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stress.model.clusters import ClusterCounts
+from stress.model.hand_overs import HandOverCounts
 from stress.model.verdict import WRONG_VALUE_NAMES
 from stress.model.verdict import Verdict
 from stress.model.verdict import worst
@@ -96,6 +97,7 @@ class Cell:
     processes: Processes = field(default_factory=Processes)
     outcomes: ClusterCounts = field(default_factory=ClusterCounts)
     """In the order of the records, as they ended first: an amended one stays what it was."""
+    hand_overs: HandOverCounts = field(default_factory=HandOverCounts)
     seconds: float = 0.0
     unfinished: int = 0
     is_canary: bool = False

@@ -268,6 +268,7 @@ class _Reader:
         judged = Verdict(record["verdict"])
         if before is None and record["role"] == "crew" and judged.enters_rate:
             cell.outcomes.add(failed=judged.is_failure, age=record.get("age", 0))
+            cell.hand_overs.add(record.get("hand_overs", ""))
         # The hash and not the key: keys hold the item's name, and there may be millions.
         if len(self._file.ended) < ENDED_MAX:
             self._file.ended[hash(key)] = now

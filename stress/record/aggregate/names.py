@@ -50,6 +50,12 @@ class NamedFailure:
             (cell.shared_writes for cell in self.cells if first and cell.item == first.start["item"]), ""
         )
 
+    @property
+    def seen(self) -> tuple[float, float] | None:
+        """Return when it was seen first and last."""
+        times = [cell.seen[self.name] for cell in self.cells if self.name in cell.seen]
+        return (min(first for first, _ in times), max(last for _, last in times)) if times else None
+
     def in_cell(self, cell: Cell) -> int:
         """Return how many attempts of the item failed with this name."""
         return sum(number for (_, its), number in cell.names.items() if its == self.name)

@@ -33,6 +33,8 @@ class Case:
     about: str
     platforms: tuple[str, ...]
     threads_min: int
+    design: str = ""
+    """The stream pool that it runs on, where that can be chosen."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,9 @@ def read_listing(text: str) -> Listing:
             name, about = str(data["name"]), str(data.get("about", ""))
             if data["kind"] == "case":
                 platforms = tuple(map(str, data["platforms"]))
-                cases[name] = Case(name, about, platforms, int(data.get("threads_min", 1)))
+                cases[name] = Case(
+                    name, about, platforms, int(data.get("threads_min", 1)), str(data.get("design", ""))
+                )
             elif data["kind"] == "control":
                 controls[name] = Control(name, about, str(data.get("variable", "")))
             elif data["kind"] == "fault":

@@ -6,11 +6,11 @@ from collections import defaultdict
 
 import pytest
 
-from stress.commands.minimise.sequential import ALPHA
-from stress.commands.minimise.sequential import BETA
-from stress.commands.minimise.sequential import Rates
-from stress.commands.minimise.sequential import SequentialTest
-from stress.commands.minimise.sequential import estimate
+from stress.model.sequential import ALPHA
+from stress.model.sequential import BETA
+from stress.model.sequential import Rates
+from stress.model.sequential import SequentialTest
+from stress.model.sequential import estimate
 
 PARENTS = (0.05, 0.2, 0.5, 0.9, 1.0)
 ATTEMPTS = 400

@@ -1,4 +1,7 @@
-"""Is a candidate's failure rate still a set share of the parent's? A sequential test, with its error probabilities.
+"""Is a failure rate still a set share of another one? A sequential test, with its error probabilities.
+
+Two commands ask: `minimise` of a smaller configuration, `bisect` of another build. What is asked about is the candidate, and
+what its rate is compared with is the parent's.
 
 Wald's sequential probability ratio test between two rates, low = share * parent and high, which lies between
 low and the parent's. Its boundaries are 1/alpha and beta instead of Wald's (1 - beta)/alpha and beta/(1 - alpha): the

@@ -1,0 +1,168 @@
+"""The builds between which a failure came in: interpreters, commands, or commits of a PyTorch tree; each runs some attempts."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from stress.commands import CommandError
+from stress.commands.bisect.search import Batch
+from stress.commands.exit_status import EXIT_USAGE
+from stress.commands.replay.failure_kind import FailureKind
+from stress.record import RecordError
+from stress.record import read_run
+
+CANNOT_TELL = (125, 126, 127)
+"""Exit statuses of a command that say nothing of the failure, as `git bisect run` has them: skip, and the shell's own two."""
+ATTEMPTS_VARIABLE = "MPS_STRESS_ATTEMPTS"
+"""Tells a command how many attempts are asked for; it may make fewer."""
+_PACKAGE_PARENT = Path(__file__).parents[3]
+_RECORDS = re.compile(r"^records: (.+)$", re.MULTILINE)
+_WORDS_SHOWN = 300
+
+
+class BisectedBuild(Protocol):
+    """One build."""
+
+    @property
+    def name(self) -> str: ...
+
+    def run(self, attempts: int) -> Batch | None:
+        """Make up to so many attempts; None where this build cannot run them."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of the user's. Its exit status is one attempt: 0 passes, 125 cannot tell, any other one fails.
+
+    A command that makes several says so in its last line on stdout: `{"attempts": 20, "failures": 1}`.
+    """
+
+    name: str
+    command: str
+
+    def run(self, attempts: int) -> Batch | None:
+        done = subprocess.run(
+            self.command,
+            shell=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            env={**os.environ, ATTEMPTS_VARIABLE: str(attempts)},
+            check=False,
+        )
+        if done.returncode in CANNOT_TELL:
+            return None
+        return _told(done.stdout.decode(errors="replace")) or Batch(int(done.returncode != 0), 1)
+
+
+def _told(output: str) -> Batch | None:
+    lines = output.rstrip().splitlines()
+    try:
+        data = json.loads(lines[-1]) if lines else None
+        failures, n = (data["failures"], data["attempts"]) if isinstance(data, dict) else (None, None)
+    except (ValueError, KeyError):
+        return None
+    if not (isinstance(failures, int) and isinstance(n, int) and 0 <= failures <= n and n):
+        return None
+    return Batch(failures, n)
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A build that `mps-stress replay` runs the recorded attempt with; only the recorded failure counts."""
+
+    name: str
+    arguments: tuple[str, ...]
+    """Interpreter first; what follows `replay`, but for the number of attempts."""
+    wanted: FailureKind
+
+    def run(self, attempts: int) -> Batch | None:
+        python, *rest = self.arguments
+        paths = [str(_PACKAGE_PARENT), os.environ.get("PYTHONPATH", "")]
+        done = subprocess.run(
+            [python, "-m", "stress", "replay", *rest, f"--attempts={attempts}"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+            check=False,
+        )
+        output = done.stdout.decode(errors="replace")
+        records = _RECORDS.findall(output)
+        if done.returncode == EXIT_USAGE or not records:
+            words = (done.stderr.decode(errors="replace") or output).strip()[-_WORDS_SHOWN:]
+            print(f"{self.name} cannot run it: {words}", file=sys.stderr, flush=True)
+            return None
+        return self._counted(Path(records[-1]))
+
+    def _counted(self, folder: Path) -> Batch:
+        try:
+            kinds = [
+                FailureKind.of(one)
+                for one in read_run(folder)
+                if one["kind"] == "attempt_end" and one["role"] != "reference" and not one.get("amends")
+            ]
+        except RecordError as error:
+            raise CommandError(str(error)) from None
+        return Batch(sum(one == self.wanted for one in kinds), len(kinds))
+
+
+class Commit:
+    """A commit of a PyTorch tree, whose core is built when it is looked at, in a work tree that all commits share."""
+
+    def __init__(
+        self, checkout: Path, commit: str, title: str, arguments: Sequence[str], wanted: FailureKind
+    ) -> None:
+        self._checkout, self._commit = checkout, commit
+        self.name = f"{commit[:10]} {title}".rstrip()
+        self._replayed = Replayed(self.name, (*arguments, f"--pytorch={checkout}"), wanted)
+
+    def run(self, attempts: int) -> Batch | None:
+        _git(self._checkout, "checkout", "--quiet", "--detach", self._commit)
+        return self._replayed.run(attempts)
+
+
+@contextmanager
+def commits(
+    tree: Path, good: str, bad: str, arguments: Sequence[str], wanted: FailureKind
+) -> Iterator[list[Commit]]:
+    """Give the commits from `good` to `bad`, along first parents; their work tree is removed afterwards."""
+    listed = _git(tree, "log", "--first-parent", "--reverse", "--format=%H %s", f"{good}..{bad}").splitlines()
+    first = _git(tree, "log", "-1", "--format=%H %s", good).splitlines()
+    if not listed:
+        raise CommandError(f"--good={good}: no commit of {tree} lies between it and {bad}")
+    with tempfile.TemporaryDirectory(prefix="mps-stress-bisect-") as name:
+        checkout = Path(name) / "pytorch"
+        _git(tree, "worktree", "add", "--quiet", "--detach", str(checkout), good)
+        try:
+            yield [
+                Commit(checkout, commit, title, arguments, wanted)
+                for commit, _, title in (line.partition(" ") for line in (*first, *listed))
+            ]
+        finally:
+            _git(tree, "worktree", "remove", "--force", str(checkout))
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError as error:
+        raise CommandError(f"git cannot be run: {error.strerror}") from None
+    if done.returncode:
+        raise CommandError(f"git {' '.join(arguments)}: {done.stderr.strip()[-_WORDS_SHOWN:]}")
+    return done.stdout
