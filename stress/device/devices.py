@@ -90,7 +90,7 @@ class Cpu(_FreelyScheduled):
 
     def capabilities(self) -> set[str]:
         compiler = shutil.which(os.environ.get("CXX", "g++"))
-        found = {"float64", "own_errors"}
+        found = {"float64", "own_errors", "index_errors"}
         return found | {"inductor"} if compiler else found
 
     def current_stream(self) -> object | None:
@@ -134,6 +134,7 @@ class Cuda(_FreelyScheduled):
             "events",
             "record_stream",
             "own_errors",
+            "index_errors",
             "pinned_memory",
             "memory_limit",
             "float64",
@@ -177,7 +178,7 @@ class Mps(_FreelyScheduled):
             "memory_limit": ("set_per_process_memory_fraction", "recommended_max_memory"),
         }
         found = {name for name, needed in names.items() if all(hasattr(torch.mps, one) for one in needed)}
-        found |= {"accelerator", "graph_path"}
+        found |= {"accelerator", "graph_path", "index_errors"}
         if "release_slot" in found:
             found.add("per_thread_streams")
         if found & {"streams", "per_thread_streams"}:
@@ -216,8 +217,10 @@ class Core(Mps):
     def capabilities(self) -> set[str]:
         found = super().capabilities() - {"graph_path", "inductor"} | {"simulated"}
         core = core_loading.prepared()
-        # Torch's CPU kernels raise at the call. Errors of the tree's own operators are where the tree keeps them.
-        return found if core is not None and core.tree_operators else found | {"own_errors"}
+        if core is None or not core.tree_operators:
+            return found | {"own_errors"}  # Torch's CPU kernels raise at the call.
+        # Errors of the tree's own operators are where the tree keeps them. One without streams (2.6) looks at no index.
+        return found if "own_errors" in found else found - {"index_errors"}
 
     def note_step(self, thread: int, iteration: int) -> None:
         if self._note_step is not None:
@@ -246,7 +249,7 @@ class Sim:
         self._module.empty_cache()
 
     def capabilities(self) -> set[str]:
-        found = {"accelerator", "own_errors", "record_stream", "simulated"}
+        found = {"accelerator", "own_errors", "index_errors", "record_stream", "simulated"}
         if hasattr(self._module, "set_per_process_memory_fraction"):
             found.add("memory_limit")
         if self._design != "upstream":
