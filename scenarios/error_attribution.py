@@ -142,6 +142,7 @@ class ErrorsOnASharedStream(Scenario):
         "pytorch#193571: a failure that nobody is told of",
     )
     rows: ClassVar[tuple[int, ...]] = (20,)
+    requires = ("index_errors",)
     threads_min = 2
     iterations = 10
 

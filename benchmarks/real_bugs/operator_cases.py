@@ -118,6 +118,12 @@ def leaky_relu_twice(run: Run) -> None:
         run.compare(f"leaky_relu({slope})", got, F.leaky_relu(given, slope))
 
 
+def leaky_relu_steep(run: Run) -> None:
+    """A slope above 1, of which the larger of two values is not the right one."""
+    given = torch.tensor([-1.0, 0.0, 1.0])
+    run.compare("leaky_relu(2.0)", F.leaky_relu(given.to(DEVICE), 2.0), F.leaky_relu(given, 2.0))
+
+
 def addmm_twice(run: Run) -> None:
     """A product added with a weight, then with another of which the first six decimals are alike."""
     zeros, ones = torch.zeros(2, 2), torch.ones(2, 2)
@@ -166,6 +172,27 @@ def norms_of_a_constant(run: Run) -> None:
             run.compare(f"{name}'s gradient of the {of}", got, right)
 
 
+def products_of_conjugates(run: Run) -> None:
+    """Products of complex numbers of which one side is the conjugate of a tensor, not resolved."""
+    one, pair, row = (torch.arange(float(size)) + 1j for size in (4, 8, 3))
+    squares, batch = one.reshape(2, 2), pair.reshape(2, 2, 2)
+    products: dict[str, tuple[Callable[[torch.Tensor], torch.Tensor], torch.Tensor]] = {
+        "mm": (lambda x: x.conj() @ x, squares),
+        "addmm": (lambda x: torch.addmm(x.conj(), x, x.mH), squares),
+        "bmm": (lambda x: torch.bmm(x, x.mH), batch),
+        "baddbmm": (lambda x: torch.baddbmm(x, x.conj(), x), batch),
+        "dot": (lambda x: torch.dot(x.conj(), x), row),
+    }
+    for name, (product, given) in products.items():
+        run.compare(f"{name} of a conjugate", product(given.to(DEVICE)), product(given))
+
+
+def complex_exp_in_place(run: Run) -> None:
+    """The exponential of complex numbers in place of them."""
+    given = torch.tensor([1 + 1j, -1 + 2j])
+    run.compare("exp_ of complex numbers", given.to(DEVICE).exp_(), given.exp())
+
+
 def _gradients(
     norm: Callable[..., torch.Tensor], x: torch.Tensor, ones: torch.Tensor
 ) -> tuple[torch.Tensor, ...]:
@@ -183,11 +210,14 @@ CASES: dict[str, Callable[[Run], None]] = {
     "renorm": renorm,
     "clamp_twice": clamp_twice,
     "leaky_relu_twice": leaky_relu_twice,
+    "leaky_relu_steep": leaky_relu_steep,
     "addmm_twice": addmm_twice,
     "uniform_twice": uniform_twice,
     "repeats_of_a_slice": repeats_of_a_slice,
     "lgamma_of_a_transposed": lgamma_of_a_transposed,
     "norms_of_a_constant": norms_of_a_constant,
+    "products_of_conjugates": products_of_conjugates,
+    "complex_exp_in_place": complex_exp_in_place,
 }
 
 

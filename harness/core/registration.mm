@@ -2,6 +2,7 @@
 // MPS build; a torch for Linux was built without it. The rest: torch/fallback_registration.cpp. With the tree's own operators
 // (MPS_STRESS_TREE_OPERATORS) torchgen does make the list, all but `copy_`.
 #include <ATen/EmptyTensor.h>
+#include <ATen/TensorIterator.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/native/mps/Copy.h>
 #include <ATen/ops/_reshape_alias_native.h>
@@ -42,6 +43,14 @@ at::Tensor& copy_(at::Tensor& self, const at::Tensor& source, bool non_blocking)
                               self.scalar_type() == source.scalar_type() && self.is_conj() == source.is_conj() &&
                               self.is_neg() == source.is_neg();
   if (is_same_memory) return self;
+  const at::TensorIterator checked = at::TensorIteratorConfig()
+                                         .add_output(self)
+                                         .add_const_input(source)
+                                         .resize_outputs(false)
+                                         .check_all_same_dtype(false)
+                                         .check_all_same_device(false)
+                                         .build();
+  if (checked.numel() == 0) return self;
   at::native::mps::mps_copy_(self, source, non_blocking);
   if (self.device().is_cpu() && !non_blocking) {
     order::wait_returned(current_stream(), "copy_");

@@ -91,7 +91,7 @@ class Cpu(_FreelyScheduled):
 
     def capabilities(self) -> set[str]:
         compiler = shutil.which(os.environ.get("CXX", "g++"))
-        found = {"float64", "own_errors"}
+        found = {"float64", "own_errors", "index_errors"}
         return found | {"inductor"} if compiler else found
 
     def current_stream(self) -> object | None:
@@ -135,6 +135,7 @@ class Cuda(_FreelyScheduled):
             "events",
             "record_stream",
             "own_errors",
+            "index_errors",
             "pinned_memory",
             "memory_limit",
             "float64",
@@ -178,7 +179,7 @@ class Mps(_FreelyScheduled):
             "memory_limit": ("set_per_process_memory_fraction", "recommended_max_memory"),
         }
         found = {name for name, needed in names.items() if all(hasattr(torch.mps, one) for one in needed)}
-        found |= {"accelerator", "cpu_fallback", "graph_path"}
+        found |= {"accelerator", "cpu_fallback", "graph_path", "index_errors"}
         if shaders.compiler(self.torch_device) is not None:
             found.add("shaders")
         if "release_slot" in found:
@@ -219,8 +220,10 @@ class Core(Mps):
     def capabilities(self) -> set[str]:
         found = super().capabilities() - {"graph_path", "inductor"} | {"simulated"}
         core = core_loading.prepared()
-        # Torch's CPU kernels raise at the call. Errors of the tree's own operators are where the tree keeps them.
-        return found if core is not None and core.tree_operators else found | {"own_errors"}
+        if core is None or not core.tree_operators:
+            return found | {"own_errors"}  # Torch's CPU kernels raise at the call.
+        # Errors of the tree's own operators are where the tree keeps them. One without streams (2.6) looks at no index.
+        return found if "own_errors" in found else found - {"index_errors"}
 
     def note_step(self, thread: int, iteration: int) -> None:
         if self._note_step is not None:
@@ -252,7 +255,7 @@ class Sim:
         self._module.empty_cache()
 
     def capabilities(self) -> set[str]:
-        found = {"accelerator", "cpu_fallback", "own_errors", "record_stream", "shaders", "simulated"}
+        found = {"accelerator", "cpu_fallback", "index_errors", "own_errors", "record_stream", "shaders", "simulated"}
         if hasattr(self._module, "set_per_process_memory_fraction"):
             found.add("memory_limit")
         if self._design != "upstream":

@@ -9,6 +9,7 @@ CAPABILITIES = {
     "events": "events that can be recorded and waited for",
     "record_stream": "Tensor.record_stream on this device",
     "own_errors": "errors that the device finds reach the thread that made them: upstream keeps them per stream, for whoever waits",
+    "index_errors": "an index behind the end is an error, at the call or when the device comes to it",
     "batch_queue": "torch.mps.BatchQueue (the fork's)",
     "release_slot": "torch.mps.release_current_thread_slot (the fork's)",
     "pinned_memory": "pinned host memory",

@@ -53,8 +53,10 @@ class TestErrorsOfOperators:
         self, monkeypatch: pytest.MonkeyPatch, tree_operators: bool, streams: bool, expected: bool
     ) -> None:
         of_streams = {"streams", "own_errors"} if streams else set()
-        monkeypatch.setattr(devices.Mps, "capabilities", lambda self: {"graph_path", *of_streams})
+        monkeypatch.setattr(
+            devices.Mps, "capabilities", lambda self: {"graph_path", "index_errors", *of_streams}
+        )
         monkeypatch.setattr(loading._Prepared, "core", CoreSpec("core.so", tree_operators=tree_operators))
         found = object.__new__(devices.Core).capabilities()
-        assert ("own_errors" in found) == expected
+        assert ("own_errors" in found) == ("index_errors" in found) == expected
         assert "graph_path" not in found

@@ -66,6 +66,11 @@ struct Pooling {
   at::Tensor padded(const at::Tensor& planes, const at::Scalar& value) const {
     return at::constant_pad_nd(planes, {before[1], after[1], before[0], after[0]}, value);
   }
+  // Padded with less than any value, so that what lies in the padding is never the largest: whole numbers become wider ones.
+  at::Tensor padded_below(const at::Tensor& planes) const {
+    if (c10::isFloatingType(planes.scalar_type())) return padded(planes, -std::numeric_limits<double>::infinity());
+    return padded(planes.to(c10::kLong), std::numeric_limits<int64_t>::min());
+  }
   at::Tensor cropped(const at::Tensor& padded, const at::Tensor& like) const {
     return padded.narrow(-2, before[0], like.size(-2)).narrow(-1, before[1], like.size(-1));
   }
@@ -86,17 +91,6 @@ struct Pooling {
   }
 };
 
-at::Scalar smallest(c10::ScalarType type) {
-  if (c10::isFloatingType(type)) return -std::numeric_limits<double>::infinity();
-  switch (type) {
-    case c10::kByte: return int64_t{0};
-    case c10::kChar: return int64_t{std::numeric_limits<int8_t>::min()};
-    case c10::kShort: return int64_t{std::numeric_limits<int16_t>::min()};
-    case c10::kInt: return int64_t{std::numeric_limits<int32_t>::min()};
-    default: return std::numeric_limits<int64_t>::min();
-  }
-}
-
 at::Tensor divided(const at::Tensor& sums, const at::Tensor& counts) {
   if (!c10::isIntegralType(sums.scalar_type(), true)) return (sums / counts).to(sums.scalar_type());
   return at::div(sums, counts.to(c10::kLong), "trunc").to(sums.scalar_type());
@@ -116,7 +110,7 @@ at::Tensor as_plane_positions(const at::Tensor& indices, const Pooling& pooling,
                                      descriptor:(MPSGraphPooling2DOpDescriptor*)descriptor
                                            name:(NSString*)label {
   return add(self, "maxPooling2D", {source}, [p = Pooling(descriptor)](const Values& v) {
-    return p.as_given(std::get<0>(p.largest(p.padded(p.planes(v[0]), smallest(v[0].scalar_type())))));
+    return p.as_given(std::get<0>(p.largest(p.padded_below(p.planes(v[0]))))).to(v[0].scalar_type());
   });
 }
 
@@ -128,9 +122,9 @@ at::Tensor as_plane_positions(const at::Tensor& indices, const Pooling& pooling,
   }
   const c10::ScalarType type = type_of(descriptor->returnIndicesDataType);
   return add_several(self, "maxPooling2DReturnIndices", {source}, [p = Pooling(descriptor), type](const Values& v) {
-    const at::Tensor planes = p.planes(v[0]), padded = p.padded(planes, smallest(v[0].scalar_type()));
+    const at::Tensor planes = p.planes(v[0]), padded = p.padded_below(planes);
     const auto [values, indices] = p.largest(padded);
-    return Values{p.as_given(values), p.as_given(as_plane_positions(indices, p, padded, planes).to(type))};
+    return Values{p.as_given(values).to(v[0].scalar_type()), p.as_given(as_plane_positions(indices, p, padded, planes).to(type))};
   }, {output_of(source).type(), type});
 }
 
@@ -139,7 +133,7 @@ at::Tensor as_plane_positions(const at::Tensor& indices, const Pooling& pooling,
                                                descriptor:(MPSGraphPooling2DOpDescriptor*)descriptor
                                                      name:(NSString*)label {
   return add(self, "maxPooling2DGradient", {gradient, source}, [p = Pooling(descriptor)](const Values& v) {
-    const at::Tensor planes = p.planes(v[1]), padded = p.padded(planes, smallest(v[1].scalar_type()));
+    const at::Tensor planes = p.planes(v[1]), padded = p.padded_below(planes);
     const at::Tensor indices = std::get<1>(p.largest(padded));
     const at::Tensor whole = at::max_pool2d_with_indices_backward(p.planes(v[0]).contiguous(), padded, p.kernel, p.stride, {0, 0},
                                                                   p.dilation, p.is_ceiled, indices);

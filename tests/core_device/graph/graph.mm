@@ -227,6 +227,12 @@ void pooling_and_its_gradients() {
     NSArray<MPSGraphTensor*>* both = [graph maxPooling2DReturnIndicesWithSourceTensor:t[0] descriptor:desc name:nil];
     return [graph castTensor:[both objectAtIndex:1] toType:kFloat name:nil];
   }), where.to(at::kFloat)), "places are counted in the plane without its padding");
+  const at::Tensor zeros = at::zeros(x.sizes());
+  expect(at::equal(computed({zeros}, where.sizes(), [=](MPSGraph* graph, const auto& t) {
+    MPSGraphTensor* bytes = [graph castTensor:t[0] toType:MPSDataTypeUInt8 name:nil];
+    NSArray<MPSGraphTensor*>* both = [graph maxPooling2DReturnIndicesWithSourceTensor:bytes descriptor:desc name:nil];
+    return [graph castTensor:[both objectAtIndex:1] toType:kFloat name:nil];
+  }), std::get<1>(at::max_pool2d_with_indices(zeros, {3, 2}, {2, 1}, {1, 1})).to(at::kFloat)), "a zero is larger than the padding, also of bytes");
   for (const bool counts : {false, true}) {
     x.mutable_grad() = at::Tensor();
     const at::Tensor mean = at::avg_pool2d(x, {3, 2}, {2, 1}, {1, 1}, false, counts);
