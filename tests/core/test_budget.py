@@ -96,6 +96,6 @@ class TestABudget:
         for _ in range(3):
             budget.begin_item()
             clock.now += 1.0
-            limit_s = budget.item_limit_s(1.0)
+            limit_s = budget.item_limit_s(1.0, 1000.0)
             assert limit_s is not None
             assert limit_s > 50.0
