@@ -19,10 +19,11 @@ inline long max(long one, long long other) { return one < other ? static_cast<lo
 inline long min(long one, long long other) { return one < other ? one : static_cast<long>(other); }
 }  // namespace std
 
-#if __has_include(<ATen/native/mps/OperationUtils.h>)
+// A tree's own, by the path that stress/device/core/precompiled.py gives it: torch brings headers of these names as well.
+#if __has_include("/mps-stress-tree/ATen/native/mps/OperationUtils.h")
 #include <ATen/native/mps/OperationUtils.h>
 #endif
-#if __has_include(<ATen/mps/MPSProfiler.h>)
+#if __has_include("/mps-stress-tree/ATen/mps/MPSProfiler.h")
 #include <ATen/mps/MPSProfiler.h>
 #endif
 

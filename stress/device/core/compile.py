@@ -223,7 +223,12 @@ class _Build:
         libraries = shaders.bundled(units.tree, units.output, units.toolchain, units.kept)
         for name, work in libraries.items():
             self.jobs.add(name, partial(self._compile_shader, work), priority=(5,))
-        self.jobs.add(shaders.FOLDER, lambda: steps.done(shaders.FOLDER), after=libraries)
+
+        def finish() -> None:
+            shaders.link_runtime(units.output, units.toolchain)
+            steps.done(shaders.FOLDER)
+
+        self.jobs.add(shaders.FOLDER, finish, after=[LIBRARY, *libraries])
 
     def _compile_shader(self, work: Callable[[], None]) -> None:
         try:

@@ -135,7 +135,7 @@ def bundled(
 ) -> dict[str, Callable[[], None]]:
     """Return what compiles all of the tree's `.metal` files into `output/shaders`, by name, each section that a tree looks for.
 
-    The folder also gets the link by which a process finds the compiler. Each raises as `compile_text` does.
+    Each raises as `compile_text` does.
     """
     digest = _digest(toolchain)
 
@@ -152,11 +152,15 @@ def bundled(
 
     for section in BUNDLES:
         (output / FOLDER / section).mkdir(parents=True)
-    (output / FOLDER / RUNTIME_LINK).symlink_to(runtime_folder(toolchain))
     return {
         f"{section}/{source.name}": partial(compile_one, section, source)
         for section, source in itertools.product(BUNDLES, sorted((tree / KERNELS).glob("*.metal")))
     }
+
+
+def link_runtime(output: Path, toolchain: Toolchain) -> None:
+    """Put the link by which a process finds the compiler into `output/shaders`."""
+    (output / FOLDER / RUNTIME_LINK).symlink_to(runtime_folder(toolchain))
 
 
 def runtime_folder(toolchain: Toolchain) -> Path:
