@@ -209,7 +209,6 @@ class OrderModel:
         self, launch: Launch, known: Metadata, what: NamedPart, argument: str, is_write: bool
     ) -> None:
         """Check a thread's use of what a tensor is beside its bytes, which only threads order: it is the host's."""
-        self.accesses += 1
         earlier = [] if known.write is None else [(known.write, True)]
         if is_write:
             earlier += [(one, False) for one in known.reads.values()]
