@@ -255,7 +255,15 @@ class Sim:
         self._module.empty_cache()
 
     def capabilities(self) -> set[str]:
-        found = {"accelerator", "cpu_fallback", "index_errors", "own_errors", "record_stream", "shaders", "simulated"}
+        found = {
+            "accelerator",
+            "cpu_fallback",
+            "index_errors",
+            "own_errors",
+            "record_stream",
+            "shaders",
+            "simulated",
+        }
         if hasattr(self._module, "set_per_process_memory_fraction"):
             found.add("memory_limit")
         if self._design != "upstream":
