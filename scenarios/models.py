@@ -251,7 +251,7 @@ class SharedTraining(_Model):
         ]
     }
     params_quick = {"model": ["mlp", "conv2d_batchnorm", "gpt"]}
-    iterations = 4
+    iterations = 6
 
     def setup(self, device: torch.device) -> nn.Module:
         model = super().setup(device).train()
