@@ -72,10 +72,6 @@ class _Server:
         while line := self._orders.readline():
             asked = json.loads(line)
             self.spec = load_spec(Path(asked["spec"]))
-            if asked["stays"]:  # before it says that it begins: it takes a second, and is not the attempt's
-                from stress.child.without_dynamo import import_dynamo
-
-                import_dynamo()
             self._answer(begun=True)
             if not self._attempt(self.spec, stays=asked["stays"], log=asked["log"]):
                 return

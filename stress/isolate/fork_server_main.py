@@ -191,8 +191,7 @@ def _serve_test_file(connection: socket.socket, spec_path: Path) -> NoReturn:
 
 PRELOADED = (
     "torch",
-    # 490 modules with sympy, half a second: torch's first kernel in Python that computes a shape imports it otherwise.
-    "torch.fx.experimental.symbolic_shapes",
+    "torch._dynamo",  # 800 modules, one second: the first op under a dispatch mode imports it otherwise
     "torch.nn.functional",
     "torch.utils._python_dispatch",
     "torch.utils._pytree",
@@ -215,10 +214,7 @@ PRELOADED = (
 
 
 def preload(device_library: str = "", more: Sequence[str] = ()) -> None:
-    """Import what children need, and load the device's library; no op may run and no user code be imported.
-
-    A wrapper of torch's that exists by now imports no dynamo.
-    """
+    """Import what children need, and load the device's library; no op may run and no user code be imported."""
     for name in PRELOADED:
         importlib.import_module(name)
     if device_library:
@@ -229,24 +225,14 @@ def preload(device_library: str = "", more: Sequence[str] = ()) -> None:
     for name in more:  # behind the device: what asks whether there is an MPS fixes the answer for the process
         importlib.import_module(name)
     from stress.child.perturb import dispatch_cache
-    from stress.child.without_dynamo import leave_dynamo_out
 
     dispatch_cache.resolve_all()  # in the server, so that every child inherits it
-    leave_dynamo_out()
-
-
-def preload_for_many(device_library: str = "", more: Sequence[str] = ()) -> None:
-    """Import what children need, and dynamo, which some of them will need: here it is paid for once."""
-    from stress.child.without_dynamo import import_dynamo
-
-    preload(device_library, more)
-    import_dynamo()
 
 
 def main() -> None:
     connection = socket.socket(fileno=int(sys.argv[1]))
     system.die_with_parent(int(sys.argv[2]), signal.SIGTERM)
-    preload_for_many(sys.argv[3], sys.argv[4:])
+    preload(sys.argv[3], sys.argv[4:])
     _freeze()
     Server(connection).serve()
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 import os
-import select
 import socket
 import sys
 from pathlib import Path
@@ -24,12 +23,9 @@ def main() -> None:
     if sys.argv[1] == "--spare":
         # Another number than 0, which steps may read from, and which what they start would inherit.
         connection = socket.socket(fileno=os.dup(0))
-        from stress.child.without_dynamo import import_dynamo
         from stress.isolate.fork_server_main import preload
 
         preload(sys.argv[2])
-        if not select.select([connection], [], [], 0)[0]:  # there is time: no order waits
-            import_dynamo()
         gc.collect()
         gc.freeze()  # the collector, which looks at all between two attempts, need not look at this again
         serving.serve(connection)
@@ -38,9 +34,6 @@ def main() -> None:
         if spec.kind == "process":
             process.prepare(spec)
         else:
-            from stress.isolate.fork_server_main import preload
-
-            preload()
             serving.run_alone(spec)
     except BaseException as error:
         process.fail(spec, error)

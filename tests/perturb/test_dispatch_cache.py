@@ -28,7 +28,7 @@ class TestResolving:
     def test_a_forked_child_inherits_it(self) -> None:
         """The server must have done it: in a child it would be paid for by every attempt."""
         code = (
-            "import torch; from stress.isolate.fork_server_main import preload_for_many; preload_for_many();"
+            "import torch; from stress.isolate.fork_server_main import preload; preload();"
             "print('torch._dynamo' in __import__('sys').modules, 'range' in vars(torch.ops.aten))"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
