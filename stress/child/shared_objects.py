@@ -25,6 +25,7 @@ import torch
 
 from stress.child import tensor_tree
 from stress.child.authors_modules import AuthorsModules
+from stress.child.state import own_attributes
 from stress.child.state import storage_key
 
 OBJECTS_MAX = 20_000
@@ -272,7 +273,7 @@ def _is_opaque(cls: type) -> bool:
 
 def _attributes(value: Any) -> dict[str, Any]:
     hide = "_" if type(value).__module__.startswith("torch.") else "__"
-    found = {name: one for name, one in getattr(value, "__dict__", {}).items() if not name.startswith(hide)}
+    found = {name: one for name, one in own_attributes(value).items() if not name.startswith(hide)}
     for cls in type(value).__mro__:
         slots = cls.__dict__.get("__slots__", ())
         for name in [slots] if isinstance(slots, str) else slots:

@@ -55,11 +55,23 @@ def _children(value: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, list | tuple | set | frozenset):
         yield from ((f"[{index}]", child) for index, child in enumerate(value))
     else:
-        yield from ((f".{name}", child) for name, child in list(getattr(value, "__dict__", {}).items()))
+        yield from ((f".{name}", child) for name, child in list(own_attributes(value).items()))
         for cls in type(value).__mro__:
             for name in getattr(cls, "__slots__", ()):
                 if isinstance(name, str) and hasattr(value, name):
                     yield f".{name}", getattr(value, name)
+
+
+def own_attributes(value: object) -> Mapping[str, Any]:
+    """Return the object's ``__dict__``, empty where it has none.
+
+    Not by `getattr`: a library of shaders has none, takes every name for a kernel's, and raises `RuntimeError`.
+    """
+    try:
+        found: Mapping[str, Any] = object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return {}
+    return found
 
 
 def storage_key(tensor: torch.Tensor) -> int:

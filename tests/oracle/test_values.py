@@ -189,6 +189,17 @@ class TestState:
         assert any(path.endswith(".weight") and "list" in path for path in paths)
         assert len(paths) == len(set(paths)) == 7
 
+    def test_an_object_that_takes_every_name_for_a_kernels_is_looked_past(self) -> None:
+        """As the library of shaders of `torch.mps.compile_shader`, which has no `__dict__`."""
+
+        class Library:
+            __slots__ = ()
+
+            def __getattr__(self, name: str) -> object:
+                raise RuntimeError(f"Failed to create function state object for: {name}")
+
+        assert [path for path, _ in state_tensors({"library": Library(), "x": torch.ones(1)})] == ["['x']"]
+
     def test_double_precision_keeps_rounded_values_and_shared_storage(self) -> None:
         packed = torch.tensor([0.1, 0.2, 0.3])
         state = {"packed": packed, "part": packed[1:], "count": torch.tensor([1])}
