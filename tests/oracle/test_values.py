@@ -198,7 +198,9 @@ class TestState:
             def __getattr__(self, name: str) -> object:
                 raise RuntimeError(f"Failed to create function state object for: {name}")
 
-        assert [path for path, _ in state_tensors({"library": Library(), "x": torch.ones(1)})] == ["['x']"]
+        assert [path for path, _ in state_tensors({"library": Library(), "x": torch.ones(1)})] == [
+            "state['x']"
+        ]
 
     def test_double_precision_keeps_rounded_values_and_shared_storage(self) -> None:
         packed = torch.tensor([0.1, 0.2, 0.3])
