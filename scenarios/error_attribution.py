@@ -193,12 +193,12 @@ def _that_fail(device: torch.device) -> list[Callable[[torch.Tensor, torch.Tenso
     if device.type == "cuda":
         return []
     x, beyond = torch.ones(16, 32).to(device), torch.full((3,), 1000).to(device)
-    found = [one for one in _OFFENDERS if _errors_of(partial(one, x, beyond), device) == 1]
+    found = [one for one in _OFFENDERS if _errors_of(partial(one, x, beyond), x) == 1]
     return found or [lambda x, _: x[len(x)]]  # which the host checks
 
 
-def _errors_of(call: Callable[[], object], device: torch.device) -> int:
-    """Return how many errors a call leaves, one at each wait; none is left then."""
+def _errors_of(call: Callable[[], object], other: torch.Tensor) -> int:
+    """Return how many errors a call leaves, one at each wait; none is left then. Some devices tell only who copies, as of `other`."""
     try:
         call()
         told = 0
@@ -206,7 +206,8 @@ def _errors_of(call: Callable[[], object], device: torch.device) -> int:
         told = 1
     while told < _ERRORS_MAX:
         try:
-            streams.synchronize(device)
+            streams.synchronize(other.device)
+            other.cpu()
         except (IndexError, RuntimeError):
             told += 1
         else:
