@@ -19,7 +19,7 @@ AHEAD_MAX = 3
 """Iterations ahead, or behind, from which on all count as one."""
 _AHEADS = 2 * AHEAD_MAX + 1
 BITS = THREADS * THREADS * _AHEADS
-CAVEAT = "what fails and how long it takes decides how many attempts there are, which biases it"
+CAVEAT = "biased where failing or slow items get more or fewer attempts"
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,6 @@ def sentence(counts: Sequence[tuple[int, int, int]]) -> str:
     share = 100 * sum(one[2] for one in several) / total
     items = f"{len(several)} item{'s' if len(several) > 1 else ''}"
     return (
-        f"orders: about {share:.0f} % of the hand-overs between threads in one more attempt would be new "
-        f"(Good-Turing, {items} with two attempts or more; {CAVEAT})"
+        f"orders: in one more attempt about {share:.0f} % of the hand-overs between threads would be new "
+        f"(Good-Turing, {items}; {CAVEAT})"
     )
