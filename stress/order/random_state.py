@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from collections.abc import Iterable
+from functools import partial
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -41,32 +43,46 @@ def generator_of(
 
 
 _OF_STATE = ("manual_seed", "seed", "get_rng_state", "set_rng_state")
+_OF_CUDA = ("manual_seed", "manual_seed_all", "seed", "seed_all")
 
 
 def watch_seeds(note: Callable[[Iterable[tuple[str, str]], str], None]) -> contextlib.ExitStack:
-    """Note the functions of `torch` and `torch.mps` that read or set a default generator, until the stack is closed.
+    """Note the functions of torch that read or set a default generator, until the stack is closed.
 
-    CUDA's set their generators later, when the device is first used, and the methods of a `torch.Generator` are C's: those
-    are not seen.
+    Those of `torch`, `torch.mps` and, for seeds, `torch.cuda`, which `torch.manual_seed` calls, too. The states of CUDA's
+    generators are not seen, and the methods of a `torch.Generator`, which are C's, are not either.
     """
     stack = contextlib.ExitStack()
 
-    def watched(original: Callable[..., Any], name: str, device: str) -> Callable[..., Any]:
+    def watched(
+        original: Callable[..., Any], name: str, devices: Callable[[], list[str]]
+    ) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
             result = original(*args, **kwargs)
-            note([(device, f"the default generator of {device}")], name)
+            note([(one, f"the default generator of {one}") for one in devices()], name)
             return result
 
         return call
 
-    for module, prefix, device in (
-        (torch, "torch", "cpu"),
-        (torch.random, "torch", "cpu"),
-        (torch.mps, "torch.mps", "mps"),
-    ):
-        for name in _OF_STATE:
+    def watch(
+        module: ModuleType, prefix: str, names: Iterable[str], devices: Callable[[str], list[str]]
+    ) -> None:
+        for name in names:
             original = vars(module).get(name)
             if original is not None:
                 stack.callback(setattr, module, name, original)
-                setattr(module, name, watched(original, f"{prefix}.{name}", device))
+                setattr(module, name, watched(original, f"{prefix}.{name}", partial(devices, name)))
+
+    watch(torch, "torch", _OF_STATE, lambda _: ["cpu"])
+    watch(torch.random, "torch", _OF_STATE, lambda _: ["cpu"])
+    watch(torch.mps, "torch.mps", _OF_STATE, lambda _: ["mps"])
+    watch(torch.cuda, "torch.cuda", _OF_CUDA, _seeded_of_cuda)
     return stack
+
+
+def _seeded_of_cuda(name: str) -> list[str]:
+    """Return the devices that the function has seeded; before the first use of one it only remembers the seed."""
+    if not torch.cuda.is_initialized():
+        return []
+    every = range(torch.cuda.device_count()) if name.endswith("_all") else [torch.cuda.current_device()]
+    return [device_name(torch.device("cuda", index)) for index in every]
