@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft7Validator
+from junitparser import Failure
+from junitparser import xunit2
 
 from tests.acceptance import run_in
 from tests.terminal.test_github import SOURCE
@@ -42,26 +45,45 @@ def test_both_have_verdicts_times_and_the_failure(reports: Path) -> None:
     assert statuses == {"Fine[t2]": "passed", "Aborts[t2]": "failed"}
 
 
-SCHEMAS = Path(__file__).with_name("schemas")
+SCHEMAS = os.environ.get("TESTS_SCHEMAS", "")
+"""A folder with `junit-10.xsd`, which pytest's source package has, and `ctrf-schema-0.0.json` of the npm package `ctrf`."""
+needs_schemas = pytest.mark.skipif(
+    not SCHEMAS, reason="TESTS_SCHEMAS names no folder with the public schemas"
+)
 
 
-def test_junit_is_valid_by_the_schema_that_jenkins_has(tmp_path: Path) -> None:
-    """A pass and a crash. That schema knows properties of suites alone: those of a case are pytest's own extension."""
-    xmlschema = pytest.importorskip("xmlschema")
+@pytest.fixture(scope="module")
+def junit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the JUnit report of a pass and a crash."""
     given = ["--junitxml=junit.xml", "-o", "junit_family=xunit2", "--mps-attempts=1", "--mps-threads=2"]
-    run_in(tmp_path, SOURCE, *given)
-    report = (tmp_path / "junit.xml").read_text()
-    assert 'name="mps_verdict" value="crash"' in report
-    refused = [one.reason for one in xmlschema.XMLSchema(SCHEMAS / "junit-10.xsd").iter_errors(report)]
+    folder = tmp_path_factory.mktemp("junit")
+    run_in(folder, SOURCE, *given)
+    return folder / "junit.xml"
+
+
+def test_junit_is_read_by_a_parser_of_others(junit: Path) -> None:
+    (suite,) = xunit2.JUnitXml.fromfile(str(junit))
+    cases = {str(one.name): xunit2.TestCase.fromelem(one) for one in suite}
+    assert cases["Fine[t2]"].is_passed
+    assert isinstance(cases["Aborts[t2]"].result[0], Failure)
+    verdicts = {
+        name: {str(one.name): str(one.value) for one in case.properties()}["mps_verdict"]
+        for name, case in cases.items()
+    }
+    assert verdicts == {"Fine[t2]": "pass", "Aborts[t2]": "crash"}
+
+
+@needs_schemas
+def test_junit_is_valid_by_the_schema_that_jenkins_has(junit: Path) -> None:
+    """That schema knows properties of suites alone: those of a case are pytest's own extension."""
+    xmlschema = pytest.importorskip("xmlschema")
+    schema = xmlschema.XMLSchema(Path(SCHEMAS) / "junit-10.xsd")
+    refused = [one.reason for one in schema.iter_errors(junit.read_text())]
     assert refused == ["Unexpected child with tag 'properties' at position 1."] * 2
 
 
-def test_ctrf_is_valid_by_its_own_schema(tmp_path: Path) -> None:
-    pytest.importorskip("ctrf")
-    given = ["--ctrf=ctrf.json", "--mps-attempts=1", "--mps-threads=2"]
-    run_in(tmp_path, SOURCE, *given)
-    report = json.loads((tmp_path / "ctrf.json").read_text())
-    errors = list(
-        Draft7Validator(json.loads((SCHEMAS / "ctrf-schema-0.0.json").read_text())).iter_errors(report)
-    )
+@needs_schemas
+def test_ctrf_is_valid_by_its_own_schema(reports: Path) -> None:
+    schema = json.loads((Path(SCHEMAS) / "ctrf-schema-0.0.json").read_text())
+    errors = list(Draft7Validator(schema).iter_errors(json.loads((reports / "ctrf.json").read_text())))
     assert not errors, [(list(one.absolute_path), one.message[:200]) for one in errors]
