@@ -216,7 +216,7 @@ class TestWhatTorchHas:
         provide(module, "upstream")
         assert module.stream is own
         assert set(vars(module)) == {
-            "Stream", "StreamContext", "stream", "current_stream", "default_stream", "set_stream", "_gpu_trace",
+            "Stream", "StreamContext", "stream", "current_stream", "default_stream", "set_stream", "_gpu_trace", "compile_shader",
         }  # fmt: skip
 
 
