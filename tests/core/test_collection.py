@@ -221,7 +221,7 @@ WRONG = {
     "Reason(Scenario)|exempt = {'equal outputs': ''}": "exempt needs a reason for 'equal outputs'",
     "Chance(Scenario)|unordered = ['hazard=WAW *']": "unordered must be a mapping, as in",
     "Chance(Scenario)|unordered = {'kind=reuse': 'known'}": "unordered has 'kind=reuse': expected the last line of an order finding",
-    "Chance(Scenario)|unordered = {'hazard=WAW *': ' '}": "unordered needs a reason for 'hazard=WAW *'",
+    "Chance(Scenario)|unordered = {'hazard=WAW *': ' '}": r"unordered needs a reason for 'hazard=WAW \*'",
     "Letter(Scenario)|iteration = 2": "Scenario has no iteration, and nothing here reads it: did you mean iterations?",
     "Singular(Scenario)|thread_min = 4": "Scenario has no thread_min, and nothing here reads it: did you mean threads_min?",
     "Order(Scenario)|min_threads = 4": "Scenario has no min_threads, and nothing here reads it: did you mean threads_min?",
