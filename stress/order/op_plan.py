@@ -20,7 +20,7 @@ _NO_ACCESS = frozenset(
         "sym_size", "sym_stride", "sym_numel", "sym_storage_offset", "is_contiguous", "is_set_to", "_unsafe_view", "lift",
     }
 )  # fmt: skip
-"""Operators of metadata alone."""
+"""Operators of metadata alone, beside those that torch tags as views in place (`t_`): their schema says that they write."""
 _STATISTICS = ("running_mean", "running_var")
 _WRITES_IF: dict[str, tuple[tuple[str, ...], str]] = {
     "native_batch_norm": (_STATISTICS, "training"),
@@ -87,7 +87,7 @@ class OpPlan:
         self._positions = {one.name: index for index, one in enumerate(schema.arguments)}
         self.is_random = "nondeterministic_seeded" in tags and not short.endswith("_backward")
         self.waits = short in _WAITS or bool(tags & {"data_dependent_output", "dynamic_output_shape"})
-        quiet = short in _NO_ACCESS or self.is_record_stream
+        quiet = short in _NO_ACCESS or self.is_record_stream or self.is_reshape
         self._sometimes, condition = _WRITES_IF.get(short, ((), ""))
         at = next((number for number, one in enumerate(schema.arguments) if one.name == condition), 0)
         self._condition = at, condition

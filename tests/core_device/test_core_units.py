@@ -32,7 +32,8 @@ OPERATOR = "aten/src/ATen/native/mps/operations/Equal.cpp"
 LAYER = "simulated_metal/blocks.mm"
 ASKED = "asked.txt"
 COMPILER = """\
-#!{python} -S
+#!/bin/sh
+"exec" "{python}" "-S" "$0" "$@"
 import signal, sys
 from pathlib import Path
 words = sys.argv[1:]
