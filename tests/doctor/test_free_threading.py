@@ -18,6 +18,8 @@ from stress.commands.doctor.free_threading import ask
 from stress.commands.doctor.free_threading import find
 from stress.commands.doctor.free_threading import free_python_line
 from tests.sim.programs import ROOT
+from tools.free_threaded import FILES
+from tools.free_threaded import SCENARIOS
 
 
 def python_at(folder: Path, name: str, *, is_free: bool = True, lacks: tuple[str, ...] = ()) -> Path:
@@ -80,8 +82,9 @@ def test_the_lane_runs_the_scenarios_without_the_lock_and_passes_the_status_on(t
     assert "free-threaded: Python 3.14.2" in done.stdout
     ran = done.stdout.splitlines()[-1]
     assert ran.startswith("GIL=0 -m pytest --mps-threads=8")
-    for file in ran.split()[4:]:
-        assert file.startswith("--") or Path(file).is_file()
+    for file in (SCENARIOS / one for one in FILES):
+        assert file.is_file()
+        assert f" {file}" in ran
 
 
 def test_the_lane_is_not_applicable_where_there_is_none(tmp_path: Path) -> None:
