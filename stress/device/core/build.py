@@ -193,7 +193,7 @@ class CoreBuilder:
                 capture_output=True,
                 timeout=_LOADING_TIMEOUT_S,
                 check=False,
-                env={**os.environ, "LC_ALL": "C", "LD_BIND_NOW": "1"},
+                env={**os.environ, "LC_ALL": "C.UTF-8", "LD_BIND_NOW": "1"},
             )
         except (OSError, subprocess.SubprocessError) as error:
             raise BuildError(f"what was built does not run ({error})") from error

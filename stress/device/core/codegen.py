@@ -240,7 +240,8 @@ def _run(functions: str, output: Path, what: str) -> None:
             stderr=subprocess.STDOUT,
             timeout=_TIMEOUT_S,
             check=False,
-            env={**os.environ, "LC_ALL": "C"},
+            # Not "C": Python does not start where a path of its own, in an editable install's .pth file, is not ASCII.
+            env={**os.environ, "LC_ALL": "C.UTF-8"},
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise BuildError(f"torch's generator of registrations does not run ({error})") from error
