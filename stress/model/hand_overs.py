@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from stress.model.text import count
+
 THREADS = 8
 """Threads are distinguished modulo this many: more would make the sets larger than a record should be."""
 AHEAD_MAX = 3
@@ -85,8 +87,7 @@ def sentence(counts: Sequence[tuple[int, int, int]]) -> str:
     if not total:
         return ""
     share = 100 * sum(one[2] for one in several) / total
-    items = f"{len(several)} item{'s' if len(several) > 1 else ''}"
     return (
         f"orders: in one more attempt about {share:.0f} % of the hand-overs between threads would be new "
-        f"(Good-Turing, {items}; {CAVEAT})"
+        f"(Good-Turing, {count(len(several), 'item')}; {CAVEAT})"
     )

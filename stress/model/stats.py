@@ -251,6 +251,12 @@ def confidence_sentence(
     return f"{failures} of {attempts} failed: {percent(failures / units)} %, {level} interval {interval} %"
 
 
+def interval_text(failures: int, n: int) -> str:
+    """Return the 95 % interval of a rate, as in "11.2-46.9 %"."""
+    low, high = rate_interval(failures, n)
+    return f"{100 * low:.1f}-{100 * high:.1f} %"
+
+
 def attempts_in(attempts: int, processes: int) -> str:
     """Return "5 attempts", or "5 attempts in 2 processes" where some shared one."""
     told = "1 attempt" if attempts == 1 else f"{attempts} attempts"

@@ -28,11 +28,8 @@ def probe_line(probe: Probe) -> str:
         word = {True: "BAD", False: "good", None: "not decided" if probe.n else "not looked at"}[probe.is_bad]
     if not probe.n:
         return f"{probe.name}: {word}"
-    low, high = stats.rate_interval(probe.failures, probe.n)
-    return (
-        f"{probe.name}: {word}, {probe.failures} of {count(probe.n, 'attempt')} failed "
-        f"({100 * low:.1f}-{100 * high:.1f} %)"
-    )
+    interval = stats.interval_text(probe.failures, probe.n)
+    return f"{probe.name}: {word}, {probe.failures} of {count(probe.n, 'attempt')} failed ({interval})"
 
 
 def text(search: Bisection) -> str:

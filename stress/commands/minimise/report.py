@@ -32,11 +32,7 @@ def trial_line(trial: Trial, width: int = 40) -> str:
     """Return one configuration, how often it failed, and whether it was kept."""
     text = shown(trial.text, _WIDTH_MAX)
     often = f"{trial.failures}/{trial.n}"
-    if trial.n:
-        low, high = stats.rate_interval(trial.failures, trial.n)
-        rate = f"{100 * low:.1f}-{100 * high:.1f} %"
-    else:
-        rate = ""
+    rate = stats.interval_text(trial.failures, trial.n) if trial.n else ""
     word = "kept" if trial.kept else f"dropped{': ' if trial.why else ''}{trial.why}"
     return f"{text:{width}}  {often:>9}  {rate:>13}  {word}"
 

@@ -111,8 +111,7 @@ class NativeAttempts:
         armed = subject.armed
         if armed is None or armed.name not in self._harness.listing.faults:
             return None
-        twin = "/twin" if armed.twin else ""
-        return f"{armed.name}{twin}:{armed.probability!r}:{armed.window_us}"
+        return str(armed)
 
     def _outcome(self, fault: Fault | None, judged: JudgedRun, end: Mapping[str, Any]) -> Outcome:
         """Judge by what the suite declares: the detector of the fault, or the verdict that the zoo declares."""

@@ -68,9 +68,8 @@ def rate_sentence(failed: int, n: int, verb: str) -> str:
     """Return "fails 17 of 20 (85.0 %, 95 % interval 64.0-94.8 %)"."""
     if not n:
         return f"{verb} 0 of 0: no attempt counts"
-    low, high = stats.rate_interval(failed, n)
     return (
-        f"{verb} {failed} of {n} ({100 * failed / n:.1f} %, 95 % interval {100 * low:.1f}-{100 * high:.1f} %)"
+        f"{verb} {failed} of {n} ({100 * failed / n:.1f} %, 95 % interval {stats.interval_text(failed, n)})"
     )
 
 

@@ -108,11 +108,8 @@ def _headline(result: ItemResult) -> str:
         return f"{name}: {word_of_item(result)} before the first attempt"
     if not result.failures:
         return f"{name}: {word_of_item(result)} ({len(result.attempts)} attempts, {result.counted} of them counted)"
-    low, high = stats.rate_interval(result.failures, result.processes)
-    return (
-        f"{name}: {often(result)} "
-        f"({100 * result.failures / result.processes:.1f} %, 95 % interval {100 * low:.1f}-{100 * high:.1f} %)"
-    )
+    interval = stats.interval_text(result.failures, result.processes)
+    return f"{name}: {often(result)} ({100 * result.failures / result.processes:.1f} %, 95 % interval {interval})"
 
 
 def _clusters(result: ItemResult) -> list[str]:

@@ -18,8 +18,7 @@ def rate_text(row: ItemRow) -> str:
         return ""
     if not row.failures:
         return f"below {100 * stats.failure_rate_bound(row.units):.1f} %"
-    low, high = stats.rate_interval(row.failures, row.units)
-    return f"{100 * low:.1f}-{100 * high:.1f} %"
+    return stats.interval_text(row.failures, row.units)
 
 
 @dataclass(frozen=True, kw_only=True)
