@@ -239,7 +239,7 @@ class TestCi:
 
     def test_is_green_where_time_is_up(self, tmp_path: Path) -> None:
         status, last = self.run(tmp_path, test=0, core="exit 124")
-        assert (status, last) == (0, ["tests: passed", "core: not checked: not done after 12 minutes"])
+        assert (status, last) == (0, ["tests: passed", "core: not checked: not done after 10 minutes"])
 
     def test_is_red_where_core_ends_without_a_word(self, tmp_path: Path) -> None:
         status, (_, last) = self.run(tmp_path, test=0, core="kill -9 $$")
