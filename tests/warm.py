@@ -94,7 +94,12 @@ class Popen(own_popen):  # type: ignore[type-arg]
     """`subprocess.Popen` that gets fork servers from the warm server, where that makes no difference to them."""
 
     def __new__(cls, args: Any = (), *rest: Any, **named: Any) -> Any:
-        if isinstance(args, list) and args[:2] == [sys.executable, "-P"] and SERVER_PROGRAM in str(args[3]):
+        is_server = (
+            isinstance(args, list) and args[:2] == [sys.executable, "-P"] and SERVER_PROGRAM in str(args[3])
+        )
+        if is_server and named["env"] == dict(
+            os.environ
+        ):  # one for an item's environment is to start with it
             borrowed = borrow(args[4:], named["pass_fds"], named["stdout"].fileno())
             if borrowed is not None:
                 return borrowed

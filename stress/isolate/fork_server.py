@@ -28,10 +28,18 @@ class ForkServer:
     """Children forked from a server process that is started once, with the device's library loaded if it has one."""
 
     def __init__(
-        self, device_library: str = "", python: str = sys.executable, preload: Sequence[str] = ()
+        self,
+        device_library: str = "",
+        python: str = sys.executable,
+        preload: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
     ) -> None:
-        """Make a server that has the modules `preload` imported, too: slow ones, which run no op while they load."""
+        """Make a server that has the modules `preload` imported, too: slow ones, which run no op while they load.
+
+        It has `env` beside this process's environment, and has it while it imports torch.
+        """
         self._device_library, self._python, self._preload = device_library, python, tuple(preload)
+        self._env = dict(env or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._log: IO[bytes] | None = None
@@ -86,6 +94,7 @@ class ForkServer:
                 ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
+                env={**os.environ, **self._env},
                 # A file and not a pipe: nobody reads while we wait for answers, and a full pipe would stop the server.
                 stdout=self._log,
                 stderr=self._log,

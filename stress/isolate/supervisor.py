@@ -9,15 +9,14 @@ from __future__ import annotations
 import functools
 import json
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -27,13 +26,15 @@ from stress.isolate.backend import IsolationError
 from stress.isolate.backend import can_fork
 from stress.isolate.child_process import SENT_BY_OTHERS
 from stress.isolate.child_process import ChildProcess
+from stress.isolate.child_texts import native_stacks
+from stress.isolate.child_texts import read_bounded
+from stress.isolate.child_texts import wait_for_text
 from stress.isolate.fork_server import ForkServer
 from stress.isolate.hosted_server import HostedServer
 from stress.isolate.spawner import Spawner
 from stress.isolate.stall import POLL_S
 from stress.isolate.stall import StallWatch
 from stress.model import blackbox
-from stress.model import system
 from stress.model.spec import ATTEMPTS_PER_PROCESS
 from stress.model.spec import TESTS_PER_PROCESS
 from stress.model.spec import ChildSpec
@@ -42,12 +43,9 @@ from stress.model.spec import SimSpec
 from stress.sanitizer.python.children import Children
 from stress.sanitizer.python.children import TsanResult
 
-STDERR_BYTES_MAX = 200_000
 CREW_PROCESSES = 5
 """Processes that take turns with the attempts of an item: as many as a quick run has attempts. Each holds a torch."""
 _CREW = "crew "
-_STACKS_WAIT_S = 3.0
-_NATIVE_STACKS_S_MAX = 30.0
 _KILL_WAIT_S = 20.0
 
 
@@ -113,6 +111,9 @@ class Supervisor:
         self._crew_processes = CREW_PROCESSES if attempts_per_process is None else 1
         self._is_foreign = python != sys.executable
         self._server = ForkServer(device_library, python, preload)
+        self._server_with = functools.partial(ForkServer, device_library, python, preload)
+        self._with_env: tuple[Mapping[str, str], ForkServer] | None = None
+        """The server for the environment that was asked for last."""
         self._spawner = Spawner(device_library, python, tsan.env() if tsan is not None else {})
         self.hosted_problem = ""
         """Why each process for the last test file imports it by itself, which takes its time."""
@@ -232,11 +233,30 @@ class Supervisor:
             if ended is not None:
                 run.notes.append(f"process {worker.pid} was killed while it had nothing to do")
             worker.close()
-        if spec.env or spec.kind == "process":
+        if spec.kind == "process" or (spec.env and not self._forks):
             return self._spawner.program(spec)
+        if spec.env:
+            return self._start_with(spec)
         if not self._forks:
             return self._spawner.start()
         return self._server.start() if spec.test is None else self._start_hosted(spec)
+
+    def _start_with(self, spec: ChildSpec) -> ChildProcess:
+        """Return a process that had the spec's environment when it imported torch, which reads it then."""
+        if self._with_env is None or self._with_env[0] != spec.env:
+            self._close_with_env()
+            self._with_env = spec.env, self._server_with(spec.env)
+        try:
+            return self._with_env[1].start()
+        except IsolationError:
+            # Torch may not be importable in this environment. What it says then is the attempt's, and so is its end: in a
+            # process of its own.
+            return self._spawner.program(spec)
+
+    def _close_with_env(self) -> None:
+        if self._with_env is not None:
+            self._with_env[1].close()
+            self._with_env = None
 
     def _start_hosted(self, spec: ChildSpec) -> ChildProcess:
         """Return a process that has the spec's test file collected, or will collect it."""
@@ -282,7 +302,7 @@ class Supervisor:
         except psutil.Error:
             pass
         child.signal(signal.SIGUSR1)
-        _wait_for_text(run.spec.file("stacks"))
+        wait_for_text(run.spec.file("stacks"))
         run.native_stacks = native_stacks(child.pid, run.spec.file("native"))
 
     def _collect(self, run: ChildRun) -> None:
@@ -310,6 +330,7 @@ class Supervisor:
         for lane in list(self._workers):
             self._end(lane)
         self._close_hosted()
+        self._close_with_env()
         self._server.close()
         self._spawner.close()
         if self._tsan is not None:
@@ -343,45 +364,3 @@ def _died_alone(run: ChildRun) -> str:
     if run.spec.kind != "reference" or not run.before or (run.result is not None and not run.hung):
         return ""
     return "it hung" if run.hung else f"it ended with {run.exit}"
-
-
-def read_bounded(path: Path, limit: int = STDERR_BYTES_MAX) -> str:
-    """Return the text of a file, or its first and last parts with a mark between; "" where there is none."""
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            if size <= limit:
-                return file.read().decode(errors="replace")
-            head = file.read(limit // 2)
-            file.seek(-(limit // 2), 2)
-            tail = file.read()
-    except OSError:
-        return ""
-    return f"{head.decode(errors='replace')}\n[... {size - limit} bytes left out ...]\n{tail.decode(errors='replace')}"
-
-
-def _wait_for_text(path: Path) -> None:
-    """Wait until the stack dump is there and has stopped growing."""
-    deadline = time.monotonic() + _STACKS_WAIT_S
-    size = -1
-    while time.monotonic() < deadline:
-        now = path.stat().st_size if path.exists() else 0
-        if now and now == size:
-            return
-        size = now
-        time.sleep(0.05)
-
-
-def native_stacks(pid: int, into: Path) -> str:
-    """Return native stacks of all threads where the platform has a tool (`sample`, `eu-stack`); else ""."""
-    command = system.stacks_command(pid)
-    if command is None:
-        return ""
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=_NATIVE_STACKS_S_MAX, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    text = done.stdout.decode(errors="replace")
-    if text.strip():
-        into.write_text(text)
-    return text

@@ -25,7 +25,16 @@ def _note(**fields):
     with open("notes", "a") as file:
         file.write(line)
 
-_note(knob=os.environ.get("MPS_STRESS_KNOB"), cmdline=open("/proc/self/cmdline").read().split("\\0"))
+def _started_with(pid):
+    # What the process got when it was started, whatever it has set since.
+    pairs = (one.partition("=") for one in open(f"/proc/{pid}/environ").read().split("\\0"))
+    return {name: value for name, _, value in pairs}.get("MPS_STRESS_KNOB")
+
+_note(
+    knob=os.environ.get("MPS_STRESS_KNOB"),
+    parents_knob=_started_with(os.getppid()),
+    cmdline=open("/proc/self/cmdline").read().split("\\0"),
+)
 """
 ENVIRONMENT = (
     NOTES
@@ -162,14 +171,38 @@ class TestAnEnvironment:
             },
         }
 
-    def test_is_set_before_the_interpreter_starts_never_in_a_forked_child(self, forked: Ran) -> None:
+    def test_is_that_of_a_server_which_had_it_when_it_imported_torch(self, forked: Ran) -> None:
         seen = notes(forked)
         by_knob = {knob: [one for one in seen if one["knob"] == knob] for knob in (None, "2")}
         assert {len(ones) for ones in by_knob.values()} == {2}, "a reference and a crew each"
         (server,) = {one["parent"] for one in by_knob[None]}
-        (parent,) = {one["parent"] for one in by_knob["2"]}
-        assert server != parent
-        assert all("stress.isolate.spawned_main" in str(one["cmdline"]) for one in by_knob["2"])
+        (with_knob,) = {one["parent"] for one in by_knob["2"]}
+        assert server != with_knob
+        assert {one["parents_knob"] for one in by_knob["2"]} == {"2"}
+
+    def test_in_which_torch_cannot_be_imported_ends_its_own_attempt(self, tmp_path: Path) -> None:
+        """The server that would fork it cannot start: what torch says stands in the attempt, not in an error of ours."""
+        package = tmp_path / "hooks" / "sitecustomize.py"
+        package.parent.mkdir()
+        package.write_text(
+            "import os\nif os.environ.get('NO_TORCH'):\n    os.write(2, b'no torch here')\n    os.abort()\n"
+        )
+        source = """
+        class Torchless(Scenario):
+            iterations = 1
+            env = {"NO_TORCH": "1", "PYTHONPATH": FOLDER}
+            def step(self, state, x):
+                return torch.ones(2)
+        """.replace("FOLDER", repr(str(package.parent)))
+        ran = run_in(tmp_path, source, "--mps-attempts=1")
+        (item,) = ran.items.values()
+        (reference,) = [
+            one for one in ran.records if one["kind"] == "attempt_end" and one["role"] == "reference"
+        ]
+        assert item["verdict"] != "pass"
+        assert reference["signal"] == "SIGABRT"
+        assert ran.folder is not None
+        assert "no torch here" in (ran.folder / reference["stderr"]).read_text()
 
 
 class TestTheStartMethod:

@@ -13,7 +13,7 @@ from stress.commands.replay.failure_kind import FailureKind
 from stress.commands.replay.find import Found
 from stress.diagnose import parse_stacks
 from stress.diagnose import summarise
-from stress.isolate.supervisor import read_bounded
+from stress.isolate.child_texts import read_bounded
 from stress.model import text
 from stress.model.blackbox import Stamp
 from stress.model.finding import Finding
