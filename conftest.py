@@ -103,6 +103,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for reason, count in sorted(reasons.items()):
         tests = "1 test" if count == 1 else f"{count} tests"
         terminalreporter.write_line(f"not run: {tests}: {reason.removeprefix('Skipped: ')}", yellow=True)
+    refused = terminalreporter.config.stash.get(REFUSED_RECORDS, [])
+    for text in refused[:RECORDS_SHOWN]:
+        terminalreporter.write_line(f"a record that its schema refuses: {text}", red=True)
+    if len(refused) > RECORDS_SHOWN:
+        terminalreporter.write_line(f"... and {len(refused) - RECORDS_SHOWN} more records", red=True)
 
 
 class Durations:
@@ -132,6 +137,25 @@ class Durations:
         if not hasattr(session.config, "workerinput"):
             told = {file: round(cpu_s, 1) for file, cpu_s in sorted(self.of_files.items()) if cpu_s >= 0.5}
             DURATIONS.write_text(json.dumps(told, indent=1) + "\n")
+
+
+# The records of all runs that the tests have made
+
+REFUSED_RECORDS = pytest.StashKey[list[str]]()
+RECORDS_SHOWN = 10
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Check them with their published schema, in the process that has all of them below its temporary folder."""
+    base = session.config._tmp_path_factory._basetemp  # type: ignore[attr-defined]
+    if base is None or hasattr(session.config, "workerinput") or session.config.getoption("mps_threads", None):
+        return
+    from tests.valid_records import problems
+
+    refused = session.config.stash[REFUSED_RECORDS] = list(problems(base))
+    if refused and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 # Fixtures of all folders of tests

@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -24,3 +26,16 @@ def assert_valid(records: Iterable[Mapping[str, Any]]) -> None:
     for record in records:
         error = next(validator().iter_errors(record), None)
         assert error is None, f"{'/'.join(map(str, error.absolute_path))}: {error.message}: {record}"
+
+
+def problems(folder: Path) -> Iterator[str]:
+    """Yield what the schema refuses in the records of the runs below a folder, and where it stands."""
+    for path in sorted(folder.glob("**/runs/*/*.jsonl")):
+        for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+            try:
+                record = json.loads(line)
+            except ValueError:  # cut off, where a test has killed the one who wrote it
+                continue
+            error = next(validator().iter_errors(record), None)
+            if error is not None:
+                yield f"{path}:{number}: {'/'.join(map(str, error.absolute_path))}: {error.message}"

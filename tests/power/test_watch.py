@@ -31,6 +31,7 @@ from stress.commands.power.report import json_text
 from stress.commands.power.report import score
 from stress.commands.power.report import text
 from stress.commands.power.runnable import Runnable
+from stress.commands.power.shares import OVERSUBSCRIPTION_BLIND
 from stress.commands.power.shares import Shares
 from stress.commands.power.subject import Subject
 from stress.commands.power.tally import Tally
@@ -304,6 +305,14 @@ class TestShares:
         assert shares.take(8.0) == pytest.approx(1.0)
         now = 101.0
         assert shares.left_s == 0.0
+
+    def test_blind_ones_that_all_take_theirs_leave_the_last_as_much(self) -> None:
+        now = 0.0
+        shares = Shares(100.0, 10.0, lambda: now, oversubscription=OVERSUBSCRIPTION_BLIND)
+        for _ in range(10):
+            taken = shares.take(1.0)
+            assert taken == pytest.approx(10.0)
+            now += taken
 
     def test_what_is_reserved_keeps_its_fair_share(self) -> None:
         shares = Shares(100.0, 10.0, lambda: 0.0)

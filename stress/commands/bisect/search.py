@@ -21,8 +21,10 @@ GOOD_SHARE = 0.1
 """A build is good when its failure rate is this share of the bad end's, or less: it need not be zero."""
 BAD_FAILURES = 12
 """So many failures at the bad end tell its rate."""
-BATCH = 20
+BATCH_MIN, BATCH_MAX = 20, 100
 """Attempts that are asked for at once: a build's process takes seconds to start."""
+_BATCH_FAILURES = 3
+"""So many failures are expected of a batch at a bad build: a decision takes some more, and few attempts are one too many."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ class Bisection:
     def _measure_bad(self) -> str:
         bad = self.probes[-1]
         while bad.failures < BAD_FAILURES and not self.time_is_up():
-            if not self._add(len(self.probes) - 1, BATCH):
+            if not self._add(len(self.probes) - 1, self._batch()):
                 return f"{bad.name} cannot run it"
         if not bad.failures:
             return f"0 of {bad.n} attempts at {bad.name}, which should be bad, failed as recorded"
@@ -142,12 +144,18 @@ class Bisection:
         probe = self.probes[index]
         test = SequentialTest(self.rates, alpha=self.error, beta=self.error)
         while (decision := test.decision) is None and not self.time_is_up():
-            if not (added := self._add(index, BATCH)):
+            if not (added := self._add(index, self._batch())):
                 break
             test.failures, test.n = test.failures + added.failures, test.n + added.n
         probe.is_bad = decision
         self.tell(probe)
         return decision
+
+    def _batch(self) -> int:
+        """Return how many attempts to ask for: more where failures are rare, as far as is known by then."""
+        bad = self.probes[-1]
+        expected = math.ceil(_BATCH_FAILURES / estimate(bad.failures, bad.n)) if bad.n else BATCH_MIN
+        return min(BATCH_MAX, max(BATCH_MIN, expected))
 
     def _add(self, index: int, attempts: int) -> Batch | None:
         probe = self.probes[index]

@@ -29,6 +29,8 @@ from stress.commands.power.report import json_text
 from stress.commands.power.report import text
 from stress.commands.power.runnable import Runnable
 from stress.commands.power.runnable import resolve
+from stress.commands.power.shares import OVERSUBSCRIPTION
+from stress.commands.power.shares import OVERSUBSCRIPTION_BLIND
 from stress.commands.power.shares import Shares
 from stress.commands.session import Session
 from stress.commands.session import build_device
@@ -45,7 +47,11 @@ def run(options: PowerOptions) -> int:
     """Measure and print; Ctrl-C ends it early, with what there is."""
     with session() as opened:
         runner, measured = open_runner(opened, options, entries_of(options))
-        shares = Shares(options.seconds, weight_of(options))
+        shares = Shares(
+            options.seconds,
+            weight_of(options),
+            oversubscription=OVERSUBSCRIPTION_BLIND if options.blind else OVERSUBSCRIPTION,
+        )
         status = conduct(opened, Measurement(options, runner, shares, measured))
     print(json_text(measured) if options.json else text(measured))
     return status
