@@ -2,8 +2,8 @@
 
     python -m benchmarks.bisect_builds [--searches=20] [--rate=0.05] [--seed=SEED]
 
-A build is a command that runs attempts of one scenario on the simulated device: children that are forked, a reference, a crew
-and a comparison each. From one build on, which is drawn for each search, the device has a seeded fault, whose probability is set
+A build is a command that runs attempts of one scenario on the simulated device: a reference in a child, then crews in a child that
+serves as long as they are green, each compared. From one build on, which is drawn for each search, the device has a seeded fault, whose probability is set
 first so that an attempt fails as often as `--rate` says. `mps-stress bisect` gets the commands and knows nothing of that.
 Nothing here depends on how long something takes, so that the machine may be busy. Everything is simulated.
 """
@@ -25,13 +25,16 @@ from stress.commands import shared_options
 from stress.commands.bisect.builds import ATTEMPTS_VARIABLE
 from stress.commands.bisect.search import Batch
 from stress.commands.power.allocation import Entry
-from stress.commands.power.command import open_runner
-from stress.commands.power.native import NativeCase
-from stress.commands.power.options import PowerOptions
+from stress.commands.power.entry_runner import EntryRunner
+from stress.commands.power.entry_runner import Simulator
 from stress.commands.power.outcome import Kind
+from stress.commands.power.runnable import resolve
 from stress.commands.power.subject import Subject
+from stress.commands.session import build_device
+from stress.commands.session import probe_sim
 from stress.commands.session import say
 from stress.commands.session import session
+from stress.device.sim.settings import SimSettings
 from stress.device.sim.zoo import BY_NAME
 from stress.model import stats
 
@@ -45,11 +48,12 @@ FIRST_PROBABILITY, CALIBRATED_BY = 0.01, 300
 
 def attempts(number: int, probability: float, seed: int) -> Batch:
     """Run attempts with the fault armed at that probability, or with none at 0; return how many failed."""
+    what, build = resolve(ENTRY), build_device()
     with tempfile.TemporaryDirectory(prefix="mps-stress-bisect-") as folder, session() as opened:
-        options = PowerOptions((FAULT,), 1.0, None, seed, (1.0,), False, False, Path(folder), False, None)
-        runner, measured = open_runner(opened, options, (ENTRY,))
-        (what,) = measured.entries[FAULT.design]
-        assert not isinstance(what, NativeCase)
+        supervisor = opened.supervise(str(build.library), attempts_per_process=number)
+        device = probe_sim(supervisor, build, SimSettings(FAULT.design))
+        writer = opened.open_records("bisect_builds", Path(folder), seed=seed, settings={}, device=device)
+        runner = EntryRunner(supervisor.run, writer, Simulator(str(build.library), build.key), seed)
         clean = Subject(FAULT.design)
         subject = Subject(FAULT.design, FAULT, probability=probability) if probability else clean
         references = runner.references(clean, what)

@@ -71,20 +71,11 @@ class Pair:
 
 _QUEUE = "stream_synchronize_outside_queue"
 PAIRS = (
-    Pair("device", "synchronize.py::SynchronizedByOthers", _QUEUE, ("crash",), (("by", "device"),)),
-    Pair("main", "synchronize.py::MainSynchronizes", _QUEUE, ("crash",)),
-    Pair("in_use", "synchronize.py::SynchronizeAllInUse", _QUEUE, ("crash",)),
-    Pair(
-        "copy_small", "copies.py::NonBlockingToDevice", "copy_source_freed", ("mismatch",), (("elements", "3"),)
-    ),
-    Pair(
-        "copy_large",
-        "copies.py::NonBlockingToDevice",
-        "copy_source_freed",
-        ("mismatch",),
-        (("elements", "65536"),),
-    ),
-)  # fmt: skip
+    Pair("device", "synchronize.py::SynchronizedByOthers", _QUEUE, ("crash",), (("by", "device"),), 2, 4.0),
+    Pair("main", "synchronize.py::MainSynchronizes", _QUEUE, ("crash",), (), 8, 10.0),
+    Pair("in_use", "synchronize.py::SynchronizeAllInUse", _QUEUE, ("crash",), (), 2, 4.0),
+)
+"""With so few iterations, and at such probabilities, that few environments find all or nothing."""
 
 
 @dataclass(frozen=True)
