@@ -23,7 +23,7 @@ from stress.model import system
 from tests import warm
 
 HARMLESS = re.compile(
-    r"(PYTEST|MPS_STRESS)_\w+|PYTHONDONTWRITEBYTECODE|TURNS|COLUMNS|LINES|TERM"
+    r"(PYTEST|MPS_STRESS|TESTS)_\w+|PYTHONDONTWRITEBYTECODE|TURNS|COLUMNS|LINES|TERM"
     r"|GITHUB_\w+|NO_COLOR|PY_COLORS|FORCE_COLOR|HOME|USERPROFILE|PWD|OLDPWD|SHLVL|_"
 )
 """Variables that importing torch and the children's modules does not read; `_become` sees to the second of these."""
