@@ -149,7 +149,11 @@ RECORDS_SHOWN = 10
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Check them with their published schema, in the process that has all of them below its temporary folder."""
     base = session.config._tmp_path_factory._basetemp  # type: ignore[attr-defined]
-    if base is None or hasattr(session.config, "workerinput") or session.config.getoption("mps_threads", None):
+    if (
+        base is None
+        or hasattr(session.config, "workerinput")
+        or session.config.getoption("mps_threads", None)
+    ):
         return
     from tests.valid_records import problems
 
