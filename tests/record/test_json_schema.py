@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from jsonschema import Draft202012Validator
 
 from stress.model.verdict import Verdict
 from stress.record import schema
+from tests.valid_records import problems
 from tests.valid_records import validator
 from tools import record_schema
 
@@ -92,3 +94,14 @@ def test_lets_keys_and_kinds_come_that_it_does_not_list() -> None:
     assert validator().is_valid({**COMMON, "kind": "later"})
     assert not validator().is_valid({**COMMON, "kind": "run_end"})
     assert not validator().is_valid({"kind": "later"})
+
+
+def test_a_record_that_a_test_leaves_behind_is_refused_with_its_place() -> None:
+    # Not in tmp_path, where the session itself looks when it ends.
+    with tempfile.TemporaryDirectory() as name:
+        file = Path(name) / "results" / "runs" / "r" / "a.jsonl"
+        file.parent.mkdir(parents=True)
+        good, bad = SAMPLES[0], {**SAMPLES[0], "seed": "one"}
+        file.write_text("\n".join([json.dumps(good), json.dumps(bad), json.dumps(good)[:20]]))
+        (problem,) = problems(Path(name))
+        assert problem.startswith(f"{file}:2: seed: 'one' is not of type")
