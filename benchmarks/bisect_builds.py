@@ -37,6 +37,7 @@ from stress.commands.session import session
 from stress.device.sim.settings import SimSettings
 from stress.device.sim.zoo import BY_NAME
 from stress.model import stats
+from stress.model.sequential import estimate
 
 ROOT = Path(__file__).parent.parent
 BUILDS = 10
@@ -78,7 +79,7 @@ def calibrated(rate: float, seed: int) -> float:
         say(
             f"probability {probability:.3g}: {batch.failures} of {batch.n} failed ({100 * low:.1f}-{100 * high:.1f} %)"
         )
-        measured = (batch.failures + 0.5) / (batch.n + 1)
+        measured = estimate(batch.failures, batch.n)
         if 0.8 * rate < measured < 1.25 * rate:
             break
         probability *= math.log1p(-rate) / math.log1p(-measured)

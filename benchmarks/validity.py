@@ -23,7 +23,6 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import dataclass
-from dataclasses import field
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,6 @@ from stress.commands.power.runnable import resolve
 from stress.commands.session import Session
 from stress.commands.session import say
 from stress.commands.session import session
-from stress.device.operator_patch import Operator
 from stress.device.sim.settings import ArmedFault
 from stress.device.sim.settings import SimSettings
 from stress.device.sim.zoo import BY_NAME
@@ -45,6 +43,7 @@ from stress.isolate.case_runner import References
 from stress.isolate.case_runner import Rotation
 from stress.isolate.case_runner import recorder
 from stress.isolate.device_choice import DeviceInfo
+from stress.isolate.device_choice import WantedDevice
 from stress.isolate.pace import STALL_S
 from stress.model import seeds
 from stress.model.spec import ChildSpec
@@ -78,17 +77,6 @@ PAIRS = (
 """With so few iterations, and at such probabilities, that few environments find all or nothing."""
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """A device, as `open_device` is asked for it."""
-
-    device: str
-    sim: SimSettings = field(default_factory=SimSettings)
-    pytorch: str | None = None
-    core_operators: str = "cpu"
-    operators: tuple[Operator, ...] = ()
-
-
 @dataclass
 class Rate:
     """What the attempts in one environment came to."""
@@ -110,12 +98,12 @@ class Side:
     """One device of a pair, and what has run there."""
 
     def __init__(
-        self, opened: Session, wanted: Wanted, verdicts: Sequence[str], results: Path, seed: int
+        self, opened: Session, wanted: WantedDevice, verdicts: Sequence[str], results: Path, seed: int
     ) -> None:
-        self._device, self._supervisor = opened.open_device(wanted)
+        self._device, supervisor = opened.open_device(wanted)
         writer = opened.open_records("validity", results, seed=seed, settings={}, device=self._device)
         self._runner = CaseRunner(
-            self._supervisor.run, writer, recorder(writer, simulated=self._device.is_simulated)
+            supervisor.run, writer, recorder(writer, simulated=self._device.is_simulated)
         )
         self._verdicts, self._seed = verdicts, seed
 
@@ -175,8 +163,8 @@ def measure(pair: Pair, tree: str, attempts: int, seed: int) -> dict[str, Any]:
     armed = ArmedFault(fault.name, False, min(1.0, fault.probability * pair.probability), fault.window_us)
     with tempfile.TemporaryDirectory(prefix="mps-stress-validity-") as folder, session() as opened:
         places = [Path(folder) / one for one in ("sim", "core")]
-        seeded = Side(opened, Wanted("sim", SimSettings(design=fault.design, faults=(armed,))), (fault.verdict,), places[0], seed)  # fmt: skip
-        real = Side(opened, Wanted("core", pytorch=tree), pair.verdicts, places[1], seed)
+        seeded = Side(opened, WantedDevice("sim", SimSettings(design=fault.design, faults=(armed,))), (fault.verdict,), places[0], seed)  # fmt: skip
+        real = Side(opened, WantedDevice("core", pytorch=tree), pair.verdicts, places[1], seed)
         rates = {"seeded": seeded.rates(pair, attempts), "real": real.rates(pair, attempts)}
         opened.status = 0
     r, chance = correlation([one.rate for one in rates["seeded"]], [one.rate for one in rates["real"]], seed)

@@ -24,8 +24,8 @@ def validator() -> Validator:
 def assert_valid(records: Iterable[Mapping[str, Any]]) -> None:
     """Fail with the first record that the schema refuses, and why."""
     for record in records:
-        error = next(validator().iter_errors(record), None)
-        assert error is None, f"{'/'.join(map(str, error.absolute_path))}: {error.message}: {record}"
+        problem = _problem(record)
+        assert not problem, f"{problem}: {record}"
 
 
 def problems(folder: Path) -> Iterator[str]:
@@ -36,6 +36,11 @@ def problems(folder: Path) -> Iterator[str]:
                 record = json.loads(line)
             except ValueError:  # cut off, where a test has killed the one who wrote it
                 continue
-            error = next(validator().iter_errors(record), None)
-            if error is not None:
-                yield f"{path}:{number}: {'/'.join(map(str, error.absolute_path))}: {error.message}"
+            if problem := _problem(record):
+                yield f"{path}:{number}: {problem}"
+
+
+def _problem(record: Mapping[str, Any]) -> str:
+    """Return what the schema refuses, and where in the record; empty where it is valid."""
+    error = next(validator().iter_errors(record), None)
+    return f"{'/'.join(map(str, error.absolute_path))}: {error.message}" if error is not None else ""

@@ -97,9 +97,8 @@ class Popen(own_popen):  # type: ignore[type-arg]
         is_server = (
             isinstance(args, list) and args[:2] == [sys.executable, "-P"] and SERVER_PROGRAM in str(args[3])
         )
-        if is_server and named["env"] == dict(
-            os.environ
-        ):  # one for an item's environment is to start with it
+        # Not one for an item's environment, which is to start with it.
+        if is_server and named["env"] == dict(os.environ):
             borrowed = borrow(args[4:], named["pass_fds"], named["stdout"].fileno())
             if borrowed is not None:
                 return borrowed

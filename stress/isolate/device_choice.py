@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 from typing import Protocol
@@ -55,6 +56,17 @@ class Wanted(Protocol):
     def core_operators(self) -> str: ...
     @property
     def operators(self) -> tuple[Operator, ...]: ...
+
+
+@dataclass(frozen=True)
+class WantedDevice:
+    """A device that was recorded, or that a benchmark names."""
+
+    device: str
+    sim: SimSettings = field(default_factory=SimSettings)
+    pytorch: str | None = None
+    core_operators: str = "cpu"
+    operators: tuple[Operator, ...] = ()
 
 
 @dataclass(frozen=True)

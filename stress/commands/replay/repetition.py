@@ -18,7 +18,6 @@ from stress.commands.replay.failure_kind import FailureKind
 from stress.commands.replay.recorded import Recorded
 from stress.commands.replay.resolve import Resolved
 from stress.commands.session import Session
-from stress.device.operator_patch import Operator
 from stress.device.sim.settings import SimSettings
 from stress.isolate.case_runner import REFERENCE_DEADLINE_FACTOR
 from stress.isolate.case_runner import CaseRunner
@@ -27,6 +26,7 @@ from stress.isolate.case_runner import References
 from stress.isolate.case_runner import Rotation
 from stress.isolate.case_runner import recorder
 from stress.isolate.device_choice import DeviceInfo
+from stress.isolate.device_choice import WantedDevice
 from stress.isolate.pace import STALL_S
 from stress.isolate.pace import Pace
 from stress.isolate.supervisor import Supervisor
@@ -272,7 +272,7 @@ def _open(
     rootdir: Path,
     attempts_per_process: int | None = None,
 ) -> tuple[DeviceInfo, Supervisor, RecordWriter]:
-    wanted = _Wanted(
+    wanted = WantedDevice(
         recorded.device, recorded.sim or SimSettings(), recorded.pytorch, recorded.core_operators
     )
     try:
@@ -297,14 +297,3 @@ def _open(
         simulated=recorded.simulated,
     )
     return device, supervisor, writer
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """The device that was recorded."""
-
-    device: str
-    sim: SimSettings
-    pytorch: str | None
-    core_operators: str
-    operators: tuple[Operator, ...] = ()
