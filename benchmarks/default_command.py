@@ -28,7 +28,6 @@ from stress.commands.power.allocation import BLIND_PATH
 from stress.commands.power.allocation import load
 from stress.commands.power.command import open_harness
 from stress.commands.power.native import NativeAttempts
-from stress.commands.power.native import is_native
 from stress.commands.power.native import resolve_native
 from stress.commands.power.outcome import Kind
 from stress.commands.power.outcome import classify
@@ -45,6 +44,8 @@ from stress.record import read_run
 from stress.record import run_id
 
 SECONDS = 220.0
+WORKERS = ("-n", "2")
+"""As `make stress` has them off macOS."""
 
 
 @dataclass
@@ -63,7 +64,7 @@ class Found:
 
 def native_of(seed: int, folder: Path) -> NativeAttempts | None:
     """Return what runs the native suite; None without a compiler."""
-    harness, why = open_harness([one for one in load(BLIND_PATH) if is_native(one)])
+    harness, why = open_harness([one for one in load(BLIND_PATH) if one.is_native])
     if harness is None:
         say(why)
         return None
@@ -76,7 +77,7 @@ def look(fault: Fault, native: NativeAttempts | None, seconds: float, seed: int)
     found, started = Found(fault.name), time.monotonic()
     subject = Subject(fault.design, fault)
     if native is not None:
-        for entry in (one for one in load(BLIND_PATH) if is_native(one)):
+        for entry in (one for one in load(BLIND_PATH) if one.is_native):
             case = resolve_native(entry, native.listing)
             if not case.fits(fault.design, frozenset()):
                 continue
@@ -94,8 +95,8 @@ def _scenarios(found: Found, fault: Fault, seconds: float, seed: int) -> None:
     with tempfile.TemporaryDirectory(prefix="mps-stress-default-") as name:
         armed = Subject(fault.design, fault).sim.command_options()
         command = [
-            sys.executable, "-m", "pytest", str(shipped_scenarios()), "-x", "-q", "--mps-threads=8", f"--mps-seconds={seconds:.0f}",
-            "--mps-device=sim", f"--mps-seed={seed}", f"--mps-results={name}", *armed,
+            sys.executable, "-m", "pytest", str(shipped_scenarios()), *WORKERS, "-x", "-q", "--mps-threads=8",
+            f"--mps-seconds={seconds:.0f}", "--mps-device=sim", f"--mps-seed={seed}", f"--mps-results={name}", *armed,
         ]  # fmt: skip
         subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False)
         for run in Path(name).iterdir():

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from stress.commands.power.command import entries_of
-from stress.commands.power.command import open_runner
+from stress.commands.power.command import open_runners
 from stress.commands.power.entry_runner import Attempted
 from stress.commands.power.entry_runner import EntryRunner
 from stress.commands.power.measurement import Measurement
@@ -141,13 +141,13 @@ class _opened:
     def __init__(self, chosen: tuple[Fault, ...], *, blind: bool) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="kept-order-")
         self._options = PowerOptions(
-            chosen, 1e9, None, 16, (0.01,), False, blind, Path(self._folder.name), False, None
+            chosen, 1e9, None, 1, 16, (0.01,), False, blind, Path(self._folder.name), False, None
         )
 
     def __enter__(self) -> Zoo:
         self._session = session()
         opened = self._session.__enter__()
-        runner, measured = open_runner(opened, self._options, entries_of(self._options))
+        (runner,), measured = open_runners(opened, self._options, entries_of(self._options))
         self._zoo = Zoo(runner, measured, self._options)
         return self._zoo
 

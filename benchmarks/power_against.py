@@ -23,7 +23,7 @@ from stress.commands.power import options as power_options
 from stress.commands.power import report
 from stress.commands.power.command import conduct
 from stress.commands.power.command import entries_of
-from stress.commands.power.command import open_runner
+from stress.commands.power.command import open_runners
 from stress.commands.power.entry_runner import Simulator
 from stress.commands.power.estimate import StopRule
 from stress.commands.power.measurement import WEIGHTS
@@ -132,7 +132,7 @@ def json_text(comparison: Comparison) -> str:
 def compare(options: PowerOptions) -> int:
     """Measure both and print; 1 where a twin of ours failed, 130 after Ctrl-C."""
     with session() as opened:
-        runner, measured = open_runner(opened, options, entries_of(options))
+        (runner,), measured = open_runners(opened, options, entries_of(options))
         build = build_device()
         entries = next(iter(measured.entries.values()))
         threads = options.threads or max(one.entry.threads for one in entries)
@@ -153,7 +153,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     )
     power_options.add_arguments(parser)
     try:
-        return compare(power_options.parse(parser.parse_args(arguments)))
+        return compare(power_options.alone(power_options.parse(parser.parse_args(arguments))))
     except (UserError, ValueError) as error:
         print(f"power_against: {error}", file=sys.stderr)
         return 2

@@ -20,7 +20,7 @@ from stress.commands import shared_options
 from stress.commands.power import options as power_options
 from stress.commands.power.command import conduct
 from stress.commands.power.command import entries_of
-from stress.commands.power.command import open_runner
+from stress.commands.power.command import open_runners
 from stress.commands.power.measurement import Measurement
 from stress.commands.power.measurement import described
 from stress.commands.power.measurement import weight_of
@@ -75,7 +75,7 @@ def explore(options: PowerOptions, attempts: int) -> int:
     """Run and say where the records are; 130 after Ctrl-C."""
     entries = entries_of(options) if options.allocation else candidates(threads=options.threads)
     with session() as opened:
-        runner, measured = open_runner(opened, options, entries)
+        (runner,), measured = open_runners(opened, options, entries)
         shares = Shares(options.seconds, weight_of(options))
         status = conduct(opened, Exploration(options, runner, shares, measured, attempts=attempts))
     interrupted = "INTERRUPTED: " if measured.interrupted else ""
@@ -101,7 +101,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         if args.what == "explore":
-            return explore(power_options.parse(args), shared_options.value(args, "attempts"))
+            return explore(
+                power_options.alone(power_options.parse(args)), shared_options.value(args, "attempts")
+            )
         print(learn([Path(one) for one in args.runs]), end="")
     except (UserError, ValueError) as error:
         print(f"power_learn: {error}", file=sys.stderr)

@@ -27,7 +27,10 @@ class ShardError(ValueError):
 
 def merged(shards: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     """Return fault -> what its shard says; raise `ShardError` for shards that are not of one measurement."""
-    kinds = {(one["blind"], one["reproducibility"], one["budget_s"], one["torch"]) for one in shards}
+    kinds = {
+        (one["blind"], one["reproducibility"], one["budget_s"], one["torch"], one["workers"])
+        for one in shards
+    }
     if len(kinds) > 1:
         raise ShardError(f"not of one measurement: {sorted(map(str, kinds))}")
     rows: dict[str, Mapping[str, Any]] = {}
@@ -53,10 +56,12 @@ def score(rows: Mapping[str, Mapping[str, Any]], key: str) -> str:
 def text(shards: Sequence[Mapping[str, Any]]) -> str:
     """Return both scores, what was seen of each fault, and by what."""
     rows = merged(shards)
+    workers = shards[0]["workers"]
+    budget = "in 64 s" if workers == 1 else f"in 64 s of {workers} workers"
     lines = [
         f"{'blind' if shards[0]['blind'] else 'aimed'}, torch {shards[0]['torch']}, {sum(one['seconds'] for one in shards):.0f} s",
-        f"killed at 99.999 % in 64 s: {score(rows, 'killed')}",
-        f"killed at 95 % in 64 s: {score(rows, 'killed_95')}",
+        f"killed at 99.999 % {budget}: {score(rows, 'killed')}",
+        f"killed at 95 % {budget}: {score(rows, 'killed_95')}",
         *(f"note: {note}" for note in dict.fromkeys(note for one in shards for note in one["notes"])),
         "",
         "| area | fault | kills/s (95 %) | kills/attempts | struck unseen | killed | at 95 % | by |",

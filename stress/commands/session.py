@@ -38,7 +38,7 @@ from stress.record import run_id
 
 def say(text: str) -> None:
     """Report progress; stdout is for the result alone."""
-    print(text, file=sys.stderr, flush=True)
+    print(f"{text}\n", end="", file=sys.stderr, flush=True)  # in one piece, whichever thread says what
 
 
 def write_output(path: Path | None, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,6 @@ from stress.commands.power.allocation import load
 from stress.commands.power.allocation import spread
 from stress.commands.power.allocation import with_threads
 from stress.commands.power.estimate import BUDGET_S
-from stress.commands.power.native import is_native
 from stress.commands.power.runnable import resolve
 from stress.device.sim.zoo import BY_NAME
 
@@ -169,7 +169,7 @@ class TestBlindEntriesOfTheRepository:
 
     def test_each_scenario_can_be_used(self) -> None:
         for one in load(BLIND_PATH):
-            if not is_native(one):
+            if not one.is_native:
                 resolve(one)
 
     def test_they_leave_time_for_attempts_beside_their_references(self) -> None:
@@ -180,6 +180,12 @@ class TestBlindEntriesOfTheRepository:
         cheap, dear = spread([Entry("a.py::A", seconds=0.1), Entry("b.py::B", seconds=0.4)])
         assert cheap.share + dear.share == pytest.approx(1.0)
         assert dear.period_s == pytest.approx(2 * cheap.period_s)
+
+    def test_scenarios_and_the_native_suite_get_half_each(self) -> None:
+        """Whichever of them a design has fewer entries of."""
+        entries = [Entry("a.py::A", share=0.3), Entry("b.py::B", share=0.6), Entry("native::c", share=0.1)]
+        assert [one.share for one in blind(entries)] == pytest.approx([1 / 6, 1 / 3, 1 / 2])
+        assert [one.share for one in blind(entries[:2])] == pytest.approx([1 / 3, 2 / 3])
 
 
 class TestFocus:
@@ -196,7 +202,7 @@ class TestFocus:
 
     def test_a_fault_without_records_gets_what_is_attempted_when_nothing_is_known(self) -> None:
         entries = (Entry("a.py::A", share=0.9), Entry("c.py::C", share=0.0, faults=("commit_twice",)))
-        assert focused(entries, "copy_torn") == blind(entries) == (entries[0],)
+        assert focused(entries, "copy_torn") == blind(entries) == (replace(entries[0], share=1.0),)
 
 
 def test_the_shipped_one_aims_at_every_fault_of_the_zoo_and_at_no_other() -> None:

@@ -13,7 +13,6 @@ from stress.commands.power.allocation import AllocationError
 from stress.commands.power.allocation import Entry
 from stress.commands.power.allocation import load
 from stress.commands.power.native import NativeAttempts
-from stress.commands.power.native import is_native
 from stress.commands.power.native import resolve_native
 from stress.commands.power.outcome import Kind
 from stress.commands.power.subject import Subject
@@ -84,7 +83,7 @@ def test_the_controls_hold(attempts: NativeAttempts, harness: Harness) -> None:
 
 
 def test_a_case_runs_on_the_design_that_it_is_written_for(harness: Harness) -> None:
-    entries = [one for one in load(BLIND_PATH) if is_native(one)]
+    entries = [one for one in load(BLIND_PATH) if one.is_native]
     assert {one.scenario.removeprefix("native::") for one in entries} == {
         name for name, one in harness.listing.cases.items() if "simulated" in one.platforms
     }

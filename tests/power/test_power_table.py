@@ -17,7 +17,7 @@ def shard(*names: str, killed: bool = True, **changes: Any) -> dict[str, Any]:
          "kills": 12, "attempts": 30, "struck_unseen": 4, "killed": killed, "killed_95": True, "best_entry": "native::a[t8]"}
         for name in names
     ]  # fmt: skip
-    return {"blind": True, "reproducibility": 0.99999, "budget_s": 64.0, "torch": "2.13.0", "seconds": 10.0,
+    return {"blind": True, "reproducibility": 0.99999, "budget_s": 64.0, "torch": "2.13.0", "workers": 1, "seconds": 10.0,
             "notes": ["no compiler"], "faults": faults, **changes}  # fmt: skip
 
 
@@ -35,6 +35,7 @@ def test_the_score_is_over_the_whole_zoo() -> None:
     [
         (shard("copy_torn", blind=False), "not of one measurement"),
         (shard("copy_torn", torch="2.14.0"), "not of one measurement"),
+        (shard("copy_torn", workers=2), "not of one measurement"),
         (shard("commit_twice"), "commit_twice was measured twice"),
     ],
 )

@@ -127,6 +127,18 @@ class TestWatching:
         assert tally.total.wrong_verdicts == tally.total.attempts
         assert not tally.rate.is_killed()
 
+    def test_a_second_beside_another_watch_is_half_a_second(self) -> None:
+        runner = MadeUp(always("pass"))
+        watches = iter(
+            [1, 1, 2, 2, 2, 1]
+        )  # at the beginning, at the reference, and at the end of each attempt
+        watcher = Watcher(runner, [runnable("A")], 1, lambda: runner.now >= 1.2, {}, lambda: next(watches))
+        tally = watcher.repeat(Subject("fork", COPY), 9, {})
+        assert tally.total.attempts == 4
+        assert tally.total.seconds == pytest.approx(0.8)
+        assert tally.rate.attempt_s == pytest.approx(0.1 + 0.1 + 0.1 + 0.2)
+        assert tally.rate.reference_s == pytest.approx(0.5)
+
     def test_every_entry_has_one_reference_which_is_removed(self) -> None:
         runner = MadeUp(always("pass"))
         watch(runner, runnable("A"), runnable("B"), process("C"))
@@ -160,7 +172,7 @@ class TestWatching:
 def options(**changes: Any) -> PowerOptions:
     given: dict[str, Any] = {
         "faults": None, "seconds": "100000", "threads": None, "seed": "1", "probability": "0.01,0.1,0.001",
-        "twins": True,
+        "twins": True, "workers": "1",
         "blind": False, "results": "nowhere", "json": False, "allocation": None,
     }  # fmt: skip
     return parse(argparse.Namespace(**{**given, **changes}))
@@ -284,6 +296,32 @@ class TestMeasurement:
         assert "1 of 2 = 50 %" in told
         assert "\n copy_torn  " in told
         assert "INTERRUPTED" in told
+
+    def test_workers_share_the_faults_and_a_second_of_each_is_half_of_one(self) -> None:
+        runners = [MadeUp(only_faults), MadeUp(only_faults)]
+        measured = unmeasured(options(workers="2", twins=False))
+        run(runners[0], measured, others=runners[1:])
+        alone = measure(MadeUp(only_faults), options(twins=False))
+        for label, tally in measured.tallies.items():
+            rate, other = tally.rate, alone.tallies[label].rate
+            assert tally.total.kills in (0, estimate.KILLS_MAX)
+            assert 0.999 * tally.total.seconds / 2 <= rate.attempt_s <= 1.001 * tally.total.seconds
+            assert 0.999 * other.reference_s / 2 <= rate.reference_s <= 1.001 * other.reference_s
+        assert set(measured.tallies) == set(alone.tallies)
+        assert json.loads(json_text(measured))["workers"] == 2
+        assert "killed at 99.999 % in 64 s of 2 workers: " in text(measured)
+        made = [one for runner in runners for one in runner.made]
+        assert len(set(made)) == len(made), "each fault is watched by one of them"
+
+    def test_an_error_of_one_worker_ends_the_others(self) -> None:
+        def broken(*_: Any) -> str:
+            raise RuntimeError("the disk is full")
+
+        runner = MadeUp(only_faults)
+        measured = unmeasured(options(workers="2", twins=False))
+        with pytest.raises(RuntimeError, match="the disk is full"):
+            run(runner, measured, others=[MadeUp(broken)])
+        assert len(measured.tallies) < len(FAULTS)
 
     def test_exploring_tries_every_entry_as_often_and_gives_no_score(self) -> None:
         runner = MadeUp(only_faults)

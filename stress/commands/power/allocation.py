@@ -14,6 +14,7 @@ import json
 import math
 import random
 import tomllib
+from collections import defaultdict
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,6 +74,11 @@ class Entry:
         parts += [f"i{self.iterations}"] if self.iterations is not None else []
         parts += [self.perturb if self.perturb == "none" else f"{self.perturb}.{self.level}", self.readback]
         return f"{file.removesuffix('.py')}::{qualname}[{'-'.join(parts)}]"
+
+    @property
+    def is_native(self) -> bool:
+        """Whether it is a case of the native suite."""
+        return self.scenario.startswith(NATIVE)
 
     @property
     def period_s(self) -> float:
@@ -175,8 +181,15 @@ def focused(entries: Sequence[Entry], fault: str) -> tuple[Entry, ...]:
 
 
 def blind(entries: Sequence[Entry]) -> tuple[Entry, ...]:
-    """Return the entries that are attempted when nothing is known of the fault."""
-    return tuple(one for one in entries if one.share)
+    """Return the entries that are attempted when nothing is known of the fault.
+
+    Scenarios and the native suite are two instruments, and nothing says which of them sees it: each gets half.
+    """
+    chosen = [one for one in entries if one.share]
+    stages: dict[bool, float] = defaultdict(float)
+    for one in chosen:
+        stages[one.is_native] += one.share
+    return tuple(replace(one, share=one.share / stages[one.is_native] / len(stages)) for one in chosen)
 
 
 def spread(entries: Sequence[Entry]) -> tuple[Entry, ...]:

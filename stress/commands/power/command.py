@@ -22,7 +22,6 @@ from stress.commands.power.measurement import usable
 from stress.commands.power.measurement import weight_of
 from stress.commands.power.native import NativeAttempts
 from stress.commands.power.native import NativeCase
-from stress.commands.power.native import is_native
 from stress.commands.power.native import resolve_native
 from stress.commands.power.options import PowerOptions
 from stress.commands.power.report import json_text
@@ -46,13 +45,13 @@ from stress.sanitizer.native.harness import default_recipe
 def run(options: PowerOptions) -> int:
     """Measure and print; Ctrl-C ends it early, with what there is."""
     with session() as opened:
-        runner, measured = open_runner(opened, options, entries_of(options))
+        (runner, *others), measured = open_runners(opened, options, entries_of(options))
         shares = Shares(
             options.seconds,
             weight_of(options),
             oversubscription=OVERSUBSCRIPTION_BLIND if options.blind else OVERSUBSCRIPTION,
         )
-        status = conduct(opened, Measurement(options, runner, shares, measured))
+        status = conduct(opened, Measurement(options, runner, shares, measured, others))
     print(json_text(measured) if options.json else text(measured))
     return status
 
@@ -63,21 +62,22 @@ def entries_of(options: PowerOptions) -> tuple[Entry, ...]:
     return entries if options.threads is None else with_threads(entries, options.threads)
 
 
-def open_runner(
+def open_runners(
     opened: Session, options: PowerOptions, entries: Iterable[Entry]
-) -> tuple[EntryRunner, PowerMeasurement]:
-    """Open the device and the records; return what runs the entries, and the place for what comes of them."""
+) -> tuple[list[EntryRunner], PowerMeasurement]:
+    """Open the device and the records; return each worker's runner of entries, and the place for what comes of them."""
     started = time.monotonic()
     entries = tuple(entries)
-    runnables: list[Runnable | NativeCase] = [resolve(one) for one in entries if not is_native(one)]
-    harness, no_harness = open_harness([one for one in entries if is_native(one)])
+    runnables: list[Runnable | NativeCase] = [resolve(one) for one in entries if not one.is_native]
+    harness, no_harness = open_harness([one for one in entries if one.is_native])
     if harness is not None:
-        runnables += [resolve_native(one, harness.listing) for one in entries if is_native(one)]
+        runnables += [resolve_native(one, harness.listing) for one in entries if one.is_native]
     build = build_device()
-    supervisor = opened.supervise(str(build.library))
-    supervisor.warm_up()
+    supervisors = [opened.supervise(str(build.library)) for _ in range(options.workers)]
+    for one in supervisors:
+        one.warm_up()
     designs = dict.fromkeys(one.design for one in options.faults)
-    probed = {design: probe_sim(supervisor, build, SimSettings(design)) for design in designs}
+    probed = {design: probe_sim(supervisors[0], build, SimSettings(design)) for design in designs}
     first = next(iter(probed.values()))
     by_design = {design: usable(runnables, design, one.capabilities) for design, one in probed.items()}
     for design, found in by_design.items():
@@ -105,11 +105,14 @@ def open_runner(
         if len(found) < len(runnables)
     ]
     measured.notes += [no_harness] if no_harness else []
-    native = NativeAttempts(harness, writer, options.seed) if harness is not None else None
-    if native is not None:
-        _drop_unproven(native, measured)
+    if harness is not None:
+        _drop_unproven(NativeAttempts(harness, writer, options.seed), measured)
     simulator = Simulator(str(build.library), build.key)
-    return EntryRunner(supervisor.run, writer, simulator, options.seed, native), measured
+    runners = []
+    for one in supervisors:
+        native = NativeAttempts(harness, writer, options.seed) if harness is not None else None
+        runners.append(EntryRunner(one.run, writer, simulator, options.seed, native))
+    return runners, measured
 
 
 def open_harness(entries: Sequence[Entry]) -> tuple[Harness | None, str]:

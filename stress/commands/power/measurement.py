@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import math
+from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
+from functools import partial
 
 from stress.commands.power.allocation import blind
 from stress.commands.power.allocation import focused
@@ -67,6 +73,10 @@ class Measurement:
     runner: EntryRunner
     shares: Shares
     measured: PowerMeasurement
+    others: Sequence[EntryRunner] = ()
+    """Runners that work side by side with the first one: as many workers as the options say, in all."""
+    watched: set[str] = field(default_factory=set)
+    """Labels of the faults that are being watched, by whichever runner."""
     _twins_left: float = 0.0
     _plain_left: float = 0.0
     """The weights of what has to stay silent and is still to come."""
@@ -76,24 +86,50 @@ class Measurement:
         first, *others = options.probabilities
         if options.twins:
             self._twins_left, self._plain_left = _twin_weight(options), _plain_weight(options)
-        for number, fault in enumerate(options.faults):
-            self.attack(number, Subject(fault.design, fault, probability=first))
+        subjects = [Subject(one.design, one, probability=first) for one in options.faults]
+        self._side_by_side(partial(_attack, number, one) for number, one in enumerate(subjects))
         if options.twins:
             self._quiet(first)
-        for probability in others:
-            for fault in options.faults:
-                self.watch(Subject(fault.design, fault, probability=probability), WEIGHTS["scale"])
+        scaled = [Subject(one.design, one, probability=other) for other in others for one in options.faults]
+        self._side_by_side(partial(_watch, one) for one in scaled)
+
+    def _side_by_side(self, tasks: Iterable[Callable[[Measurement], None]]) -> None:
+        """Let each runner take the next task as soon as it has ended one; the only runner works in this thread."""
+        waiting = iter(tuple(tasks))  # one of a tuple may be asked by several threads
+
+        def serve(one: Measurement) -> None:
+            for task in waiting:
+                task(one)
+
+        if not self.others:
+            serve(self)
+            return
+        siblings = [replace(self, runner=one, others=()) for one in (self.runner, *self.others)]
+        with ThreadPoolExecutor(len(siblings)) as pool:
+            served = [pool.submit(serve, one) for one in siblings]
+            try:
+                for ended in as_completed(served):
+                    ended.result()
+            except BaseException:
+                # An error of one, or Ctrl-C: the others end with the attempt that they are at.
+                collections.deque(waiting, maxlen=0)
+                self.shares.end()
+                raise
 
     def attack(self, number: int, subject: Subject) -> None:
         """Measure a fault, the `number`th, at the probability of the score."""
         self.watch(subject, WEIGHTS["fault"])
 
     def watch(self, subject: Subject, weight: float) -> None:
-        share_s = self.share(weight)
-        watcher = self.watcher(subject, share_s)
+        share_s, workers = self.share(weight), self.options.workers
+        watcher = self.watcher(subject, share_s * workers)  # the clock of all sees one worker's seconds pass
         reference_s = sum(one.entry.reference_seconds for one in watcher.entries if not one.is_process)
-        rule = StopRule.for_share(share_s, reference_s)
-        tally = watcher.watch(subject, rule)
+        rule = StopRule.for_share(share_s, reference_s / workers)
+        self.watched.add(subject.label)
+        try:
+            tally = watcher.watch(subject, rule)
+        finally:
+            self.watched.discard(subject.label)
         say(f"{self.left()} {described(tally)}")
 
     def share(self, weight: float) -> float:
@@ -143,7 +179,14 @@ class Measurement:
 
     def watcher(self, subject: Subject, share_s: float = math.inf) -> Watcher:
         entries = self.entries(subject)
-        return Watcher(self.runner, entries, self.options.seed, self.until(share_s), self.measured.tallies)
+        return Watcher(
+            self.runner,
+            entries,
+            self.options.seed,
+            self.until(share_s),
+            self.measured.tallies,
+            lambda: max(1, len(self.watched)),
+        )
 
     def entries(self, subject: Subject) -> tuple[Runnable | NativeCase, ...]:
         """Return what to attempt, with the shares that hold for this subject; a twin runs what its fault runs."""
@@ -160,6 +203,14 @@ class Measurement:
 
     def left(self) -> str:
         return f"[{self.shares.left_s:5.0f} s left]"
+
+
+def _attack(number: int, subject: Subject, measurement: Measurement) -> None:
+    measurement.attack(number, subject)
+
+
+def _watch(subject: Subject, measurement: Measurement) -> None:
+    measurement.watch(subject, WEIGHTS["scale"])
 
 
 def described(tally: Tally) -> str:

@@ -57,10 +57,6 @@ class NativeCase:
         return design == self.design
 
 
-def is_native(entry: Entry) -> bool:
-    return entry.scenario.startswith(NATIVE)
-
-
 def resolve_native(entry: Entry, listing: Listing) -> NativeCase:
     """Return the case that an entry names; raise `AllocationError`."""
     name = entry.scenario.removeprefix(NATIVE)

@@ -17,6 +17,8 @@ from stress.device.sim.zoo import BY_NAME
 from stress.device.sim.zoo import FAULTS
 from stress.device.sim.zoo import Fault
 
+WORKERS_MAX = 64
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -29,6 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="wall time of the whole measurement, shared between the faults (default %(default)s)",
     )
     shared_options.add(parser, "threads", help="threads of every entry (default: as the allocation says)")
+    parser.add_argument(
+        "--workers",
+        metavar="N",
+        default="1",
+        help="watch so many faults side by side; while N are, a second of each counts as one Nth of one, as if N workers shared "
+        "one fault (default %(default)s)",
+    )
     shared_options.add(parser, "seed")
     parser.add_argument(
         "--probability",
@@ -61,6 +70,7 @@ class PowerOptions:
     faults: tuple[Fault, ...]
     seconds: float
     threads: int | None
+    workers: int
     seed: int
     probabilities: tuple[float, ...]
     twins: bool
@@ -76,6 +86,7 @@ class PowerOptions:
             "faults": [one.name for one in self.faults],
             "seconds": self.seconds,
             "threads": self.threads,
+            "workers": self.workers,
             "probabilities": list(self.probabilities),
             "twins": self.twins,
             "blind": self.blind,
@@ -86,11 +97,19 @@ def parse(args: argparse.Namespace) -> PowerOptions:
     return PowerOptions(
         **shared_options.values(args, "seconds", "threads", "seed", "results", "json"),
         faults=_faults(args.faults),
+        workers=shared_options.count(args.workers, "--workers", WORKERS_MAX),
         probabilities=_probabilities(args.probability),
         twins=args.twins,
         blind=args.blind,
         allocation=Path(args.allocation) if args.allocation else None,
     )
+
+
+def alone(options: PowerOptions) -> PowerOptions:
+    """Return them where attempts run one at a time; raise `ValueError` for others."""
+    if options.workers > 1:
+        raise ValueError(f"--workers={options.workers}: attempts run one at a time here; leave it out")
+    return options
 
 
 def _faults(text: str | None) -> tuple[Fault, ...]:

@@ -96,6 +96,7 @@ def json_text(measured: PowerMeasurement) -> str:
         **main.to_data(),
         "score_95": score(measured, first, estimate.REPRODUCIBILITY_WEAK).share,
         "blind": measured.options.blind,
+        "workers": measured.options.workers,
         "reproducibility": estimate.REPRODUCIBILITY,
         "budget_s": estimate.BUDGET_S,
         "scores": {f"{one:g}": score(measured, one).to_data() for one in (first, *others)},
@@ -167,7 +168,7 @@ def _tally_data(tally: Tally | None) -> dict[str, object]:
         "right_verdict_share": total.kills / total.failures if total.failures else None,
         "right_name_share": total.right_names / total.kills if total.kills else None,
         "names": dict(total.names.most_common()),
-        "strikes_per_s": total.strikes / total.seconds if total.seconds else 0.0,
+        "strikes_per_s": total.strikes / tally.rate.attempt_s if total.seconds else 0.0,
         "attempts_that_told_strikes": total.reported,
         "struck_unseen": total.struck_unseen,
         "best_entry": tally.best_entry,
@@ -264,9 +265,11 @@ def _score_lines(measured: PowerMeasurement) -> list[str]:
         if measured.options.blind
         else "each fault's seconds spent where earlier records say"
     )
+    workers = measured.options.workers
+    budget = "in 64 s" if workers == 1 else f"in 64 s of {workers} workers"
     lines = [
-        f"score, killed at 99.999 % in 64 s: {score(measured, first)}; {how}",
-        f"killed at 95 % in 64 s:            {weak}",
+        f"score, killed at 99.999 % {budget}: {score(measured, first)}; {how}",
+        f"killed at 95 % {budget}:            {weak}",
     ]
     lines += [f"score at probability {one:g}: {score(measured, one)}" for one in others]
     if measured.options.twins:

@@ -29,6 +29,10 @@ class Shares:
     def left_s(self) -> float:
         return max(0.0, self._end - self._clock())
 
+    def end(self) -> None:
+        """Leave no second to any measurement that runs or is still to come."""
+        self._end = self._clock()
+
     def take(self, weight: float, *, reserved: float = 0.0) -> float:
         """Return the seconds for the next measurement, which then no longer waits for any.
 

@@ -93,9 +93,11 @@ class Tally:
     subject: Subject
     entries: dict[str, Count] = field(default_factory=dict)
     reference_s: dict[str, float] = field(default_factory=dict)
-    """Entry -> wall seconds of its reference: measured, or as the allocation has it where none was made."""
+    """Entry -> the machine's seconds of its reference: measured, or as the allocation has it where none was made."""
     notes: list[str] = field(default_factory=list)
     alarms: list[Alarm] = field(default_factory=list)
+    attempt_s: float = 0.0
+    """The machine's seconds of all attempts: those of one beside which another watch ran count half, and so on."""
     ended_by_kill: bool = False
     cut_short: bool = False
     """The seconds ended before the rule did."""
@@ -106,8 +108,7 @@ class Tally:
 
     @property
     def rate(self) -> KillRate:
-        total = self.total
-        return KillRate(total.kills, total.seconds, sum(self.reference_s.values()), self.ended_by_kill)
+        return KillRate(self.total.kills, self.attempt_s, sum(self.reference_s.values()), self.ended_by_kill)
 
     @property
     def best_entry(self) -> str | None:

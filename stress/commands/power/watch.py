@@ -33,6 +33,8 @@ class Watcher:
     time_is_up: TimeIsUp
     into: dict[str, Tally]
     """Label -> tally, also of a subject that Ctrl-C interrupts."""
+    watches: Callable[[], int] = lambda: 1
+    """Returns how many watches run side by side now."""
 
     def watch(self, subject: Subject, rule: StopRule) -> Tally:
         """Watch a fault until the rule ends it."""
@@ -70,7 +72,12 @@ class Watch:
             [one.entry for one in self._entries], seeds.derive(watcher.seed, subject.label, "turns")
         )
         # What is not made would have been made in a whole budget: charged as the allocation has it.
-        charged = {one.name: one.entry.reference_seconds for one in self._entries if not one.is_process}
+        self._watches = watcher.watches
+        charged = {
+            one.name: one.entry.reference_seconds / self._watches()
+            for one in self._entries
+            if not one.is_process
+        }
         self.tally = Tally(subject, reference_s=charged)
         watcher.into[subject.label] = self.tally
 
@@ -100,6 +107,7 @@ class Watch:
             return False
         done = self._runner.attempt(tally.subject, what, references)
         tally.entries.setdefault(what.name, Count()).add(done.outcome, done.seconds, done.strikes)
+        tally.attempt_s += done.seconds / self._watches()
         self._note(what, done)
         return True
 
@@ -108,7 +116,7 @@ class Watch:
             subject = self.tally.subject
             made = self._runner.references(subject if self._own else Subject(subject.design), what)
             self._references[what.name] = made
-            self.tally.reference_s[what.name] = made.seconds
+            self.tally.reference_s[what.name] = made.seconds / self._watches()
         return self._references[what.name]
 
     def _note(self, what: Runnable | NativeCase, done: Attempted) -> None:
