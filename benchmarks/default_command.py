@@ -3,9 +3,9 @@
     python -m benchmarks.default_command [--faults=A,B] [--seconds=220] [--seed=SEED] [-o RESULT.json]
     python -m benchmarks.default_command --merge SHARD.json... [-o RESULT.json]
 
-For each fault of the simulated device, at its own probability: first the native suite, each case once, then the shipped
-scenarios in the quick profile for what is left of the seconds, as the command has it; both end at the first failure, since
-one makes the command red. The fault's own design is used. Found is an attempt with the verdict that the fault declares;
+For each fault of the simulated device, at its own probability: first the native suite, each case as often as in the quick
+profile, then the shipped scenarios in that profile for what is left of the seconds, by two workers, as the command has it;
+both end at the first failure, since one makes the command red. The fault's own design is used. Found is an attempt with the verdict that the fault declares;
 another verdict is counted apart. It is one draw for each fault, and says nothing of how reliably one is found. Where a compiler
 for the native suite is missing, it is left out, as in the command. Everything here is simulated.
 """
@@ -20,6 +20,7 @@ import tempfile
 import time
 from dataclasses import asdict
 from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from stress.commands.power.allocation import BLIND_PATH
 from stress.commands.power.allocation import load
 from stress.commands.power.command import open_harness
 from stress.commands.power.native import NativeAttempts
+from stress.commands.power.native import NativeCase
 from stress.commands.power.native import resolve_native
 from stress.commands.power.outcome import Kind
 from stress.commands.power.outcome import classify
@@ -38,6 +40,7 @@ from stress.device.sim.zoo import FAULTS
 from stress.device.sim.zoo import Fault
 from stress.model import stats
 from stress.model.shipped import shipped_scenarios
+from stress.plugin.settings import ATTEMPTS_DEFAULT
 from stress.record import RecordWriter
 from stress.record import RunFolder
 from stress.record import read_run
@@ -78,17 +81,24 @@ def look(fault: Fault, native: NativeAttempts | None, seconds: float, seed: int)
     subject = Subject(fault.design, fault)
     if native is not None:
         for entry in (one for one in load(BLIND_PATH) if one.is_native):
-            case = resolve_native(entry, native.listing)
+            case = resolve_native(replace(entry, iterations=None), native.listing)
             if not case.fits(fault.design, frozenset()):
                 continue
-            outcome, _, _ = native.attempt(subject, case, seed)
-            if outcome.kind in (Kind.KILL, Kind.WRONG_VERDICT):
-                found.kind, found.by, found.name = outcome.kind, entry.scenario, outcome.name
+            _native(found, native, subject, case)
+            if found.kind != Kind.CLEAN:
                 break
     if found.kind == Kind.CLEAN:
         _scenarios(found, fault, seconds - (time.monotonic() - started), seed)
     found.seconds = round(time.monotonic() - started, 1)
     return found
+
+
+def _native(found: Found, native: NativeAttempts, subject: Subject, case: NativeCase) -> None:
+    for number in range(ATTEMPTS_DEFAULT):
+        outcome, _, _ = native.attempt(subject, case, number)
+        if outcome.kind in (Kind.KILL, Kind.WRONG_VERDICT):
+            found.kind, found.by, found.name = outcome.kind, case.entry.scenario, outcome.name
+            return
 
 
 def _scenarios(found: Found, fault: Fault, seconds: float, seed: int) -> None:
