@@ -1,15 +1,15 @@
 """Do seeded faults stand for real bugs? Where a fault is found more often, its real counterpart should be, too.
 
-    python -m benchmarks.validity --pytorch=TREE [--attempts=12] [--pairs=NAME[,NAME...]] [--seed=SEED] [-o RESULT.json]
+    python -m benchmarks.validity [--pytorch=TREE] [--attempts=12] [--pairs=NAME[,NAME...]] [--seed=SEED] [-o RESULT.json]
 
 MC Mutants (Levine et al., ASPLOS 2023) shows that its mutants stand for bugs by how their kill rates go together over testing
 environments (Pearson's r 0.89 to 0.996). Here an environment is a number of threads, a perturbation mode and a readback. In each,
-a scenario is attempted with a seeded fault on the simulated device, and without one on a core whose tree has the real bug that
-the fault models. An attempt counts where it fails with a verdict that the pair names. TREE must be a release with these bugs,
-2.6.0 for instance, and be built.
+a scenario is attempted with a seeded fault on the simulated device, and without one on a device that has the real bug that
+the fault models: a core, whose TREE must be a release with these bugs, 2.6.0 for instance, and be built; or CUDA. An attempt
+counts where it fails with a verdict that the pair names.
 
 Two rates that are the same everywhere have no correlation, and say nothing. The probability beside r is that of an r as large
-where environments are paired at random (10,000 times). Both devices are Linux without a GPU: nothing here has seen Apple's.
+where environments are paired at random (10,000 times). Nothing here has seen Apple's devices.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ SHUFFLES = 10_000
 
 @dataclass(frozen=True)
 class Pair:
-    """A real bug of a tree, the seeded fault that models it, and the scenario that shows both."""
+    """A real bug, the seeded fault that models it, and the scenario that shows both."""
 
     name: str
     scenario: str
@@ -66,6 +66,8 @@ class Pair:
     iterations: int | None = None
     probability: float = 1.0
     """Of the fault, times what it declares."""
+    device: str = "core"
+    """What has the real bug."""
 
 
 _QUEUE = "stream_synchronize_outside_queue"
@@ -73,6 +75,7 @@ PAIRS = (
     Pair("device", "synchronize.py::SynchronizedByOthers", _QUEUE, ("crash",), (("by", "device"),), 2, 4.0),
     Pair("main", "synchronize.py::MainSynchronizes", _QUEUE, ("crash",), (), 8, 10.0),
     Pair("in_use", "synchronize.py::SynchronizeAllInUse", _QUEUE, ("crash",), (), 2, 4.0),
+    Pair("linalg", "cold_start.py::LinalgColdStart", "graph_cache_double_compile", ("race",), device="cuda"),
 )
 """With so few iterations, and at such probabilities, that few environments find all or nothing."""
 
@@ -120,6 +123,7 @@ class Side:
                 one = Rate(threads, perturb, readback)
                 self._attempt(one, _case(what, self._device, rotation, self._seed), references, attempts)
                 made.append(one)
+                say(f"{self._device.name}: {threads} threads, {perturb}, {readback}: {_counted(asdict(one))}")
             references.remove()
         return made
 
@@ -157,14 +161,14 @@ def _case(what: Runnable, device: DeviceInfo, rotation: Rotation, seed: int) -> 
     )
 
 
-def measure(pair: Pair, tree: str, attempts: int, seed: int) -> dict[str, Any]:
+def measure(pair: Pair, tree: str | None, attempts: int, seed: int) -> dict[str, Any]:
     """Return the rates of both sides and what they have to do with each other."""
     fault = BY_NAME[pair.fault]
     armed = ArmedFault(fault.name, False, min(1.0, fault.probability * pair.probability), fault.window_us)
     with tempfile.TemporaryDirectory(prefix="mps-stress-validity-") as folder, session() as opened:
-        places = [Path(folder) / one for one in ("sim", "core")]
+        places = [Path(folder) / one for one in ("seeded", "real")]
         seeded = Side(opened, WantedDevice("sim", SimSettings(design=fault.design, faults=(armed,))), (fault.verdict,), places[0], seed)  # fmt: skip
-        real = Side(opened, WantedDevice("core", pytorch=tree), pair.verdicts, places[1], seed)
+        real = Side(opened, WantedDevice(pair.device, pytorch=tree), pair.verdicts, places[1], seed)
         rates = {"seeded": seeded.rates(pair, attempts), "real": real.rates(pair, attempts)}
         opened.status = 0
     r, chance = correlation([one.rate for one in rates["seeded"]], [one.rate for one in rates["real"]], seed)
@@ -216,18 +220,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--pytorch", metavar="TREE", required=True, help="root of a tree with the bugs")
+    parser.add_argument(
+        "--pytorch", metavar="TREE", help="root of a tree with the bugs; the pairs without one are CUDA's"
+    )
     parser.add_argument("--attempts", type=int, default=12, help="attempts in each environment")
-    parser.add_argument("--pairs", default=",".join(one.name for one in PAIRS))
+    parser.add_argument("--pairs", help="names of pairs (default: those of the tree, or CUDA's)")
     shared_options.add(parser, "seed", "output")
     args = parser.parse_args()
     seed = shared_options.value(args, "seed")
+    device = "core" if args.pytorch else "cuda"
+    names = args.pairs.split(",") if args.pairs else [one.name for one in PAIRS if one.device == device]
     found = []
-    for pair in (one for one in PAIRS if one.name in args.pairs.split(",")):
+    for pair in (one for one in PAIRS if one.name in names):
         found.append(measure(pair, args.pytorch, args.attempts, seed))
-        for seeded, real in zip(found[-1]["seeded"], found[-1]["real"], strict=True):
-            what = f"{seeded['threads']} threads, {seeded['perturb']}, {seeded['readback']}"
-            say(f"{pair.name}: {what}: seeded {_counted(seeded)}, real {_counted(real)}")
         say(text(found[-1:]))
     if args.output:
         Path(args.output).write_text(json.dumps(found, indent=1))
