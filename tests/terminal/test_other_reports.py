@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,15 @@ import pytest
 from jsonschema import Draft7Validator
 from junitparser import Failure
 from junitparser import xunit2
+from xmlschema import XMLSchema
 
 from tests.acceptance import run_in
 from tests.terminal.test_github import SOURCE
+from tools.fetch_schemas import CTRF
+from tools.fetch_schemas import JUNIT
+from tools.fetch_schemas import NotHad
+from tools.fetch_schemas import Schema
+from tools.fetch_schemas import fetch
 
 
 @pytest.fixture
@@ -45,11 +51,12 @@ def test_both_have_verdicts_times_and_the_failure(reports: Path) -> None:
     assert statuses == {"Fine[t2]": "passed", "Aborts[t2]": "failed"}
 
 
-SCHEMAS = os.environ.get("TESTS_SCHEMAS", "")
-"""A folder with `junit-10.xsd`, which pytest's source package has, and `ctrf-schema-0.0.json` of the npm package `ctrf`."""
-needs_schemas = pytest.mark.skipif(
-    not SCHEMAS, reason="TESTS_SCHEMAS names no folder with the public schemas"
-)
+def public(schema: Schema) -> str:
+    """Return the text of a schema that is not ours to ship; skip the test where it cannot be downloaded."""
+    try:
+        return fetch(schema, Path(__file__).parents[2] / "build" / "schemas").read_text()
+    except NotHad as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
@@ -73,17 +80,22 @@ def test_junit_is_read_by_a_parser_of_others(junit: Path) -> None:
     assert verdicts == {"Fine[t2]": "pass", "Aborts[t2]": "crash"}
 
 
-@needs_schemas
 def test_junit_is_valid_by_the_schema_that_jenkins_has(junit: Path) -> None:
     """That schema knows properties of suites alone: those of a case are pytest's own extension."""
-    xmlschema = pytest.importorskip("xmlschema")
-    schema = xmlschema.XMLSchema(Path(SCHEMAS) / "junit-10.xsd")
-    refused = [one.reason for one in schema.iter_errors(junit.read_text())]
+    refused = [one.reason for one in XMLSchema(public(JUNIT)).iter_errors(junit.read_text())]
     assert refused == ["Unexpected child with tag 'properties' at position 1."] * 2
 
 
-@needs_schemas
 def test_ctrf_is_valid_by_its_own_schema(reports: Path) -> None:
-    schema = json.loads((Path(SCHEMAS) / "ctrf-schema-0.0.json").read_text())
-    errors = list(Draft7Validator(schema).iter_errors(json.loads((reports / "ctrf.json").read_text())))
+    validator = Draft7Validator(json.loads(public(CTRF)))
+    errors = list(validator.iter_errors(json.loads((reports / "ctrf.json").read_text())))
     assert not errors, [(list(one.absolute_path), one.message[:200]) for one in errors]
+
+
+def test_a_schema_that_is_not_the_one_that_was_looked_at_is_refused(tmp_path: Path) -> None:
+    archive = tmp_path / "archive.tgz"
+    archive.write_bytes(b"another one")
+    with pytest.raises(NotHad, match="its SHA-256 differs"):
+        fetch(replace(CTRF, archive=archive.as_uri()), tmp_path)
+    with pytest.raises(NotHad, match="cannot be read"):
+        fetch(replace(CTRF, archive=(tmp_path / "missing").as_uri()), tmp_path)

@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+"""Get the public schemas of two report formats, which are not ours to ship, for the tests that check reports with them.
+
+    tools/fetch_schemas.py FOLDER        # JUnit's as Jenkins has it, and CTRF's; nothing where they are there already
+
+Both come out of archives of a fixed version, whose SHA-256 is checked. Exit status 3 when one cannot be had here, with the reason
+in one sentence on stderr.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import sys
+import tarfile
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+MISSING = 3
+_TIMEOUT_S = 30.0
+
+
+class NotHad(Exception):
+    """A schema cannot be had here; the text is one sentence."""
+
+
+@dataclass(frozen=True)
+class Schema:
+    """A file of an archive."""
+
+    name: str
+    archive: str
+    sha256: str
+    member: str
+
+
+JUNIT = Schema(
+    "junit-10.xsd",
+    "https://files.pythonhosted.org/packages/a3/5c/00a0e072241553e1a7496d638deababa67c5058571567b92a7eaa258397c/pytest-8.4.2.tar.gz",
+    "86c0d0b93306b961d58d62a4db4879f27fe25513d4b969df351abdddb3c30e01",
+    "pytest-8.4.2/testing/example_scripts/junit-10.xsd",
+)
+"""The schema of Jenkins' xUnit plugin, which pytest checks its own reports with."""
+CTRF = Schema(
+    "ctrf-schema.json",
+    "https://registry.npmjs.org/ctrf/-/ctrf-0.0.17.tgz",
+    "b28f50a50d4a969e69ee8a1b34352b9053d3d1f2342871691dc8a88554fd80a8",
+    "package/dist/ctrf-schema.json",
+)
+"""The last version of the schema for CTRF 0.0, which pytest-json-ctrf writes."""
+
+
+def fetch(schema: Schema, folder: Path) -> Path:
+    """Return the file below the folder, downloaded where it is missing; raise `NotHad`."""
+    path = folder / schema.name
+    if path.is_file():
+        return path
+    try:
+        with urllib.request.urlopen(schema.archive, timeout=_TIMEOUT_S) as answer:
+            archive = answer.read()
+    except OSError as error:
+        raise NotHad(f"{schema.archive} cannot be read: {error}") from None
+    if hashlib.sha256(archive).hexdigest() != schema.sha256:
+        raise NotHad(f"{schema.archive} is not the archive that was looked at: its SHA-256 differs")
+    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+        member = opened.extractfile(schema.member)
+        assert member is not None, "the archive is the one that was looked at"
+        text = member.read()
+    folder.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_bytes(text)
+    part.replace(path)
+    return path
+
+
+def main() -> int:
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        print((__doc__ or "").strip(), file=sys.stderr)
+        return 2
+    try:
+        for schema in (JUNIT, CTRF):
+            print(fetch(schema, Path(sys.argv[1])))
+    except NotHad as error:
+        print(f"fetch_schemas: {error}", file=sys.stderr)
+        return MISSING
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
