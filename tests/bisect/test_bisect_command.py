@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from stress.commands import CommandError
 from stress.commands.bisect.builds import Command
+from stress.commands.bisect.builds import CoreBuild
 from stress.commands.bisect.builds import commits
 from stress.commands.bisect.search import Batch
 from stress.commands.cli import main
@@ -67,6 +69,7 @@ class TestRefusals:
             (["--good=a=x", "--bad=b=x", "--confidence=1"], "--confidence=1: expected a probability"),
             (["1/1", "--good=a", "--bad=b", "--commits=/no/such/tree"], "--commits=/no/such/tree: no such folder"),
             (["1/1", "--good=a", "--bad=b", "--build=c", "--commits=."], "--build=c: with --commits"),
+            (["1/1", "--good=a=x", "--bad=b=x", "--force"], "--force: only for commits"),
         ],
     )  # fmt: skip
     def test_bad_input(self, arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -126,15 +129,87 @@ def git(folder: Path, *arguments: str) -> None:
     subprocess.run(["git", "-C", str(folder), *identity, *arguments], check=True, capture_output=True)
 
 
-def test_commits_share_a_work_tree_that_is_removed(tmp_path: Path) -> None:
-    tree = tmp_path / "tree"
+def history(tree: Path, length: int) -> Path:
     tree.mkdir()
-    git(tree, "init", "-q")
-    for number in range(3):
+    git(tree, "init", "-q", "-b", "main")
+    for number in range(length):
         (tree / "file").write_text(str(number))
         git(tree, "add", "file")
         git(tree, "commit", "-q", "-m", f"number {number}")
-    with commits(tree, "HEAD~2", "HEAD", ["python"], FailureKind("crash")) as found:
+    return tree
+
+
+class TestCommitsAreBuilt:
+    """The interpreter is a script: it refuses to build the tree without --force, as for a tree of another version."""
+
+    PYTHON = """#!/bin/sh
+echo "$*" >> "$0.calls"
+case "$*" in
+*"core build"*--force*) echo built ;;
+*"core build"*) echo "another version than torch; with --force, mps-stress core build tries" >&2; exit 2 ;;
+*) echo "replay: not built" >&2; exit 2 ;;
+esac
+"""
+
+    @pytest.fixture
+    def python(self, tmp_path: Path) -> Path:
+        path = tmp_path / "python"
+        path.write_text(self.PYTHON)
+        path.chmod(0o755)
+        return path
+
+    def test_before_they_run_and_as_forced(self, tmp_path: Path, python: Path) -> None:
+        tree = history(tmp_path / "tree", 2)
+        build = CoreBuild("tree", force=True)
+        with commits(tree, "HEAD~1", "HEAD", [str(python), "1/1"], FailureKind("crash"), build) as found:
+            found[1].run(5)
+        first, second = (tmp_path / "python.calls").read_text().splitlines()
+        assert first.startswith("-m stress core build --pytorch=")
+        assert first.endswith(" --operators=tree --force")
+        assert second.startswith("-m stress replay 1/1 --pytorch=")
+
+    def test_one_that_cannot_be_built_is_passed_over_with_the_way_out(
+        self, tmp_path: Path, python: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        tree = history(tmp_path / "tree", 2)
+        build = CoreBuild("cpu", force=False)
+        with commits(tree, "HEAD~1", "HEAD", [str(python), "1/1"], FailureKind("crash"), build) as found:
+            assert found[1].run(5) is None
+        said = capsys.readouterr().err
+        assert "number 1 cannot be built: another version than torch; with --force" in said
+        assert len((tmp_path / "python.calls").read_text().splitlines()) == 1
+
+
+def test_good_must_lie_on_the_line_of_bad(tmp_path: Path) -> None:
+    """A release branch: what was mended there alone would be laid to the first commit after the fork."""
+    tree = history(tmp_path / "tree", 3)
+    git(tree, "checkout", "-q", "-b", "release", "HEAD~1")
+    git(tree, "commit", "-q", "--allow-empty", "-m", "mended here alone")
+    fork = subprocess.run(
+        ["git", "-C", tree, "rev-parse", "main~1"], capture_output=True, text=True, check=True
+    )
+    with (
+        pytest.raises(CommandError, match=f"--good=release: .*{fork.stdout[:10]}"),
+        commits(tree, "release", "main", ["python"], FailureKind("crash"), CoreBuild("cpu", force=False)),
+    ):
+        pass
+
+
+def test_a_revision_that_is_none_is_named(tmp_path: Path) -> None:
+    tree = history(tmp_path / "tree", 2)
+    build = CoreBuild("cpu", force=False)
+    for good, bad, option in (("nope", "HEAD", "--good=nope"), ("HEAD~1", "v9", "--bad=v9")):
+        with (
+            pytest.raises(CommandError, match=f"{option}: no such commit of"),
+            commits(tree, good, bad, ["python"], FailureKind("crash"), build),
+        ):
+            pass
+
+
+def test_commits_share_a_work_tree_that_is_removed(tmp_path: Path) -> None:
+    tree = history(tmp_path / "tree", 3)
+    build = CoreBuild("cpu", force=False)
+    with commits(tree, "HEAD~2", "HEAD", ["python"], FailureKind("crash"), build) as found:
         assert [one.name.partition(" ")[2] for one in found] == ["number 0", "number 1", "number 2"]
         listed = subprocess.run(
             ["git", "-C", tree, "worktree", "list"], capture_output=True, text=True, check=True

@@ -88,19 +88,10 @@ class Replayed:
 
     def run(self, attempts: int) -> Batch | None:
         python, *rest = self.arguments
-        paths = [str(_PACKAGE_PARENT), os.environ.get("PYTHONPATH", "")]
-        done = subprocess.run(
-            [python, "-m", "stress", "replay", *rest, f"--attempts={attempts}"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
-            check=False,
-        )
-        output = done.stdout.decode(errors="replace")
-        records = _RECORDS.findall(output)
+        done = _stress(python, "replay", *rest, f"--attempts={attempts}")
+        records = _RECORDS.findall(done.stdout)
         if done.returncode == EXIT_USAGE or not records:
-            words = (done.stderr.decode(errors="replace") or output).strip()[-_WORDS_SHOWN:]
-            print(f"{self.name} cannot run it: {words}", file=sys.stderr, flush=True)
+            _say_failed(self.name, "run it", done)
             return None
         return self._counted(Path(records[-1]))
 
@@ -116,43 +107,99 @@ class Replayed:
         return Batch(sum(one == self.wanted for one in kinds), len(kinds))
 
 
+def _stress(python: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of this package with another interpreter."""
+    paths = [str(_PACKAGE_PARENT), os.environ.get("PYTHONPATH", "")]
+    return subprocess.run(
+        [python, "-m", "stress", *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        check=False,
+    )
+
+
+def _say_failed(name: str, what: str, done: subprocess.CompletedProcess[str]) -> None:
+    words = (done.stderr or done.stdout).strip()[-_WORDS_SHOWN:]
+    print(f"{name} cannot {what}: {words}", file=sys.stderr, flush=True)
+
+
+@dataclass(frozen=True)
+class CoreBuild:
+    """How the cores of commits are built."""
+
+    operators: str
+    """The recorded core's: "cpu", or "tree"."""
+    force: bool
+    """Also those of another version than torch, and with a half-applied patch."""
+
+
 class Commit:
     """A commit of a PyTorch tree, whose core is built when it is looked at, in a work tree that all commits share."""
 
     def __init__(
-        self, checkout: Path, commit: str, title: str, arguments: Sequence[str], wanted: FailureKind
+        self,
+        checkout: Path,
+        commit: str,
+        title: str,
+        arguments: Sequence[str],
+        wanted: FailureKind,
+        build: CoreBuild,
     ) -> None:
-        self._checkout, self._commit = checkout, commit
+        self._checkout, self._commit, self._build = checkout, commit, build
+        self._python = arguments[0]
         self.name = f"{commit[:10]} {title}".rstrip()
         self._replayed = Replayed(self.name, (*arguments, f"--pytorch={checkout}"), wanted)
 
     def run(self, attempts: int) -> Batch | None:
         _git(self._checkout, "checkout", "--quiet", "--detach", self._commit)
-        return self._replayed.run(attempts)
+        return self._replayed.run(attempts) if self._is_built() else None
+
+    def _is_built(self) -> bool:
+        """Build the core, or find it in the cache; replay takes what is there, whether or not it was forced."""
+        print(f"{self.name}: its core is built, or found in the cache", file=sys.stderr, flush=True)
+        of = [f"--pytorch={self._checkout}", f"--operators={self._build.operators}"]
+        done = _stress(self._python, "core", "build", *of, *(["--force"] if self._build.force else []))
+        if done.returncode:
+            _say_failed(self.name, "be built", done)
+        return not done.returncode
 
 
 @contextmanager
 def commits(
-    tree: Path, good: str, bad: str, arguments: Sequence[str], wanted: FailureKind
+    tree: Path, good: str, bad: str, arguments: Sequence[str], wanted: FailureKind, build: CoreBuild
 ) -> Iterator[list[Commit]]:
     """Give the commits from `good` to `bad`, along first parents; their work tree is removed afterwards."""
+    for option, revision in (("--good", good), ("--bad", bad)):
+        if not _git(tree, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}", failing=True):
+            raise CommandError(f"{option}={revision}: no such commit of {tree}")
     listed = _git(tree, "log", "--first-parent", "--reverse", "--format=%H %s", f"{good}..{bad}").splitlines()
     first = _git(tree, "log", "-1", "--format=%H %s", good).splitlines()
     if not listed:
         raise CommandError(f"--good={good}: no commit of {tree} lies between it and {bad}")
+    fork = _git(tree, "rev-parse", f"{listed[0].partition(' ')[0]}^").strip()
+    if not first[0].startswith(fork):
+        # What was mended on a release branch alone would be laid to the first commit after the fork.
+        raise CommandError(
+            f"--good={good}: it is none of the first parents of {bad}; give {fork[:10]}, where their histories part, "
+            "if that one is good"
+        )
     with tempfile.TemporaryDirectory(prefix="mps-stress-bisect-") as name:
         checkout = Path(name) / "pytorch"
         _git(tree, "worktree", "add", "--quiet", "--detach", str(checkout), good)
         try:
             yield [
-                Commit(checkout, commit, title, arguments, wanted)
+                Commit(checkout, commit, title, arguments, wanted, build)
                 for commit, _, title in (line.partition(" ") for line in (*first, *listed))
             ]
         finally:
             _git(tree, "worktree", "remove", "--force", str(checkout))
 
 
-def _git(folder: Path, *arguments: str) -> str:
+def _git(folder: Path, *arguments: str, failing: bool = False) -> str:
+    """Return what git prints; raise `CommandError` where it fails, unless it may."""
     try:
         done = subprocess.run(
             ["git", "-C", str(folder), *arguments],
@@ -163,6 +210,6 @@ def _git(folder: Path, *arguments: str) -> str:
         )
     except OSError as error:
         raise CommandError(f"git cannot be run: {error.strerror}") from None
-    if done.returncode:
+    if done.returncode and not failing:
         raise CommandError(f"git {' '.join(arguments)}: {done.stderr.strip()[-_WORDS_SHOWN:]}")
     return done.stdout

@@ -11,6 +11,7 @@ from stress.commands import CommandError
 from stress.commands.bisect import report
 from stress.commands.bisect.builds import BisectedBuild
 from stress.commands.bisect.builds import Command
+from stress.commands.bisect.builds import CoreBuild
 from stress.commands.bisect.builds import Replayed
 from stress.commands.bisect.builds import commits
 from stress.commands.bisect.options import BisectOptions
@@ -75,7 +76,8 @@ def _builds(
             )
         good, bad = (one.name for one in options.builds)
         arguments = [sys.executable, recorded.name, *places]
-        return stack.enter_context(commits(options.commits, good, bad, arguments, wanted))
+        build = CoreBuild(recorded.core_operators, options.force)
+        return stack.enter_context(commits(options.commits, good, bad, arguments, wanted, build))
     made: list[BisectedBuild] = []
     for one in options.builds:
         if one.command:

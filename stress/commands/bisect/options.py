@@ -48,6 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="good and bad are commits of this source tree of PyTorch, for a failure on core",
     )
     parser.add_argument(
+        "--force",
+        action="store_true",
+        help="of --commits: try those of another version than the installed torch, too, or with a half-applied patch",
+    )
+    parser.add_argument(
         "--confidence",
         metavar="SHARE",
         default=CONFIDENCE_DEFAULT,
@@ -74,6 +79,8 @@ class BisectOptions:
     builds: tuple[NamedBuild, ...]
     """From good to bad."""
     commits: Path | None
+    force: bool
+    """Of commits: as `mps-stress core build --force`."""
     confidence: float
     seconds: float
     rootdir: Path
@@ -82,6 +89,8 @@ class BisectOptions:
 
 def parse(args: argparse.Namespace) -> BisectOptions:
     commits = Path(args.commits) if args.commits else None
+    if args.force and commits is None:
+        raise ValueError("--force: only for commits, which --commits=TREE names")
     if commits is not None:
         if not commits.is_dir():
             raise ValueError(f"--commits={args.commits}: no such folder")
@@ -99,6 +108,7 @@ def parse(args: argparse.Namespace) -> BisectOptions:
         args.attempt,
         builds,
         commits,
+        args.force,
         _confidence(args.confidence),
         **shared_options.values(args, "seconds", "rootdir", "results"),
     )
