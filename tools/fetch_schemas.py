@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Get the public schemas of two report formats, which are not ours to ship, for the tests that check reports with them.
+"""Get the public schemas of report formats, which are not ours to ship, for the tests that check reports with them.
 
-    tools/fetch_schemas.py FOLDER        # JUnit's as Jenkins has it, and CTRF's; nothing where they are there already
+    tools/fetch_schemas.py FOLDER        # JUnit's as Jenkins has it, CTRF's, SARIF's; nothing where they are there already
 
-Both come out of archives of a fixed version, whose SHA-256 is checked. Exit status 3 when one cannot be had here, with the reason
+They come out of archives of a fixed version, whose SHA-256 is checked. Exit status 3 when one cannot be had here, with the reason
 in one sentence on stderr.
 """
 
@@ -49,6 +49,13 @@ CTRF = Schema(
     "package/dist/ctrf-schema.json",
 )
 """The last version of the schema for CTRF 0.0, which pytest-json-ctrf writes."""
+SARIF = Schema(
+    "sarif-schema-2.1.0.json",
+    "https://files.pythonhosted.org/packages/b6/78/a361e0f8e4758a8cf7aa0f1df7651c317d0eef2528436bc804d1ab5dae8c/sarif_pydantic-0.6.2.tar.gz",
+    "634df2784533fcac8e86f0c60a0e45ead1d35452dc2331d32596275595906e7f",
+    "sarif_pydantic-0.6.2/sarif-schema-2.1.0.json",
+)
+"""OASIS's schema, as a package that is made from it has it."""
 
 
 def fetch(schema: Schema, folder: Path) -> Path:
@@ -79,7 +86,7 @@ def main() -> int:
         print((__doc__ or "").strip(), file=sys.stderr)
         return 2
     try:
-        for schema in (JUNIT, CTRF):
+        for schema in (JUNIT, CTRF, SARIF):
             print(fetch(schema, Path(sys.argv[1])))
     except NotHad as error:
         print(f"fetch_schemas: {error}", file=sys.stderr)

@@ -14,11 +14,11 @@ from junitparser import xunit2
 from xmlschema import XMLSchema
 
 from tests.acceptance import run_in
+from tests.public_schemas import public
 from tests.terminal.test_github import SOURCE
 from tools.fetch_schemas import CTRF
 from tools.fetch_schemas import JUNIT
 from tools.fetch_schemas import NotHad
-from tools.fetch_schemas import Schema
 from tools.fetch_schemas import fetch
 
 
@@ -49,14 +49,6 @@ def test_both_have_verdicts_times_and_the_failure(reports: Path) -> None:
     assert (results["summary"]["passed"], results["summary"]["failed"]) == (1, 1)
     statuses = {one["name"].rpartition("::")[2]: one["status"] for one in results["tests"]}
     assert statuses == {"Fine[t2]": "passed", "Aborts[t2]": "failed"}
-
-
-def public(schema: Schema) -> str:
-    """Return the text of a schema that is not ours to ship; skip the test where it cannot be downloaded."""
-    try:
-        return fetch(schema, Path(__file__).parents[2] / "build" / "schemas").read_text()
-    except NotHad as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
