@@ -11,7 +11,7 @@ import pytest
 
 from stress.commands import CommandError
 from stress.commands.bisect.builds import Command
-from stress.commands.bisect.builds import CoreBuild
+from stress.commands.bisect.builds import CommitBuild
 from stress.commands.bisect.builds import commits
 from stress.commands.bisect.search import Batch
 from stress.commands.cli import main
@@ -160,7 +160,7 @@ esac
 
     def test_before_they_run_and_as_forced(self, tmp_path: Path, python: Path) -> None:
         tree = history(tmp_path / "tree", 2)
-        build = CoreBuild("tree", force=True)
+        build = CommitBuild("tree", force=True)
         with commits(tree, "HEAD~1", "HEAD", [str(python), "1/1"], FailureKind("crash"), build) as found:
             found[1].run(5)
         first, second = (tmp_path / "python.calls").read_text().splitlines()
@@ -172,7 +172,7 @@ esac
         self, tmp_path: Path, python: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         tree = history(tmp_path / "tree", 2)
-        build = CoreBuild("cpu", force=False)
+        build = CommitBuild("cpu", force=False)
         with commits(tree, "HEAD~1", "HEAD", [str(python), "1/1"], FailureKind("crash"), build) as found:
             assert found[1].run(5) is None
         said = capsys.readouterr().err
@@ -190,14 +190,14 @@ def test_good_must_lie_on_the_line_of_bad(tmp_path: Path) -> None:
     )
     with (
         pytest.raises(CommandError, match=f"--good=release: .*{fork.stdout[:10]}"),
-        commits(tree, "release", "main", ["python"], FailureKind("crash"), CoreBuild("cpu", force=False)),
+        commits(tree, "release", "main", ["python"], FailureKind("crash"), CommitBuild("cpu", force=False)),
     ):
         pass
 
 
 def test_a_revision_that_is_none_is_named(tmp_path: Path) -> None:
     tree = history(tmp_path / "tree", 2)
-    build = CoreBuild("cpu", force=False)
+    build = CommitBuild("cpu", force=False)
     for good, bad, option in (("nope", "HEAD", "--good=nope"), ("HEAD~1", "v9", "--bad=v9")):
         with (
             pytest.raises(CommandError, match=f"{option}: no such commit of"),
@@ -208,7 +208,7 @@ def test_a_revision_that_is_none_is_named(tmp_path: Path) -> None:
 
 def test_commits_share_a_work_tree_that_is_removed(tmp_path: Path) -> None:
     tree = history(tmp_path / "tree", 3)
-    build = CoreBuild("cpu", force=False)
+    build = CommitBuild("cpu", force=False)
     with commits(tree, "HEAD~2", "HEAD", ["python"], FailureKind("crash"), build) as found:
         assert [one.name.partition(" ")[2] for one in found] == ["number 0", "number 1", "number 2"]
         listed = subprocess.run(

@@ -127,8 +127,8 @@ def _say_failed(name: str, what: str, done: subprocess.CompletedProcess[str]) ->
 
 
 @dataclass(frozen=True)
-class CoreBuild:
-    """How the cores of commits are built."""
+class CommitBuild:
+    """How the core of a commit is built."""
 
     operators: str
     """The recorded core's: "cpu", or "tree"."""
@@ -146,7 +146,7 @@ class Commit:
         title: str,
         arguments: Sequence[str],
         wanted: FailureKind,
-        build: CoreBuild,
+        build: CommitBuild,
     ) -> None:
         self._checkout, self._commit, self._build = checkout, commit, build
         self._python = arguments[0]
@@ -169,7 +169,7 @@ class Commit:
 
 @contextmanager
 def commits(
-    tree: Path, good: str, bad: str, arguments: Sequence[str], wanted: FailureKind, build: CoreBuild
+    tree: Path, good: str, bad: str, arguments: Sequence[str], wanted: FailureKind, build: CommitBuild
 ) -> Iterator[list[Commit]]:
     """Give the commits from `good` to `bad`, along first parents; their work tree is removed afterwards."""
     for option, revision in (("--good", good), ("--bad", bad)):

@@ -11,7 +11,7 @@ from stress.commands import CommandError
 from stress.commands.bisect import report
 from stress.commands.bisect.builds import BisectedBuild
 from stress.commands.bisect.builds import Command
-from stress.commands.bisect.builds import CoreBuild
+from stress.commands.bisect.builds import CommitBuild
 from stress.commands.bisect.builds import Replayed
 from stress.commands.bisect.builds import commits
 from stress.commands.bisect.options import BisectOptions
@@ -76,7 +76,7 @@ def _builds(
             )
         good, bad = (one.name for one in options.builds)
         arguments = [sys.executable, recorded.name, *places]
-        build = CoreBuild(recorded.core_operators, options.force)
+        build = CommitBuild(recorded.core_operators, options.force)
         return stack.enter_context(commits(options.commits, good, bad, arguments, wanted, build))
     made: list[BisectedBuild] = []
     for one in options.builds:
