@@ -21,7 +21,8 @@ SHARED = torch.zeros(64, device="mps")
 torch.mps.synchronize()  # or one thread would race with the import, too
 
 def test_shares():
-    SHARED.add_(1)
+    for _ in range(10):  # long enough that a busy machine does not run one thread's calls before the other's
+        SHARED.add_(1)
 
 def test_has_its_own():
     assert float(torch.ones(64, device="mps").sum()) == 64
