@@ -59,6 +59,7 @@ class TestBadInput:
             (["--faults=nothing"], "unknown fault 'nothing'; known are pool_counter_unlocked, "),
             (["--seconds=0"], "--seconds=0: expected a positive number"),
             (["--seconds=nan"], "--seconds=nan"),
+            (["--workers=0"], "--workers=0: expected a whole number of at least 1"),
             (["--threads=0"], "--threads=0: expected a whole number of at least 1"),
             (["--threads=9999"], "at most 1024"),
             (["--seed=-1"], "--seed=-1: expected a whole number from 0"),
@@ -97,6 +98,8 @@ class TestBadInput:
         assert "--attempts=x: expected a whole number" in capsys.readouterr().err
         assert power_learn.run(["explore", "--faults=nothing"]) == 2
         assert "unknown fault 'nothing'" in capsys.readouterr().err
+        assert power_learn.run(["explore", "--workers=2"]) == 2
+        assert "--workers=2: attempts run one at a time here" in capsys.readouterr().err
 
     def test_an_unusable_allocation_is_told_before_anything_is_built(
         self, capsys: pytest.CaptureFixture[str], tmp_path: Path
