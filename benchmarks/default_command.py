@@ -5,9 +5,10 @@
 
 For each fault of the simulated device, at its own probability: first the native suite, each case as often as in the quick
 profile, then the shipped scenarios in that profile for what is left of the seconds, by two workers, as the command has it;
-both end at the first failure, since one makes the command red. The fault's own design is used. Found is an attempt with the verdict that the fault declares;
-another verdict is counted apart. It is one draw for each fault, and says nothing of how reliably one is found. Where a compiler
-for the native suite is missing, it is left out, as in the command. Everything here is simulated.
+both end at the first failure, since one makes the command red. The fault's own design is used. Found is an attempt with the
+verdict that the fault declares; another verdict is counted apart. It is one draw for each fault, and says nothing of how
+reliably one is found. Where a compiler for the native suite is missing, it is left out, as in the command. Everything here is
+simulated.
 """
 
 from __future__ import annotations

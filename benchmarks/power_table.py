@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from stress.commands.power.estimate import budget_text
 from stress.device.sim.zoo import FAULTS
 from stress.model import stats
 
@@ -56,8 +57,7 @@ def score(rows: Mapping[str, Mapping[str, Any]], key: str) -> str:
 def text(shards: Sequence[Mapping[str, Any]]) -> str:
     """Return both scores, what was seen of each fault, and by what."""
     rows = merged(shards)
-    workers = shards[0]["workers"]
-    budget = "in 64 s" if workers == 1 else f"in 64 s of {workers} workers"
+    budget = budget_text(shards[0]["workers"])
     lines = [
         f"{'blind' if shards[0]['blind'] else 'aimed'}, torch {shards[0]['torch']}, {sum(one['seconds'] for one in shards):.0f} s",
         f"killed at 99.999 % {budget}: {score(rows, 'killed')}",

@@ -16,6 +16,12 @@ KILLS_MAX = 18
 """More would take longer than the budget itself where it matters: 18 in 64 s are just enough."""
 
 
+def budget_text(workers: int) -> str:
+    """Return what a score says of the time that each fault has."""
+    seconds = f"in {BUDGET_S:g} s"
+    return seconds if workers == 1 else f"{seconds} of {workers} workers"
+
+
 def rate_needed(reproducibility: float, budget_s: float = BUDGET_S) -> float:
     """Return the kills per second that kill a fault: 1 - exp(-L b) = r."""
     return -math.log1p(-reproducibility) / budget_s

@@ -265,8 +265,7 @@ def _score_lines(measured: PowerMeasurement) -> list[str]:
         if measured.options.blind
         else "each fault's seconds spent where earlier records say"
     )
-    workers = measured.options.workers
-    budget = "in 64 s" if workers == 1 else f"in 64 s of {workers} workers"
+    budget = estimate.budget_text(measured.options.workers)
     lines = [
         f"score, killed at 99.999 % {budget}: {score(measured, first)}; {how}",
         f"killed at 95 % {budget}:            {weak}",
