@@ -163,10 +163,12 @@ esac
         build = CommitBuild("tree", force=True)
         with commits(tree, "HEAD~1", "HEAD", [str(python), "1/1"], FailureKind("crash"), build) as found:
             found[1].run(5)
-        first, second = (tmp_path / "python.calls").read_text().splitlines()
+            found[1].run(5)
+        first, second, again = (tmp_path / "python.calls").read_text().splitlines()
         assert first.startswith("-m stress core build --pytorch=")
         assert first.endswith(" --operators=tree --force")
         assert second.startswith("-m stress replay 1/1 --pytorch=")
+        assert again == second, "it is built once, however often it is attempted"
 
     def test_one_that_cannot_be_built_is_passed_over_with_the_way_out(
         self, tmp_path: Path, python: Path, capsys: pytest.CaptureFixture[str]

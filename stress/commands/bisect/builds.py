@@ -6,12 +6,12 @@ import json
 import os
 import re
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from stress.commands import CommandError
 from stress.commands.bisect.search import Batch
 from stress.commands.exit_status import EXIT_USAGE
 from stress.commands.replay.failure_kind import FailureKind
+from stress.commands.session import say
 from stress.record import RecordError
 from stress.record import read_run
 
@@ -123,7 +124,7 @@ def _stress(python: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def _say_failed(name: str, what: str, done: subprocess.CompletedProcess[str]) -> None:
     words = (done.stderr or done.stdout).strip()[-_WORDS_SHOWN:]
-    print(f"{name} cannot {what}: {words}", file=sys.stderr, flush=True)
+    say(f"{name} cannot {what}: {words}")
 
 
 @dataclass(frozen=True)
@@ -155,11 +156,12 @@ class Commit:
 
     def run(self, attempts: int) -> Batch | None:
         _git(self._checkout, "checkout", "--quiet", "--detach", self._commit)
-        return self._replayed.run(attempts) if self._is_built() else None
+        return self._replayed.run(attempts) if self._is_built else None
 
+    @cached_property
     def _is_built(self) -> bool:
-        """Build the core, or find it in the cache; replay takes what is there, whether or not it was forced."""
-        print(f"{self.name}: its core is built, or found in the cache", file=sys.stderr, flush=True)
+        """Build the core, or find it in the cache, once; replay takes what is there, whether or not it was forced."""
+        say(f"{self.name}: its core is built, or found in the cache")
         of = [f"--pytorch={self._checkout}", f"--operators={self._build.operators}"]
         done = _stress(self._python, "core", "build", *of, *(["--force"] if self._build.force else []))
         if done.returncode:
