@@ -14,12 +14,12 @@ from junitparser import xunit2
 from xmlschema import XMLSchema
 
 from tests.acceptance import run_in
+from tests.public_schemas import CTRF
+from tests.public_schemas import JUNIT
+from tests.public_schemas import NotHad
+from tests.public_schemas import fetch
 from tests.public_schemas import public
 from tests.terminal.test_github import SOURCE
-from tools.fetch_schemas import CTRF
-from tools.fetch_schemas import JUNIT
-from tools.fetch_schemas import NotHad
-from tools.fetch_schemas import fetch
 
 
 @pytest.fixture
