@@ -79,20 +79,30 @@ def git_state(folder: Path) -> dict[str, object] | None:
 
 
 def git(folder: Path, *arguments: str) -> str | None:
-    """Return what a git command prints, or None when it fails, is missing or takes too long.
+    """Return what a git command prints, stripped, or None when it fails, is missing or takes too long."""
+    return output_of(*git_command(folder, *arguments))
+
+
+def git_command(folder: Path, *arguments: str) -> list[str]:
+    """Return the command, to be run in `environment_apart`.
 
     The checkout may be a stranger's: a file-system monitor that its configuration names is not started.
     """
-    return output_of("git", "-c", "core.fsmonitor=false", "-C", str(folder), *arguments)
+    return ["git", "-c", "core.fsmonitor=false", "-C", str(folder), *arguments]
 
 
 # Set where git started us (a hook, `git rebase --exec`): they lead to that repository, whatever the folder.
 _GIT_PLACES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_NAMESPACE")
 
 
+def environment_apart() -> dict[str, str]:
+    """Return our environment for a command that looks at the folder that it is given, and answers in English."""
+    apart = {name: value for name, value in os.environ.items() if name not in _GIT_PLACES}
+    return {**apart, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+
+
 def output_of(*command: str) -> str | None:
     """Return what a command prints, stripped, or None when it fails, is missing or takes too long."""
-    apart = {name: value for name, value in os.environ.items() if name not in _GIT_PLACES}
     try:
         done = subprocess.run(
             command,
@@ -100,7 +110,7 @@ def output_of(*command: str) -> str | None:
             capture_output=True,
             timeout=COMMAND_TIMEOUT_S,
             check=True,
-            env={**apart, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"},
+            env=environment_apart(),
         )
     except (OSError, subprocess.SubprocessError):
         return None

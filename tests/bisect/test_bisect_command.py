@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
@@ -158,7 +159,9 @@ esac
         path.chmod(0o755)
         return path
 
-    def test_before_they_run_and_as_forced(self, tmp_path: Path, python: Path) -> None:
+    def test_before_they_run_and_as_forced(
+        self, tmp_path: Path, python: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         tree = history(tmp_path / "tree", 2)
         build = CommitBuild("tree", force=True)
         with commits(tree, "HEAD~1", "HEAD", [str(python), "1/1"], FailureKind("crash"), build) as found:
@@ -169,6 +172,7 @@ esac
         assert first.endswith(" --operators=tree --force")
         assert second.startswith("-m stress replay 1/1 --pytorch=")
         assert again == second, "it is built once, however often it is attempted"
+        assert re.search(r"number 1: ready after \d+ s$", capsys.readouterr().err, re.MULTILINE)
 
     def test_one_that_cannot_be_built_is_passed_over_with_the_way_out(
         self, tmp_path: Path, python: Path, capsys: pytest.CaptureFixture[str]
@@ -221,3 +225,14 @@ def test_commits_share_a_work_tree_that_is_removed(tmp_path: Path) -> None:
         ["git", "-C", tree, "worktree", "list"], capture_output=True, text=True, check=True
     )
     assert len(listed.stdout.splitlines()) == 1
+
+
+def test_git_variables_of_a_hook_do_not_lead_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`git rebase --exec` sets them: bisect would check its commits out in the user's own repository."""
+    tree, other = history(tmp_path / "tree", 2), history(tmp_path / "other", 1)
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    build = CommitBuild("cpu", force=False)
+    with commits(tree, "HEAD~1", "HEAD", ["python"], FailureKind("crash"), build) as found:
+        assert [one.name.partition(" ")[2] for one in found] == ["number 0", "number 1"]

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from stress.commands.replay.failure_kind import FailureKind
 from stress.commands.session import say
 from stress.record import RecordError
 from stress.record import read_run
+from stress.record.machine import environment_apart
+from stress.record.machine import git_command
 
 CANNOT_TELL = (125, 126, 127)
 """Exit statuses of a command that say nothing of the failure, as `git bisect run` has them: skip, and the shell's own two."""
@@ -162,10 +165,13 @@ class Commit:
     def _is_built(self) -> bool:
         """Build the core, or find it in the cache, once; replay takes what is there, whether or not it was forced."""
         say(f"{self.name}: its core is built, or found in the cache")
+        began_s = time.monotonic()
         of = [f"--pytorch={self._checkout}", f"--operators={self._build.operators}"]
         done = _stress(self._python, "core", "build", *of, *(["--force"] if self._build.force else []))
         if done.returncode:
             _say_failed(self.name, "be built", done)
+        else:
+            say(f"{self.name}: ready after {time.monotonic() - began_s:.0f} s")
         return not done.returncode
 
 
@@ -204,10 +210,11 @@ def _git(folder: Path, *arguments: str, failing: bool = False) -> str:
     """Return what git prints; raise `CommandError` where it fails, unless it may."""
     try:
         done = subprocess.run(
-            ["git", "-C", str(folder), *arguments],
+            git_command(folder, *arguments),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            env=environment_apart(),
             check=False,
         )
     except OSError as error:
