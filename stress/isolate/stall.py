@@ -18,7 +18,12 @@ from stress.model import system
 
 POLL_S = 0.05
 _RUN_SHARE_MAX = 0.05
-"""Threads that wait for the GIL wake up 200 times a second and use less than this."""
+"""Threads that wait for the GIL wake up 200 times a second and use less than this.
+
+That is at Python's own switch interval. Crews have one of 10 us, at which such threads use half a core (measured on a
+virtual machine): a hang that keeps the GIL is noticed at the deadline there. Their wake-ups cannot be told from work in
+small slices, and calling that a hang would be worse.
+"""
 
 
 class StallWatch:
