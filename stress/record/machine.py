@@ -9,6 +9,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -80,14 +81,18 @@ def git_state(folder: Path) -> dict[str, object] | None:
 
 def git(folder: Path, *arguments: str) -> str | None:
     """Return what a git command prints, stripped, or None when it fails, is missing or takes too long."""
-    return output_of(*git_command(folder, *arguments))
+    return output_of(*_git_command(folder, *arguments))
 
 
-def git_command(folder: Path, *arguments: str) -> list[str]:
-    """Return the command, to be run in `environment_apart`.
+def run_git(
+    folder: Path, *arguments: str, timeout_s: float | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a git command in `folder`, whatever its exit status; raise OSError or `subprocess.TimeoutExpired`."""
+    return _run_apart(_git_command(folder, *arguments), timeout_s)
 
-    The checkout may be a stranger's: a file-system monitor that its configuration names is not started.
-    """
+
+def _git_command(folder: Path, *arguments: str) -> list[str]:
+    # The checkout may be a stranger's: a file-system monitor that its configuration names is not started.
     return ["git", "-c", "core.fsmonitor=false", "-C", str(folder), *arguments]
 
 
@@ -95,26 +100,25 @@ def git_command(folder: Path, *arguments: str) -> list[str]:
 _GIT_PLACES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_NAMESPACE")
 
 
-def environment_apart() -> dict[str, str]:
-    """Return our environment for a command that looks at the folder that it is given, and answers in English."""
-    apart = {name: value for name, value in os.environ.items() if name not in _GIT_PLACES}
-    return {**apart, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
-
-
 def output_of(*command: str) -> str | None:
     """Return what a command prints, stripped, or None when it fails, is missing or takes too long."""
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=COMMAND_TIMEOUT_S,
-            check=True,
-            env=environment_apart(),
-        )
+        done = _run_apart(command, COMMAND_TIMEOUT_S)
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.decode("utf-8", "replace").strip()
+    return None if done.returncode else done.stdout.decode("utf-8", "replace").strip()
+
+
+def _run_apart(command: Sequence[str], timeout_s: float | None) -> subprocess.CompletedProcess[bytes]:
+    apart = {name: value for name, value in os.environ.items() if name not in _GIT_PLACES}
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=timeout_s,
+        check=False,
+        env={**apart, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"},
+    )
 
 
 def _macos() -> dict[str, str | None] | None:

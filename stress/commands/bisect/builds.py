@@ -23,8 +23,7 @@ from stress.commands.replay.failure_kind import FailureKind
 from stress.commands.session import say
 from stress.record import RecordError
 from stress.record import read_run
-from stress.record.machine import environment_apart
-from stress.record.machine import git_command
+from stress.record.machine import run_git
 
 CANNOT_TELL = (125, 126, 127)
 """Exit statuses of a command that say nothing of the failure, as `git bisect run` has them: skip, and the shell's own two."""
@@ -209,16 +208,10 @@ def commits(
 def _git(folder: Path, *arguments: str, failing: bool = False) -> str:
     """Return what git prints; raise `CommandError` where it fails, unless it may."""
     try:
-        done = subprocess.run(
-            git_command(folder, *arguments),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            env=environment_apart(),
-            check=False,
-        )
+        done = run_git(folder, *arguments)
     except OSError as error:
         raise CommandError(f"git cannot be run: {error.strerror}") from None
     if done.returncode and not failing:
-        raise CommandError(f"git {' '.join(arguments)}: {done.stderr.strip()[-_WORDS_SHOWN:]}")
-    return done.stdout
+        words = done.stderr.decode("utf-8", "replace").strip()[-_WORDS_SHOWN:]
+        raise CommandError(f"git {' '.join(arguments)}: {words}")
+    return done.stdout.decode("utf-8", "replace")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import subprocess
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from stress.model.errors import UserError
 from stress.record.machine import git
+from stress.record.machine import run_git
 
 PATCH_BYTES_MAX = 20 * 2**20
 FILES_MAX = 2_000
@@ -144,12 +144,8 @@ def _applies(tree: Path, patch: Path) -> str:
 
 def _git_apply(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     """Run `git apply` with checks only: nothing is written, and the tree's configuration starts no program."""
-    command = ["git", "-c", "core.fsmonitor=false", "-C", str(folder), "apply", *arguments]
     try:
-        return subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_GIT_TIMEOUT_S, check=False,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"},
-        )  # fmt: skip
+        return run_git(folder, "apply", *arguments, timeout_s=_GIT_TIMEOUT_S)
     except (OSError, subprocess.SubprocessError) as error:
         raise PatchError(f"git apply cannot be run: {error}") from None
 
