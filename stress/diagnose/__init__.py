@@ -13,8 +13,8 @@ from stress.diagnose.ips import IpsError
 from stress.diagnose.ips import default_folders
 from stress.diagnose.ips import find_reports
 from stress.diagnose.ips import read_ips
-from stress.diagnose.signatures import Signature
-from stress.diagnose.signatures import SignatureError
+from stress.diagnose.signature_file import Signature
+from stress.diagnose.signature_file import SignatureError
 from stress.diagnose.signatures import SignatureMatch
 from stress.diagnose.signatures import bounded
 from stress.diagnose.signatures import default_signatures

@@ -10,12 +10,30 @@ from typing import Any
 import torch
 
 from stress.order.history import Metadata
+from stress.order.storages import contents_of
+from stress.order.storages import device_name
 
 Note = Callable[[torch.Tensor, str, bool, str], None]
 """(tensor, part, whether it is written, what the report calls the access)."""
 SHAPE, GRAD = "sizes, strides and storage", ".grad"
 TENSORS_MAX = 100_000
 """Tensors whose metadata is watched; beyond, all are forgotten, and counted."""
+
+
+class TensorPart:
+    """A part of a tensor's metadata, and its device, for a report: the text is made when it is read."""
+
+    __slots__ = ("part", "tensor")
+
+    def __init__(self, part: str, tensor: torch.Tensor) -> None:
+        self.part, self.tensor = part, tensor
+
+    def __str__(self) -> str:
+        return f"{self.part} of {contents_of(self.tensor)}"
+
+    @property
+    def device(self) -> str:
+        return device_name(self.tensor.device)
 
 
 class MetadataTable:

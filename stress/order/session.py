@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import threading
 from collections.abc import Callable
@@ -17,15 +16,18 @@ import torch
 from stress.order import device_edges
 from stress.order import host_edges
 from stress.order import random_state
+from stress.order import torch_edges
+from stress.order.agents import Agents
 from stress.order.author_line import author_line
+from stress.order.clocks import Site
 from stress.order.device_edges import current_stream_of
 from stress.order.device_edges import stream_number
 from stress.order.dispatch_mode import CrewMode
 from stress.order.found import OrderCheck
 from stress.order.history import Launch
-from stress.order.history import Place
 from stress.order.metadata import SHAPE
 from stress.order.metadata import MetadataTable
+from stress.order.metadata import TensorPart
 from stress.order.metadata import watch_attributes
 from stress.order.op_plan import OpPlan
 from stress.order.op_plan import Touch
@@ -37,13 +39,11 @@ from stress.order.results import fresh
 from stress.order.results import reads_later
 from stress.order.results import waits_as_copy
 from stress.order.storages import StorageTable
-from stress.order.storages import contents_of
 from stress.order.storages import device_name
 from stress.order.storages import tensor_extent
-from stress.scenario.current import running
+from stress.order.torch_edges import ENGINE
 
 _RLock = threading.RLock
-_ENGINE = "autograd's engine"
 
 
 class _Mode(CrewMode):
@@ -80,27 +80,6 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-class _NamedPart:
-    """A part of a tensor's metadata, and its device, for a report: the text is made when it is read."""
-
-    __slots__ = ("part", "tensor")
-
-    def __init__(self, part: str, tensor: torch.Tensor) -> None:
-        self.part, self.tensor = part, tensor
-
-    def __str__(self) -> str:
-        return f"{self.part} of {contents_of(self.tensor)}"
-
-    @property
-    def device(self) -> str:
-        return device_name(self.tensor.device)
-
-
-class _OwnThread(threading.local):
-    agent: int = -1
-    name: str = ""
-
-
 class OrderSession:
     """A running check: hooks in torch and `threading`, in front of the model. One per process at a time."""
 
@@ -111,13 +90,11 @@ class OrderSession:
         self._model = self.check.model
         # Taken inside traced locks and by callbacks of torch; it must not be traced itself.
         self._lock: Any = _RLock()
-        self._own = _OwnThread()
-        self._storages = StorageTable(self._model, lambda: self._own.agent)
+        self._agents = Agents(self._model)
+        self._storages = StorageTable(self._model, self._agents.known_thread)
         self._metadata = MetadataTable()
-        self._stream_agents: dict[tuple[str, int, int], int] = {}
         self._streams_of: dict[torch.device, tuple[Callable[[], int], dict[int, int]]] = {}
         """Device -> what returns the calling thread's current stream, and the agents of those by number."""
-        self._thread_numbers = itertools.count()
         self._stack = contextlib.ExitStack()
 
     # ---- begin and end
@@ -138,10 +115,10 @@ class OrderSession:
             stack.callback(threads.uninstall)
             if self._model.is_strict:
                 stack.enter_context(host_edges.trace_locks(self.host_edge))
-                stack.enter_context(self._backward_edges())
+                stack.enter_context(torch_edges.backward_edges(self.host_edge))
                 stack.enter_context(watch_attributes(self._attribute))
-                stack.enter_context(random_state.watch_seeds(self._seeded))
-            stack.enter_context(self._host_reads())
+                stack.enter_context(random_state.watch_seeds(self._use_generators))
+            stack.enter_context(torch_edges.host_reads(self._host_read))
             stack.enter_context(_Mode(self))
             self._stack = stack.pop_all()
         if not device_edges.has_trace():
@@ -170,25 +147,9 @@ class OrderSession:
             yield
             return
         with self._lock:  # a lock of `threading` itself may have been seen before the thread had its name
-            self._own.name = f"thread {threading.current_thread().name}"
-            self._model.name_thread(self._thread(), self._own.name)
+            self._agents.name_thread(f"thread {threading.current_thread().name}")
         with _Mode(self):
             yield
-
-    def _thread(self) -> int:
-        own = self._own
-        agent = own.agent
-        if agent < 0:
-            # Not current_thread(): in a thread of autograd's that would make an object that stays for ever.
-            known = threading._active.get(threading.get_ident())  # type: ignore[attr-defined]
-            own.name = own.name or (f"thread {known.name}" if known is not None else _ENGINE)
-            number = next(self._thread_numbers)
-            agent = own.agent = self._model.thread(number, own.name)
-        return agent
-
-    def _step(self) -> Place:
-        step = running()
-        return self._own.name if step is None else (step.thread_index, step.iteration)
 
     # ---- operators
 
@@ -205,23 +166,21 @@ class OrderSession:
             return func(*args, **kwargs)
         if not self._model.is_strict:
             return self._run(plan, func, args, kwargs)
-        in_engine = self._in_engine()
+        in_engine = self._agents.is_engine()
         if in_engine:
-            self.host_edge("acquire", _ENGINE)
+            self.host_edge("acquire", ENGINE)
         try:
             result = self._run(plan, func, args, kwargs)
             if plan.is_reshape and args and isinstance(args[0], torch.Tensor):
                 self._attribute(args[0], SHAPE, True, plan.name)
             if plan.is_random and random_state.draws(plan, args, kwargs):
-                self._drawn(plan, random_state.generator_of(plan, args, kwargs, result))
+                generator = random_state.generator_of(plan, args, kwargs, result)
+                if generator is not None:
+                    self._use_generators((generator,), plan.name)
             return result
         finally:
             if in_engine:
-                self.host_edge("release", _ENGINE)
-
-    def _in_engine(self) -> bool:
-        self._thread()
-        return self._own.name == _ENGINE
+                self.host_edge("release", ENGINE)
 
     def _run(self, plan: OpPlan, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         touched = plan.touches(args, kwargs)
@@ -269,13 +228,17 @@ class OrderSession:
         self._finish(plan, launch, touched, made, args, kwargs)
         return result
 
+    def _host_work(self, name: str, site: Site | None) -> Launch:
+        """Count work that the calling thread does itself; the lock is held."""
+        return self._model.host_work(self._agents.thread(), name, site, self._agents.step())
+
     def _link(self, first: torch.device, then: torch.device) -> None:
         """Let the current stream of one device wait for that of another."""
         one, other = stream_number(first), stream_number(then)
         with self._lock:
-            thread = self._thread()
-            self._model.record("link", thread, self._stream(first.type, one, first))
-            self._model.wait("link", thread, self._stream(then.type, other, then))
+            thread = self._agents.thread()
+            self._model.record("link", thread, self._agents.stream(first.type, one, first))
+            self._model.wait("link", thread, self._agents.stream(then.type, other, then))
 
     def _launch(self, name: str, device: torch.device) -> tuple[Launch, int]:
         """Count an operation of the current stream, before it runs: what it waits for inside includes itself."""
@@ -284,13 +247,13 @@ class OrderSession:
             streams = self._streams_of[device] = current_stream_of(device), {}
         number, agents = streams[0](), streams[1]
         site = author_line(4)  # below this, `_run`, `run` and the mode's function
-        step = self._step()
+        step = self._agents.step()
         with self._lock:
             self._storages.drain()
             stream = agents.get(number)
             if stream is None:
-                stream = agents[number] = self._stream(device.type, number, device)
-            return self._model.launch(self._thread(), stream, name, site, step), number
+                stream = agents[number] = self._agents.stream(device.type, number, device)
+            return self._model.launch(self._agents.thread(), stream, name, site, step), number
 
     def _finish(
         self,
@@ -317,7 +280,7 @@ class OrderSession:
                     if not self._model.is_strict and not self._storages.host_count:
                         continue
                     if by_host is None:
-                        by_host = self._model.host_work(self._thread(), plan.name, site, self._step())
+                        by_host = self._host_work(plan.name, site)
                     self._access(by_host, tensor, argument, is_write, made_here=not argument)
                 elif launch is not None:
                     self._access(launch, tensor, argument, is_write, made_here=not argument)
@@ -331,7 +294,7 @@ class OrderSession:
         self, launch: Launch, tensor: torch.Tensor, part: str, argument: str, *, is_write: bool
     ) -> None:
         known = self._metadata.of(tensor, part)
-        self._model.use_metadata(launch, known, _NamedPart(part, tensor), argument, is_write)
+        self._model.use_metadata(launch, known, TensorPart(part, tensor), argument, is_write)
 
     def _attribute(self, tensor: torch.Tensor, part: str, is_write: bool, name: str) -> None:
         """Note a use of a tensor's metadata that is no access of its bytes."""
@@ -339,7 +302,7 @@ class OrderSession:
             return
         site = author_line()
         with self._lock:
-            launch = self._model.host_work(self._thread(), name, site, self._step())
+            launch = self._host_work(name, site)
             self._use_metadata(launch, tensor, part, "", is_write=is_write)
 
     def _access(
@@ -356,18 +319,11 @@ class OrderSession:
         if extent is not None:
             self._model.access(launch, tracked, extent, argument, is_write)
 
-    def _drawn(self, plan: OpPlan, generator: tuple[object, str] | None) -> None:
-        if generator is not None:
-            site = author_line()
-            with self._lock:
-                launch = self._model.host_work(self._thread(), plan.name, site, self._step())
-                self._model.draw(launch, *generator)
-
-    def _seeded(self, generators: Iterable[tuple[str, str]], name: str) -> None:
-        """Note a call that reads or sets the state of these generators."""
+    def _use_generators(self, generators: Iterable[tuple[object, str]], name: str) -> None:
+        """Note a call that draws from these generators, or reads or sets their states."""
         site = author_line()
         with self._lock:
-            launch = self._model.host_work(self._thread(), name, site, self._step())
+            launch = self._host_work(name, site)
             for generator in generators:
                 self._model.draw(launch, *generator)
 
@@ -377,7 +333,7 @@ class OrderSession:
             tracked = self._storages.of(tensor)
             if tracked is not None:
                 number = device_edges.number_of(stream)
-                tracked.recorded.add(self._stream(tensor.device.type, number, tensor.device))
+                tracked.recorded.add(self._agents.stream(tensor.device.type, number, tensor.device))
 
     def _replaced(self, tensor: torch.Tensor) -> None:
         with self._lock:
@@ -394,53 +350,32 @@ class OrderSession:
         site = author_line()
         with self._lock:
             self._storages.drain()
-            thread = self._thread()
+            thread = self._agents.thread()
             if device.type == "cpu":
-                launch = self._model.host_work(thread, name, site, self._step())
+                launch = self._host_work(name, site)
             else:
                 own = stream_number(device) if stream is None else device_edges.number_of(stream)
-                agent = self._stream(device.type, own, device)
-                launch = self._model.launch(thread, agent, name, site, self._step())
+                agent = self._agents.stream(device.type, own, device)
+                launch = self._model.launch(thread, agent, name, site, self._agents.step())
             for tensor, argument, is_write in touched:
                 self._access(launch, tensor, argument, is_write, made_here=False)
 
     # ---- edges: called by torch's trace and by the wrapped functions
 
-    def _stream(self, type_: str, number: int, device: torch.device | None = None) -> int:
-        """Return a stream's agent. CUDA calls the default stream of every device 0."""
-        if type_ != "cuda":  # without a look at the device, since it has one
-            agent = self._stream_agents.get((type_, 0 if number == 0 else -1, number))
-            if agent is not None:
-                return agent
-        index = 0
-        if type_ == "cuda":
-            index = (
-                device.index
-                if device is not None and device.index is not None
-                else torch.cuda.current_device()
-            )
-        key = (type_, index if number == 0 else -1, number)
-        agent = self._stream_agents.get(key)
-        if agent is None:
-            # CUDA's numbers are addresses: its streams are counted instead.
-            others = sum(one[0] == type_ and one[2] != 0 for one in self._stream_agents)
-            shown = number if type_ != "cuda" or not number else others + 1
-            name = device_name(torch.device(type_, index))
-            agent = self._stream_agents[key] = self._model.stream(key, name, f"stream {shown}")
-        return agent
-
     def event_recorded(self, device: str, event: int, stream: int) -> None:
         with self._lock:
-            self._model.record((device, event), self._thread(), self._stream(device, stream), author_line())
+            self._model.record(
+                (device, event), self._agents.thread(), self._agents.stream(device, stream), author_line()
+            )
 
     def event_awaited(self, device: str, event: int, stream: int) -> None:
         with self._lock:
-            self._model.wait((device, event), self._thread(), self._stream(device, stream))
+            self._model.wait((device, event), self._agents.thread(), self._agents.stream(device, stream))
 
     def event_synchronized(self, device: str, event: int) -> None:
         with self._lock:
             self._storages.drain()
-            self._model.synchronize_event((device, event), self._thread())
+            self._model.synchronize_event((device, event), self._agents.thread())
 
     def event_forgotten(self, device: str, event: int) -> None:
         with self._lock:
@@ -449,14 +384,16 @@ class OrderSession:
     def stream_synchronized(self, device: str, stream: int, exact: torch.device | None = None) -> None:
         with self._lock:
             self._storages.drain()
-            self._model.synchronize_stream(self._stream(device, stream, exact), self._thread(), author_line())
+            self._model.synchronize_stream(
+                self._agents.stream(device, stream, exact), self._agents.thread(), author_line()
+            )
 
     def device_synchronized(self, device: str) -> None:
         index = torch.cuda.current_device() if device == "cuda" else 0
         with self._lock:
             self._storages.drain()
             self._model.synchronize_device(
-                device_name(torch.device(device, index)), self._thread(), author_line()
+                device_name(torch.device(device, index)), self._agents.thread(), author_line()
             )
 
     def memory_returned(self, device: str) -> None:
@@ -473,63 +410,17 @@ class OrderSession:
             return
         with self._lock:
             if what == "release":
-                self._model.release(token, self._thread(), author_line())
+                self._model.release(token, self._agents.thread(), author_line())
             elif what == "end":
                 self._storages.drain()  # with what it still knows
-                self._model.end_thread(self._thread())
+                self._model.end_thread(self._agents.thread())
             else:
                 self._storages.drain()
-                self._model.acquire(token, self._thread())
+                self._model.acquire(token, self._agents.thread())
 
-    @contextmanager
-    def _backward_edges(self) -> Iterator[None]:
-        """Order the engine's threads with whoever calls backward: all that it does lies within the call."""
-        from torch.autograd import graph
-
-        original = graph._engine_run_backward
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            self.host_edge("release", _ENGINE)
-            try:
-                return original(*args, **kwargs)
-            finally:
-                self.host_edge("acquire", _ENGINE)
-
-        modules = [one for one in (graph, torch.autograd) if hasattr(one, "_engine_run_backward")]
-        for one in modules:
-            one._engine_run_backward = call  # type: ignore[attr-defined]
-        try:
-            yield
-        finally:
-            for one in modules:
-                one._engine_run_backward = original  # type: ignore[attr-defined]
-
-    @contextmanager
-    def _host_reads(self) -> Iterator[None]:
-        """See what reads a tensor's memory on the host without an operator."""
-        own = vars(torch.Tensor)
-        originals = {name: getattr(torch.Tensor, name) for name in ("numpy", "tolist")}
-        inherited = [name for name in originals if name not in own]
-
-        def wrap(name: str, original: Any) -> Any:
-            def call(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-                if tensor.device.type == "cpu" and OrderSession.active is self:
-                    with self._lock:
-                        launch = self._model.host_work(
-                            self._thread(), f"Tensor.{name}", author_line(), self._step()
-                        )
-                        self._access(launch, tensor, "", False, made_here=False)
-                return original(tensor, *args, **kwargs)
-
-            return call
-
-        for name, original in originals.items():
-            setattr(torch.Tensor, name, wrap(name, original))
-        try:
-            yield
-        finally:
-            for name, original in originals.items():
-                if name in inherited:
-                    delattr(torch.Tensor, name)
-                else:
-                    setattr(torch.Tensor, name, original)
+    def _host_read(self, tensor: torch.Tensor, name: str) -> None:
+        """Note that something reads a tensor's memory on the host without an operator."""
+        if OrderSession.active is self:
+            with self._lock:
+                launch = self._host_work(name, author_line())
+                self._access(launch, tensor, "", False, made_here=False)

@@ -18,7 +18,7 @@ import pytest
 from stress.child.perturb.own_code import editable_installs
 from stress.child.perturb.own_code import own_folders
 from stress.device.core.tree import PytorchTree
-from stress.diagnose.signatures import SignatureError
+from stress.diagnose.signature_file import SignatureError
 from stress.diagnose.signatures import default_signatures
 from stress.isolate import same_torch
 from stress.isolate.backend import IsolationError

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from typing import cast
 
 from stress.record import schema
+from stress.record import schema_check
 from stress.record.folder import RecordError
 
 LINE_BYTES_MAX = 1024 * 1024  # 16 times the writer's own limit. Decoded, a line may take 30 times its bytes.
@@ -127,7 +128,7 @@ class RunReader(Iterator[schema.Record]):
         if kind not in schema.KINDS:
             self._count_unknown(kind)
             return None
-        reason = schema.check(value)
+        reason = schema_check.check(value)
         if reason is not None:
             self._problem(name, number, reason)
             return None

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stress.record import schema
+from stress.record import schema_check
 from stress.record.folder import RecordError
 from stress.record.folder import RunFolder
 from stress.record.folder import cannot_write
@@ -101,7 +102,7 @@ class RecordWriter:
         with self._lock:
             if self.lost:
                 record["lost"] = self.lost
-            problem = schema.check(record)
+            problem = schema_check.check(record)
             if problem is not None:
                 raise ValueError(problem)
             error = self._append(encode(record), flush=kind in _FLUSHED)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from stress.record import RunReader
-from stress.record.schema import check
+from stress.record.schema_check import check
 from tests.acceptance import Ran
 from tests.acceptance import run_in
 from tests.core.processes import write_scenarios

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 import stress
+from stress.diagnose.signature_file import SignatureError
 from stress.diagnose.signatures import LINE_CHARS_MAX
 from stress.diagnose.signatures import TEXT_CHARS_MAX
-from stress.diagnose.signatures import SignatureError
 from stress.diagnose.signatures import bounded
 from stress.diagnose.signatures import default_folder
 from stress.diagnose.signatures import find_all

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from stress.commands.report.page import page_of
-from stress.diagnose.signatures import SignatureError
+from stress.diagnose.signature_file import SignatureError
 from stress.diagnose.signatures import load_signatures
 from stress.model.torch_version import has_fix
 from stress.model.torch_version import version_key

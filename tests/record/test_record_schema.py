@@ -11,6 +11,7 @@ import pytest
 
 from stress.model.verdict import Verdict
 from stress.record import schema
+from stress.record import schema_check
 from stress.record import side_name_error
 
 README = Path(__file__).parents[2] / "results" / "README.md"
@@ -25,7 +26,7 @@ def test_every_kind_has_a_type() -> None:
 
 @pytest.mark.parametrize("kind", schema.KINDS)
 def test_a_record_without_its_fields_is_refused(kind: schema.Kind) -> None:
-    assert schema.check({"kind": kind}) is not None
+    assert schema_check.check({"kind": kind}) is not None
 
 
 def test_all_verdicts_are_accepted() -> None:
@@ -40,13 +41,13 @@ def test_all_verdicts_are_accepted() -> None:
         "counted": 1,
     }
     for verdict in Verdict:
-        assert schema.check({**item, "failures": 0, "verdicts": {}, "verdict": verdict.value}) is None
+        assert schema_check.check({**item, "failures": 0, "verdicts": {}, "verdict": verdict.value}) is None
 
 
 @pytest.mark.parametrize("kind", ["lunch", None, 3, ["run"]])
 def test_check_refuses_unknown_kinds(kind: object) -> None:
     with pytest.raises(ValueError, match="unknown kind"):
-        schema.check({"kind": kind})
+        schema_check.check({"kind": kind})
 
 
 @pytest.mark.parametrize("name", ["a17.stderr", "m2pro-4711-1795166220000-1.ips", "x_y+z.txt"])
