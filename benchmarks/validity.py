@@ -75,6 +75,7 @@ PAIRS = (
     Pair("device", "synchronize.py::SynchronizedByOthers", _QUEUE, ("crash",), (("by", "device"),), 2, 4.0),
     Pair("main", "synchronize.py::MainSynchronizes", _QUEUE, ("crash",), (), 8, 10.0),
     Pair("in_use", "synchronize.py::SynchronizeAllInUse", _QUEUE, ("crash",), (), 2, 4.0),
+    Pair("pressure", "out_of_memory.py::PressureAndRecovery", "allocator_aba", ("crash",), probability=10.0),
     Pair("linalg", "cold_start.py::LinalgColdStart", "graph_cache_double_compile", ("race",), device="cuda"),
 )
 """With so few iterations, and at such probabilities, that few environments find all or nothing."""

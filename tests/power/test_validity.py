@@ -55,9 +55,9 @@ def test_the_table_has_a_row_for_each_pair() -> None:
 @pytest.mark.parametrize("pair", validity.PAIRS, ids=lambda one: str(one.name))
 def test_every_pair_names_a_scenario_and_a_fault_that_there_are(pair: validity.Pair) -> None:
     assert resolve(Entry(pair.scenario, pair.params, threads=8)).workers >= 8
-    # CUDA's library raises where the fault that models it crashes.
+    # CUDA's library raises where the fault that models it crashes; the allocator's set crashes where two tensors share memory.
     fault = BY_NAME[pair.fault]
-    assert pair.device == "cuda" or fault.verdict in pair.verdicts
+    assert pair.name in ("linalg", "pressure") or fault.verdict in pair.verdicts
     assert all(Verdict(one).is_failure for one in pair.verdicts)
 
 
