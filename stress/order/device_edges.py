@@ -19,6 +19,8 @@ from typing import Protocol
 
 import torch
 
+from stress.order import attributes
+
 
 class EdgeListener(Protocol):
     """What the checker learns. A stream is a number that the device gives: see `stream_number`."""
@@ -117,13 +119,9 @@ def _register(type_: str, module: ModuleType) -> bool:
 def _replace(stack: contextlib.ExitStack, owner: Any, name: str, make: Callable[[Any], Any]) -> None:
     """Replace a function until the stack is closed; nothing where there is none."""
     own = vars(owner).get(name)
-    if own is None:
-        return
-    try:
-        setattr(owner, name, make(own))
-    except TypeError:  # a class that is C's
-        return
-    stack.callback(setattr, owner, name, own)
+    if own is not None:
+        with contextlib.suppress(TypeError):  # a class that is C's
+            attributes.replace(stack, owner, name, make(own))
 
 
 def _wrap_module(
@@ -261,8 +259,7 @@ def _wrap_generic_event(stack: contextlib.ExitStack, listener: EdgeListener) -> 
             return milliseconds
 
     SeenEvent.__name__ = SeenEvent.__qualname__ = base.__name__
-    setattr(torch, "Event", SeenEvent)  # noqa: B010
-    stack.callback(setattr, torch, "Event", base)
+    attributes.replace(stack, torch, "Event", SeenEvent)
 
 
 _current_stream: Callable[[int], torch.Stream] | None = getattr(torch._C, "_accelerator_getStream", None)

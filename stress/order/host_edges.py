@@ -15,6 +15,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
+from stress.order import attributes
+
 Edges = Callable[[str, object], None]
 """("acquire", "release" or "forget", token), and ("end", token) as the last of a thread."""
 _allocate_lock, _RLock, _SimpleQueue = _thread.allocate_lock, threading.RLock, queue.SimpleQueue
@@ -40,7 +42,8 @@ class StartedThreads:
     def __init__(self, edges: Edges, context: Callable[[], AbstractContextManager[object]]) -> None:
         self._edges, self._context = edges, context
 
-    def install(self) -> None:
+    def install(self, stack: contextlib.ExitStack) -> None:
+        """Begin, until the stack is closed."""
         self._start, self._join = threading.Thread.start, threading.Thread.join
         outer = self
 
@@ -54,10 +57,8 @@ class StartedThreads:
             if ended is not None and not thread.is_alive():
                 outer._edges("acquire", ended.key)
 
-        _replace_methods(start, join)
-
-    def uninstall(self) -> None:
-        _replace_methods(self._start, self._join)
+        attributes.replace(stack, threading.Thread, "start", start)
+        attributes.replace(stack, threading.Thread, "join", join)
 
     def _wrap(self, thread: threading.Thread) -> None:
         run, started, ended = thread.run, _Token("started"), _Token("ended")
@@ -75,11 +76,6 @@ class StartedThreads:
         setattr(thread, "run", checked)  # noqa: B010
         setattr(thread, _ENDED, ended)
         self._edges("release", started.key)
-
-
-def _replace_methods(start: Callable[..., None], join: Callable[..., None]) -> None:
-    for name, method in (("start", start), ("join", join)):
-        setattr(threading.Thread, name, method)
 
 
 class _TracedLock:
@@ -192,10 +188,7 @@ _FACTORIES = (
 def trace_locks(edges: Edges) -> contextlib.ExitStack:
     """Let locks made from now on tell `edges`, until the returned stack is closed."""
     stack = contextlib.ExitStack()
-    before = _TracedLock._edges
-    _TracedLock._edges = edges
-    stack.callback(setattr, _TracedLock, "_edges", before)
+    attributes.replace(stack, _TracedLock, "_edges", staticmethod(edges))
     for module, name, factory in _FACTORIES:
-        stack.callback(setattr, module, name, getattr(module, name))
-        setattr(module, name, factory)
+        attributes.replace(stack, module, name, factory)
     return stack

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from stress.order import attributes
 from stress.order.history import Metadata
 from stress.order.storages import contents_of
 from stress.order.storages import device_name
@@ -87,9 +88,5 @@ def watch_attributes(note: Note) -> contextlib.ExitStack:
         "grad": property(get_grad, set_grad, grad.__delete__),  # type: ignore[union-attr]
     }
     for name, replaced in watched.items():
-        own = vars(torch.Tensor).get(name)
-        setattr(torch.Tensor, name, replaced)
-        stack.callback(delattr, torch.Tensor, name) if own is None else stack.callback(
-            setattr, torch.Tensor, name, own
-        )
+        attributes.replace(stack, torch.Tensor, name, replaced)
     return stack

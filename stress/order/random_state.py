@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from stress.order import attributes
 from stress.order.op_plan import OpPlan
 from stress.order.op_plan import tensors_of
 from stress.order.storages import device_name
@@ -70,8 +71,8 @@ def watch_seeds(note: Callable[[Iterable[tuple[str, str]], str], None]) -> conte
         for name in names:
             original = vars(module).get(name)
             if original is not None:
-                stack.callback(setattr, module, name, original)
-                setattr(module, name, watched(original, f"{prefix}.{name}", partial(devices, name)))
+                seen = watched(original, f"{prefix}.{name}", partial(devices, name))
+                attributes.replace(stack, module, name, seen)
 
     watch(torch, "torch", _OF_STATE, lambda _: ["cpu"])
     watch(torch.random, "torch", _OF_STATE, lambda _: ["cpu"])

@@ -111,8 +111,7 @@ class OrderSession:
             stack.callback(setattr, OrderSession, "active", None)
             stack.enter_context(device_edges.listen(self))
             threads = host_edges.StartedThreads(self.host_edge, self.thread)
-            threads.install()
-            stack.callback(threads.uninstall)
+            threads.install(stack)
             if self._model.is_strict:
                 stack.enter_context(host_edges.trace_locks(self.host_edge))
                 stack.enter_context(torch_edges.backward_edges(self.host_edge))

@@ -9,7 +9,6 @@ from typing import Any
 from typing import Literal
 from typing import NamedTuple
 from typing import NotRequired
-from typing import Required
 from typing import Union
 from typing import get_args
 from typing import get_origin
@@ -93,8 +92,6 @@ def _checker(hint: Any) -> _Check:
         return _SCALARS[hint]
     origin = get_origin(hint)
     arguments = get_args(hint)
-    if origin in (Required, NotRequired):
-        return _checker(arguments[0])
     if origin is Literal:
         return lambda value: isinstance(value, str) and value in arguments
     if origin in (Union, types.UnionType):
@@ -109,8 +106,6 @@ def _checker(hint: Any) -> _Check:
 
 
 def _expected(hint: Any) -> str:
-    if get_origin(hint) in (Required, NotRequired):
-        return _expected(get_args(hint)[0])
     if hint in _EXPECTED:
         return _EXPECTED[hint]
     if get_origin(hint) in (Union, types.UnionType):
@@ -122,17 +117,17 @@ def _expected(hint: Any) -> str:
 
 def _types(hint: Any) -> frozenset[type]:
     """Return the types whose values need no further check under this annotation."""
-    if get_origin(hint) in (Required, NotRequired):
-        return _types(get_args(hint)[0])
     if get_origin(hint) in (Union, types.UnionType):
         return frozenset[type]().union(*map(_types, get_args(hint)))
     return frozenset(_TYPES_ACCEPTED.get(hint, ()))
 
 
 def _rules(record_type: type) -> _Rules:
-    hints = get_type_hints(record_type, include_extras=True)
+    declared = get_type_hints(record_type, include_extras=True)
+    optional = {name: get_args(hint)[0] for name, hint in declared.items() if get_origin(hint) is NotRequired}
+    hints = declared | optional
     return _Rules(
-        frozenset(name for name, hint in hints.items() if get_origin(hint) is not NotRequired),
+        frozenset(declared.keys() - optional.keys()),
         {name: _Rule(_types(hint), _checker(hint), _expected(hint)) for name, hint in hints.items()},
     )
 
