@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 
 APP = """
+import threading
+
 import torch
+
+CREW = threading.Barrier(4)
+
+def meet():
+    # A busy machine may run all iterations of one thread before the next thread's: a race that nobody loses. One thread alone
+    # (the references, the control) has nobody to meet.
+    if sum(one.name.startswith("crew-") for one in threading.enumerate()) == CREW.parties:
+        CREW.wait()
 
 class TinyGPT(torch.nn.Module):
     def __init__(self):
@@ -20,8 +30,7 @@ class TinyGPT(torch.nn.Module):
 
     def forward(self, tokens, scale=1.0):
         self.cache.copy_(self.embed(tokens))
-        for _ in range(200):
-            scale = scale * 1.0
+        meet()
         return self.cache.clone() * scale
 
 class Fine(torch.nn.Linear):
